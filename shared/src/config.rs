@@ -1,0 +1,163 @@
+//! Configuration that both programs share, and how a program reads its own.
+//!
+//! Values come from the environment (and `.env`), once, at the start. A missing or malformed value names itself
+//! and ends the program with status 2; a secret is never echoed.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use secrecy::{ExposeSecret, SecretString};
+
+/// How to reach Postgres.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DatabaseConfig {
+    /// Postgres for queries; a transaction pooler is fine for the API
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretString,
+
+    /// Postgres without a pooler: LISTEN, workers, migrations [default: DATABASE_URL]
+    #[arg(long, env = "DATABASE_DIRECT_URL", hide_env_values = true)]
+    pub database_direct_url: Option<SecretString>,
+}
+
+impl DatabaseConfig {
+    /// The URL for what a transaction pooler cannot do: LISTEN, workers, migrations.
+    pub fn direct_url(&self) -> &SecretString {
+        match &self.database_direct_url {
+            Some(url) if !url.expose_secret().is_empty() => url,
+            _ => &self.database_url,
+        }
+    }
+
+    /// Checks what the parser could not without printing a password.
+    pub fn check(&self) -> Result<(), Invalid> {
+        postgres_url("DATABASE_URL", &self.database_url)?;
+        if let Some(url) = &self.database_direct_url
+            && !url.expose_secret().is_empty()
+        {
+            postgres_url("DATABASE_DIRECT_URL", url)?;
+        }
+        Ok(())
+    }
+}
+
+fn postgres_url(variable: &'static str, url: &SecretString) -> Result<(), Invalid> {
+    let url = url.expose_secret();
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Invalid::new(
+            variable,
+            "expected postgres://user:password@host/database",
+        ));
+    }
+    url.parse::<sqlx::postgres::PgConnectOptions>()
+        .map(|_| ())
+        .map_err(|_| Invalid::new(variable, "not a valid Postgres URL"))
+}
+
+/// How a process logs.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LogConfig {
+    /// Log lines for people (text) or for machines (json)
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// What to log, as tracing directives
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub rust_log: String,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A value that is present but unusable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid value for {variable}: {reason}")]
+pub struct Invalid {
+    variable: &'static str,
+    reason: String,
+}
+
+impl Invalid {
+    /// Names the variable and says what would be valid; never repeats a secret.
+    pub fn new(variable: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            variable,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Reads `.env`, then the environment and the command line, then runs the value's own check.
+///
+/// # Errors
+/// The exit code: 2 for a missing or malformed value (said on standard error), 0 after `--help`.
+pub fn load<C: Parser>(check: impl FnOnce(&C) -> Result<(), Invalid>) -> Result<C, ExitCode> {
+    if let Err(error) = dotenvy::dotenv()
+        && !error.not_found()
+    {
+        return Err(refuse(&Invalid::new(".env", error.to_string())));
+    }
+    let config = C::try_parse().map_err(|error| {
+        // clap writes help to standard output and errors to standard error.
+        let _ = error.print();
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })?;
+    check(&config).map_err(|invalid| refuse(&invalid))?;
+    Ok(config)
+}
+
+/// Says on standard error what is wrong with the configuration; the exit code is 2.
+#[expect(
+    clippy::print_stderr,
+    reason = "no log exists before the configuration does"
+)]
+pub fn refuse(invalid: &Invalid) -> ExitCode {
+    eprintln!("error: {invalid}");
+    ExitCode::from(2)
+}
+
+/// A duration: a plain number is seconds, otherwise a unit is named (`90`, `90s`, `2m`, `500ms`).
+///
+/// # Errors
+/// Says what would be valid.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let duration = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => humantime::parse_duration(text).map_err(|_| {
+            "expected seconds, or a number with a unit such as 90s or 2m".to_owned()
+        })?,
+    };
+    if duration.is_zero() || duration > Duration::from_secs(24 * 3600) {
+        return Err("expected more than 0 and at most a day".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_number_is_seconds() {
+        assert_eq!(duration("120"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("soon").is_err());
+        assert!(duration("0").is_err());
+        assert!(duration("2d").is_err());
+    }
+
+    #[test]
+    fn a_bad_url_is_named_without_its_password() {
+        let error = postgres_url("DATABASE_URL", &"mysql://me:hunter2@host/db".into()).unwrap_err();
+        assert!(error.to_string().contains("DATABASE_URL"));
+        assert!(!error.to_string().contains("hunter2"));
+    }
+}

@@ -1,0 +1,122 @@
+//! The store: all SQL of Errand, one file for each kind of row.
+//!
+//! Functions take `&mut PgConnection`, so the caller owns the transaction and says what commits together.
+//! Every query on a user's rows names the user. Writes of a worker for a run are fenced by the run's attempt.
+
+use std::time::Duration;
+
+pub use sqlx::PgConnection as Connection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub mod admission;
+pub mod conversations;
+mod error;
+pub mod history;
+pub mod jobs;
+pub mod leases;
+pub mod messages;
+pub mod migrate;
+pub mod outcome;
+pub mod runs;
+pub mod steps;
+pub mod tasks;
+pub mod tool_calls;
+
+pub use error::{StoreError, WriteError};
+
+/// A pool of connections. Cheap to clone.
+pub type Pool = sqlx::PgPool;
+
+/// How long a caller waits for a free connection, and for a new one to be made.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one unit of work on the database (a transaction, a few queries) may take before it is given up.
+pub const WORK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A pool that connects when it is first used: a database that is down is an error of the query, not of the start.
+///
+/// `direct` says that no pooler is in between, so the server may be told to give up on its own: statements after
+/// 15 s, waits for a lock after 10 s, idle transactions after 30 s. A transaction pooler refuses such start-up options.
+///
+/// # Errors
+/// The URL is malformed.
+pub fn pool(
+    url: &str,
+    application: &str,
+    max_connections: u32,
+    direct: bool,
+) -> Result<Pool, StoreError> {
+    let mut options = url
+        .parse::<PgConnectOptions>()?
+        .application_name(application);
+    if direct {
+        options = options.options([
+            ("statement_timeout", "15s"),
+            ("lock_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+        ]);
+    }
+    Ok(PgPoolOptions::new()
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(Duration::from_secs(240))
+        .connect_lazy_with(options))
+}
+
+/// Bounds a unit of work: the server's own time-outs do not help against a connection that has gone silent.
+///
+/// # Errors
+/// Those of the work, or [`StoreError::Timeout`] after [`WORK_TIMEOUT`].
+pub async fn within<T, E: From<StoreError>>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(WORK_TIMEOUT, work).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Timeout(WORK_TIMEOUT).into()),
+    }
+}
+
+/// How long a process waits at its start for a database that is down or not yet migrated.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Waits until the database answers and every migration of this version is applied, saying what is missing meanwhile.
+///
+/// # Errors
+/// The last trouble, after a minute.
+pub async fn wait_until_current(pool: &Pool) -> Result<(), StoreError> {
+    let begun = tokio::time::Instant::now();
+    let mut pause = Duration::from_millis(250);
+    loop {
+        let trouble = match within(migrate::is_current(pool)).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => StoreError::NotMigrated,
+            Err(error) => error,
+        };
+        if begun.elapsed() > START_TIMEOUT {
+            return Err(trouble);
+        }
+        tracing::warn!(%trouble, "waiting for the database");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+/// One page of a list: the rows, and where the next page starts (none: this was the last).
+#[derive(Debug, Clone)]
+pub struct Page<T, C> {
+    /// At most as many as asked for.
+    pub rows: Vec<T>,
+    /// Where to go on.
+    pub next: Option<C>,
+}
+
+impl<T, C> Page<T, C> {
+    /// From one row more than asked for: the surplus only tells that there is a next page.
+    fn cut(mut rows: Vec<T>, limit: i64, cursor: impl Fn(&T) -> C) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = if more { rows.last().map(cursor) } else { None };
+        Self { rows, next }
+    }
+}

@@ -1,0 +1,90 @@
+//! Admission: which runs may be in the job queue.
+//!
+//! A run enters the queue only when its conversation is free and its user has fewer than `MAX_READY_RUNS` runs there;
+//! until then it waits in `runs` and holds no worker. So one user's herd never stands in front of the others.
+//! Acceptance and the end of a run both happen under the user's lock, so neither can miss the other's rows.
+
+use uuid::Uuid;
+
+use super::{Connection, StoreError, jobs};
+
+/// Takes the user's lock until the transaction ends: acceptance, admission and limits of one user are serial.
+///
+/// # Errors
+/// The database failed, or the lock was not free in time.
+pub async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended($1, 1))",
+        user_id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Puts the user's runs that may start now into the job queue, the oldest first. The caller holds the user's lock.
+///
+/// # Errors
+/// The database failed.
+pub async fn admit(
+    db: &mut Connection,
+    user_id: &str,
+    max_ready: i64,
+) -> Result<Vec<Uuid>, StoreError> {
+    let admitted = sqlx::query_scalar!(
+        "with ready as (
+             select count(*) as n from runs
+             where user_id = $1 and finished_at is null and admitted_at is not null and status <> 'waiting'
+         ),
+         startable as (
+             select r.id from runs r
+             where r.user_id = $1 and r.finished_at is null and r.admitted_at is null and r.status = 'queued'
+               and not exists (
+                   select 1 from runs e
+                   where e.conversation_id = r.conversation_id and e.finished_at is null
+                     and e.status <> 'waiting' and e.position < r.position
+               )
+             order by r.position
+             limit greatest(0, $2 - (select n from ready))
+         )
+         update runs set admitted_at = clock_timestamp()
+         from startable where runs.id = startable.id
+         returning runs.id",
+        user_id,
+        max_ready
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    jobs::enqueue(db, &admitted).await?;
+    Ok(admitted)
+}
+
+/// How much a user has asked for lately.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// Runs that are not over.
+    pub active: i64,
+    /// Runs accepted in the last minute.
+    pub last_minute: i64,
+    /// Seconds until the oldest run of the last minute leaves the window.
+    pub window_frees_in: f64,
+}
+
+/// The user's usage, for the limits. Exact while the caller holds the user's lock.
+///
+/// # Errors
+/// The database failed.
+pub async fn usage(db: &mut Connection, user_id: &str) -> Result<Usage, StoreError> {
+    Ok(sqlx::query_as!(
+        Usage,
+        r#"select
+            (select count(*) from runs where user_id = $1 and finished_at is null) as "active!",
+            count(*) as "last_minute!",
+            coalesce(extract(epoch from min(created_at) + interval '1 minute' - clock_timestamp()), 0)::float8
+                as "window_frees_in!"
+           from runs where user_id = $1 and created_at > clock_timestamp() - interval '1 minute'"#,
+        user_id
+    )
+    .fetch_one(db)
+    .await?)
+}

@@ -1,0 +1,107 @@
+//! Conversations: opened by a first message, listed by their owner.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Connection, Page, StoreError};
+
+/// Characters of the first message that become the title.
+const TITLE_CHARS: usize = 80;
+
+/// A conversation as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    /// Its id (AG-UI: threadId).
+    pub id: Uuid,
+    /// The beginning of its first message.
+    pub title: String,
+    /// When it was opened.
+    pub created_at: DateTime<Utc>,
+    /// When its last message was accepted.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Where the next page of the list starts.
+pub type Cursor = (DateTime<Utc>, Uuid);
+
+/// Opens a conversation.
+///
+/// # Errors
+/// The database failed; the id is taken (`conversations_pkey`).
+pub async fn open(
+    db: &mut Connection,
+    id: Uuid,
+    user_id: &str,
+    first_message: &str,
+) -> Result<(), StoreError> {
+    let line = first_message
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("");
+    let title: String = line.trim().chars().take(TITLE_CHARS).collect();
+    sqlx::query!(
+        "insert into conversations (id, user_id, title) values ($1, $2, $3)",
+        id,
+        user_id,
+        title
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Marks a conversation as just used. False if the user has no such conversation.
+///
+/// # Errors
+/// The database failed.
+pub async fn touch(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool, StoreError> {
+    let touched = sqlx::query!(
+        "update conversations set updated_at = clock_timestamp() where id = $1 and user_id = $2",
+        id,
+        user_id
+    )
+    .execute(db)
+    .await?;
+    Ok(touched.rows_affected() == 1)
+}
+
+/// Whether the user has this conversation.
+///
+/// # Errors
+/// The database failed.
+pub async fn exists(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select 1 from conversations where id = $1 and user_id = $2) as "exists!""#,
+        id,
+        user_id
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// The user's conversations, the last used first.
+///
+/// # Errors
+/// The database failed.
+pub async fn list(
+    db: &mut Connection,
+    user_id: &str,
+    after: Option<Cursor>,
+    limit: i64,
+) -> Result<Page<Conversation, Cursor>, StoreError> {
+    let (after_time, after_id) = after.unzip();
+    let rows = sqlx::query_as!(
+        Conversation,
+        "select id, title, created_at, updated_at from conversations
+         where user_id = $1 and ($2::timestamptz is null or (updated_at, id) < ($2, $3::uuid))
+         order by updated_at desc, id desc
+         limit $4",
+        user_id,
+        after_time,
+        after_id,
+        limit + 1
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(Page::cut(rows, limit, |row| (row.updated_at, row.id)))
+}

@@ -1,0 +1,101 @@
+//! Jobs in apalis's table: enqueued in our transactions, and ended in them.
+//!
+//! apalis claims jobs (through the worker's queue); everything that must commit together with a run's own rows is
+//! written here: enqueue, done, back for another try.
+
+use std::time::Duration;
+
+use apalis_core::task::{builder::TaskBuilder, task_id::TaskId};
+use uuid::Uuid;
+
+use super::{Connection, StoreError};
+use crate::jobs::{QUEUE, RunAgent, job_id};
+
+/// apalis notifies only for jobs that are due by the server's clock, and the time comes from ours: a job is
+/// dated back by more than any sane difference between the two.
+const BACKDATED_SECONDS: u64 = 5;
+
+/// Puts one job for each run into the queue, as part of the caller's transaction.
+///
+/// # Errors
+/// The database failed.
+pub async fn enqueue(db: &mut Connection, runs: &[Uuid]) -> Result<(), StoreError> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let now = chrono::Utc::now().timestamp();
+    let due = u64::try_from(now)
+        .unwrap_or(0)
+        .saturating_sub(BACKDATED_SECONDS);
+    let tasks = runs
+        .iter()
+        .map(|&run_id| {
+            let payload = serde_json::to_vec(&RunAgent { run_id })
+                .map_err(|error| StoreError::Queue(error.to_string()))?;
+            Ok(TaskBuilder::new(payload)
+                .task_id(TaskId::from_ulid(ulid::Ulid::from(run_id.as_u128())))
+                .run_at_timestamp(due)
+                .build())
+        })
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    apalis_postgres::queries::push_tasks(db, QUEUE, tasks)
+        .await
+        .map_err(|error| StoreError::Queue(error.to_string()))
+}
+
+/// Marks a run's job as done, whoever holds it: the run's end decides, the job only delivered it.
+///
+/// # Errors
+/// The database failed.
+pub async fn done(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"update apalis.jobs set status = 'Done', done_at = now(), last_result = '{"Ok":null}' where id = $1"#,
+        job_id(run_id)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Gives a run's job back, to be claimed again after `delay`.
+///
+/// # Errors
+/// The database failed.
+pub async fn give_back(
+    db: &mut Connection,
+    run_id: Uuid,
+    delay: Duration,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update apalis.jobs
+         set status = 'Pending', lock_by = null, lock_at = null, done_at = null, attempts = attempts + 1,
+             run_at = now() + make_interval(secs => $2) - interval '1 second'
+         where id = $1 and status in ('Queued', 'Running')",
+        job_id(run_id),
+        delay.as_secs_f64()
+    )
+    .execute(&mut *db)
+    .await?;
+    if delay.is_zero() {
+        sqlx::query!("select pg_notify($1, '')", crate::hints::JOB_READY)
+            .execute(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes the job of a run that is over, or that does not exist, out of the queue.
+///
+/// # Errors
+/// The database failed.
+pub async fn close_if_over(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"update apalis.jobs set status = 'Done', done_at = now(), last_result = '{"Ok":null}'
+           where id = $1 and not exists (select 1 from runs where id = $2 and finished_at is null)"#,
+        job_id(run_id),
+        run_id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Migrations: apalis's and ours, in this order, under one advisory lock.
+
+use sqlx::{Acquire, Connection as _, PgConnection};
+
+use super::{Connection, Pool, StoreError};
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// Any number that nobody else uses: "errand" in ASCII.
+const LOCK: i64 = 0x65_72_72_61_6e_64;
+
+/// Brings the database to this version. Safe to run twice and by several processes at once: the others wait.
+///
+/// # Errors
+/// The database is unreachable, or a migration failed (a later version's database included).
+pub async fn run(url: &str) -> Result<(), StoreError> {
+    let mut connection = PgConnection::connect(url).await?;
+    sqlx::query!("select pg_advisory_lock($1)", LOCK)
+        .execute(&mut connection)
+        .await?;
+    let result = apply(&mut connection).await;
+    // Closing the session frees the lock, also after an error.
+    connection.close().await?;
+    result
+}
+
+async fn apply(connection: &mut Connection) -> Result<(), StoreError> {
+    apalis_postgres::PostgresStorage::<()>::migrations()
+        .run(connection.acquire().await?)
+        .await
+        .map_err(sqlx::Error::from)?;
+    MIGRATIONS
+        .run(connection)
+        .await
+        .map_err(sqlx::Error::from)?;
+    Ok(())
+}
+
+/// Whether every migration of this version has been applied.
+///
+/// # Errors
+/// The database cannot be asked; a database without any migration is no error but `false`.
+pub async fn is_current(pool: &Pool) -> Result<bool, StoreError> {
+    let exists = sqlx::query_scalar!(
+        r#"select to_regclass('public._sqlx_migrations') is not null as "exists!""#
+    )
+    .fetch_one(pool)
+    .await?;
+    if !exists {
+        return Ok(false);
+    }
+    let applied = sqlx::query_scalar!("select version from _sqlx_migrations where success")
+        .fetch_all(pool)
+        .await?;
+    Ok(MIGRATIONS
+        .iter()
+        .all(|migration| applied.contains(&migration.version)))
+}

@@ -1,0 +1,224 @@
+//! Runs: accepted by the API, claimed and fenced by workers, read by whoever waits. How one ends is in `outcome`.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Connection, StoreError, WriteError};
+
+/// A run to accept.
+#[derive(Debug, Clone)]
+pub struct NewRun<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// The conversation it belongs to.
+    pub conversation_id: Uuid,
+    /// The owner of the conversation.
+    pub user_id: &'a str,
+    /// The client's key, if it sent one.
+    pub idempotency_key: Option<&'a str>,
+    /// SHA-256 of the request, kept with the key.
+    pub request_hash: Option<&'a [u8]>,
+}
+
+/// Accepts a run as `queued`. The caller holds the user's lock and inserts the message in the same transaction.
+///
+/// # Errors
+/// The database failed; the key is taken (`runs_idempotency_key_key`).
+pub async fn insert(db: &mut Connection, run: NewRun<'_>) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into runs (id, conversation_id, user_id, idempotency_key, request_hash) values ($1, $2, $3, $4, $5)",
+        run.id,
+        run.conversation_id,
+        run.user_id,
+        run.idempotency_key,
+        run.request_hash
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A run found by its idempotency key.
+#[derive(Debug, Clone)]
+pub struct Keyed {
+    /// The run.
+    pub id: Uuid,
+    /// Its conversation.
+    pub conversation_id: Uuid,
+    /// The hash of the request it came with.
+    pub request_hash: Option<Vec<u8>>,
+}
+
+/// The user's run with this idempotency key.
+///
+/// # Errors
+/// The database failed.
+pub async fn find_by_key(
+    db: &mut Connection,
+    user_id: &str,
+    key: &str,
+) -> Result<Option<Keyed>, StoreError> {
+    Ok(sqlx::query_as!(
+        Keyed,
+        "select id, conversation_id, request_hash from runs where user_id = $1 and idempotency_key = $2",
+        user_id,
+        key
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Whether a conversation has a run that is not over.
+///
+/// # Errors
+/// The database failed.
+pub async fn is_busy(
+    db: &mut Connection,
+    user_id: &str,
+    conversation_id: Uuid,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+             select 1 from runs where conversation_id = $1 and user_id = $2 and finished_at is null
+           ) as "busy!""#,
+        conversation_id,
+        user_id
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// A run with its reply, as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its id.
+    pub id: Uuid,
+    /// Its conversation.
+    pub conversation_id: Uuid,
+    /// `queued`, `running`, `waiting`, `completed`, `failed` or `cancelled`.
+    pub status: String,
+    /// How often a worker has taken it.
+    pub attempt: i32,
+    /// The reply's message, once there is one.
+    pub message_id: Option<Uuid>,
+    /// The reply's text.
+    pub response: Option<String>,
+    /// Why it failed: a stable code.
+    pub error_code: Option<String>,
+    /// Why it failed, for people.
+    pub error_message: Option<String>,
+    /// Tokens the model read.
+    pub input_tokens: i64,
+    /// Tokens the model wrote.
+    pub output_tokens: i64,
+    /// Answers of the model.
+    pub model_calls: i32,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When a worker first took it.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// The user's run.
+///
+/// # Errors
+/// The database failed.
+pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option<Run>, StoreError> {
+    Ok(sqlx::query_as!(
+        Run,
+        r#"select r.id, r.conversation_id, r.status, r.attempt,
+                  m.id as "message_id?", m.content as "response?",
+                  r.error_code, r.error_message, r.input_tokens, r.output_tokens, r.model_calls,
+                  r.created_at, r.started_at, r.finished_at
+           from runs r left join messages m on m.run_id = r.id and m.user_id = r.user_id and m.role = 'assistant'
+           where r.id = $1 and r.user_id = $2"#,
+        id,
+        user_id
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Which of these runs are over. For a process that waits on behalf of their owners, who were checked before.
+///
+/// # Errors
+/// The database failed.
+pub async fn ended(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select id from runs where id = any($1) and finished_at is not null",
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// A run that a worker has claimed: it may write for it as this attempt.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The run.
+    pub id: Uuid,
+    /// Its conversation.
+    pub conversation_id: Uuid,
+    /// Its owner.
+    pub user_id: String,
+    /// The attempt that the claim began: the fence of every write.
+    pub attempt: i32,
+    /// Attempts that were lost or failed before this one.
+    pub lost_attempts: i32,
+    /// Its place in the order of acceptance.
+    pub position: i64,
+    /// The user's message.
+    pub message: String,
+}
+
+/// Begins a new attempt at a run, if it is not over and this worker still holds its job.
+///
+/// From here on every earlier attempt is fenced off: its next write finds another attempt number and changes nothing.
+///
+/// # Errors
+/// The database failed.
+pub async fn claim(
+    db: &mut Connection,
+    id: Uuid,
+    worker: &str,
+) -> Result<Option<Claimed>, StoreError> {
+    Ok(sqlx::query_as!(
+        Claimed,
+        r#"with job as (
+             update apalis.jobs set status = 'Running'
+             where id = $2 and lock_by = $3 and status in ('Queued', 'Running')
+             returning id
+         )
+         update runs r
+         set status = 'running', attempt = attempt + 1, started_at = coalesce(started_at, clock_timestamp())
+         from messages m
+         where r.id = $1 and r.status in ('queued', 'running') and r.admitted_at is not null
+           and m.run_id = r.id and m.role = 'user'
+           and exists (select 1 from job)
+         returning r.id, r.conversation_id, r.user_id, r.attempt, r.attempt - 1 - r.handbacks as "lost_attempts!",
+                   r.position, m.content as message"#,
+        id,
+        crate::jobs::job_id(id),
+        worker
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Proves that the attempt still owns the run, and keeps it so until the transaction ends: a claim has to wait.
+///
+/// # Errors
+/// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed.
+pub async fn fence(db: &mut Connection, id: Uuid, attempt: i32) -> Result<(), WriteError> {
+    sqlx::query_scalar!(
+        "select 1 from runs where id = $1 and attempt = $2 and status = 'running' for share",
+        id,
+        attempt
+    )
+    .fetch_optional(db)
+    .await?
+    .map(|_| ())
+    .ok_or(WriteError::Fenced)
+}

@@ -1,0 +1,154 @@
+//! Tasks. The writes work only inside a tool call: the database refuses them elsewhere (see the migration).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Connection, Page, StoreError};
+
+/// A task as its owner, and the model, see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Task {
+    /// Its id.
+    pub id: Uuid,
+    /// What to do, 1 to 255 characters.
+    pub title: String,
+    /// More about it.
+    pub description: Option<String>,
+    /// Whether it is done.
+    pub completed: bool,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter<'a> {
+    /// Only done ones, or only open ones.
+    pub completed: Option<bool>,
+    /// Only those with this text in title or description, in any case.
+    pub search: Option<&'a str>,
+}
+
+/// Adds a task and returns its id.
+///
+/// # Errors
+/// The database failed, or refused a change outside a tool call.
+pub async fn add(
+    db: &mut Connection,
+    user_id: &str,
+    title: &str,
+    description: Option<&str>,
+) -> Result<Uuid, StoreError> {
+    let id = crate::ids::new();
+    sqlx::query!(
+        "insert into tasks (id, user_id, title, description) values ($1, $2, $3, $4)",
+        id,
+        user_id,
+        title,
+        description
+    )
+    .execute(db)
+    .await?;
+    Ok(id)
+}
+
+/// The user's tasks that match, in the order they were added.
+///
+/// # Errors
+/// The database failed.
+pub async fn list(
+    db: &mut Connection,
+    user_id: &str,
+    filter: Filter<'_>,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Page<Task, Uuid>, StoreError> {
+    let pattern = filter.search.map(contains);
+    let rows = sqlx::query_as!(
+        Task,
+        "select id, title, description, completed, created_at, updated_at from tasks
+         where user_id = $1
+           and ($2::boolean is null or completed = $2)
+           and ($3::text is null or title ilike $3 or description ilike $3)
+           and ($4::uuid is null or id > $4)
+         order by id
+         limit $5",
+        user_id,
+        filter.completed,
+        pattern,
+        after,
+        limit + 1
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(Page::cut(rows, limit, |task| task.id))
+}
+
+/// A LIKE pattern for "contains this text", with nothing of it taken for a wildcard.
+fn contains(text: &str) -> String {
+    let escaped = text
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
+    format!("%{escaped}%")
+}
+
+/// What to change of a task; absent fields stay.
+#[derive(Debug, Clone, Default)]
+pub struct Change<'a> {
+    /// A new title.
+    pub title: Option<&'a str>,
+    /// A new description; an empty one removes it.
+    pub description: Option<&'a str>,
+    /// Done or open.
+    pub completed: Option<bool>,
+}
+
+/// Changes a task and returns its title; none if the user has no such task.
+///
+/// # Errors
+/// The database failed, or refused a change outside a tool call.
+pub async fn update(
+    db: &mut Connection,
+    user_id: &str,
+    id: Uuid,
+    change: Change<'_>,
+) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "update tasks
+         set title = coalesce($3, title),
+             description = case when $4::text is null then description else nullif($4, '') end,
+             completed = coalesce($5, completed),
+             updated_at = clock_timestamp()
+         where id = $1 and user_id = $2
+         returning title",
+        id,
+        user_id,
+        change.title,
+        change.description,
+        change.completed
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// Deletes a task and returns its title; none if the user has no such task.
+///
+/// # Errors
+/// The database failed, or refused a change outside a tool call.
+pub async fn delete(
+    db: &mut Connection,
+    user_id: &str,
+    id: Uuid,
+) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "delete from tasks where id = $1 and user_id = $2 returning title",
+        id,
+        user_id
+    )
+    .fetch_optional(db)
+    .await?)
+}

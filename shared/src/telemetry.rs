@@ -1,0 +1,46 @@
+//! Logs: one subscriber for the process, as text or JSON.
+
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::config::{Invalid, LogConfig, LogFormat};
+
+/// Directives that always hold: rmcp and apalis log arguments, and so people's texts, below these levels.
+const QUIET: [&str; 4] = [
+    "rmcp=warn",
+    "apalis_core=warn",
+    "async_openai=off",
+    "sqlx::query=warn",
+];
+
+/// Starts logging for the whole process. A second call in one process changes nothing.
+///
+/// # Errors
+/// `RUST_LOG` is no list of tracing directives.
+pub fn start(config: &LogConfig) -> Result<(), Invalid> {
+    let mut filter = EnvFilter::try_new(&config.rust_log)
+        .map_err(|error| Invalid::new("RUST_LOG", error.to_string()))?;
+    for directive in QUIET {
+        if let Ok(directive) = directive.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
+    let registry = tracing_subscriber::registry().with(filter);
+    let _ = match config.log_format {
+        LogFormat::Text => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_target(false)
+                    .with_writer(std::io::stderr),
+            )
+            .try_init(),
+        LogFormat::Json => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(std::io::stderr),
+            )
+            .try_init(),
+    };
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! The agent: asks the model, executes the calls it answers with, and goes on until it answers with text alone.
+//!
+//! It knows no SQL, no HTTP and no queue. What it needs of the world are three seams: a [`Model`] to ask, a [`Toolbox`]
+//! to act through, and a [`Journal`] that keeps each answer before anything is done about it.
+
+use errand_shared::{
+    ids::CallKey,
+    store::{
+        history::{PastTurn, RecordedStep},
+        steps::AskedCall,
+    },
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+mod answer;
+mod conversation;
+pub mod model;
+
+pub(crate) use answer::{AnswerBuilder, CallPiece, Endless};
+use conversation::Conversation;
+pub use model::{Answer, Message, Model, ModelError, Request, ToolDefinition};
+
+/// Calls of one answer that are executed; the model is told that the others were not.
+const MAX_CALLS_PER_STEP: usize = 32;
+
+/// What the agent is to answer.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// The run.
+    pub run_id: Uuid,
+    /// The owner: every tool call is made for this user and no other.
+    pub user_id: String,
+    /// The message to answer.
+    pub message: String,
+    /// Earlier turns, the latest first.
+    pub history: Vec<PastTurn>,
+    /// What earlier attempts at this run have committed.
+    pub recorded: Vec<RecordedStep>,
+    /// Tokens that earlier turns may take.
+    pub history_tokens: usize,
+    /// Answers the model may give in all.
+    pub max_steps: i32,
+}
+
+/// What a tool call came to, as the model reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolOutcome {
+    /// The structured output.
+    pub result: Value,
+}
+
+/// The agent cannot go on now: the run is somebody else's, or what it depends on is down.
+#[derive(Debug, thiserror::Error)]
+pub enum Interrupted {
+    /// Another attempt owns the run; write nothing more.
+    #[error("the run is no longer this attempt's")]
+    Fenced,
+    /// The store or the tool server failed; another attempt may succeed.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// How the agent acts. A call that was made before under the same key returns what it returned then.
+pub trait Toolbox: Send + Sync {
+    /// The tools, as the model is told of them.
+    fn definitions(&self) -> &[ToolDefinition];
+
+    /// Makes one call for the user. A mistake of the model is an outcome it can read, not an error.
+    fn call(
+        &self,
+        key: CallKey,
+        user_id: &str,
+        call: &AskedCall,
+        refused: Option<&'static str>,
+    ) -> impl Future<Output = Result<ToolOutcome, Interrupted>> + Send;
+}
+
+/// Where the agent's steps are kept.
+pub trait Journal: Send + Sync {
+    /// Commits an answer of the model. Only then are its calls executed.
+    fn commit(
+        &self,
+        step: i32,
+        answer: &Answer,
+    ) -> impl Future<Output = Result<(), Interrupted>> + Send;
+}
+
+/// Why there is no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The model failed for good.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The model never came to an answer.
+    #[error("no answer within {0} steps")]
+    TooManySteps(i32),
+    /// Not now.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// Answers one message; returns the reply's text.
+///
+/// Steps that an earlier attempt committed are taken up where it stopped: their calls are made again under the
+/// same keys (so each happens once), and the model is not asked for them again.
+///
+/// # Errors
+/// The model failed, never came to an answer, or the work was interrupted.
+pub async fn run(
+    assignment: &Assignment,
+    model: &impl Model,
+    tools: &impl Toolbox,
+    journal: &impl Journal,
+) -> Result<String, Failure> {
+    let mut conversation = Conversation::new(assignment);
+    let mut next_step = 1;
+    for recorded in &assignment.recorded {
+        let answer = Answer::from(recorded);
+        next_step = recorded.step + 1;
+        if answer.calls.is_empty() {
+            return Ok(answer.text);
+        }
+        act(assignment, recorded.step, &answer, tools, &mut conversation).await?;
+    }
+    for step in next_step..=assignment.max_steps {
+        // At the last step the model may only talk.
+        let last = step == assignment.max_steps;
+        let mut answer = ask(&mut conversation, model, tools.definitions(), last).await?;
+        if last {
+            answer.calls.clear();
+            if answer.text.trim().is_empty() {
+                break;
+            }
+        }
+        journal.commit(step, &answer).await?;
+        if answer.calls.is_empty() {
+            return Ok(answer.text);
+        }
+        act(assignment, step, &answer, tools, &mut conversation).await?;
+    }
+    Err(Failure::TooManySteps(assignment.max_steps))
+}
+
+/// Asks the model; if the conversation is too long for it, once more with less history.
+async fn ask(
+    conversation: &mut Conversation<'_>,
+    model: &impl Model,
+    tools: &[ToolDefinition],
+    last: bool,
+) -> Result<Answer, ModelError> {
+    let request = Request {
+        messages: conversation.messages(),
+        tools,
+        may_call: !last,
+    };
+    match model.answer(request).await {
+        Err(ModelError::ContextTooLong) if conversation.shorten() => {
+            tracing::warn!("the conversation is too long for the model; asking with less history");
+            let request = Request {
+                messages: conversation.messages(),
+                tools,
+                may_call: !last,
+            };
+            model.answer(request).await
+        }
+        result => result,
+    }
+}
+
+/// Makes an answer's calls, one after the other: the order of their effects is the order the model gave.
+async fn act(
+    assignment: &Assignment,
+    step: i32,
+    answer: &Answer,
+    tools: &impl Toolbox,
+    conversation: &mut Conversation<'_>,
+) -> Result<(), Interrupted> {
+    let mut results = Vec::with_capacity(answer.calls.len());
+    for (index, (call, ordinal)) in answer.calls.iter().zip(0..).enumerate() {
+        let refused = (index >= MAX_CALLS_PER_STEP)
+            .then_some("too many calls in one answer; this one was not executed");
+        let key = CallKey {
+            run_id: assignment.run_id,
+            step,
+            ordinal,
+        };
+        results.push(tools.call(key, &assignment.user_id, call, refused).await?);
+    }
+    conversation.push_step(answer, &results);
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! The worker's configuration.
+
+use std::time::Duration;
+
+use errand_shared::config::{DatabaseConfig, Invalid, LogConfig, duration};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{queue, turn};
+
+/// Gemini's endpoint that speaks Chat Completions.
+const GEMINI_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
+const GEMINI_MODEL: &str = "gemini-2.5-flash";
+const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
+const OPENAI_MODEL: &str = "gpt-4.1-mini";
+
+/// Takes runs from the queue, runs the agent and its tools, commits the replies
+#[derive(Debug, Clone, clap::Parser)]
+#[command(name = "errand-worker", version)]
+pub struct Config {
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Which model answers.
+    #[command(flatten)]
+    pub model: ModelConfig,
+
+    /// Runs at work at the same time in this process
+    #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    pub worker_concurrency: u16,
+
+    /// Time one attempt at a run may take
+    #[arg(long, env = "RUN_TIMEOUT", default_value = "120s", value_parser = duration)]
+    pub run_timeout: Duration,
+
+    /// Answers the model may give in one run
+    #[arg(long, env = "MAX_STEPS", default_value_t = 16, value_parser = clap::value_parser!(i32).range(1..=200))]
+    pub max_steps: i32,
+
+    /// Tokens of earlier turns that the model is shown (estimated at 4 bytes a token)
+    #[arg(long, env = "HISTORY_TOKENS", default_value_t = 8000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub history_tokens: u32,
+
+    /// Runs of one user that may be in the queue or at work at the same time
+    #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_ready_runs: u16,
+
+    /// Silence after which a worker is taken for dead and its runs go to others
+    #[arg(long, env = "LEASE_TIMEOUT", default_value = "5s", value_parser = duration)]
+    pub lease_timeout: Duration,
+
+    /// Attempts lost to dead workers or errors before a run fails
+    #[arg(long, env = "MAX_ATTEMPTS", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub max_attempts: i32,
+
+    /// Time that runs get to finish after SIGTERM; the rest goes back to the queue
+    #[arg(long, env = "DRAIN_TIMEOUT", default_value = "20s", value_parser = duration)]
+    pub drain_timeout: Duration,
+}
+
+/// Any provider of Chat Completions.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ModelConfig {
+    /// The provider's key
+    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true)]
+    openai_api_key: Option<SecretString>,
+
+    /// The provider's base URL [default: OpenAI's]
+    #[arg(long, env = "OPENAI_BASE_URL")]
+    openai_base_url: Option<String>,
+
+    /// The model's name
+    #[arg(long, env = "OPENAI_MODEL")]
+    openai_model: Option<String>,
+
+    /// A key for Gemini; alone it selects Gemini's endpoint
+    #[arg(long, env = "GEMINI_API_KEY", hide_env_values = true)]
+    gemini_api_key: Option<SecretString>,
+}
+
+impl ModelConfig {
+    /// A provider at this base URL.
+    pub fn at(base_url: &str, api_key: &str, model: &str) -> Self {
+        Self {
+            openai_api_key: Some(api_key.into()),
+            openai_base_url: Some(base_url.to_owned()),
+            openai_model: Some(model.to_owned()),
+            gemini_api_key: None,
+        }
+    }
+
+    fn selects_gemini(&self) -> bool {
+        is_set(&self.gemini_api_key) && !is_set(&self.openai_api_key) && self.given_url().is_none()
+    }
+
+    fn given_url(&self) -> Option<&str> {
+        self.openai_base_url
+            .as_deref()
+            .filter(|url| !url.is_empty())
+    }
+
+    /// Where requests go, without a trailing slash.
+    pub fn base_url(&self) -> &str {
+        let default = if self.selects_gemini() {
+            GEMINI_BASE_URL
+        } else {
+            OPENAI_BASE_URL
+        };
+        self.given_url().unwrap_or(default).trim_end_matches('/')
+    }
+
+    /// The key that requests carry; empty for a provider that wants none.
+    pub fn api_key(&self) -> &str {
+        let key = if self.selects_gemini() {
+            &self.gemini_api_key
+        } else {
+            &self.openai_api_key
+        };
+        key.as_ref().map_or("", |key| key.expose_secret())
+    }
+
+    /// The model that is asked for.
+    pub fn model(&self) -> &str {
+        let default = if self.selects_gemini() {
+            GEMINI_MODEL
+        } else {
+            OPENAI_MODEL
+        };
+        self.openai_model
+            .as_deref()
+            .filter(|model| !model.is_empty())
+            .unwrap_or(default)
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        let url = self.base_url();
+        match url::Url::parse(url) {
+            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") && parsed.has_host() => {}
+            _ => {
+                return Err(Invalid::new(
+                    "OPENAI_BASE_URL",
+                    "expected an http or https URL",
+                ));
+            }
+        }
+        if self.given_url().is_none() && self.api_key().is_empty() {
+            return Err(Invalid::new(
+                "OPENAI_API_KEY",
+                "missing; set it, or GEMINI_API_KEY, or OPENAI_BASE_URL for a provider that wants no key",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn is_set(secret: &Option<SecretString>) -> bool {
+    secret
+        .as_ref()
+        .is_some_and(|secret| !secret.expose_secret().is_empty())
+}
+
+impl Config {
+    /// Checks what the parser could not.
+    ///
+    /// # Errors
+    /// Names the variable.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.database.check()?;
+        self.model.check()
+    }
+
+    pub(crate) fn queue_settings(&self) -> queue::Settings {
+        queue::Settings {
+            concurrency: usize::from(self.worker_concurrency),
+            lease: self.lease_timeout,
+            drain: self.drain_timeout,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> turn::Limits {
+        turn::Limits {
+            run_timeout: self.run_timeout,
+            max_steps: self.max_steps,
+            history_tokens: usize::try_from(self.history_tokens).unwrap_or(usize::MAX),
+            max_ready_runs: i64::from(self.max_ready_runs),
+            max_attempts: self.max_attempts,
+        }
+    }
+}

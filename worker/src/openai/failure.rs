@@ -1,0 +1,245 @@
+//! How a model call fails, and whether it is worth another try.
+
+use std::{fmt, time::Duration};
+
+use async_openai::error::OpenAIError;
+use http::StatusCode;
+use serde_json::Value;
+
+use crate::agent::{Endless, ModelError};
+
+/// Characters of a provider's message that are kept for the log.
+const MAX_MESSAGE: usize = 300;
+
+/// One model call that failed.
+#[derive(Debug, Clone)]
+pub(super) struct CallFailure {
+    kind: Kind,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Passing,
+    Permanent,
+    ContextTooLong,
+}
+
+impl CallFailure {
+    /// Trouble that may be over in a moment.
+    pub(super) fn passing(message: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Passing,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn is_passing(&self) -> bool {
+        self.kind == Kind::Passing
+    }
+
+    /// How long to pause before the next try: what the provider asked for, else what we would.
+    pub(super) fn pause(&self, ours: Duration) -> Duration {
+        self.retry_after.unwrap_or(ours)
+    }
+
+    /// An answer whose status is not a success.
+    pub(super) fn of_status(status: StatusCode, retry_after: Option<Duration>, body: &str) -> Self {
+        let parsed: Value = serde_json::from_str(body).unwrap_or(Value::Null);
+        // Gemini wraps the error into an array.
+        let error = parsed.get(0).unwrap_or(&parsed);
+        let error = error.get("error").unwrap_or(error);
+        let said = Said::of(error);
+        let kind = if said.is_context_too_long() && status.is_client_error() {
+            Kind::ContextTooLong
+        } else if said.is_out_of_quota() {
+            Kind::Permanent
+        } else if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429) {
+            Kind::Passing
+        } else {
+            Kind::Permanent
+        };
+        let message = if said.message.is_empty() {
+            body
+        } else {
+            &said.message
+        };
+        Self {
+            kind,
+            message: format!("{status}: {}", short(message)),
+            retry_after,
+        }
+    }
+}
+
+impl fmt::Display for CallFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CallFailure {}
+
+impl From<CallFailure> for ModelError {
+    fn from(failure: CallFailure) -> Self {
+        match failure.kind {
+            Kind::Passing => Self::Unavailable(failure.message),
+            Kind::Permanent => Self::Refused(failure.message),
+            Kind::ContextTooLong => Self::ContextTooLong,
+        }
+    }
+}
+
+impl From<Endless> for CallFailure {
+    fn from(endless: Endless) -> Self {
+        Self {
+            kind: Kind::Permanent,
+            message: endless.to_string(),
+            retry_after: None,
+        }
+    }
+}
+
+/// An error inside a stream: the status was 200, so only the error itself tells.
+pub(super) fn in_band(error: &Value) -> CallFailure {
+    let said = Said::of(error);
+    let status = error.get("code").and_then(Value::as_u64).unwrap_or(0);
+    let kind = if said.is_context_too_long() {
+        Kind::ContextTooLong
+    } else if matches!(status, 400..=407 | 410..=424 | 426..=428) || said.is_out_of_quota() {
+        Kind::Permanent
+    } else {
+        Kind::Passing
+    };
+    CallFailure {
+        kind,
+        message: format!("in the stream: {}", short(&said.message)),
+        retry_after: None,
+    }
+}
+
+/// Everything the client library can report.
+pub(super) fn of(error: OpenAIError) -> CallFailure {
+    match error {
+        OpenAIError::Boxed(error) => match error.downcast::<CallFailure>() {
+            Ok(failure) => *failure,
+            Err(error) => CallFailure::passing(error.to_string()),
+        },
+        // The URL of a failed request can carry a key.
+        OpenAIError::Reqwest(error) => CallFailure::passing(reason(&error.without_url())),
+        OpenAIError::JSONDeserialize(error, _) => {
+            CallFailure::passing(format!("a malformed chunk: {error}"))
+        }
+        OpenAIError::StreamError(error) => CallFailure::passing(error.to_string()),
+        OpenAIError::ApiError(error) => {
+            CallFailure::of_status(error.status_code, None, &error.api_error.message)
+        }
+        error => CallFailure {
+            kind: Kind::Permanent,
+            message: error.to_string(),
+            retry_after: None,
+        },
+    }
+}
+
+/// An error with its causes: reqwest alone only says that sending failed.
+pub(super) fn reason(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    short(&text)
+}
+
+/// What a provider's error says of itself.
+struct Said {
+    message: String,
+    code: String,
+}
+
+impl Said {
+    fn of(error: &Value) -> Self {
+        let text = |field: &str| match error.get(field) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        let message = error
+            .as_str()
+            .map_or_else(|| text("message"), str::to_owned);
+        Self {
+            message,
+            code: format!("{} {}", text("code"), text("type")),
+        }
+    }
+
+    /// OpenAI has a code for it; the others say it in words.
+    fn is_context_too_long(&self) -> bool {
+        const WORDS: [&str; 6] = [
+            "context length",
+            "context window",
+            "maximum context",
+            "prompt is too long",
+            "input token count",
+            "too many tokens",
+        ];
+        let message = self.message.to_ascii_lowercase();
+        self.code.contains("context_length_exceeded")
+            || WORDS.iter().any(|words| message.contains(words))
+    }
+
+    /// A 429 that no waiting helps against.
+    fn is_out_of_quota(&self) -> bool {
+        self.code.contains("insufficient_quota")
+    }
+}
+
+fn short(message: &str) -> String {
+    message
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_MESSAGE)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(status: u16, body: &str) -> Kind {
+        let status = StatusCode::from_u16(status).expect("a status");
+        CallFailure::of_status(status, None, body).kind
+    }
+
+    #[test]
+    fn failures_are_classified_by_status_and_words() {
+        assert_eq!(kind(429, ""), Kind::Passing);
+        assert_eq!(kind(503, "<html>"), Kind::Passing);
+        assert_eq!(
+            kind(401, r#"{"error":{"message":"bad key"}}"#),
+            Kind::Permanent
+        );
+        assert_eq!(
+            kind(429, r#"{"error":{"code":"insufficient_quota"}}"#),
+            Kind::Permanent
+        );
+        assert_eq!(
+            kind(400, r#"{"error":{"code":"context_length_exceeded"}}"#),
+            Kind::ContextTooLong
+        );
+        assert_eq!(
+            kind(
+                429,
+                r#"[{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}]"#
+            ),
+            Kind::Passing
+        );
+        let gemini =
+            r#"[{"error":{"code":400,"message":"The input token count exceeds the maximum"}}]"#;
+        assert_eq!(kind(400, gemini), Kind::ContextTooLong);
+    }
+}

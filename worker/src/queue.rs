@@ -1,0 +1,222 @@
+//! The job queue: claims jobs from apalis's tables and hands each to a handler, under a lease.
+//!
+//! apalis gives the claim (SKIP LOCKED), the worker that drives handlers and the shutdown that waits for them. What its
+//! Postgres backend gets wrong under load or failure is replaced here and nowhere else: the wake-up (`claims`),
+//! the heartbeat (`lease`), and the acknowledgement (each run's own transactions, see `store::outcome`).
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use apalis::prelude::*;
+use errand_shared::{
+    jobs::{RunAgent, job_id},
+    store::{Pool, StoreError, leases},
+};
+use futures::FutureExt;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+mod claims;
+mod feed;
+mod lease;
+
+/// The queue could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// The worker could not be entered, or the database failed at the end.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// apalis's worker ended with an error.
+    #[error("apalis: {0}")]
+    Apalis(String),
+}
+
+/// How a worker takes jobs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    /// Handlers at work at the same time.
+    pub(crate) concurrency: usize,
+    /// Silence after which a worker is taken for dead.
+    pub(crate) lease: Duration,
+    /// Time that handlers get to finish after the stop.
+    pub(crate) drain: Duration,
+}
+
+/// A job in a handler's hands. While it lives, the slot is taken and the lease covers the job.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    /// What to do.
+    pub(crate) job: RunAgent,
+    /// The worker's name, for the claim of the run.
+    pub(crate) worker: Arc<str>,
+    _hold: Hold,
+}
+
+/// Takes jobs for one process.
+pub(crate) struct Queue {
+    pool: Pool,
+    settings: Settings,
+    worker: Arc<str>,
+    held: Held,
+}
+
+impl Queue {
+    /// A queue under a worker name of its own: one that a dead process used would inherit that process's jobs.
+    pub(crate) fn new(pool: Pool, settings: Settings) -> Self {
+        let worker = format!("errand-worker-{}", Uuid::now_v7().simple());
+        Self {
+            pool,
+            settings,
+            worker: worker.into(),
+            held: Held::default(),
+        }
+    }
+
+    /// Hands jobs to `handle` until `stop`; then waits for the handlers, whose token is cancelled after the drain time.
+    ///
+    /// # Errors
+    /// The worker cannot be entered in the database.
+    pub(crate) async fn run<H, F>(
+        self,
+        stop: CancellationToken,
+        handle: H,
+    ) -> Result<(), QueueError>
+    where
+        H: Fn(Delivery, CancellationToken) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        leases::register(&mut *acquire(&self.pool).await?, &self.worker).await?;
+        tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
+
+        let over = CancellationToken::new();
+        let heart = tokio::spawn(lease::keep(
+            self.pool.clone(),
+            Arc::clone(&self.worker),
+            self.held.clone(),
+            self.settings.lease,
+            over.clone(),
+        ));
+        let (jobs, feed) = mpsc::channel(self.settings.concurrency);
+        let claims = tokio::spawn(claims::run(
+            claims::Claims {
+                pool: self.pool.clone(),
+                worker: Arc::clone(&self.worker),
+                held: self.held.clone(),
+                concurrency: self.settings.concurrency,
+            },
+            jobs,
+            stop.clone(),
+        ));
+
+        let drain = CancellationToken::new();
+        tokio::spawn(expire(
+            stop.clone(),
+            over.clone(),
+            self.settings.drain,
+            drain.clone(),
+        ));
+        let result = work(&self.worker, feed, stop, drain, handle).await;
+
+        // The lease is kept until the last handler is done; only then do the jobs that were not begun go back.
+        over.cancel();
+        let _ = claims.await;
+        let _ = heart.await;
+        leases::leave(&mut *acquire(&self.pool).await?, &self.worker).await?;
+        tracing::info!(worker = %self.worker, "drained");
+        result
+    }
+}
+
+/// Drives apalis's worker over the feed.
+async fn work<H, F>(
+    worker: &str,
+    feed: mpsc::Receiver<Task<Delivery>>,
+    stop: CancellationToken,
+    drain: CancellationToken,
+    handle: H,
+) -> Result<(), QueueError>
+where
+    H: Fn(Delivery, CancellationToken) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let handler = move |delivery: Delivery| {
+        let turn = handle(delivery, drain.clone());
+        async move {
+            // The handler guards the run against panics itself; this one guards the worker.
+            let _ = std::panic::AssertUnwindSafe(turn).catch_unwind().await;
+            Ok::<(), BoxDynError>(())
+        }
+    };
+    let stopped = async move {
+        stop.cancelled().await;
+        Ok::<(), std::io::Error>(())
+    };
+    WorkerBuilder::new(worker)
+        .backend(feed::Feed::new(feed))
+        .parallelize(tokio::spawn)
+        .build(handler)
+        .run_until(stopped)
+        .await
+        .map_err(|error| QueueError::Apalis(error.to_string()))
+}
+
+/// Tells the handlers to give back what they hold, once the drain time after the stop is over.
+async fn expire(
+    stop: CancellationToken,
+    over: CancellationToken,
+    drain: Duration,
+    expired: CancellationToken,
+) {
+    stop.cancelled().await;
+    tokio::select! {
+        () = over.cancelled() => {}
+        () = tokio::time::sleep(drain) => expired.cancel(),
+    }
+}
+
+async fn acquire(
+    pool: &Pool,
+) -> Result<impl std::ops::DerefMut<Target = errand_shared::store::Connection>, StoreError> {
+    Ok(pool.acquire().await?)
+}
+
+/// The jobs this process knows to be its own.
+#[derive(Debug, Clone, Default)]
+struct Held(Arc<Mutex<HashSet<Uuid>>>);
+
+impl Held {
+    /// Holds a job and its slot until the returned guard is dropped.
+    fn hold(&self, run_id: Uuid, slot: OwnedSemaphorePermit) -> Hold {
+        self.lock().insert(run_id);
+        Hold {
+            run_id,
+            held: self.clone(),
+            _slot: slot,
+        }
+    }
+
+    fn job_ids(&self) -> Vec<String> {
+        self.lock().iter().map(|&run_id| job_id(run_id)).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Uuid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Hold {
+    run_id: Uuid,
+    held: Held,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.held.lock().remove(&self.run_id);
+    }
+}

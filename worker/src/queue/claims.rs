@@ -1,0 +1,129 @@
+//! The claim loop: claims as many jobs as there are free slots, when woken and at least once a second.
+
+use std::{sync::Arc, time::Duration};
+
+use apalis::prelude::*;
+use apalis_postgres::{Config, PgTask, queries};
+use errand_shared::{
+    hints::{self, JOB_READY},
+    jobs::{QUEUE, RunAgent},
+    store::{self, Pool, StoreError},
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{Delivery, Held};
+
+/// The slow poll: what a lost notification costs at most, and how late a delayed retry may start.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Jobs claimed in one statement at most.
+const BATCH: usize = 64;
+
+/// What the loop needs.
+pub(super) struct Claims {
+    pub(super) pool: Pool,
+    pub(super) worker: Arc<str>,
+    pub(super) held: Held,
+    pub(super) concurrency: usize,
+}
+
+/// Claims until `stop`. A database that is down is asked again at each poll.
+pub(super) async fn run(
+    claims: Claims,
+    jobs: mpsc::Sender<Task<Delivery>>,
+    stop: CancellationToken,
+) {
+    let wake = Arc::new(Notify::new());
+    let listener = tokio::spawn({
+        let (pool, wake, stop) = (claims.pool.clone(), Arc::clone(&wake), stop.clone());
+        // `notify_one` keeps one permit: a hint that arrives while a claim is under way leads to another claim.
+        async move { hints::listen(pool, &[JOB_READY], stop, |_| wake.notify_one()).await }
+    });
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = claims.forever(&jobs, &wake) => {}
+    }
+    let _ = listener.await;
+}
+
+impl Claims {
+    async fn forever(&self, jobs: &mpsc::Sender<Task<Delivery>>, wake: &Notify) {
+        let slots = Arc::new(Semaphore::new(self.concurrency));
+        let context = WorkerContext::new(&self.worker);
+        let mut outage_logged = false;
+        loop {
+            let Some(free) = free_slots(&slots).await else {
+                return;
+            };
+            match store::within(self.claim(&context, free.len())).await {
+                Ok(claimed) => {
+                    outage_logged = false;
+                    if !claimed.is_empty() {
+                        if self.deliver(claimed, free, jobs).await.is_err() {
+                            return;
+                        }
+                        continue;
+                    }
+                    drop(free);
+                }
+                Err(error) => {
+                    if !outage_logged {
+                        tracing::warn!(%error, "cannot claim jobs; trying again every second");
+                        outage_logged = true;
+                    }
+                }
+            }
+            let _ = tokio::time::timeout(POLL, wake.notified()).await;
+        }
+    }
+
+    async fn claim(
+        &self,
+        context: &WorkerContext,
+        limit: usize,
+    ) -> Result<Vec<PgTask>, StoreError> {
+        let config = Config::default().queue(QUEUE).batch_size(limit);
+        let mut connection = self.pool.acquire().await?;
+        // One statement, so one transaction: nothing is held open between the claim and its answer.
+        queries::fetch_next(&mut *connection, &config, context)
+            .await
+            .map_err(|error| StoreError::Queue(error.to_string()))
+    }
+
+    async fn deliver(
+        &self,
+        claimed: Vec<PgTask>,
+        slots: Vec<OwnedSemaphorePermit>,
+        jobs: &mpsc::Sender<Task<Delivery>>,
+    ) -> Result<(), mpsc::error::SendError<Task<Delivery>>> {
+        // All are held before the first is sent, so that no beat of the lease takes one for unknown.
+        let mut deliveries = Vec::with_capacity(claimed.len());
+        for (task, slot) in claimed.into_iter().zip(slots) {
+            match task.try_map_args(|payload| serde_json::from_slice::<RunAgent>(&payload)) {
+                Ok(task) => deliveries.push(task.map_args(|job| Delivery {
+                    _hold: self.held.hold(job.run_id, slot),
+                    worker: Arc::clone(&self.worker),
+                    job,
+                })),
+                Err(error) => tracing::error!(%error, "a job that is none of ours is in the queue"),
+            }
+        }
+        for delivery in deliveries {
+            jobs.send(delivery).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a free slot and takes what else is free, up to a batch. None if the semaphore is closed.
+async fn free_slots(slots: &Arc<Semaphore>) -> Option<Vec<OwnedSemaphorePermit>> {
+    let mut free = vec![Arc::clone(slots).acquire_owned().await.ok()?];
+    while free.len() < BATCH {
+        match Arc::clone(slots).try_acquire_owned() {
+            Ok(slot) => free.push(slot),
+            Err(_) => break,
+        }
+    }
+    Some(free)
+}

@@ -1,0 +1,240 @@
+//! The agent's way to its tools: an MCP client, in one process with the server and under the same protocol.
+//!
+//! Here the user enters a call: the model is told of tools without `user_id`, and whatever it sends under that name is
+//! replaced by the run's owner.
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{ConstantBuilder, Retryable};
+use errand_shared::{ids::CallKey, store::steps::AskedCall};
+use rmcp::{
+    RoleClient, ServiceError, ServiceExt,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ClientConfig,
+        Implementation, Tool,
+    },
+    service::RunningService,
+};
+use serde_json::{Map, Value, json};
+use tokio::sync::RwLock;
+
+use crate::{
+    agent::{Interrupted, ToolDefinition, ToolOutcome},
+    tools::{Caller, FENCED, TaskServer},
+};
+
+/// Bytes between client and server before one waits for the other.
+const PIPE: usize = 64 * 1024;
+/// One call at most; the server bounds its own work below that.
+const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// Repeats of a call whose outcome is unknown. Its key makes that safe.
+const REPEATS: usize = 2;
+const REPEAT_PAUSE: Duration = Duration::from_millis(200);
+
+/// The tool server cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolboxError {
+    /// The handshake failed.
+    #[error("handshake: {0}")]
+    Handshake(Box<rmcp::service::ClientInitializeError>),
+    /// The tools could not be listed.
+    #[error("{0}")]
+    Service(#[from] ServiceError),
+}
+
+type Client = RunningService<RoleClient, ClientConfig>;
+
+/// A connected client and what it can do. One for the whole process.
+pub(crate) struct Toolbox {
+    server: TaskServer,
+    client: RwLock<Arc<Client>>,
+    definitions: Vec<ToolDefinition>,
+}
+
+impl Toolbox {
+    /// Connects to the server and learns its tools.
+    ///
+    /// # Errors
+    /// The handshake or the listing failed.
+    pub(crate) async fn start(server: TaskServer) -> Result<Self, ToolboxError> {
+        let client = connect(&server).await?;
+        let tools = client.peer().list_all_tools().await?;
+        let definitions = tools.into_iter().map(for_the_model).collect();
+        Ok(Self {
+            server,
+            client: RwLock::new(Arc::new(client)),
+            definitions,
+        })
+    }
+
+    /// The tools for one attempt at a run.
+    pub(crate) fn for_attempt(&self, attempt: i32) -> AttemptTools<'_> {
+        AttemptTools {
+            toolbox: self,
+            attempt,
+        }
+    }
+
+    async fn call(&self, params: CallToolRequestParams) -> Result<CallToolResult, CallError> {
+        let client = self.client.read().await.clone();
+        let call = client.peer().call_tool_once(params);
+        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(CallToolResponse::Complete(result))) => Ok(result),
+            Ok(Ok(_)) => Err(CallError::Unavailable(
+                "the tool server asked for more input".to_owned(),
+            )),
+            Ok(Err(ServiceError::McpError(error))) if error.code == FENCED => {
+                Err(CallError::Fenced)
+            }
+            Ok(Err(ServiceError::McpError(error))) => {
+                Err(CallError::Unavailable(error.message.into_owned()))
+            }
+            Ok(Err(error)) => {
+                self.reconnect(&client).await;
+                Err(CallError::Unavailable(error.to_string()))
+            }
+            Err(_) => Err(CallError::Unavailable(
+                "the tool did not answer in time".to_owned(),
+            )),
+        }
+    }
+
+    /// Replaces a pair that broke, unless another call has done so already.
+    async fn reconnect(&self, broken: &Arc<Client>) {
+        let mut current = self.client.write().await;
+        if !Arc::ptr_eq(&current, broken) {
+            return;
+        }
+        tracing::warn!("the connection to the tool server broke; making a new one");
+        match connect(&self.server).await {
+            Ok(client) => *current = Arc::new(client),
+            Err(error) => tracing::error!(%error, "the tool server cannot be reached"),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum CallError {
+    Fenced,
+    Unavailable(String),
+}
+
+async fn connect(server: &TaskServer) -> Result<Client, ToolboxError> {
+    let (ours, theirs) = tokio::io::duplex(PIPE);
+    let server = server.clone();
+    tokio::spawn(async move {
+        if let Ok(running) = server.serve(theirs).await {
+            let _ = running.waiting().await;
+        }
+    });
+    let info = Implementation::new("errand-worker", env!("CARGO_PKG_VERSION"));
+    ClientConfig::new(ClientCapabilities::default(), info)
+        .serve(ours)
+        .await
+        .map_err(|error| ToolboxError::Handshake(Box::new(error)))
+}
+
+/// A tool as the model is told of it: without the user, who is none of its business.
+fn for_the_model(tool: Tool) -> ToolDefinition {
+    let mut parameters = Value::Object((*tool.input_schema).clone());
+    if let Some(properties) = parameters
+        .get_mut("properties")
+        .and_then(Value::as_object_mut)
+    {
+        properties.remove("user_id");
+    }
+    if let Some(required) = parameters.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|name| name != "user_id");
+    }
+    ToolDefinition {
+        name: tool.name.into_owned(),
+        description: tool.description.unwrap_or_default().into_owned(),
+        parameters,
+    }
+}
+
+/// The toolbox in the hands of one attempt.
+pub(crate) struct AttemptTools<'a> {
+    toolbox: &'a Toolbox,
+    attempt: i32,
+}
+
+impl crate::agent::Toolbox for AttemptTools<'_> {
+    fn definitions(&self) -> &[ToolDefinition] {
+        &self.toolbox.definitions
+    }
+
+    async fn call(
+        &self,
+        key: CallKey,
+        user_id: &str,
+        call: &AskedCall,
+        refused: Option<&'static str>,
+    ) -> Result<ToolOutcome, Interrupted> {
+        let (arguments, malformed) = arguments(user_id, &call.arguments);
+        let caller = Caller {
+            user_id: user_id.to_owned(),
+            key,
+            attempt: self.attempt,
+            refused: refused.or(malformed).map(str::to_owned),
+        };
+        let mut params = CallToolRequestParams::new(call.name.clone()).with_arguments(arguments);
+        params.meta = Some(caller.to_meta());
+        let repeats = ConstantBuilder::default()
+            .with_delay(REPEAT_PAUSE)
+            .with_max_times(REPEATS);
+        let result = (|| self.toolbox.call(params.clone()))
+            .retry(repeats)
+            .when(|error| matches!(error, CallError::Unavailable(_)))
+            .await
+            .map_err(|error| match error {
+                CallError::Fenced => Interrupted::Fenced,
+                CallError::Unavailable(reason) => Interrupted::Unavailable(reason),
+            })?;
+        Ok(ToolOutcome {
+            result: result
+                .structured_content
+                .unwrap_or_else(|| json!({"success": false})),
+        })
+    }
+}
+
+/// The arguments with the user filled in. Text that is no JSON object is kept for the record, and the call refused.
+fn arguments(user_id: &str, raw: &str) -> (Map<String, Value>, Option<&'static str>) {
+    let parsed = if raw.trim().is_empty() {
+        Ok(Value::Object(Map::new()))
+    } else {
+        serde_json::from_str(raw)
+    };
+    let (mut arguments, malformed) = match parsed {
+        Ok(Value::Object(arguments)) => (arguments, None),
+        _ => {
+            let raw = Map::from_iter([("malformed_arguments".to_owned(), json!(raw))]);
+            (
+                raw,
+                Some("The arguments are not a JSON object; send them again as one."),
+            )
+        }
+    };
+    arguments.insert("user_id".to_owned(), json!(user_id));
+    (arguments, malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_filled_in_whatever_the_model_sends() {
+        let (arguments, malformed) = arguments("ada", r#"{"user_id":"eve","title":"x"}"#);
+        assert_eq!(arguments["user_id"], "ada");
+        assert_eq!(malformed, None);
+    }
+
+    #[test]
+    fn broken_arguments_are_kept_and_refused() {
+        let (arguments, malformed) = arguments("ada", r#"{"title": "#);
+        assert_eq!(arguments["malformed_arguments"], r#"{"title": "#);
+        assert!(malformed.is_some());
+    }
+}

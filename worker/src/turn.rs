@@ -1,0 +1,265 @@
+//! One turn, from the job to the end of the run: claim, history, agent, reply.
+//!
+//! No transaction spans the model's time. Whatever goes wrong, the run ends in exactly one way or goes back to the queue;
+//! what was committed of it stays.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use errand_shared::store::{
+    self, Pool, StoreError, WriteError, history, jobs,
+    outcome::{self, Outcome, Return},
+    runs::{self, Claimed},
+    steps,
+};
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::{
+    agent::{self, Answer, Assignment, Failure, Interrupted, Journal, ModelError},
+    openai::OpenAi,
+    queue::Delivery,
+    toolbox::Toolbox,
+};
+
+/// Earlier turns that are read at most; the token budget is usually tighter.
+const MAX_HISTORY_TURNS: i64 = 40;
+/// Pause before the next attempt after the first one was lost; doubled for each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// Bounds of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) run_timeout: Duration,
+    pub(crate) max_steps: i32,
+    pub(crate) history_tokens: usize,
+    pub(crate) max_ready_runs: i64,
+    pub(crate) max_attempts: i32,
+}
+
+/// What every turn of this process works with.
+pub(crate) struct Turns {
+    pub(crate) pool: Pool,
+    pub(crate) model: OpenAi,
+    pub(crate) toolbox: Toolbox,
+    pub(crate) limits: Limits,
+}
+
+/// How an attempt came out.
+enum Attempt {
+    Ended(Outcome),
+    /// Nothing more may be written: the run is over or somebody else's.
+    Fenced,
+    /// Another attempt may succeed.
+    Lost(String),
+    /// The worker stops.
+    Drained,
+}
+
+impl Turns {
+    /// Takes one job. Never fails: what cannot be finished here is left to the lease and another attempt.
+    pub(crate) async fn take(&self, delivery: Delivery, drain: CancellationToken) {
+        let run_id = delivery.job.run_id;
+        let claimed = match store::within(self.claim(&delivery)).await {
+            Ok(Some(run)) => run,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(run = %run_id, %error, "cannot claim the run; it goes back when the lease is over");
+                return;
+            }
+        };
+        let span = tracing::info_span!("run", run = %run_id, attempt = claimed.attempt);
+        self.walk(&claimed, drain).instrument(span).await;
+    }
+
+    /// Claims the run; a job whose run is over is taken out of the queue.
+    async fn claim(&self, delivery: &Delivery) -> Result<Option<Claimed>, StoreError> {
+        let mut db = self.pool.acquire().await?;
+        let claimed = runs::claim(&mut db, delivery.job.run_id, &delivery.worker).await?;
+        if claimed.is_none() {
+            jobs::close_if_over(&mut db, delivery.job.run_id).await?;
+        }
+        Ok(claimed)
+    }
+
+    async fn walk(&self, run: &Claimed, drain: CancellationToken) {
+        let begun = std::time::Instant::now();
+        let attempt = tokio::select! {
+            attempt = AssertUnwindSafe(self.attempt(run)).catch_unwind() => {
+                attempt.unwrap_or_else(|_| Attempt::Lost("panic".to_owned()))
+            }
+            () = drain.cancelled() => Attempt::Drained,
+        };
+        let took = begun.elapsed();
+        let result = match attempt {
+            Attempt::Ended(outcome) => {
+                log_end(&outcome, took);
+                self.finish(run, &outcome).await
+            }
+            Attempt::Fenced => Err(WriteError::Fenced),
+            Attempt::Drained => {
+                tracing::info!("handed back to the queue: this worker stops");
+                store::within(outcome::give_back(
+                    &self.pool,
+                    run.id,
+                    run.attempt,
+                    Return::Handback,
+                ))
+                .await
+            }
+            Attempt::Lost(reason) => {
+                let pause = FIRST_RETRY
+                    * 2_u32.saturating_pow(run.lost_attempts.clamp(0, 5).unsigned_abs());
+                tracing::warn!(
+                    reason,
+                    ?pause,
+                    "the attempt failed; the run goes back to the queue"
+                );
+                store::within(outcome::give_back(
+                    &self.pool,
+                    run.id,
+                    run.attempt,
+                    Return::Retry(pause),
+                ))
+                .await
+            }
+        };
+        match result {
+            Ok(()) => {}
+            Err(WriteError::Fenced) => {
+                tracing::info!("another attempt owns the run; nothing was written")
+            }
+            // The job is no longer held here, so the next beat of the lease gives it back.
+            Err(WriteError::Store(error)) => {
+                tracing::warn!(%error, "the run's end could not be written")
+            }
+        }
+    }
+
+    /// One attempt. Errors of the store become a lost attempt.
+    async fn attempt(&self, run: &Claimed) -> Attempt {
+        if run.lost_attempts >= self.limits.max_attempts {
+            let message = format!("The run was interrupted {} times.", run.lost_attempts);
+            return failed("run_failed", &message);
+        }
+        let assignment = match store::within(self.assignment(run)).await {
+            Ok(assignment) => assignment,
+            Err(error) => return Attempt::Lost(error.to_string()),
+        };
+        let journal = Steps {
+            pool: &self.pool,
+            run,
+        };
+        let tools = self.toolbox.for_attempt(run.attempt);
+        let work = agent::run(&assignment, &self.model, &tools, &journal);
+        match tokio::time::timeout(self.limits.run_timeout, work).await {
+            Ok(Ok(reply)) => Attempt::Ended(Outcome::Completed(reply)),
+            Ok(Err(failure)) => of_failure(failure),
+            Err(_) => failed("run_timeout", "The run took too long."),
+        }
+    }
+
+    async fn assignment(&self, run: &Claimed) -> Result<Assignment, StoreError> {
+        let mut db = self.pool.acquire().await?;
+        Ok(Assignment {
+            run_id: run.id,
+            user_id: run.user_id.clone(),
+            message: run.message.clone(),
+            history: history::before(&mut db, run, MAX_HISTORY_TURNS).await?,
+            recorded: if run.attempt > 1 {
+                history::of_run(&mut db, run).await?
+            } else {
+                Vec::new()
+            },
+            history_tokens: self.limits.history_tokens,
+            max_steps: self.limits.max_steps,
+        })
+    }
+
+    /// Ends the run. After an error the outcome of the commit is unknown; trying again is safe, and if the first try
+    /// did commit, the second finds itself fenced off.
+    async fn finish(&self, run: &Claimed, outcome: &Outcome) -> Result<(), WriteError> {
+        let write = || {
+            store::within(outcome::finish(
+                &self.pool,
+                run,
+                outcome,
+                self.limits.max_ready_runs,
+            ))
+        };
+        match write().await {
+            Err(WriteError::Store(error)) if error.is_outage() => {
+                tracing::warn!(%error, "cannot write the run's end; trying once more");
+                tokio::time::sleep(FIRST_RETRY).await;
+                write().await
+            }
+            result => result,
+        }
+    }
+}
+
+fn of_failure(failure: Failure) -> Attempt {
+    match failure {
+        Failure::Interrupted(Interrupted::Fenced) => Attempt::Fenced,
+        Failure::Interrupted(Interrupted::Unavailable(reason)) => Attempt::Lost(reason),
+        Failure::TooManySteps(steps) => failed(
+            "run_failed",
+            &format!("The agent came to no answer within {steps} steps."),
+        ),
+        Failure::Model(error) => {
+            // What the provider says may hold internals; people are told the kind of trouble only.
+            tracing::warn!(%error, "the model failed");
+            let message = match error {
+                ModelError::Unavailable(_) => "The model is not available.",
+                ModelError::Refused(_) => "The model refused the request.",
+                ModelError::ContextTooLong => "The conversation is too long for the model.",
+            };
+            failed("model_error", message)
+        }
+    }
+}
+
+fn failed(code: &'static str, message: &str) -> Attempt {
+    Attempt::Ended(Outcome::Failed {
+        code,
+        message: message.to_owned(),
+    })
+}
+
+fn log_end(outcome: &Outcome, took: Duration) {
+    match outcome {
+        Outcome::Completed(_) => tracing::info!(?took, "run completed"),
+        Outcome::Failed { code, message } => tracing::warn!(?took, code, message, "run failed"),
+    }
+}
+
+/// The agent's journal: steps in the store, fenced by the attempt.
+struct Steps<'a> {
+    pool: &'a Pool,
+    run: &'a Claimed,
+}
+
+impl Journal for Steps<'_> {
+    async fn commit(&self, step: i32, answer: &Answer) -> Result<(), Interrupted> {
+        let step = steps::NewStep {
+            step,
+            content: &answer.text,
+            calls: &answer.calls,
+            finish_reason: answer.finish_reason.as_deref(),
+            input_tokens: answer.input_tokens,
+            output_tokens: answer.output_tokens,
+        };
+        match store::within(steps::commit(
+            self.pool,
+            self.run.id,
+            self.run.attempt,
+            step,
+        ))
+        .await
+        {
+            Ok(()) => Ok(()),
+            Err(WriteError::Fenced) => Err(Interrupted::Fenced),
+            Err(WriteError::Store(error)) => Err(Interrupted::Unavailable(error.to_string())),
+        }
+    }
+}
