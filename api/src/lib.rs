@@ -1,1 +1,167 @@
+//! errand-api: the front of the house. It accepts messages, waits for their runs, and serves what its users may read.
+//!
+//! It holds no state about users: every request proves who it is from, and every answer comes from the database.
 
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::serve::ListenerExt;
+use errand_shared::store::{self, Pool};
+use secrecy::ExposeSecret;
+use tokio::{net::TcpListener, sync::OnceCell, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+mod accept;
+mod auth;
+pub mod config;
+mod error;
+mod request;
+mod routes;
+mod waiting;
+
+pub use config::{Config, Limits};
+
+/// Connections for queries.
+const POOL: u32 = 20;
+/// Connections that listen, or run what a pooler cannot.
+const DIRECT_POOL: u32 = 2;
+/// Time that open requests get to end after the stop; waiting ones are answered with 202 at once.
+const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// What every handler works with.
+#[derive(Clone)]
+struct App {
+    db: Pool,
+    auth: Arc<auth::Verifier>,
+    waiting: Arc<waiting::Waiting>,
+    limits: Limits,
+    /// Filled once the database has been seen with every migration.
+    ready: Arc<OnceCell<()>>,
+    stop: CancellationToken,
+}
+
+/// Why the API could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiStartError {
+    /// The port is taken, or may not be used.
+    #[error("cannot listen on {0}: {1}")]
+    Bind(SocketAddr, io::Error),
+    /// The server failed.
+    #[error(transparent)]
+    Serve(#[from] io::Error),
+    /// The client for the identity provider could not be built.
+    #[error("identity provider: {0}")]
+    Http(#[from] reqwest::Error),
+    /// The database is unusable.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+}
+
+/// An API that is bound to its port.
+pub struct Api {
+    listener: TcpListener,
+    router: axum::Router,
+    app: App,
+    direct: Pool,
+}
+
+impl Api {
+    /// Binds the port. The database need not be up yet: `/readyz` tells.
+    ///
+    /// # Errors
+    /// The port is taken, or a client cannot be built.
+    pub async fn build(config: &Config, stop: CancellationToken) -> Result<Self, ApiStartError> {
+        let address = SocketAddr::new(config.host, config.port);
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| ApiStartError::Bind(address, error))?;
+        let url = &config.database.database_url;
+        let direct_url = config.database.direct_url();
+        let is_direct = url.expose_secret() == direct_url.expose_secret();
+        let app = App {
+            db: store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?,
+            auth: Arc::new(auth::Verifier::new(&config.auth)?),
+            waiting: Arc::default(),
+            limits: config.limits,
+            ready: Arc::default(),
+            stop,
+        };
+        let direct = store::pool(
+            direct_url.expose_secret(),
+            "errand-api-listen",
+            DIRECT_POOL,
+            true,
+        )?;
+        let router = routes::router(app.clone(), &config.origins());
+        Ok(Self {
+            listener,
+            router,
+            app,
+            direct,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The socket has no address any more.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the stop; then finishes what is open, within a bound.
+    ///
+    /// # Errors
+    /// The server failed, or the database stayed unusable for a minute after the start.
+    pub async fn serve(self) -> Result<(), ApiStartError> {
+        let Self {
+            listener,
+            router,
+            app,
+            direct,
+        } = self;
+        let stop = app.stop.clone();
+        tracing::info!(address = %listener.local_addr()?, "serving");
+
+        let mut background = JoinSet::new();
+        background.spawn(Arc::clone(&app.waiting).listen(direct.clone(), stop.clone()));
+        background.spawn(Arc::clone(&app.waiting).poll(app.db.clone(), stop.clone()));
+
+        let listener = listener.tap_io(|socket| {
+            // Short answers must not wait for the client's acknowledgement.
+            let _ = socket.set_nodelay(true);
+        });
+        let signal = stop.clone();
+        let server = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { signal.cancelled().await })
+            .into_future();
+        let result = tokio::select! {
+            result = server => result.map_err(ApiStartError::from),
+            error = never_ready(&app) => Err(error),
+            () = too_late(&stop) => {
+                tracing::warn!("some requests did not end in time");
+                Ok(())
+            }
+        };
+        stop.cancel();
+        while background.join_next().await.is_some() {}
+        tracing::info!("stopped");
+        result
+    }
+}
+
+/// Watches for the first time the database is usable; ends only if it never is.
+async fn never_ready(app: &App) -> ApiStartError {
+    match store::wait_until_current(&app.db).await {
+        Ok(()) => {
+            let _ = app.ready.set(());
+            tracing::info!("the database is ready");
+            std::future::pending().await
+        }
+        Err(error) => error.into(),
+    }
+}
+
+async fn too_late(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOP_TIMEOUT).await;
+}

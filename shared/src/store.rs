@@ -27,6 +27,9 @@ pub use error::{StoreError, WriteError};
 /// A pool of connections. Cheap to clone.
 pub type Pool = sqlx::PgPool;
 
+/// A transaction: rolled back when it is dropped without a commit.
+pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
+
 /// How long a caller waits for a free connection, and for a new one to be made.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -61,6 +64,40 @@ pub fn pool(
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .idle_timeout(Duration::from_secs(240))
         .connect_lazy_with(options))
+}
+
+/// Whether the database answers.
+///
+/// # Errors
+/// It does not.
+pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
+    Ok(sqlx::Connection::ping(&mut *pool.acquire().await?).await?)
+}
+
+/// Begins a transaction.
+///
+/// # Errors
+/// The database is unreachable.
+pub async fn begin(pool: &Pool) -> Result<Transaction, StoreError> {
+    Ok(pool.begin().await?)
+}
+
+/// Takes a connection for a few reads.
+///
+/// # Errors
+/// The database is unreachable.
+pub async fn connection(
+    pool: &Pool,
+) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, StoreError> {
+    Ok(pool.acquire().await?)
+}
+
+/// Commits a transaction.
+///
+/// # Errors
+/// The database failed: whether the transaction took effect is unknown.
+pub async fn commit(transaction: Transaction) -> Result<(), StoreError> {
+    Ok(transaction.commit().await?)
 }
 
 /// Bounds a unit of work: the server's own time-outs do not help against a connection that has gone silent.

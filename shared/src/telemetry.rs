@@ -1,15 +1,18 @@
 //! Logs: one subscriber for the process, as text or JSON.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{Invalid, LogConfig, LogFormat};
 
 /// Directives that always hold: rmcp and apalis log arguments, and so people's texts, below these levels.
-const QUIET: [&str; 4] = [
+const QUIET: [&str; 5] = [
     "rmcp=warn",
     "apalis_core=warn",
     "async_openai=off",
     "sqlx::query=warn",
+    "sqlx::postgres::notice=warn",
 ];
 
 /// Starts logging for the whole process. A second call in one process changes nothing.
@@ -30,6 +33,7 @@ pub fn start(config: &LogConfig) -> Result<(), Invalid> {
             .with(
                 tracing_subscriber::fmt::layer()
                     .with_target(false)
+                    .with_ansi(std::io::stderr().is_terminal())
                     .with_writer(std::io::stderr),
             )
             .try_init(),

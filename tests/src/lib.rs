@@ -1,1 +1,8 @@
+//! What stands in for the world outside: a private Postgres, an identity provider, models; and `cargo dev` made of them.
+//!
+//! They speak the real wire protocols and are never linked into `errand-api` or `errand-worker`.
 
+pub mod dev;
+pub mod identity;
+pub mod model;
+pub mod postgres;

@@ -25,17 +25,14 @@ pub async fn register(db: &mut Connection, worker: &str) -> Result<(), StoreErro
     Ok(())
 }
 
-/// Takes a worker out, after its last job. Jobs it still holds go back to the queue.
+/// Gives back whatever a worker still holds, after its last handler. Its row stays until no job refers to it.
 ///
 /// # Errors
 /// The database failed.
 pub async fn leave(db: &mut Connection, worker: &str) -> Result<(), StoreError> {
     sqlx::query!(
-        "with freed as (
-             update apalis.jobs set status = 'Pending', lock_by = null, lock_at = null
-             where lock_by = $1 and status in ('Queued', 'Running')
-         )
-         delete from apalis.workers where id = $1",
+        "update apalis.jobs set status = 'Pending', lock_by = null, lock_at = null
+         where lock_by = $1 and status in ('Queued', 'Running')",
         worker
     )
     .execute(db)
@@ -120,7 +117,7 @@ pub async fn purge(db: &mut Connection, keep: Duration) -> Result<u64, StoreErro
     sqlx::query!(
         "delete from apalis.workers w
          where w.last_seen < now() - make_interval(secs => $1)
-           and not exists (select 1 from apalis.jobs j where j.lock_by = w.id and j.status in ('Queued', 'Running'))",
+           and not exists (select 1 from apalis.jobs j where j.lock_by = w.id)",
         keep.as_secs_f64()
     )
     .execute(db)

@@ -1,5 +1,8 @@
 //! Migrations: apalis's and ours, in this order, under one advisory lock.
 
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Acquire, Connection as _, PgConnection};
 
 use super::{Connection, Pool, StoreError};
@@ -22,6 +25,23 @@ pub async fn run(url: &str) -> Result<(), StoreError> {
     // Closing the session frees the lock, also after an error.
     connection.close().await?;
     result
+}
+
+/// Like [`run`], but waits up to a minute for a database that is still starting.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_when_up(url: &SecretString) -> Result<(), StoreError> {
+    let begun = tokio::time::Instant::now();
+    loop {
+        match run(url.expose_secret()).await {
+            Err(error) if error.is_outage() && begun.elapsed() < super::START_TIMEOUT => {
+                tracing::warn!(%error, "waiting for the database");
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 async fn apply(connection: &mut Connection) -> Result<(), StoreError> {

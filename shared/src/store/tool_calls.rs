@@ -56,7 +56,10 @@ pub async fn open(
         )
         .fetch_one(db)
         .await?;
-        return Ok(Some(record));
+        return Ok(Some(Record {
+            result: success_first(record.result),
+            ..record
+        }));
     }
     sqlx::query!(
         "select set_config('errand.tool_call', $1, true)",
@@ -114,7 +117,7 @@ pub async fn of_run(
     user_id: &str,
     run_id: Uuid,
 ) -> Result<Vec<ToolCall>, StoreError> {
-    Ok(sqlx::query_as!(
+    let calls = sqlx::query_as!(
         ToolCall,
         r#"select tool_name, parameters, result as "result!", created_at from tool_calls
            where run_id = $1 and user_id = $2 and result is not null
@@ -123,5 +126,21 @@ pub async fn of_run(
         user_id
     )
     .fetch_all(db)
-    .await?)
+    .await?;
+    let shown = |call: ToolCall| ToolCall {
+        result: success_first(call.result),
+        ..call
+    };
+    Ok(calls.into_iter().map(shown).collect())
+}
+
+/// jsonb forgets the order of fields; the contract has `success` first.
+fn success_first(result: Value) -> Value {
+    let Value::Object(mut fields) = result else {
+        return result;
+    };
+    if let Some(success) = fields.remove("success") {
+        fields.shift_insert(0, "success".to_owned(), success);
+    }
+    Value::Object(fields)
 }

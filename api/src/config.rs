@@ -1,0 +1,230 @@
+//! The API's configuration, and its commands.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    process::ExitCode,
+};
+
+use clap::{Args, FromArgMatches, Parser, Subcommand};
+use errand_shared::config::{self, DatabaseConfig, Invalid, LogConfig};
+use http::HeaderValue;
+
+/// Accepts messages, answers them when their run has ended, and serves what users may read
+#[derive(Debug, Parser)]
+#[command(
+    name = "errand-api",
+    version,
+    subcommand_negates_reqs = true,
+    args_conflicts_with_subcommands = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+
+    #[command(flatten)]
+    serve: Option<Config>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Brings the database to this version; safe to run twice
+    Migrate(MigrateConfig),
+}
+
+/// What the process is to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve the API.
+    Serve(Box<Config>),
+    /// Migrate the database and end.
+    Migrate(MigrateConfig),
+}
+
+impl Command {
+    /// Reads the environment and the command line.
+    ///
+    /// # Errors
+    /// The exit code, after the reason was said.
+    pub fn load() -> Result<Self, ExitCode> {
+        let cli = config::load(Cli::check)?;
+        match (cli.command, cli.serve) {
+            (Some(Subcommands::Migrate(migrate)), _) => Ok(Self::Migrate(migrate)),
+            (None, Some(serve)) => Ok(Self::Serve(Box::new(serve))),
+            (None, None) => Err(config::refuse(&Invalid::new("DATABASE_URL", "missing"))),
+        }
+    }
+
+    /// How to log.
+    pub fn log(&self) -> &LogConfig {
+        match self {
+            Self::Serve(config) => &config.log,
+            Self::Migrate(config) => &config.log,
+        }
+    }
+}
+
+impl Cli {
+    fn check(&self) -> Result<(), Invalid> {
+        match (&self.command, &self.serve) {
+            (Some(Subcommands::Migrate(migrate)), _) => migrate.database.check(),
+            (None, Some(serve)) => serve.check(),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// What `errand-api migrate` needs.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateConfig {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// What serving needs.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where the data is.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Port to listen on
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    pub port: u16,
+
+    /// Address to listen on
+    #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    pub host: IpAddr,
+
+    /// Who the users are.
+    #[command(flatten)]
+    pub auth: AuthConfig,
+
+    /// Exact origins, separated by commas, that may use the API from a browser
+    #[arg(long, env = "ALLOWED_ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
+
+    /// What one user may ask for.
+    #[command(flatten)]
+    pub limits: Limits,
+}
+
+/// The identity provider: any that signs EdDSA tokens and publishes its keys, as Better Auth does.
+#[derive(Debug, Clone, Args)]
+pub struct AuthConfig {
+    /// The issuer of tokens; its keys are at /api/auth/jwks
+    #[arg(long, env = "BETTER_AUTH_URL")]
+    pub better_auth_url: String,
+
+    /// Where the issuer's keys are, if elsewhere
+    #[arg(long, env = "AUTH_JWKS_URL")]
+    pub auth_jwks_url: Option<String>,
+
+    /// The audience that tokens must name [default: the issuer]
+    #[arg(long, env = "AUTH_AUDIENCE")]
+    pub auth_audience: Option<String>,
+}
+
+/// What one user may ask for. Counted in the database, so it holds across processes.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Limits {
+    /// Messages a user may send in a minute; 0: any number
+    #[arg(long, env = "RATE_RUNS_PER_MINUTE", default_value_t = 60)]
+    pub rate_runs_per_minute: u32,
+
+    /// Runs of a user that may be under way or waiting; 0: any number
+    #[arg(long, env = "MAX_ACTIVE_RUNS", default_value_t = 10)]
+    pub max_active_runs: u32,
+
+    /// Runs of a user that may be in the job queue or at work at the same time
+    #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_ready_runs: u16,
+}
+
+impl Config {
+    /// A configuration from arguments; what they leave out comes from the environment.
+    ///
+    /// # Errors
+    /// As on the command line.
+    pub fn from_arguments<'a>(
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, clap::Error> {
+        let matches = Self::augment_args(clap::Command::new("errand-api"))
+            .try_get_matches_from(std::iter::once("errand-api").chain(arguments))?;
+        let config = Self::from_arg_matches(&matches)?;
+        config.check().map_err(|invalid| {
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, invalid)
+        })?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        self.database.check()?;
+        http_url("BETTER_AUTH_URL", &self.auth.better_auth_url)?;
+        if let Some(url) = self.auth.given_jwks_url() {
+            http_url("AUTH_JWKS_URL", url)?;
+        }
+        for origin in self.given_origins() {
+            let url = http_url("ALLOWED_ORIGINS", origin)?;
+            if url.origin().ascii_serialization() != origin {
+                return Err(Invalid::new(
+                    "ALLOWED_ORIGINS",
+                    "expected exact origins such as https://app.example.com, without a path, separated by commas",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn given_origins(&self) -> impl Iterator<Item = &str> {
+        self.allowed_origins
+            .iter()
+            .map(|origin| origin.trim())
+            .filter(|origin| !origin.is_empty())
+    }
+
+    /// The origins as headers carry them.
+    pub(crate) fn origins(&self) -> Vec<HeaderValue> {
+        self.given_origins()
+            .filter_map(|origin| HeaderValue::from_str(origin).ok())
+            .collect()
+    }
+}
+
+impl AuthConfig {
+    fn given_jwks_url(&self) -> Option<&str> {
+        self.auth_jwks_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// The issuer without a trailing slash.
+    pub(crate) fn issuer(&self) -> &str {
+        self.better_auth_url.trim_end_matches('/')
+    }
+
+    pub(crate) fn audience(&self) -> &str {
+        self.auth_audience
+            .as_deref()
+            .filter(|audience| !audience.is_empty())
+            .unwrap_or(self.issuer())
+    }
+
+    pub(crate) fn jwks_url(&self) -> String {
+        self.given_jwks_url()
+            .map_or_else(|| format!("{}/api/auth/jwks", self.issuer()), str::to_owned)
+    }
+}
+
+fn http_url(variable: &'static str, text: &str) -> Result<url::Url, Invalid> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => Err(Invalid::new(variable, "expected an http or https URL")),
+    }
+}

@@ -1,0 +1,231 @@
+//! The one error of the API: a status, a stable code, a message for people, never an internal text.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use errand_shared::store::StoreError;
+use http::{
+    HeaderValue, StatusCode,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A stable code of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Code {
+    InvalidRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    ConversationBusy,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    IdempotencyKeyReused,
+    RateLimited,
+    ModelError,
+    RunTimeout,
+    RunFailed,
+    Cancelled,
+    InternalError,
+    Unavailable,
+}
+
+/// The body of every error.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ErrorBody {
+    error: ErrorObject,
+}
+
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ErrorObject {
+    /// Stable: programs decide by it.
+    code: Code,
+    /// For people.
+    message: String,
+    /// More about it, by code.
+    #[schema(value_type = Object)]
+    details: Value,
+}
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: Code,
+    message: String,
+    details: Value,
+    retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            details: json!({}),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::InvalidRequest, message)
+    }
+
+    /// An invalid field or header, named in the details.
+    pub(crate) fn invalid_field(field: &str, message: impl Into<String>) -> Self {
+        Self::invalid(message).with_details(json!({"field": field}))
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let message = "This method is not allowed here.";
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            Code::InvalidRequest,
+            message,
+        )
+    }
+
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Code::Unauthorized, message)
+    }
+
+    pub(crate) fn forbidden() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            Code::Forbidden,
+            "This path belongs to another user.",
+        )
+    }
+
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            Code::NotFound,
+            format!("There is no such {what}."),
+        )
+    }
+
+    pub(crate) fn conversation_busy() -> Self {
+        let message = "The conversation has a run that is not over.";
+        Self::new(StatusCode::CONFLICT, Code::ConversationBusy, message)
+    }
+
+    pub(crate) fn payload_too_large(limit: usize) -> Self {
+        let message = format!("The body is larger than {limit} bytes.");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Code::PayloadTooLarge,
+            message,
+        )
+    }
+
+    pub(crate) fn unsupported_media_type() -> Self {
+        let message = "Send the body as application/json.";
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::UnsupportedMediaType,
+            message,
+        )
+    }
+
+    pub(crate) fn idempotency_key_reused() -> Self {
+        let message = "This Idempotency-Key came with another request before.";
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Code::IdempotencyKeyReused,
+            message,
+        )
+    }
+
+    pub(crate) fn rate_limited(message: impl Into<String>, retry_after: Duration) -> Self {
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message);
+        error.retry_after = Some(retry_after);
+        error
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Code::InternalError,
+            "Something went wrong here.",
+        )
+    }
+
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message);
+        error.retry_after = Some(Duration::from_secs(2));
+        error
+    }
+
+    /// A run that ended without a reply, by its stored code.
+    pub(crate) fn of_run(
+        run_id: Uuid,
+        status: &str,
+        code: Option<&str>,
+        message: Option<&str>,
+    ) -> Self {
+        let (http, code) = match (status, code) {
+            ("cancelled", _) => (StatusCode::CONFLICT, Code::Cancelled),
+            (_, Some("model_error")) => (StatusCode::BAD_GATEWAY, Code::ModelError),
+            (_, Some("run_timeout")) => (StatusCode::GATEWAY_TIMEOUT, Code::RunTimeout),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, Code::RunFailed),
+        };
+        let message = message.unwrap_or(if status == "cancelled" {
+            "The run was cancelled."
+        } else {
+            "The run failed."
+        });
+        Self::new(http, code, message).with_details(json!({"run_id": run_id}))
+    }
+
+    pub(crate) fn with_details(mut self, details: Value) -> Self {
+        self.details = details;
+        self
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        // Logged here, once, at the boundary; the client is told nothing of the inside.
+        if error.is_outage() {
+            tracing::warn!(%error, "the database is unavailable");
+            Self::unavailable("The database is not available; nothing was lost.")
+        } else {
+            tracing::error!(%error, "the database refused a query");
+            Self::internal()
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = ErrorBody {
+            error: ErrorObject {
+                code: self.code,
+                message: self.message,
+                details: self.details,
+            },
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if let Some(pause) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(pause)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Whole seconds, rounded up, at least 1: Retry-After knows no fractions.
+fn seconds_up(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}

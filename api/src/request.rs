@@ -1,0 +1,237 @@
+//! What a request carries besides its user: a JSON body, preferences, an idempotency key, a page.
+
+use std::time::Duration;
+
+use axum::extract::{FromRequest, FromRequestParts, Query, Request, rejection::BytesRejection};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE, request::Parts};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{App, error::ApiError};
+
+/// Bytes of a body.
+pub(crate) const MAX_BODY: usize = 64 * 1024;
+/// The default wait of a synchronous request: below the 30 s after which a PaaS router gives up.
+pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(25);
+/// The longest wait a client may ask for.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+/// Characters of an idempotency key.
+const MAX_KEY: usize = 255;
+/// Rows of a page.
+const DEFAULT_LIMIT: i64 = 50;
+const MAX_LIMIT: i64 = 200;
+
+/// A JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        if !is_json(request.headers().get(CONTENT_TYPE)) {
+            return Err(ApiError::unsupported_media_type());
+        }
+        let body =
+            Bytes::from_request(request, app)
+                .await
+                .map_err(|rejection| match rejection {
+                    BytesRejection::FailedToBufferBody(error)
+                        if error.status() == http::StatusCode::PAYLOAD_TOO_LARGE =>
+                    {
+                        ApiError::payload_too_large(MAX_BODY)
+                    }
+                    _ => ApiError::invalid("The body could not be read."),
+                })?;
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            ApiError::invalid(format!("The body is not what is expected here: {error}."))
+        })
+    }
+}
+
+fn is_json(content_type: Option<&HeaderValue>) -> bool {
+    let Some(value) = content_type.and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or("").trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// How a client wants to wait (RFC 7240).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Preference {
+    /// How long to wait for the run.
+    pub(crate) wait: Duration,
+    respond_async: bool,
+}
+
+impl Preference {
+    /// Reads `Prefer`. Preferences that are unknown or malformed are ignored, as the RFC has it.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
+        let mut wait = None;
+        let mut respond_async = false;
+        let values = headers
+            .get_all("prefer")
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        for preference in values.flat_map(|value| value.split(',')) {
+            let (name, value) = preference
+                .split(';')
+                .next()
+                .unwrap_or("")
+                .split_once('=')
+                .unwrap_or((preference, ""));
+            match name.trim().to_ascii_lowercase().as_str() {
+                "respond-async" => respond_async = true,
+                // The first of several counts.
+                "wait" if wait.is_none() => {
+                    wait = value
+                        .trim()
+                        .trim_matches('"')
+                        .parse()
+                        .ok()
+                        .map(Duration::from_secs)
+                }
+                _ => {}
+            }
+        }
+        let default = if respond_async {
+            Duration::ZERO
+        } else {
+            DEFAULT_WAIT
+        };
+        Self {
+            wait: wait.unwrap_or(default).min(MAX_WAIT),
+            respond_async,
+        }
+    }
+
+    /// What was applied, for `Preference-Applied`.
+    pub(crate) fn applied(self) -> String {
+        match (self.respond_async, self.wait.as_secs()) {
+            (true, 0) => "respond-async".to_owned(),
+            (true, wait) => format!("respond-async, wait={wait}"),
+            (false, wait) => format!("wait={wait}"),
+        }
+    }
+}
+
+/// The client's name for one logical request.
+///
+/// # Errors
+/// It is empty, too long, or not plain ASCII.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    const NAME: &str = "idempotency-key";
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let key = value.to_str().ok().map(str::trim);
+    match key {
+        Some(key) if (1..=MAX_KEY).contains(&key.len()) && values.next().is_none() => Ok(Some(key)),
+        _ => Err(ApiError::invalid_field(
+            "Idempotency-Key",
+            format!("Idempotency-Key must be one value of 1 to {MAX_KEY} ASCII characters."),
+        )),
+    }
+}
+
+/// A query string.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        Query::from_request_parts(parts, app)
+            .await
+            .map(|Query(params)| Self(params))
+            .map_err(|rejection| ApiError::invalid(format!("{}.", rejection.body_text())))
+    }
+}
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageParams {
+    /// Rows to return at most, 1 to 200; 50 if absent.
+    limit: Option<i64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageParams {
+    /// # Errors
+    /// The limit is out of range.
+    pub(crate) fn limit(&self) -> Result<i64, ApiError> {
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        if (1..=MAX_LIMIT).contains(&limit) {
+            Ok(limit)
+        } else {
+            Err(ApiError::invalid_field(
+                "limit",
+                format!("limit must be 1 to {MAX_LIMIT}."),
+            ))
+        }
+    }
+
+    /// # Errors
+    /// The cursor is none of ours.
+    pub(crate) fn cursor<C>(
+        &self,
+        parse: impl Fn(&str) -> Option<C>,
+    ) -> Result<Option<C>, ApiError> {
+        match self.cursor.as_deref() {
+            None | Some("") => Ok(None),
+            Some(cursor) => parse(cursor).map(Some).ok_or_else(|| {
+                ApiError::invalid_field(
+                    "cursor",
+                    "cursor must be the next_cursor of the page before.",
+                )
+            }),
+        }
+    }
+}
+
+/// `wait` of a long poll.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WaitParams {
+    /// Seconds to wait for the run to end, at most 60; 0 if absent.
+    wait: Option<u64>,
+}
+
+impl WaitParams {
+    pub(crate) fn wait(&self) -> Duration {
+        Duration::from_secs(self.wait.unwrap_or(0)).min(MAX_WAIT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preference(values: &[&'static str]) -> Preference {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("prefer", HeaderValue::from_static(value));
+        }
+        Preference::from_headers(&headers)
+    }
+
+    #[test]
+    fn prefer_is_read_as_the_rfc_has_it() {
+        assert_eq!(preference(&[]).wait, DEFAULT_WAIT);
+        assert_eq!(preference(&["wait=3"]).wait, Duration::from_secs(3));
+        assert_eq!(preference(&["respond-async"]).wait, Duration::ZERO);
+        assert_eq!(
+            preference(&["respond-async, wait=2"]).applied(),
+            "respond-async, wait=2"
+        );
+        assert_eq!(
+            preference(&["handling=lenient", "Wait=1; foo"]).applied(),
+            "wait=1"
+        );
+        assert_eq!(preference(&["wait=soon"]).wait, DEFAULT_WAIT);
+        assert_eq!(preference(&["wait=100000"]).wait, MAX_WAIT);
+    }
+}

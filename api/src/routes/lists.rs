@@ -1,0 +1,218 @@
+//! The lists a user may read: conversations, their messages, tasks. All are paged.
+
+use axum::extract::{Path, State};
+use chrono::{DateTime, Utc};
+use errand_shared::store::{
+    self, Page, StoreError, conversations, messages,
+    tasks::{self, Filter, Task},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    App,
+    auth::User,
+    error::{ApiError, ErrorBody},
+    request::{PageParams, Params},
+};
+
+/// A conversation.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ConversationView {
+    id: Uuid,
+    /// The beginning of its first message.
+    title: String,
+    created_at: DateTime<Utc>,
+    /// When its last message was accepted.
+    updated_at: DateTime<Utc>,
+}
+
+/// A page of conversations, the last used first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ConversationPage {
+    conversations: Vec<ConversationView>,
+    /// Pass it as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// A message.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct MessageView {
+    id: Uuid,
+    conversation_id: Uuid,
+    run_id: Uuid,
+    /// `user` or `assistant`.
+    role: String,
+    content: String,
+    created_at: DateTime<Utc>,
+}
+
+/// A page of messages, the oldest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct MessagePage {
+    messages: Vec<MessageView>,
+    /// Pass it as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// A page of tasks, the first added first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct TaskPage {
+    tasks: Vec<Task>,
+    /// Pass it as `cursor` for the next page; null on the last one.
+    next_cursor: Option<String>,
+}
+
+/// The user's conversations.
+#[utoipa::path(
+    get,
+    path = "/api/{user_id}/conversations",
+    tag = "conversations",
+    params(("user_id" = String, Path, description = "The user; must be the token's `sub`"), PageParams),
+    responses(
+        (status = 200, description = "A page", body = ConversationPage),
+        (status = 400, description = "Malformed request", body = ErrorBody),
+        (status = 401, description = "No token, or a bad one", body = ErrorBody),
+        (status = 403, description = "Another user's path", body = ErrorBody),
+        (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
+    )
+)]
+pub(crate) async fn conversations(
+    State(app): State<App>,
+    user: User,
+    Params(page): Params<PageParams>,
+) -> Result<axum::Json<ConversationPage>, ApiError> {
+    let (after, limit) = (page.cursor(conversation_cursor)?, page.limit()?);
+    let Page { rows, next } = store::within(async {
+        let mut db = store::connection(&app.db).await?;
+        conversations::list(&mut db, &user.id, after, limit).await
+    })
+    .await?;
+    let view = |row: conversations::Conversation| ConversationView {
+        id: row.id,
+        title: row.title,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    };
+    Ok(axum::Json(ConversationPage {
+        conversations: rows.into_iter().map(view).collect(),
+        next_cursor: next.map(|(time, id)| format!("{}_{id}", time.timestamp_micros())),
+    }))
+}
+
+fn conversation_cursor(text: &str) -> Option<conversations::Cursor> {
+    let (micros, id) = text.split_once('_')?;
+    Some((
+        DateTime::from_timestamp_micros(micros.parse().ok()?)?,
+        id.parse().ok()?,
+    ))
+}
+
+/// The messages of a conversation.
+#[utoipa::path(
+    get,
+    path = "/api/{user_id}/conversations/{id}/messages",
+    tag = "conversations",
+    params(
+        ("user_id" = String, Path, description = "The user; must be the token's `sub`"),
+        ("id" = Uuid, Path, description = "The conversation"),
+        PageParams
+    ),
+    responses(
+        (status = 200, description = "A page", body = MessagePage),
+        (status = 400, description = "Malformed request", body = ErrorBody),
+        (status = 401, description = "No token, or a bad one", body = ErrorBody),
+        (status = 403, description = "Another user's path", body = ErrorBody),
+        (status = 404, description = "No such conversation", body = ErrorBody),
+        (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
+    )
+)]
+pub(crate) async fn messages(
+    State(app): State<App>,
+    user: User,
+    path: Path<(String, String)>,
+    Params(page): Params<PageParams>,
+) -> Result<axum::Json<MessagePage>, ApiError> {
+    let Path((_, id)) = path;
+    let id: Uuid = id
+        .parse()
+        .map_err(|_| ApiError::not_found("conversation"))?;
+    let (after, limit) = (page.cursor(|text| text.parse().ok())?, page.limit()?);
+    let found = store::within(async {
+        let mut db = store::connection(&app.db).await?;
+        if !conversations::exists(&mut db, id, &user.id).await? {
+            return Ok::<_, StoreError>(None);
+        }
+        messages::list(&mut db, &user.id, id, after, limit)
+            .await
+            .map(Some)
+    });
+    let Page { rows, next } = found
+        .await?
+        .ok_or_else(|| ApiError::not_found("conversation"))?;
+    let view = |row: messages::Message| MessageView {
+        id: row.id,
+        conversation_id: row.conversation_id,
+        run_id: row.run_id,
+        role: row.role,
+        content: row.content,
+        created_at: row.created_at,
+    };
+    Ok(axum::Json(MessagePage {
+        messages: rows.into_iter().map(view).collect(),
+        next_cursor: next.map(|position| position.to_string()),
+    }))
+}
+
+/// Which tasks.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TaskParams {
+    /// Only done ones, or only open ones.
+    completed: Option<bool>,
+    /// Only those with this text in title or description.
+    search: Option<String>,
+}
+
+/// The user's tasks. They can only be read here: the agent's tools change them.
+#[utoipa::path(
+    get,
+    path = "/api/{user_id}/tasks",
+    tag = "tasks",
+    params(("user_id" = String, Path, description = "The user; must be the token's `sub`"), TaskParams, PageParams),
+    responses(
+        (status = 200, description = "A page", body = TaskPage),
+        (status = 400, description = "Malformed request", body = ErrorBody),
+        (status = 401, description = "No token, or a bad one", body = ErrorBody),
+        (status = 403, description = "Another user's path", body = ErrorBody),
+        (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
+    )
+)]
+pub(crate) async fn tasks(
+    State(app): State<App>,
+    user: User,
+    Params(which): Params<TaskParams>,
+    Params(page): Params<PageParams>,
+) -> Result<axum::Json<TaskPage>, ApiError> {
+    let search = which.search.as_deref().filter(|text| !text.is_empty());
+    if search.is_some_and(|text| text.contains('\0')) {
+        return Err(ApiError::invalid_field(
+            "search",
+            "search must not contain the character NUL.",
+        ));
+    }
+    let (after, limit) = (page.cursor(|text| text.parse().ok())?, page.limit()?);
+    let filter = Filter {
+        completed: which.completed,
+        search,
+    };
+    let Page { rows, next } = store::within(async {
+        let mut db = store::connection(&app.db).await?;
+        tasks::list(&mut db, &user.id, filter, after, limit).await
+    })
+    .await?;
+    Ok(axum::Json(TaskPage {
+        tasks: rows,
+        next_cursor: next.map(|id| id.to_string()),
+    }))
+}

@@ -1,0 +1,194 @@
+//! `GET /api/{user_id}/runs/{id}`: one run, now or when it has ended.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use chrono::{DateTime, Utc};
+use errand_shared::store::{
+    self, StoreError,
+    runs::{self, Run},
+    tool_calls::{self, ToolCall},
+};
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    App,
+    auth::User,
+    error::{ApiError, ErrorBody},
+    request::{Params, WaitParams},
+};
+
+/// A tool call of a run.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ToolCallView {
+    tool_name: String,
+    /// All of them, `user_id` included.
+    #[schema(value_type = Object)]
+    parameters: Value,
+    /// The tool's structured output.
+    #[schema(value_type = Object)]
+    result: Value,
+}
+
+impl From<ToolCall> for ToolCallView {
+    fn from(call: ToolCall) -> Self {
+        Self {
+            tool_name: call.tool_name,
+            parameters: call.parameters,
+            result: call.result,
+        }
+    }
+}
+
+/// What the model used.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Usage {
+    pub(crate) input_tokens: i64,
+    pub(crate) output_tokens: i64,
+    pub(crate) model_calls: i32,
+}
+
+/// Why a run failed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct RunError {
+    code: String,
+    message: String,
+}
+
+/// A run.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct RunView {
+    run_id: Uuid,
+    conversation_id: Uuid,
+    /// `queued`, `running`, `waiting`, `completed`, `failed` or `cancelled`.
+    status: String,
+    /// How often a worker has taken it.
+    attempt: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<Uuid>,
+    tool_calls: Vec<ToolCallView>,
+    usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<RunError>,
+    created_at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<DateTime<Utc>>,
+}
+
+/// A run as the database has it, with its calls.
+pub(crate) struct Outcome {
+    pub(crate) run: Run,
+    pub(crate) tool_calls: Vec<ToolCallView>,
+}
+
+/// Where a run can be asked for. The user's id is any text, so it is escaped.
+pub(crate) fn location(user_id: &str, run_id: Uuid) -> String {
+    let mut url = url::Url::parse("http://x").ok();
+    let path = url.as_mut().and_then(|url| {
+        url.path_segments_mut()
+            .ok()?
+            .extend(["api", user_id, "runs", &run_id.to_string()]);
+        Some(url.path().to_owned())
+    });
+    path.unwrap_or_default()
+}
+
+/// One run; with `wait`, as soon as it has ended or the wait is over.
+#[utoipa::path(
+    get,
+    path = "/api/{user_id}/runs/{id}",
+    tag = "runs",
+    params(
+        ("user_id" = String, Path, description = "The user; must be the token's `sub`"),
+        ("id" = Uuid, Path, description = "The run"),
+        WaitParams
+    ),
+    responses(
+        (status = 200, description = "The run", body = RunView),
+        (status = 400, description = "Malformed request", body = ErrorBody),
+        (status = 401, description = "No token, or a bad one", body = ErrorBody),
+        (status = 403, description = "Another user's path", body = ErrorBody),
+        (status = 404, description = "No such run", body = ErrorBody),
+        (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
+    )
+)]
+pub(crate) async fn get(
+    State(app): State<App>,
+    user: User,
+    path: Path<(String, String)>,
+    Params(params): Params<WaitParams>,
+) -> Result<axum::Json<RunView>, ApiError> {
+    let Path((_, id)) = path;
+    let id = id.parse().map_err(|_| ApiError::not_found("run"))?;
+    let Outcome { run, tool_calls } = wait(&app, &user, id, params.wait()).await?;
+    Ok(axum::Json(RunView {
+        run_id: run.id,
+        conversation_id: run.conversation_id,
+        attempt: run.attempt,
+        error: (run.status == "failed").then(|| RunError {
+            code: run.error_code.unwrap_or_else(|| "run_failed".to_owned()),
+            message: run.error_message.unwrap_or_default(),
+        }),
+        status: run.status,
+        response: run.response,
+        message_id: run.message_id,
+        tool_calls,
+        usage: Usage {
+            input_tokens: run.input_tokens,
+            output_tokens: run.output_tokens,
+            model_calls: run.model_calls,
+        },
+        created_at: run.created_at,
+        started_at: run.started_at,
+        finished_at: run.finished_at,
+    }))
+}
+
+/// Waits until the run has ended, the wait is over, or this process is asked to stop; then reads it.
+///
+/// # Errors
+/// The user has no such run, or the database is down.
+pub(crate) async fn wait(
+    app: &App,
+    user: &User,
+    id: Uuid,
+    wait: Duration,
+) -> Result<Outcome, ApiError> {
+    let deadline = Instant::now() + wait;
+    // Without a place among the waiters there is no wait.
+    let waiter = (!wait.is_zero()).then(|| app.waiting.watch(id)).flatten();
+    loop {
+        let ended = waiter.as_ref().map(|waiter| waiter.ended());
+        let outcome = read(app, user, id).await?;
+        let Some(ended) = ended.filter(|_| outcome.run.finished_at.is_none()) else {
+            return Ok(outcome);
+        };
+        tokio::select! {
+            () = ended => {}
+            () = tokio::time::sleep_until(deadline) => return Ok(outcome),
+            () = app.stop.cancelled() => return Ok(outcome),
+        }
+    }
+}
+
+async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
+    let found = store::within(async {
+        let mut db = store::connection(&app.db).await?;
+        let Some(run) = runs::find(&mut db, &user.id, id).await? else {
+            return Ok(None);
+        };
+        let tool_calls = tool_calls::of_run(&mut db, &user.id, id).await?;
+        Ok::<_, StoreError>(Some(Outcome {
+            run,
+            tool_calls: tool_calls.into_iter().map(ToolCallView::from).collect(),
+        }))
+    });
+    found.await?.ok_or_else(|| ApiError::not_found("run"))
+}

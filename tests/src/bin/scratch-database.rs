@@ -1,0 +1,28 @@
+//! `scratch-database COMMAND…` runs a command with DATABASE_URL set to a migrated database that goes when it ends.
+//!
+//! For what needs a database at build time, such as `cargo sqlx prepare`.
+
+use std::process::{ExitCode, exit};
+
+use anyhow::{Context, Result};
+use errand_tests::postgres::{Cluster, ClusterOptions};
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let program = arguments
+        .next()
+        .context("usage: scratch-database COMMAND [ARGUMENT…]")?;
+    let cluster = Cluster::start(ClusterOptions::throwaway()).await?;
+    cluster.ensure_database("errand").await?;
+    let url = cluster.url("errand");
+    errand_shared::store::migrate::run(&url).await?;
+    let status = tokio::process::Command::new(program)
+        .args(arguments)
+        .env("DATABASE_URL", &url)
+        .status()
+        .await
+        .context("the command cannot be started")?;
+    cluster.stop().await?;
+    exit(status.code().unwrap_or(1));
+}

@@ -1,0 +1,220 @@
+//! `cargo dev`: a private Postgres, the stand-ins that are needed, and API and worker as the same code that ships.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use errand_api::Api;
+use errand_shared::{config, signals, store::migrate, telemetry};
+use errand_worker::Worker;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    identity::{IdentityOptions, IdentityProvider},
+    model::{PlainModel, PlainSettings},
+    postgres::{Cluster, ClusterOptions},
+};
+
+mod banner;
+
+/// The whole system on one machine: Postgres, API, worker, and stand-ins for what is not configured
+#[derive(Debug, Parser)]
+#[command(name = "cargo dev")]
+struct DevConfig {
+    /// Port of the API
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    port: u16,
+
+    /// Address to listen on; the stand-in identity provider trusts everybody, so this machine only
+    #[arg(long, env = "HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+
+    /// Use this database instead of a private one
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    /// Use this identity provider instead of the stand-in
+    #[arg(long, env = "BETTER_AUTH_URL")]
+    better_auth_url: Option<String>,
+
+    /// Use this provider instead of the stand-in model
+    #[arg(long, env = "OPENAI_API_KEY", hide_env_values = true)]
+    openai_api_key: Option<String>,
+
+    /// As above, for providers that want no key
+    #[arg(long, env = "OPENAI_BASE_URL")]
+    openai_base_url: Option<String>,
+
+    /// As above, for Gemini
+    #[arg(long, env = "GEMINI_API_KEY", hide_env_values = true)]
+    gemini_api_key: Option<String>,
+
+    #[command(flatten)]
+    log: config::LogConfig,
+}
+
+/// Runs until Ctrl-C.
+pub async fn main() -> ExitCode {
+    let config = match config::load(|_: &DevConfig| Ok(())) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    if let Err(invalid) = telemetry::start(&config.log) {
+        return config::refuse(&invalid);
+    }
+    match run(&config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            banner::failed(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: &DevConfig) -> Result<()> {
+    let stop = CancellationToken::new();
+    signals::cancel_on_terminate(stop.clone());
+    // Before anything is started: a taken port is the most common trouble.
+    let address = SocketAddr::new(config.host, config.port);
+    if let Err(error) = TcpListener::bind(address) {
+        bail!(
+            "port {} cannot be used ({error}); choose another: PORT=8090 cargo dev",
+            config.port
+        );
+    }
+    let state = state_dir()?;
+    let parts = Parts::start(config, &state).await?;
+    migrate::run(&parts.database_url)
+        .await
+        .context("migrations")?;
+
+    let api = Api::build(&parts.api_config(config)?, stop.clone()).await?;
+    let worker = Worker::build(&parts.worker_config()?).await?;
+    banner::started(config, &parts, api.address()?);
+    let result = tokio::try_join!(
+        async { api.serve().await.map_err(anyhow::Error::from) },
+        async { worker.run(stop.clone()).await.map_err(anyhow::Error::from) },
+    );
+    stop.cancel();
+    parts.stop().await?;
+    result.map(|_| ())
+}
+
+/// `.errand` in the clone: everything that lasts.
+fn state_dir() -> Result<PathBuf> {
+    let clone = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("the clone has no folder")?;
+    let state = clone.join(".errand");
+    std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
+    Ok(state)
+}
+
+/// What runs beside API and worker.
+struct Parts {
+    database_url: String,
+    cluster: Option<Cluster>,
+    identity: Option<IdentityProvider>,
+    model: Option<PlainModel>,
+}
+
+impl Parts {
+    async fn start(config: &DevConfig, state: &Path) -> Result<Self> {
+        let (database_url, cluster) = match given(&config.database_url) {
+            Some(url) => (url.to_owned(), None),
+            None => {
+                let cluster = Cluster::start(ClusterOptions::durable(state)).await?;
+                cluster.ensure_database("errand").await?;
+                (cluster.url("errand"), Some(cluster))
+            }
+        };
+        let identity = match given(&config.better_auth_url) {
+            Some(_) => None,
+            None => Some(identity(config.port, state).await?),
+        };
+        let has_model = [
+            &config.openai_api_key,
+            &config.openai_base_url,
+            &config.gemini_api_key,
+        ];
+        let model = match has_model.into_iter().any(|value| given(value).is_some()) {
+            true => None,
+            false => Some(PlainModel::start(PlainSettings::default()).await?),
+        };
+        Ok(Self {
+            database_url,
+            cluster,
+            identity,
+            model,
+        })
+    }
+
+    /// The API's own configuration, with the parts filled in; all else comes from the environment as ever.
+    fn api_config(&self, config: &DevConfig) -> Result<errand_api::Config> {
+        let (port, host) = (config.port.to_string(), config.host.to_string());
+        let mut arguments = vec![
+            "--database-url",
+            &self.database_url,
+            "--port",
+            &port,
+            "--host",
+            &host,
+        ];
+        if let Some(identity) = &self.identity {
+            arguments.extend(["--better-auth-url", identity.issuer()]);
+        }
+        Ok(errand_api::Config::from_arguments(arguments)?)
+    }
+
+    fn worker_config(&self) -> Result<errand_worker::Config> {
+        let base_url = self.model.as_ref().map(PlainModel::base_url);
+        // Ctrl-C should feel like one.
+        let mut arguments = vec![
+            "cargo dev",
+            "--database-url",
+            &self.database_url,
+            "--drain-timeout",
+            "2s",
+        ];
+        if let Some(base_url) = &base_url {
+            arguments.extend(["--openai-base-url", base_url, "--openai-model", "stand-in"]);
+        }
+        let config = errand_worker::Config::try_parse_from(arguments)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    async fn stop(self) -> Result<()> {
+        match self.cluster {
+            Some(cluster) => cluster.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The stand-in at the port after the API's, so that tokens survive a restart; at any other if that one is taken.
+async fn identity(api_port: u16, state: &Path) -> Result<IdentityProvider> {
+    let key_file = Some(state.join("identity.key"));
+    let options = IdentityOptions {
+        key_file: key_file.clone(),
+        port: api_port.checked_add(1),
+    };
+    match IdentityProvider::start(options).await {
+        Ok(identity) => Ok(identity),
+        Err(_) => {
+            IdentityProvider::start(IdentityOptions {
+                key_file,
+                port: None,
+            })
+            .await
+        }
+    }
+}
+
+fn given(value: &Option<String>) -> Option<&str> {
+    value.as_deref().filter(|value| !value.is_empty())
+}

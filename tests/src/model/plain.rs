@@ -1,0 +1,96 @@
+//! A stand-in for a provider during development: it understands simple English requests about a to-do list, uses
+//! the tools it is offered, and streams at a human pace. It keeps no state: all it knows is in the messages.
+//!
+//! This is a model, so it may guess at what people mean; the product must never do what is done here.
+
+mod adding;
+mod asking;
+mod changing;
+mod clauses;
+mod decide;
+mod intent;
+mod plan;
+mod reference;
+mod reply;
+#[cfg(test)]
+mod tests;
+mod titles;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::scripted::Turn;
+use super::wire::{Brain, Server};
+pub use decide::decide;
+
+/// Where and how fast the model speaks.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainSettings {
+    /// The port on 127.0.0.1; 0 takes a free one.
+    pub port: u16,
+    /// The pause before the status line.
+    pub first_token: Duration,
+    /// The pause before each further token; a token is a word.
+    pub per_token: Duration,
+}
+
+impl Default for PlainSettings {
+    /// A free port and a human pace.
+    fn default() -> Self {
+        Self {
+            port: 0,
+            first_token: Duration::from_millis(200),
+            per_token: Duration::from_millis(25),
+        }
+    }
+}
+
+impl PlainSettings {
+    /// A free port and no pauses, for tests.
+    pub fn instant() -> Self {
+        Self {
+            port: 0,
+            first_token: Duration::ZERO,
+            per_token: Duration::ZERO,
+        }
+    }
+}
+
+/// The development stand-in, stopped when dropped.
+pub struct PlainModel {
+    server: Server,
+}
+
+impl PlainModel {
+    /// Starts to serve; fails when the port is taken.
+    pub async fn start(settings: PlainSettings) -> anyhow::Result<Self> {
+        Ok(Self {
+            server: Server::start(settings.port, Arc::new(settings)).await?,
+        })
+    }
+
+    /// The base URL for a client, `/v1` included.
+    pub fn base_url(&self) -> String {
+        self.server.base_url()
+    }
+
+    /// The bodies received, oldest first; the last 1,000 of them.
+    pub fn requests(&self) -> Vec<Value> {
+        self.server.ledger().bodies()
+    }
+
+    /// How many requests came in, refused ones included.
+    pub fn request_count(&self) -> usize {
+        self.server.ledger().counts().requests
+    }
+}
+
+impl Brain for PlainSettings {
+    fn turn(&self, request: &Value) -> Turn {
+        Turn::from(decide(request))
+            .first_byte_after(self.first_token)
+            .chunk_every(self.per_token)
+    }
+}

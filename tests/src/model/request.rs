@@ -1,0 +1,83 @@
+//! Reading a Chat Completions request: what a model, or a script that plays one, can know.
+//! Must not check the request; `wire/check.rs` does.
+
+use serde_json::Value;
+
+/// A tool call made since the last user message, with its result once there is one.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub name: String,
+    /// The arguments, or `null` when they are not JSON.
+    pub arguments: Value,
+    /// The result, as JSON when it is JSON and as a string otherwise.
+    pub result: Option<Value>,
+}
+
+impl Step {
+    /// Whether the tool answered `"success": true`.
+    pub fn succeeded(&self) -> bool {
+        self.result.as_ref().is_some_and(|r| r["success"] == true)
+    }
+}
+
+/// The messages of a request; empty when there are none.
+pub fn messages(request: &Value) -> &[Value] {
+    request["messages"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The text of a message, whether its content is a string or a list of parts.
+pub fn content(message: &Value) -> String {
+    match &message["content"] {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts.iter().filter_map(|p| p["text"].as_str()).collect(),
+        _ => String::new(),
+    }
+}
+
+/// The newest user message; empty when there is none.
+pub fn last_user(request: &Value) -> String {
+    messages(request)
+        .iter()
+        .rfind(|m| m["role"] == "user")
+        .map(content)
+        .unwrap_or_default()
+}
+
+/// Whether the request offers a tool of this name.
+pub fn offers(request: &Value, tool: &str) -> bool {
+    request["tools"]
+        .as_array()
+        .is_some_and(|tools| tools.iter().any(|t| t["function"]["name"] == tool))
+}
+
+/// The tool calls since the newest user message, in the order they were made.
+pub fn steps(request: &Value) -> Vec<Step> {
+    let all = messages(request);
+    let since = all
+        .iter()
+        .rposition(|m| m["role"] == "user")
+        .map_or(0, |at| at + 1);
+    let turn = &all[since..];
+    let result = |id: &Value| {
+        let message = turn
+            .iter()
+            .find(|m| m["role"] == "tool" && m["tool_call_id"] == *id)?;
+        let text = content(message);
+        Some(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    };
+    turn.iter()
+        .filter_map(|m| m["tool_calls"].as_array())
+        .flatten()
+        .map(|call| Step {
+            name: call["function"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            arguments: call["function"]["arguments"]
+                .as_str()
+                .and_then(|raw| serde_json::from_str(raw).ok())
+                .unwrap_or(Value::Null),
+            result: result(&call["id"]),
+        })
+        .collect()
+}

@@ -1,0 +1,264 @@
+//! A private PostgreSQL cluster for one clone: durable data for `cargo dev`, throwaway data for `cargo test`.
+//!
+//! The server dies with this process, even after `kill -9` (see `guardian`), and any number of clusters run side by side.
+//! What lives in the databases, such as migrations, must not be here.
+
+mod account;
+mod binaries;
+mod guardian;
+mod home;
+mod leftover;
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{AssertSqlSafe, Connection};
+use tokio::time::{Instant, sleep, timeout};
+
+use binaries::Binaries;
+use guardian::Guardian;
+use home::Home;
+
+/// The cluster's superuser; it has no password.
+const SUPERUSER: &str = "errand";
+/// Long enough for recovery after a crash.
+const START_LIMIT: Duration = Duration::from_secs(120);
+const PORT_ATTEMPTS: u32 = 5;
+
+/// Where the data lies and how long it lasts.
+#[derive(Clone, Debug)]
+pub enum DataDir {
+    /// Kept across starts in this folder (`.errand` of the clone), with the safe settings. One process at a time.
+    Durable(PathBuf),
+    /// In a temporary folder that goes with the cluster, with the fast settings: a power cut would lose it.
+    Throwaway,
+}
+
+/// What [`Cluster::start`] needs to know.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    pub data: DataDir,
+    /// The folder with `initdb` and `postgres`; `None` looks in `PATH` and the usual places.
+    pub bin_dir: Option<PathBuf>,
+    pub max_connections: u16,
+}
+
+impl ClusterOptions {
+    /// Data that lasts, below `state`, the clone's `.errand` folder.
+    pub fn durable(state: impl Into<PathBuf>) -> Self {
+        Self {
+            data: DataDir::Durable(state.into()),
+            bin_dir: None,
+            max_connections: 200,
+        }
+    }
+
+    /// Data for one test run. Tests run in parallel with a pool each, hence the many connections.
+    pub fn throwaway() -> Self {
+        Self {
+            data: DataDir::Throwaway,
+            bin_dir: None,
+            max_connections: 400,
+        }
+    }
+}
+
+/// A running server. Dropping it stops the server in the background; [`Cluster::stop`] also waits.
+#[derive(Debug)]
+pub struct Cluster {
+    // The order matters on drop: the guardian is told to stop before the lock in the home is let go.
+    guardian: Guardian,
+    data: PathBuf,
+    port: u16,
+    home: Home,
+}
+
+impl Cluster {
+    /// Finds the server's programs, makes the data directory if there is none, starts the server and waits until it
+    /// accepts connections. Errors carry the end of the server's log.
+    pub async fn start(options: ClusterOptions) -> Result<Self> {
+        let home = match &options.data {
+            DataDir::Durable(state) => Home::durable(state).await?,
+            DataDir::Throwaway => Home::throwaway()?,
+        };
+        match Self::start_in(&home, &options).await {
+            Ok((guardian, port)) => Ok(Self {
+                guardian,
+                data: home.data(),
+                port,
+                home,
+            }),
+            Err(error) => {
+                if let Some(dir) = home.remove() {
+                    let _ = fs::remove_dir_all(dir);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_in(home: &Home, options: &ClusterOptions) -> Result<(Guardian, u16)> {
+        let binaries =
+            Binaries::find(home.account, options.bin_dir.as_deref(), home.version()).await?;
+        home.initialise(&binaries).await?;
+        let data = home.data();
+        leftover::stop(&data).await?;
+        let log = data.join("server.log");
+        let _ = fs::rename(&log, data.join("server.log.1"));
+        for attempt in 1.. {
+            let port = free_port()?;
+            let command = server_command(&binaries, home, options.max_connections, port);
+            let mut guardian = Guardian::spawn(home.account, &command, &log, home.remove())?;
+            let Err(error) = wait_until_ready(&mut guardian, &data, port).await else {
+                tracing::debug!(port, data = %data.display(), "PostgreSQL is ready");
+                return Ok((guardian, port));
+            };
+            let log = tail(&log);
+            let _ = guardian.release().await;
+            // Somebody else may take the port before the server does.
+            if attempt == PORT_ATTEMPTS || !log.contains("could not bind") {
+                return Err(error.context(format!(
+                    "PostgreSQL does not start; its log ends with:\n{log}"
+                )));
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    /// The URL of a database, such as `postgres://errand@127.0.0.1:40123/errand`.
+    pub fn url(&self, database: &str) -> String {
+        url(self.port, database)
+    }
+
+    /// The data directory. Not below the clone if the clone is closed to the account that runs the server.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    /// Creates the database unless it exists. `name` has lower-case letters, digits and underscores, at most 63.
+    pub async fn ensure_database(&self, name: &str) -> Result<()> {
+        let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
+        ensure!(
+            (1..=63).contains(&name.len()) && name.bytes().all(plain),
+            "{name:?} is no plain database name"
+        );
+        let mut connection = connect(self.port).await?;
+        let exists: bool =
+            sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
+                .bind(name)
+                .fetch_one(&mut connection)
+                .await?;
+        if !exists {
+            let create = AssertSqlSafe(format!("create database \"{name}\""));
+            if let Err(error) = sqlx::query(create).execute(&mut connection).await {
+                // Another caller may have been faster: duplicate_database, or unique_violation in the catalogue.
+                let code = error.as_database_error().and_then(|e| e.code());
+                if !matches!(code.as_deref(), Some("42P04" | "23505")) {
+                    return Err(error)
+                        .with_context(|| format!("cannot create the database {name}"));
+                }
+            }
+        }
+        connection.close().await?;
+        Ok(())
+    }
+
+    /// Shuts the server down (open sessions are ended) and waits until it is gone, at most 30 s.
+    pub async fn stop(self) -> Result<()> {
+        let outcome = self.guardian.release().await;
+        if let Some(dir) = self.home.remove() {
+            // Still there only if the server had died before.
+            let _ = fs::remove_dir_all(dir);
+        }
+        outcome
+    }
+}
+
+fn url(port: u16, database: &str) -> String {
+    format!(
+        "postgres://{SUPERUSER}@{}:{port}/{database}",
+        Ipv4Addr::LOCALHOST
+    )
+}
+
+fn server_command(binaries: &Binaries, home: &Home, max_connections: u16, port: u16) -> Command {
+    let mut command = Command::new(binaries.program("postgres"));
+    command.arg("-D").arg(home.data());
+    let mut set = |name: &str, value: &str| {
+        command.args(["-c", &format!("{name}={value}")]);
+    };
+    set("listen_addresses", &Ipv4Addr::LOCALHOST.to_string());
+    set("port", &port.to_string());
+    // No socket files: two clones would meet in one folder, and a clone's path may be too long for one.
+    set("unix_socket_directories", "");
+    set("max_connections", &max_connections.to_string());
+    set("shared_buffers", "128MB");
+    set("timezone", "UTC");
+    set("log_timezone", "UTC");
+    if home.throwaway {
+        set("fsync", "off");
+        set("synchronous_commit", "off");
+        set("full_page_writes", "off");
+    }
+    command
+}
+
+fn free_port() -> Result<u16> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}
+
+async fn wait_until_ready(guardian: &mut Guardian, data: &Path, port: u16) -> Result<()> {
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        if let Some(status) = guardian.ended()? {
+            bail!("the server ended with {status}");
+        }
+        if answers(data, port).await {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            bail!("the server accepts no connections after {START_LIMIT:?}");
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whether the server on `port` is ready and is ours: another one may have taken the port.
+async fn answers(data: &Path, port: u16) -> bool {
+    let ask = async {
+        let mut connection = connect(port).await?;
+        let directory: String = sqlx::query_scalar("show data_directory")
+            .fetch_one(&mut connection)
+            .await?;
+        connection.close().await?;
+        anyhow::Ok(Path::new(&directory) == data)
+    };
+    matches!(timeout(Duration::from_secs(1), ask).await, Ok(Ok(true)))
+}
+
+/// A connection to the database every cluster has.
+async fn connect(port: u16) -> Result<PgConnection> {
+    // The caller's PGSSLMODE is about other servers.
+    let options = PgConnectOptions::from_str(&url(port, "postgres"))?.ssl_mode(PgSslMode::Disable);
+    Ok(PgConnection::connect_with(&options).await?)
+}
+
+/// The last lines of a log file.
+fn tail(path: &Path) -> String {
+    const LINES: usize = 30;
+    let text = fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests;
