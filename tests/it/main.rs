@@ -1,1 +1,10 @@
-//! x
+//! End-to-end tests: real Postgres, real sockets, the real protocols. Each test has a database and processes of its own.
+
+mod world;
+
+mod agent;
+mod auth;
+mod chat;
+mod operations;
+mod queue;
+mod tools;

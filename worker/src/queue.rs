@@ -15,7 +15,7 @@ use errand_shared::{
     jobs::{RunAgent, job_id},
     store::{Pool, StoreError, leases},
 };
-use futures::FutureExt;
+use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -131,24 +131,23 @@ impl Queue {
     }
 }
 
-/// Drives apalis's worker over the feed.
-async fn work<H, F>(
+/// Drives apalis's worker over the feed. Boxed, because the compiler cannot see through its type that it is `Send`.
+fn work<H, F>(
     worker: &str,
     feed: mpsc::Receiver<Task<Delivery>>,
     stop: CancellationToken,
     drain: CancellationToken,
     handle: H,
-) -> Result<(), QueueError>
+) -> BoxFuture<'static, Result<(), QueueError>>
 where
     H: Fn(Delivery, CancellationToken) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     let handler = move |delivery: Delivery| {
-        let turn = handle(delivery, drain.clone());
+        // A task of its own: turns run on all threads, and a panic in one ends there.
+        let turn = tokio::spawn(handle(delivery, drain.clone()));
         async move {
-            // The handler guards the run against panics itself; this one guards the worker.
-            let _ = std::panic::AssertUnwindSafe(turn).catch_unwind().await;
-            Ok::<(), BoxDynError>(())
+            let _ = turn.await;
         }
     };
     let stopped = async move {
@@ -157,11 +156,10 @@ where
     };
     WorkerBuilder::new(worker)
         .backend(feed::Feed::new(feed))
-        .parallelize(tokio::spawn)
         .build(handler)
         .run_until(stopped)
-        .await
         .map_err(|error| QueueError::Apalis(error.to_string()))
+        .boxed()
 }
 
 /// Tells the handlers to give back what they hold, once the drain time after the stop is over.

@@ -1,0 +1,558 @@
+//! `POST /chat` and the reads: every row of the HTTP contract.
+
+use std::time::Duration;
+
+use errand_tests::model::{Gate, Turn};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Answer, Options, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_adds_a_task_and_returns_its_tool_calls() {
+    let world = World::start().await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})).usage(100, 7));
+    world.model.push(Turn::text("Done.").usage(120, 3));
+
+    let answer = world.say("ada", "add buy milk").await;
+
+    let body = answer.assert_ok();
+    assert_eq!(body["response"], "Done.");
+    let call = &body["tool_calls"][0];
+    assert_eq!(call["tool_name"], "add_task");
+    assert_eq!(
+        call["parameters"],
+        json!({"user_id": "ada", "title": "buy milk"})
+    );
+    assert_eq!(call["result"]["success"], true);
+    assert_eq!(
+        call["result"]
+            .as_object()
+            .and_then(|result| result.keys().next())
+            .map(String::as_str),
+        Some("success")
+    );
+    assert_eq!(
+        body["usage"],
+        json!({"input_tokens": 220, "output_tokens": 10, "model_calls": 2})
+    );
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
+
+    let run = world
+        .get("ada", &format!("runs/{}", body["run_id"].as_str().unwrap()))
+        .await;
+    let run = run.assert_ok();
+    for field in [
+        "response",
+        "tool_calls",
+        "conversation_id",
+        "message_id",
+        "run_id",
+        "usage",
+    ] {
+        assert_eq!(run[field], body[field], "{field}");
+    }
+    assert_eq!(
+        (run["status"].as_str(), run["attempt"].as_i64()),
+        (Some("completed"), Some(1))
+    );
+    assert!(
+        run["created_at"].is_string()
+            && run["started_at"].is_string()
+            && run["finished_at"].is_string()
+    );
+    assert!(run.get("error").is_none());
+
+    let conversation = body["conversation_id"].as_str().unwrap();
+    let messages = world
+        .get("ada", &format!("conversations/{conversation}/messages"))
+        .await;
+    let messages = messages.assert_ok()["messages"].as_array().unwrap().clone();
+    let said: Vec<_> = messages
+        .iter()
+        .map(|m| (m["role"].as_str().unwrap(), m["content"].as_str().unwrap()))
+        .collect();
+    assert_eq!(said, [("user", "add buy milk"), ("assistant", "Done.")]);
+    assert_eq!(messages[1]["id"], body["message_id"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_is_shown_the_conversation_and_no_user() {
+    let world = World::start().await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    world.model.push(Turn::text("Added."));
+    world.model.push(Turn::text("You said so."));
+    let first = world.say("ada", "add buy milk").await;
+    world
+        .say_in(
+            "ada",
+            &first.assert_ok()["conversation_id"],
+            "what did I say?",
+        )
+        .await
+        .assert_ok();
+
+    let requests = world.model.requests();
+    let roles: Vec<_> = requests[2]["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["role"].clone())
+        .collect();
+    assert_eq!(
+        roles,
+        ["system", "user", "assistant", "tool", "assistant", "user"]
+    );
+    let tools = requests[0]["tools"].as_array().unwrap();
+    let names: Vec<_> = tools
+        .iter()
+        .map(|tool| tool["function"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "add_task",
+            "list_tasks",
+            "complete_task",
+            "delete_task",
+            "update_task"
+        ]
+    );
+    assert!(!requests[0]["tools"].to_string().contains("user_id"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_requests_are_400_and_change_nothing() {
+    let world = World::start().await;
+    let bodies = [
+        json!({}),
+        json!({"message": ""}),
+        json!({"message": "x".repeat(8001)}),
+        json!({"message": 5}),
+        json!({"message": "a\u{0}b"}),
+        json!({"message": "hi", "conversation_id": "not-a-uuid"}),
+        json!({"message": "hi", "unknown": 1}),
+        json!({"message": "hi", "user_id": "eve"}),
+        json!({"message": "hi", "metadata": "text"}),
+        json!({"message": "hi", "metadata": {"deep": ["\u{0}"]}}),
+        json!({"message": "hi", "on_busy": "sometimes"}),
+        json!("hi"),
+    ];
+    for body in bodies {
+        Answer::of(world.post_chat("ada", &body))
+            .await
+            .assert_error(400, "invalid_request");
+    }
+    for raw in ["{", "", "{\"message\":\"\\ud800\"}", "[[[["] {
+        let request = world
+            .request(Method::POST, "ada", "chat")
+            .header("content-type", "application/json")
+            .body(raw);
+        Answer::of(request)
+            .await
+            .assert_error(400, "invalid_request");
+    }
+    for key in ["", &"k".repeat(256)] {
+        let request = world
+            .post_chat("ada", &json!({"message": "hi"}))
+            .header("idempotency-key", key);
+        Answer::of(request)
+            .await
+            .assert_error(400, "invalid_request");
+    }
+    assert_eq!(world.count("select count(*) from runs").await, 0);
+    assert_eq!(world.count("select count(*) from conversations").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn size_and_type_of_the_body_are_checked() {
+    let world = World::start().await;
+    let large = json!({"message": "hi", "metadata": {"x": "y".repeat(70_000)}});
+    Answer::of(world.post_chat("ada", &large))
+        .await
+        .assert_error(413, "payload_too_large");
+    for content_type in ["text/plain", "application/x-www-form-urlencoded"] {
+        let request = world
+            .request(Method::POST, "ada", "chat")
+            .header("content-type", content_type);
+        Answer::of(request.body("{\"message\":\"hi\"}"))
+            .await
+            .assert_error(415, "unsupported_media_type");
+    }
+    let request = world
+        .request(Method::POST, "ada", "chat")
+        .body("{\"message\":\"hi\"}");
+    Answer::of(request)
+        .await
+        .assert_error(415, "unsupported_media_type");
+    // 8000 characters are allowed, whatever their bytes; and a charset is no other type.
+    world.model.push(Turn::text("Long."));
+    let request = world
+        .request(Method::POST, "ada", "chat")
+        .header("content-type", "application/json; charset=utf-8");
+    let body =
+        json!({"message": "é".repeat(8000), "metadata": {"timestamp": "now", "source": "test"}})
+            .to_string();
+    Answer::of(request.body(body)).await.assert_ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_conversation_is_404_and_so_is_another_users() {
+    let world = World::start().await;
+    world.model.script(|_| Turn::text("Hello."));
+    let hers = world.say("ada", "hello").await;
+    let (conversation, run) = (&hers.assert_ok()["conversation_id"], &hers.body["run_id"]);
+    world
+        .say_in("bob", conversation, "hello")
+        .await
+        .assert_error(404, "not_found");
+    world
+        .say_in(
+            "bob",
+            &json!("01890000-0000-7000-8000-000000000000"),
+            "hello",
+        )
+        .await
+        .assert_error(404, "not_found");
+    let conversation = conversation.as_str().unwrap();
+    for path in [
+        format!("conversations/{conversation}/messages"),
+        "conversations/nonsense/messages".to_owned(),
+        format!("runs/{}", run.as_str().unwrap()),
+        "runs/nonsense".to_owned(),
+    ] {
+        world.get("bob", &path).await.assert_error(404, "not_found");
+    }
+    assert_eq!(
+        world.get("bob", "conversations").await.assert_ok()["conversations"],
+        json!([])
+    );
+    assert_eq!(world.count("select count(*) from runs").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_paths_and_methods_are_errors_of_the_contract() {
+    let world = World::start().await;
+    Answer::of(world.bare(Method::GET, "/nowhere"))
+        .await
+        .assert_error(404, "not_found");
+    Answer::of(world.request(Method::DELETE, "ada", "chat"))
+        .await
+        .assert_error(405, "invalid_request");
+    assert_eq!(
+        Answer::of(world.bare(Method::GET, "/healthz"))
+            .await
+            .assert_ok()["status"],
+        "ok"
+    );
+    assert_eq!(
+        Answer::of(world.bare(Method::GET, "/readyz"))
+            .await
+            .assert_ok()["status"],
+        "ready"
+    );
+    let document = Answer::of(world.bare(Method::GET, "/openapi.json")).await;
+    let paths = document.assert_ok()["paths"].as_object().unwrap();
+    for path in [
+        "/api/{user_id}/chat",
+        "/api/{user_id}/runs/{id}",
+        "/api/{user_id}/tasks",
+        "/readyz",
+    ] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+    assert!(
+        Answer::of(world.bare(Method::GET, "/docs/"))
+            .await
+            .status
+            .is_success()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_ends_first_is_202_and_the_run_goes_on() {
+    let world = World::start().await;
+    let gate = Gate::closed();
+    world
+        .model
+        .push(Turn::text("At last.").gate_after(0, &gate));
+
+    let request = world
+        .post_chat("ada", &json!({"message": "take your time"}))
+        .header("prefer", "wait=1");
+    let answer = Answer::of(request).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let run = answer.body["run_id"].as_str().unwrap().to_owned();
+    assert_eq!(answer.header("location"), format!("/api/ada/runs/{run}"));
+    assert_eq!(answer.header("preference-applied"), "wait=1");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    assert_eq!(answer.body["status"], "running");
+    assert!(answer.body["conversation_id"].is_string());
+
+    // A long poll hears of the end as it comes.
+    let poll = tokio::spawn(
+        world
+            .request(Method::GET, "ada", &format!("runs/{run}?wait=30"))
+            .send(),
+    );
+    gate.open();
+    let polled: Value = poll.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(
+        (polled["status"].as_str(), polled["response"].as_str()),
+        (Some("completed"), Some("At last."))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn respond_async_answers_at_once() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let request = world
+        .post_chat("ada l@ve", &json!({"message": "later"}))
+        .header("prefer", "respond-async");
+    let answer = Answer::of(request).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    assert_eq!(answer.header("preference-applied"), "respond-async");
+    assert_eq!(answer.body["status"], "queued");
+    // The user's id is any text; in the Location it is escaped.
+    assert!(
+        answer
+            .header("location")
+            .starts_with("/api/ada%20l@ve/runs/"),
+        "{:?}",
+        answer.headers
+    );
+    let run = world
+        .get(
+            "ada l@ve",
+            &format!("runs/{}", answer.body["run_id"].as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(run.assert_ok()["tool_calls"], json!([]));
+    assert!(run.body.get("started_at").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_with_the_same_body_is_one_run() {
+    let world = World::start().await;
+    let gate = Gate::closed();
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "once"})).gate_after(0, &gate));
+    world.model.push(Turn::text("Once."));
+    let post = |body: Value| {
+        world
+            .post_chat("ada", &body)
+            .header("idempotency-key", "key-1")
+    };
+    let body = json!({"message": "add once", "metadata": {"a": 1, "b": 2}});
+
+    let first = tokio::spawn(post(body.clone()).send());
+    world.model.requests_seen(1).await.unwrap();
+    // While it runs, whatever the order of fields.
+    let second =
+        tokio::spawn(post(json!({"metadata": {"b": 2, "a": 1}, "message": "add once"})).send());
+    Answer::of(post(json!({"message": "add twice"})))
+        .await
+        .assert_error(422, "idempotency_key_reused");
+    gate.open();
+    let first: Value = first.await.unwrap().unwrap().json().await.unwrap();
+    let second: Value = second.await.unwrap().unwrap().json().await.unwrap();
+    // And when it is over.
+    let third = Answer::of(post(body)).await;
+    assert_eq!(first["response"], "Once.");
+    assert_eq!(first, second);
+    assert_eq!(first, *third.assert_ok());
+    assert_eq!(world.titles("ada").await, ["once"]);
+    assert_eq!(world.count("select count(*) from messages").await, 2);
+
+    // Another user's key is another key.
+    world.model.push(Turn::text("Hello, Bob."));
+    let bobs = world
+        .post_chat("bob", &json!({"message": "hello"}))
+        .header("idempotency-key", "key-1");
+    assert_eq!(
+        Answer::of(bobs).await.assert_ok()["response"],
+        "Hello, Bob."
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_runs_answer_with_their_code() {
+    let world = World::with(Options {
+        worker: vec!["--run-timeout", "2s", "--max-steps", "3"],
+        ..Options::default()
+    })
+    .await;
+    world
+        .model
+        .push(Turn::status(401).body(json!({"error": {"message": "secret-internal-detail"}})));
+    let refused = world.say("ada", "hello").await;
+    let details = refused.assert_error(502, "model_error");
+    assert!(!refused.body.to_string().contains("secret-internal-detail"));
+    let run = world
+        .get(
+            "ada",
+            &format!("runs/{}", details["run_id"].as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(run.assert_ok()["status"], "failed");
+    assert_eq!(run.body["error"]["code"], "model_error");
+
+    world.model.push(Turn::text("never").stall_after(1));
+    let slow = world.say("ada", "hello").await;
+    assert!(slow.assert_error(504, "run_timeout")["run_id"].is_string());
+
+    world.model.script(|_| Turn::call("list_tasks", json!({})));
+    let endless = world.say("ada", "hello").await;
+    assert!(endless.assert_error(500, "run_failed")["run_id"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_429_with_a_retry_after() {
+    let options = Options {
+        api: vec!["--rate-runs-per-minute", "3", "--max-active-runs", "2"],
+        workers: Some(0),
+        ..Options::default()
+    };
+    let mut world = World::with(options).await;
+    world.model.script(|_| Turn::text("Hello."));
+    let post = |user: &str| {
+        world
+            .post_chat(user, &json!({"message": "hi"}))
+            .header("prefer", "respond-async")
+    };
+    for _ in 0..2 {
+        assert_eq!(Answer::of(post("ada")).await.status, 202);
+    }
+    let active = Answer::of(post("ada")).await;
+    active.assert_error(429, "rate_limited");
+    assert!(active.header("retry-after").parse::<u64>().unwrap() >= 1);
+    // Another user has limits of their own.
+    assert_eq!(Answer::of(post("bob")).await.status, 202);
+    world.start_worker().await;
+    world
+        .until("select count(*) from runs where status = 'completed'", 3)
+        .await;
+    world.say("ada", "third").await.assert_ok();
+    let rate = world.say("ada", "fourth").await;
+    rate.assert_error(429, "rate_limited");
+    let pause: u64 = rate.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&pause), "{pause}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reject_answers_409_while_the_conversation_is_busy() {
+    let world = World::start().await;
+    let gate = Gate::closed();
+    world.model.push(Turn::text("First.").gate_after(0, &gate));
+    let first = Answer::of(
+        world
+            .post_chat("ada", &json!({"message": "one"}))
+            .header("prefer", "respond-async"),
+    )
+    .await;
+    let again = json!({"message": "two", "conversation_id": first.body["conversation_id"], "on_busy": "reject"});
+    Answer::of(world.post_chat("ada", &again))
+        .await
+        .assert_error(409, "conversation_busy");
+    gate.open();
+    world
+        .until("select count(*) from runs where status = 'completed'", 1)
+        .await;
+    world.model.push(Turn::text("Second."));
+    assert_eq!(
+        Answer::of(world.post_chat("ada", &again)).await.assert_ok()["response"],
+        "Second."
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_paged() {
+    let world = World::start().await;
+    world.model.script(|request| {
+        let text = errand_tests::model::request::last_user(request);
+        match errand_tests::model::request::steps(request).is_empty() {
+            true => Turn::call("add_task", json!({"title": text})),
+            false => Turn::text("Added."),
+        }
+    });
+    for n in 0..5 {
+        world.say("ada", &format!("task {n}")).await.assert_ok();
+    }
+    for (path, field, name) in [
+        ("tasks", "tasks", "title"),
+        ("conversations", "conversations", "title"),
+    ] {
+        let mut seen = Vec::new();
+        let mut query = format!("{path}?limit=2");
+        loop {
+            let page = world.get("ada", &query).await;
+            let page = page.assert_ok();
+            let rows = page[field].as_array().unwrap();
+            assert!(rows.len() <= 2);
+            seen.extend(
+                rows.iter()
+                    .map(|row| row[name].as_str().unwrap().to_owned()),
+            );
+            let Some(cursor) = page["next_cursor"].as_str() else {
+                break;
+            };
+            query = format!("{path}?limit=2&cursor={cursor}");
+        }
+        seen.sort();
+        assert_eq!(
+            seen,
+            ["task 0", "task 1", "task 2", "task 3", "task 4"],
+            "{path}"
+        );
+    }
+    assert_eq!(
+        world.get("ada", "tasks?completed=true").await.assert_ok()["tasks"],
+        json!([])
+    );
+    let found = world.get("ada", "tasks?search=K%203").await;
+    assert_eq!(found.assert_ok()["tasks"].as_array().unwrap().len(), 1);
+    for bad in [
+        "limit=0",
+        "limit=201",
+        "limit=many",
+        "cursor=nonsense",
+        "completed=maybe",
+        "search=%00",
+    ] {
+        world
+            .get("ada", &format!("tasks?{bad}"))
+            .await
+            .assert_error(400, "invalid_request");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_hangs_up_cancels_nothing() {
+    let world = World::start().await;
+    let gate = Gate::closed();
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "still there"})).gate_after(0, &gate));
+    world.model.push(Turn::text("Done."));
+    let hasty = world
+        .post_chat("ada", &json!({"message": "add"}))
+        .timeout(Duration::from_millis(300))
+        .send()
+        .await;
+    assert!(hasty.is_err());
+    gate.open();
+    world
+        .until("select count(*) from runs where status = 'completed'", 1)
+        .await;
+    assert_eq!(world.titles("ada").await, ["still there"]);
+}

@@ -1,0 +1,263 @@
+//! What an operator meets: bad configuration, an empty database, a database that goes away, the Procfile.
+
+use std::time::Duration;
+
+use errand_tests::{
+    identity::{IdentityOptions, IdentityProvider},
+    model::{ScriptedModel, Turn},
+};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::world::{
+    self, Answer, Options, World,
+    process::{self, Process},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_configuration_names_the_variable_and_exits_2() {
+    let database = ("DATABASE_URL", "postgres://errand@localhost/errand");
+    let issuer = ("BETTER_AUTH_URL", "https://auth.example.com");
+    let key = ("OPENAI_API_KEY", "sk-hunter2");
+    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        ("errand-api", &[issuer], "DATABASE_URL"),
+        ("errand-api", &[database], "BETTER_AUTH_URL"),
+        (
+            "errand-api",
+            &[database, ("BETTER_AUTH_URL", "nonsense")],
+            "BETTER_AUTH_URL",
+        ),
+        (
+            "errand-api",
+            &[("DATABASE_URL", "mysql://me:hunter2@host"), issuer],
+            "DATABASE_URL",
+        ),
+        (
+            "errand-api",
+            &[("DATABASE_URL", ""), issuer],
+            "DATABASE_URL",
+        ),
+        ("errand-api", &[database, issuer, ("PORT", "http")], "PORT"),
+        ("errand-api", &[database, issuer, ("PORT", "99999")], "PORT"),
+        ("errand-api", &[database, issuer, ("HOST", "here")], "HOST"),
+        (
+            "errand-api",
+            &[
+                database,
+                issuer,
+                ("ALLOWED_ORIGINS", "https://a.example/path"),
+            ],
+            "ALLOWED_ORIGINS",
+        ),
+        (
+            "errand-api",
+            &[database, issuer, ("RATE_RUNS_PER_MINUTE", "-1")],
+            "RATE_RUNS_PER_MINUTE",
+        ),
+        (
+            "errand-api",
+            &[database, issuer, ("LOG_FORMAT", "xml")],
+            "LOG_FORMAT",
+        ),
+        (
+            "errand-api",
+            &[database, issuer, ("RUST_LOG", "errand=loud")],
+            "RUST_LOG",
+        ),
+        ("errand-worker", &[key], "DATABASE_URL"),
+        ("errand-worker", &[database], "OPENAI_API_KEY"),
+        (
+            "errand-worker",
+            &[database, key, ("OPENAI_BASE_URL", "nonsense")],
+            "OPENAI_BASE_URL",
+        ),
+        (
+            "errand-worker",
+            &[database, key, ("RUN_TIMEOUT", "soon")],
+            "RUN_TIMEOUT",
+        ),
+        (
+            "errand-worker",
+            &[database, key, ("MAX_STEPS", "0")],
+            "MAX_STEPS",
+        ),
+        (
+            "errand-worker",
+            &[database, key, ("WORKER_CONCURRENCY", "none")],
+            "WORKER_CONCURRENCY",
+        ),
+        (
+            "errand-worker",
+            &[database, key, ("DATABASE_DIRECT_URL", "nonsense:hunter2")],
+            "DATABASE_DIRECT_URL",
+        ),
+    ];
+    for (program, environment, variable) in cases {
+        let (status, said) = process::run(program, &[], environment.iter().copied()).await;
+        assert_eq!(status.code(), Some(2), "{variable}: {said}");
+        assert!(said.contains(variable), "{variable} is not named: {said}");
+        assert!(!said.contains("hunter2"), "a secret is told: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_lists_every_variable() {
+    let api = process::run("errand-api", &["--help"], []).await;
+    let worker = process::run("errand-worker", &["--help"], []).await;
+    for ((status, said), variables) in [
+        (
+            api,
+            &[
+                "DATABASE_URL",
+                "DATABASE_DIRECT_URL",
+                "PORT",
+                "HOST",
+                "BETTER_AUTH_URL",
+                "AUTH_JWKS_URL",
+                "AUTH_AUDIENCE",
+                "ALLOWED_ORIGINS",
+                "RATE_RUNS_PER_MINUTE",
+                "MAX_ACTIVE_RUNS",
+                "LOG_FORMAT",
+                "RUST_LOG",
+            ][..],
+        ),
+        (
+            worker,
+            &[
+                "DATABASE_URL",
+                "OPENAI_API_KEY",
+                "OPENAI_BASE_URL",
+                "OPENAI_MODEL",
+                "GEMINI_API_KEY",
+                "WORKER_CONCURRENCY",
+                "RUN_TIMEOUT",
+                "MAX_STEPS",
+                "HISTORY_TOKENS",
+            ][..],
+        ),
+    ] {
+        assert!(status.success());
+        for variable in variables {
+            assert!(said.contains(variable), "{variable}: {said}");
+        }
+    }
+}
+
+/// The Procfile's lines against an empty database: migrate (twice), one web, two workers.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_procfile_works_on_an_empty_database() {
+    let url = world::empty_database().await;
+    let model = ScriptedModel::start().await.unwrap();
+    let identity = IdentityProvider::start(IdentityOptions::default())
+        .await
+        .unwrap();
+    let base_url = model.base_url();
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("BETTER_AUTH_URL", identity.issuer()),
+        ("OPENAI_BASE_URL", &base_url),
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        ("LOG_FORMAT", "json"),
+    ];
+    let mut web = Process::start("errand-api", &[], environment).await;
+    let line: serde_json::Value = serde_json::from_str(&web.until_says("serving").await).unwrap();
+    let address = line["address"].as_str().unwrap().to_owned();
+    let http = reqwest::Client::new();
+    let get = |path: &str| http.get(format!("http://{address}{path}"));
+    Answer::of(get("/healthz")).await.assert_ok();
+    Answer::of(get("/readyz"))
+        .await
+        .assert_error(503, "unavailable");
+
+    let (first, second) = tokio::join!(
+        process::run("errand-api", &["migrate"], [("DATABASE_URL", url.as_str())]),
+        process::run("errand-api", &["migrate"], [("DATABASE_URL", url.as_str())])
+    );
+    assert!(
+        first.0.success() && second.0.success(),
+        "{} {}",
+        first.1,
+        second.1
+    );
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let mut worker = Process::start("errand-worker", &[], environment).await;
+        worker.until_says("taking runs").await;
+        workers.push(worker);
+    }
+    web.until_says("the database is ready").await;
+    Answer::of(get("/readyz")).await.assert_ok();
+    model.push(Turn::call("add_task", json!({"title": "buy milk"})));
+    model.push(Turn::text("Done."));
+    let request = http
+        .post(format!("http://{address}/api/ada/chat"))
+        .bearer_auth(identity.token("ada"));
+    let answer = Answer::of(request.json(&json!({"message": "add buy milk"}))).await;
+    assert_eq!(answer.assert_ok()["response"], "Done.");
+    for process in workers.iter_mut().chain([&mut web]) {
+        process.signal("TERM").await;
+        assert!(process.ends(Duration::from_secs(10)).await.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_down_is_503_and_comes_back() {
+    // Through a door that the test can close: the database itself is shared.
+    let door = world::door::Door::open_to(&world::database().await).await;
+    let world = World::on(door.url(), Options::default()).await;
+    world.model.script(|_| Turn::text("Hello."));
+    world.say("ada", "hello").await.assert_ok();
+
+    door.close().await;
+    for _ in 0..2 {
+        let answer = world.say("ada", "hello").await;
+        answer.assert_error(503, "unavailable");
+        assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+    }
+    let ready = Answer::of(world.bare(Method::GET, "/readyz")).await;
+    ready.assert_error(503, "unavailable");
+    Answer::of(world.bare(Method::GET, "/healthz"))
+        .await
+        .assert_ok();
+
+    door.reopen().await;
+    let deadline = tokio::time::Instant::now() + world::PATIENCE;
+    while world.say("ada", "hello").await.status != 200 {
+        assert!(tokio::time::Instant::now() < deadline, "never comes back");
+    }
+}
+
+/// Losing every notification costs a second, never an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_notifications_answers_still_come() {
+    let world = World::start().await;
+    world.model.script(|_| Turn::text("Hello."));
+    world.say("ada", "hello").await.assert_ok();
+    sqlx::raw_sql(
+        "drop trigger notify_workers on apalis.jobs;
+         create function public.pg_notify(text, text) returns void language sql as 'select';
+         alter role current_user in database postgres reset all",
+    )
+    .execute(&world.db)
+    .await
+    .unwrap();
+    // Our own notify goes to the function of the same name that comes first in the path.
+    sqlx::raw_sql("do $$ begin execute format('alter database %I set search_path = public, pg_catalog', current_database()); end $$")
+        .execute(&world.db)
+        .await
+        .unwrap();
+    sqlx::raw_sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+        .execute(&world.db)
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let answer = world.say("ada", "hello").await;
+        // Killed connections may answer 503 once; nothing hangs.
+        if answer.status != 503 {
+            assert_eq!(answer.assert_ok()["response"], "Hello.");
+        }
+    }
+    world.say("ada", "hello").await.assert_ok();
+}

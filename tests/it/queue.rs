@@ -1,0 +1,328 @@
+//! The queue: order, one run at a time, fairness, workers that die, drain.
+
+use std::time::Duration;
+
+use errand_tests::model::{Gate, Turn, request};
+use serde_json::json;
+
+use crate::world::{Answer, Options, World, process::Process};
+
+fn environment<'a>(world: &'a World, base_url: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("DATABASE_URL", &world.database_url),
+        ("OPENAI_BASE_URL", base_url),
+        ("OPENAI_API_KEY", "test"),
+        ("PATH", "/usr/bin:/bin"),
+    ]
+}
+
+async fn worker(world: &World) -> Process {
+    let base_url = world.model.base_url();
+    let mut worker = Process::start("errand-worker", &[], environment(world, &base_url)).await;
+    worker.until_says("taking runs").await;
+    worker
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_conversation_is_answered_in_order_without_overlap() {
+    let world = World::with(Options {
+        workers: Some(2),
+        api: vec!["--max-active-runs", "0"],
+        ..Options::default()
+    })
+    .await;
+    world
+        .model
+        .script(|request| Turn::text(format!("re: {}", request::last_user(request))));
+    let first = world.say("ada", "0").await;
+    let conversation = first.assert_ok()["conversation_id"].clone();
+    let mut waiting = Vec::new();
+    for n in 1..12 {
+        let body = json!({"message": n.to_string(), "conversation_id": conversation});
+        let accepted = Answer::of(
+            world
+                .post_chat("ada", &body)
+                .header("prefer", "respond-async"),
+        )
+        .await;
+        assert_eq!(accepted.status, 202);
+        waiting.push(accepted.body["run_id"].as_str().unwrap().to_owned());
+    }
+    for (run, n) in waiting.iter().zip(1..) {
+        let run = world.get("ada", &format!("runs/{run}?wait=20")).await;
+        assert_eq!(run.assert_ok()["response"], format!("re: {n}"));
+    }
+    // Each run saw exactly the turns before it.
+    for (request, n) in world.model.requests().iter().zip(0..) {
+        let users = request["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|m| m["role"] == "user");
+        let said: Vec<_> = users
+            .map(|m| m["content"].as_str().unwrap().parse::<i32>().unwrap())
+            .collect();
+        assert_eq!(said, (0..=n).collect::<Vec<_>>());
+    }
+    let overlaps =
+        "select count(*) from runs a join runs b on a.conversation_id = b.conversation_id
+        and a.position < b.position and b.started_at < a.finished_at";
+    assert_eq!(world.count(overlaps).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_herd_holds_four_places_and_the_others_go_by() {
+    let world = World::with(Options {
+        api: vec!["--max-active-runs", "0"],
+        ..Options::default()
+    })
+    .await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    world
+        .model
+        .script(move |request| match request::last_user(request).as_str() {
+            "herd" => Turn::text("Baa.").gate_after(0, &held),
+            _ => Turn::text("Hello."),
+        });
+    for _ in 0..20 {
+        let request = world
+            .post_chat("shepherd", &json!({"message": "herd"}))
+            .header("prefer", "respond-async");
+        assert_eq!(Answer::of(request).await.status, 202);
+    }
+    gate.reached(4).await.unwrap();
+    assert_eq!(world.count("select count(*) from apalis.jobs").await, 4);
+    assert_eq!(
+        world
+            .count("select count(*) from runs where status = 'queued' and admitted_at is null")
+            .await,
+        16
+    );
+    world.say("quiet", "hello").await.assert_ok();
+    gate.open();
+    world
+        .until("select count(*) from runs where status = 'completed'", 21)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_survives_the_death_of_its_worker() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let (effect, reply) = (Gate::closed(), Gate::closed());
+    // The first worker dies after the tool call's commit, while the model is talking.
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "exactly once"})));
+    world
+        .model
+        .push(Turn::text("lost words").gate_after(2, &effect));
+    world.model.push(Turn::text("Done.").gate_after(0, &reply));
+    let mut doomed = worker(&world).await;
+    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "add"})).send());
+    effect.reached(1).await.unwrap();
+    let _other = worker(&world).await;
+    let died = std::time::Instant::now();
+    doomed.kill().await;
+    reply.reached(1).await.unwrap();
+    let picked_up = died.elapsed();
+    reply.open();
+
+    let answer: serde_json::Value = answer.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(answer["response"], "Done.", "{answer}");
+    assert_eq!(world.titles("ada").await, ["exactly once"]);
+    assert_eq!(
+        world.model.request_count(),
+        3,
+        "a committed step was asked for again"
+    );
+    assert!(
+        picked_up < Duration::from_secs(10),
+        "picked up after {picked_up:?}"
+    );
+    let run = world
+        .get(
+            "ada",
+            &format!("runs/{}", answer["run_id"].as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(run.assert_ok()["attempt"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_whose_calls_were_not_made_is_taken_up() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let accepted = Answer::of(
+        world
+            .post_chat("ada", &json!({"message": "add"}))
+            .header("prefer", "respond-async"),
+    )
+    .await;
+    // What a worker leaves that died between the commit of the step and of its second call.
+    sqlx::raw_sql(
+        "insert into steps (run_id, step, attempt, content, tool_calls)
+            select id, 1, 1, '', '[{\"id\":\"a\",\"name\":\"add_task\",\"arguments\":\"{\\\"title\\\":\\\"first\\\"}\"},
+                                   {\"id\":\"b\",\"name\":\"add_task\",\"arguments\":\"{\\\"title\\\":\\\"second\\\"}\"}]' from runs;
+         insert into tool_calls (run_id, step, ordinal, user_id, tool_name, parameters, result)
+            select id, 1, 0, user_id, 'add_task', '{}', '{\"success\":true,\"message\":\"recorded\"}' from runs;
+         update runs set attempt = 1;",
+    )
+    .execute(&world.db)
+    .await
+    .unwrap();
+    world.model.push(Turn::text("Both."));
+    let mut world = world;
+    world.start_worker().await;
+    let run = world
+        .get(
+            "ada",
+            &format!("runs/{}?wait=20", accepted.body["run_id"].as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(run.assert_ok()["response"], "Both.");
+    assert_eq!(world.titles("ada").await, ["second"]);
+    let told = request::steps(&world.model.requests()[0]);
+    assert_eq!(told.len(), 2);
+    assert_eq!(run.body["tool_calls"][0]["result"]["message"], "recorded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_loses_every_attempt_fails_and_its_conversation_goes_on() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let doomed = Answer::of(
+        world
+            .post_chat("ada", &json!({"message": "doomed"}))
+            .header("prefer", "respond-async"),
+    )
+    .await;
+    let next = json!({"message": "next", "conversation_id": doomed.body["conversation_id"]});
+    let next = Answer::of(
+        world
+            .post_chat("ada", &next)
+            .header("prefer", "respond-async"),
+    )
+    .await;
+    sqlx::raw_sql("update runs set attempt = 3 where admitted_at is not null")
+        .execute(&world.db)
+        .await
+        .unwrap();
+    world.model.push(Turn::text("Still here."));
+    let mut world = world;
+    world.start_worker().await;
+    let run = world
+        .get(
+            "ada",
+            &format!("runs/{}?wait=20", next.body["run_id"].as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(run.assert_ok()["response"], "Still here.");
+    let run = world
+        .get(
+            "ada",
+            &format!("runs/{}", doomed.body["run_id"].as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(
+        (
+            run.assert_ok()["status"].as_str(),
+            run.body["error"]["code"].as_str()
+        ),
+        (Some("failed"), Some("run_failed"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_finishes_what_is_under_way() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let gate = Gate::closed();
+    world
+        .model
+        .push(Turn::text("Finished.").gate_after(1, &gate));
+    let mut worker = worker(&world).await;
+    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
+    gate.reached(1).await.unwrap();
+    worker.signal("TERM").await;
+    worker.until_says("asked to stop").await;
+    gate.open();
+    assert!(worker.ends(Duration::from_secs(10)).await.success());
+    let answer: serde_json::Value = answer.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(answer["response"], "Finished.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_finish_in_the_drain_is_handed_back_without_counting() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    world.model.push(Turn::text("never").stall_after(1));
+    world.model.push(Turn::text("By another."));
+    let base_url = world.model.base_url();
+    let mut stopping = Process::start(
+        "errand-worker",
+        &["--drain-timeout", "200ms"],
+        environment(&world, &base_url),
+    )
+    .await;
+    stopping.until_says("taking runs").await;
+    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
+    world.model.requests_seen(1).await.unwrap();
+    let _other = worker(&world).await;
+    stopping.signal("TERM").await;
+    assert!(stopping.ends(Duration::from_secs(10)).await.success());
+    let answer: serde_json::Value = answer.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(answer["response"], "By another.");
+    assert_eq!(
+        world
+            .count("select count(*) from runs where attempt = 2 and handbacks = 1")
+            .await,
+        1
+    );
+    world.model.aborted_seen(1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zombie_writes_nothing() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let zombie_gate = Gate::closed();
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "by a zombie"})).gate_after(1, &zombie_gate));
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "by the living"})));
+    world.model.push(Turn::text("Alive."));
+    let mut zombie = worker(&world).await;
+    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
+    zombie_gate.reached(1).await.unwrap();
+    zombie.signal("STOP").await;
+    let _other = worker(&world).await;
+    let answer: serde_json::Value = answer.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(answer["response"], "Alive.", "{answer}");
+    zombie.signal("CONT").await;
+    zombie_gate.open();
+    zombie.until_says("another attempt owns the run").await;
+    assert_eq!(world.titles("ada").await, ["by the living"]);
+    assert_eq!(world.count("select count(*) from steps").await, 2);
+}

@@ -1,0 +1,323 @@
+//! The world of one test: a database cloned from a template, an API, workers, a scripted model, an identity provider.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use clap::Parser;
+use errand_api::Api;
+use errand_shared::store::migrate;
+use errand_tests::{
+    identity::{IdentityOptions, IdentityProvider},
+    model::ScriptedModel,
+    postgres::{Cluster, ClusterOptions},
+};
+use errand_worker::Worker;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use tokio::{sync::OnceCell, task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) mod door;
+pub(crate) mod process;
+
+/// How long anything may take before a test gives up on it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+const TEMPLATE: &str = "template_errand";
+
+static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// The cluster that all tests of this run share, with a migrated template. It goes when this process does.
+async fn cluster() -> &'static Cluster {
+    CLUSTER
+        .get_or_init(|| async {
+            let cluster = Cluster::start(ClusterOptions::throwaway())
+                .await
+                .expect("a private Postgres");
+            cluster
+                .ensure_database(TEMPLATE)
+                .await
+                .expect("the template");
+            migrate::run(&cluster.url(TEMPLATE))
+                .await
+                .expect("migrations");
+            cluster
+        })
+        .await
+}
+
+/// A new, migrated database; returns its URL.
+pub(crate) async fn database() -> String {
+    let cluster = cluster().await;
+    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let mut admin = PgConnection::connect(&cluster.url("postgres"))
+        .await
+        .expect("the cluster");
+    let create = format!("create database {name} template {TEMPLATE}");
+    // A template with another clone under way is "being accessed by other users".
+    for _ in 0..100 {
+        match sqlx::raw_sql(AssertSqlSafe(create.clone()))
+            .execute(&mut admin)
+            .await
+        {
+            Ok(_) => return cluster.url(&name),
+            Err(error) => assert!(error.to_string().contains("being accessed"), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the template is never free");
+}
+
+/// A new database without any table; returns its URL.
+pub(crate) async fn empty_database() -> String {
+    let cluster = cluster().await;
+    let name = format!("empty_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    cluster
+        .ensure_database(&name)
+        .await
+        .expect("an empty database");
+    cluster.url(&name)
+}
+
+/// What differs from the defaults.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) api: Vec<&'static str>,
+    pub(crate) worker: Vec<&'static str>,
+    /// Workers in this process; none by default means one.
+    pub(crate) workers: Option<usize>,
+}
+
+pub(crate) struct World {
+    pub(crate) url: String,
+    pub(crate) db: PgPool,
+    pub(crate) database_url: String,
+    pub(crate) model: ScriptedModel,
+    pub(crate) identity: IdentityProvider,
+    http: reqwest::Client,
+    worker_arguments: Vec<&'static str>,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub(crate) async fn with(options: Options) -> Self {
+        Self::on(&database().await, options).await
+    }
+
+    /// On this database, which is migrated.
+    pub(crate) async fn on(database_url: &str, options: Options) -> Self {
+        let database_url = database_url.to_owned();
+        let model = ScriptedModel::start().await.expect("a model");
+        let identity = IdentityProvider::start(IdentityOptions::default())
+            .await
+            .expect("an identity provider");
+        let stop = CancellationToken::new();
+        let mut arguments = vec![
+            "--database-url",
+            &database_url,
+            "--better-auth-url",
+            identity.issuer(),
+        ];
+        arguments.extend(["--port", "0", "--host", "127.0.0.1"]);
+        arguments.extend(&options.api);
+        let config =
+            errand_api::Config::from_arguments(arguments).expect("the API's configuration");
+        let api = Api::build(&config, stop.clone()).await.expect("an API");
+        let url = format!("http://{}", api.address().expect("an address"));
+        let serve = tokio::spawn(async move { api.serve().await.expect("the API serves") });
+        let mut world = Self {
+            url,
+            db: PgPool::connect_lazy(&database_url).expect("a URL"),
+            database_url,
+            model,
+            identity,
+            http: reqwest::Client::new(),
+            worker_arguments: options.worker,
+            stop,
+            tasks: vec![serve],
+        };
+        for _ in 0..options.workers.unwrap_or(1) {
+            world.start_worker().await;
+        }
+        world
+    }
+
+    /// Starts a worker in this process.
+    pub(crate) async fn start_worker(&mut self) -> CancellationToken {
+        let base_url = self.model.base_url();
+        let mut arguments = vec!["errand-worker", "--database-url", &self.database_url];
+        arguments.extend([
+            "--openai-base-url",
+            &base_url,
+            "--openai-api-key",
+            "test",
+            "--openai-model",
+            "scripted",
+        ]);
+        arguments.extend(&self.worker_arguments);
+        let config =
+            errand_worker::Config::try_parse_from(arguments).expect("the worker's configuration");
+        config.check().expect("the worker's configuration");
+        let worker = Worker::build(&config).await.expect("a worker");
+        let stop = self.stop.child_token();
+        let run = worker.run(stop.clone());
+        self.tasks.push(tokio::spawn(
+            async move { run.await.expect("the worker runs") },
+        ));
+        stop
+    }
+
+    /// A request as this user, to a path below `/api/{user}/`.
+    pub(crate) fn request(&self, method: Method, user: &str, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}/api/{user}/{path}", self.url))
+            .bearer_auth(self.identity.token(user))
+            .timeout(Duration::from_secs(70))
+    }
+
+    /// A request without a token, to any path.
+    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    pub(crate) fn post_chat(&self, user: &str, body: &Value) -> RequestBuilder {
+        self.request(Method::POST, user, "chat").json(body)
+    }
+
+    /// Says something in a new conversation and waits for the answer.
+    pub(crate) async fn say(&self, user: &str, message: &str) -> Answer {
+        Answer::of(self.post_chat(user, &json!({"message": message}))).await
+    }
+
+    /// Says something in this conversation and waits for the answer.
+    pub(crate) async fn say_in(&self, user: &str, conversation: &Value, message: &str) -> Answer {
+        Answer::of(self.post_chat(
+            user,
+            &json!({"message": message, "conversation_id": conversation}),
+        ))
+        .await
+    }
+
+    pub(crate) async fn get(&self, user: &str, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, user, path)).await
+    }
+
+    /// The titles of the user's tasks, straight from the table.
+    pub(crate) async fn titles(&self, user: &str) -> Vec<String> {
+        sqlx::query_scalar("select title from tasks where user_id = $1 order by id")
+            .bind(user)
+            .fetch_all(&self.db)
+            .await
+            .expect("tasks")
+    }
+
+    /// One number from the database.
+    pub(crate) async fn count(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query)
+            .fetch_one(&self.db)
+            .await
+            .expect("a number")
+    }
+
+    /// Waits until a query counts this many.
+    pub(crate) async fn until(&self, query: &'static str, expected: i64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.count(query).await;
+            if found == expected {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{query}: still {found} and not {expected}"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Stops everything in good order, as SIGTERM would.
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        for task in self.tasks.drain(..) {
+            tokio::time::timeout(PATIENCE, task)
+                .await
+                .expect("stops in time")
+                .expect("without a panic");
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// An answer of the API.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// Checks that it is an error of the contract, and returns its details.
+    #[track_caller]
+    pub(crate) fn assert_error(&self, status: u16, code: &str) -> &Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        let error = &self.body["error"];
+        assert_eq!(error["code"], code, "{}", self.body);
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty()),
+            "{}",
+            self.body
+        );
+        assert!(error["details"].is_object(), "{}", self.body);
+        assert_eq!(
+            self.body.as_object().map(serde_json::Map::len),
+            Some(1),
+            "{}",
+            self.body
+        );
+        &error["details"]
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_ok(&self) -> &Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        &self.body
+    }
+
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self
+            .headers
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {:?}", self.headers));
+        value.to_str().expect("a readable header")
+    }
+}
