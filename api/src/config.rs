@@ -5,31 +5,9 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, FromArgMatches, Parser, Subcommand};
+use clap::{Args, FromArgMatches};
 use errand_shared::config::{self, DatabaseConfig, Invalid, LogConfig};
 use http::HeaderValue;
-
-/// Accepts messages, answers them when their run has ended, and serves what users may read
-#[derive(Debug, Parser)]
-#[command(
-    name = "errand-api",
-    version,
-    subcommand_negates_reqs = true,
-    args_conflicts_with_subcommands = true
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Subcommands>,
-
-    #[command(flatten)]
-    serve: Option<Config>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Subcommands {
-    /// Brings the database to this version; safe to run twice
-    Migrate(MigrateConfig),
-}
 
 /// What the process is to do.
 #[derive(Debug)]
@@ -46,11 +24,29 @@ impl Command {
     /// # Errors
     /// The exit code, after the reason was said.
     pub fn load() -> Result<Self, ExitCode> {
-        let cli = config::load(Cli::check)?;
-        match (cli.command, cli.serve) {
-            (Some(Subcommands::Migrate(migrate)), _) => Ok(Self::Migrate(migrate)),
-            (None, Some(serve)) => Ok(Self::Serve(Box::new(serve))),
-            (None, None) => Err(config::refuse(&Invalid::new("DATABASE_URL", "missing"))),
+        config::load(Self::parse, Self::check)
+    }
+
+    /// Put together by hand: what serving needs must not be asked of `migrate`.
+    fn parse() -> Result<Self, clap::Error> {
+        let migrate = MigrateConfig::augment_args(clap::Command::new("migrate"));
+        let matches = Config::augment_args(clap::Command::new("errand-api"))
+            .version(env!("CARGO_PKG_VERSION"))
+            .about("Accepts messages, answers them when their run has ended, serves what users may read")
+            .subcommand(migrate.about("Brings the database to this version; safe to run twice"))
+            .subcommand_negates_reqs(true)
+            .args_conflicts_with_subcommands(true)
+            .try_get_matches()?;
+        match matches.subcommand() {
+            Some((_, migrate)) => MigrateConfig::from_arg_matches(migrate).map(Self::Migrate),
+            None => Config::from_arg_matches(&matches).map(|config| Self::Serve(Box::new(config))),
+        }
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        match self {
+            Self::Serve(config) => config.check(),
+            Self::Migrate(config) => config.database.check(),
         }
     }
 
@@ -59,16 +55,6 @@ impl Command {
         match self {
             Self::Serve(config) => &config.log,
             Self::Migrate(config) => &config.log,
-        }
-    }
-}
-
-impl Cli {
-    fn check(&self) -> Result<(), Invalid> {
-        match (&self.command, &self.serve) {
-            (Some(Subcommands::Migrate(migrate)), _) => migrate.database.check(),
-            (None, Some(serve)) => serve.check(),
-            (None, None) => Ok(()),
         }
     }
 }

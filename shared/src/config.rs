@@ -5,7 +5,6 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use clap::Parser;
 use secrecy::{ExposeSecret, SecretString};
 
 /// How to reach Postgres.
@@ -93,17 +92,20 @@ impl Invalid {
     }
 }
 
-/// Reads `.env`, then the environment and the command line, then runs the value's own check.
+/// Reads `.env` into the environment, parses environment and command line, then runs the value's own check.
 ///
 /// # Errors
 /// The exit code: 2 for a missing or malformed value (said on standard error), 0 after `--help`.
-pub fn load<C: Parser>(check: impl FnOnce(&C) -> Result<(), Invalid>) -> Result<C, ExitCode> {
+pub fn load<C>(
+    parse: impl FnOnce() -> Result<C, clap::Error>,
+    check: impl FnOnce(&C) -> Result<(), Invalid>,
+) -> Result<C, ExitCode> {
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
         return Err(refuse(&Invalid::new(".env", error.to_string())));
     }
-    let config = C::try_parse().map_err(|error| {
+    let config = parse().map_err(|error| {
         // clap writes help to standard output and errors to standard error.
         let _ = error.print();
         ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))

@@ -59,7 +59,7 @@ struct DevConfig {
 
 /// Runs until Ctrl-C.
 pub async fn main() -> ExitCode {
-    let config = match config::load(|_: &DevConfig| Ok(())) {
+    let config = match config::load(DevConfig::try_parse, |_| Ok(())) {
         Ok(config) => config,
         Err(code) => return code,
     };

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use errand_shared::{config, signals, telemetry};
 use errand_worker::{Config, Worker};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = match config::load(Config::check) {
+    let config = match config::load(Config::try_parse, Config::check) {
         Ok(config) => config,
         Err(code) => return code,
     };

@@ -163,17 +163,20 @@ pub(crate) async fn wait(
 ) -> Result<Outcome, ApiError> {
     let deadline = Instant::now() + wait;
     // Without a place among the waiters there is no wait.
-    let waiter = (!wait.is_zero()).then(|| app.waiting.watch(id)).flatten();
+    let Some(waiter) = (!wait.is_zero()).then(|| app.waiting.watch(id)).flatten() else {
+        return read(app, user, id).await;
+    };
     loop {
-        let ended = waiter.as_ref().map(|waiter| waiter.ended());
+        // The sign is asked for before the row is read: an end in between is not missed.
+        let ended = waiter.ended();
         let outcome = read(app, user, id).await?;
-        let Some(ended) = ended.filter(|_| outcome.run.finished_at.is_none()) else {
+        if outcome.run.finished_at.is_some() {
             return Ok(outcome);
-        };
+        }
         tokio::select! {
             () = ended => {}
-            () = tokio::time::sleep_until(deadline) => return Ok(outcome),
-            () = app.stop.cancelled() => return Ok(outcome),
+            () = tokio::time::sleep_until(deadline) => return read(app, user, id).await,
+            () = app.stop.cancelled() => return read(app, user, id).await,
         }
     }
 }
