@@ -91,7 +91,7 @@ async fn an_endless_loop_ends_with_the_last_step() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_answer_is_cut_off() {
     let world = World::start().await;
-    world.model.push(Turn::endless(&"word ".repeat(200)));
+    world.model.push(Turn::endless("word ".repeat(200)));
     world
         .say("ada", "go")
         .await
@@ -152,7 +152,7 @@ async fn a_model_that_stays_down_fails_the_run_after_bounded_retries() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_long_a_conversation_is_asked_again_with_less_history() {
     let world = World::start().await;
-    world.model.script(|_| Turn::text(&"words ".repeat(600)));
+    world.model.script(|_| Turn::text("words ".repeat(600)));
     let first = world.say("ada", "one").await;
     let conversation = first.assert_ok()["conversation_id"].clone();
     for _ in 0..4 {

@@ -19,7 +19,9 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
     let database = ("DATABASE_URL", "postgres://errand@localhost/errand");
     let issuer = ("BETTER_AUTH_URL", "https://auth.example.com");
     let key = ("OPENAI_API_KEY", "sk-hunter2");
-    let cases: &[(&str, &[(&str, &str)], &str)] = &[
+    // A program, its environment, and the variable it must name.
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: &[Case<'_>] = &[
         ("errand-api", &[issuer], "DATABASE_URL"),
         ("errand-api", &[database], "BETTER_AUTH_URL"),
         (
@@ -237,8 +239,7 @@ async fn without_notifications_answers_still_come() {
     world.say("ada", "hello").await.assert_ok();
     sqlx::raw_sql(
         "drop trigger notify_workers on apalis.jobs;
-         create function public.pg_notify(text, text) returns void language sql as 'select';
-         alter role current_user in database postgres reset all",
+         create function public.pg_notify(text, text) returns void language sql as 'select'",
     )
     .execute(&world.db)
     .await
@@ -260,4 +261,75 @@ async fn without_notifications_answers_still_come() {
         }
     }
     world.say("ada", "hello").await.assert_ok();
+}
+
+/// `cargo dev`: a turn with the stand-ins, Ctrl-C, and the data after a second start.
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_dev_keeps_its_data() {
+    let state = std::env::temp_dir().join(format!("errand-dev-{}", uuid::Uuid::now_v7().simple()));
+    let state = state.to_str().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    for start in 1..=2 {
+        let arguments = ["--state", state, "--port", "0"];
+        let mut dev = Process::start("errand-dev", &arguments, [("PATH", path.as_str())]).await;
+        let said = dev.until_says("/api/auth/token").await;
+        let token_url = said.split_whitespace().last().unwrap().to_owned();
+        let said = dev.until_says("serving").await;
+        let api = said.split("address=").nth(1).unwrap().trim().to_owned();
+        dev.until_says("taking runs").await;
+        let http = reqwest::Client::new();
+        let token = Answer::of(http.get(&token_url)).await;
+        let token = token.assert_ok()["token"].as_str().unwrap().to_owned();
+        let chat = http
+            .post(format!("http://{api}/api/demo/chat"))
+            .bearer_auth(&token);
+        let answer = Answer::of(chat.json(&json!({"message": "add buy milk and call Ann"}))).await;
+        assert_eq!(
+            answer.assert_ok()["tool_calls"].as_array().unwrap().len(),
+            2
+        );
+        let tasks = http
+            .get(format!("http://{api}/api/demo/tasks"))
+            .bearer_auth(&token);
+        assert_eq!(
+            Answer::of(tasks).await.assert_ok()["tasks"]
+                .as_array()
+                .unwrap()
+                .len(),
+            2 * start
+        );
+        dev.signal("INT").await;
+        assert!(dev.ends(Duration::from_secs(20)).await.success());
+        // Its Postgres went with it.
+        let left = tokio::process::Command::new("pgrep")
+            .args(["-f", state])
+            .output()
+            .await;
+        assert!(
+            left.is_ok_and(|left| left.stdout.is_empty()),
+            "a process is left"
+        );
+    }
+    std::fs::remove_dir_all(state).unwrap();
+}
+
+/// A database that is down at the start is waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_down_at_the_start_is_waited_for() {
+    let door = world::door::Door::open_to(&world::database().await).await;
+    door.close().await;
+    let environment = [
+        ("DATABASE_URL", door.url()),
+        ("BETTER_AUTH_URL", "http://127.0.0.1:9"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:9"),
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+    ];
+    let mut web = Process::start("errand-api", &[], environment).await;
+    let mut worker = Process::start("errand-worker", &[], environment).await;
+    web.until_says("waiting for the database").await;
+    worker.until_says("waiting for the database").await;
+    door.reopen().await;
+    web.until_says("the database is ready").await;
+    worker.until_says("taking runs").await;
 }

@@ -326,3 +326,32 @@ async fn a_zombie_writes_nothing() {
     assert_eq!(world.titles("ada").await, ["by the living"]);
     assert_eq!(world.count("select count(*) from steps").await, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_fails_is_followed_by_another() {
+    let world = World::start().await;
+    sqlx::raw_sql(
+        "create function refuse() returns trigger language plpgsql as
+            $$ begin if new.attempt < 3 then raise exception 'not now'; end if; return new; end $$;
+         create trigger refuse before insert on steps for each row execute function refuse();",
+    )
+    .execute(&world.db)
+    .await
+    .unwrap();
+    world.model.script(|_| Turn::text("At the third attempt."));
+    let answer = world.say("ada", "go").await;
+    assert_eq!(answer.assert_ok()["response"], "At the third attempt.");
+    assert_eq!(
+        world
+            .count("select count(*) from runs where attempt = 3")
+            .await,
+        1
+    );
+    // With back-off: a second, then two.
+    assert_eq!(
+        world
+            .count("select count(*) from runs where finished_at - started_at > interval '2.5 s'")
+            .await,
+        1
+    );
+}

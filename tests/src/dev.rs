@@ -53,6 +53,10 @@ struct DevConfig {
     #[arg(long, env = "GEMINI_API_KEY", hide_env_values = true)]
     gemini_api_key: Option<String>,
 
+    /// Where everything that lasts is kept [default: .errand in the clone]
+    #[arg(long)]
+    state: Option<PathBuf>,
+
     #[command(flatten)]
     log: config::LogConfig,
 }
@@ -86,7 +90,7 @@ async fn run(config: &DevConfig) -> Result<()> {
             config.port
         );
     }
-    let state = state_dir()?;
+    let state = state_dir(config.state.as_deref())?;
     let parts = Parts::start(config, &state).await?;
     migrate::run(&parts.database_url)
         .await
@@ -104,12 +108,12 @@ async fn run(config: &DevConfig) -> Result<()> {
     result.map(|_| ())
 }
 
-/// `.errand` in the clone: everything that lasts.
-fn state_dir() -> Result<PathBuf> {
+/// Makes the folder for everything that lasts.
+fn state_dir(given: Option<&Path>) -> Result<PathBuf> {
     let clone = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .context("the clone has no folder")?;
-    let state = clone.join(".errand");
+    let state = given.map_or_else(|| clone.join(".errand"), Path::to_path_buf);
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
     Ok(state)
 }
@@ -201,7 +205,7 @@ async fn identity(api_port: u16, state: &Path) -> Result<IdentityProvider> {
     let key_file = Some(state.join("identity.key"));
     let options = IdentityOptions {
         key_file: key_file.clone(),
-        port: api_port.checked_add(1),
+        port: next_port(api_port),
     };
     match IdentityProvider::start(options).await {
         Ok(identity) => Ok(identity),
@@ -213,6 +217,11 @@ async fn identity(api_port: u16, state: &Path) -> Result<IdentityProvider> {
             .await
         }
     }
+}
+
+/// None for port 0, which is any port.
+fn next_port(port: u16) -> Option<u16> {
+    port.checked_add(1).filter(|_| port != 0)
 }
 
 fn given(value: &Option<String>) -> Option<&str> {

@@ -49,7 +49,7 @@ impl Worker {
     /// # Errors
     /// The model's client or the tool server cannot be built.
     pub async fn build(config: &Config) -> Result<Self, WorkerError> {
-        let concurrency = u32::try_from(config.worker_concurrency).unwrap_or(u32::MAX);
+        let concurrency = u32::from(config.worker_concurrency);
         let pool = store::pool(
             config.database.direct_url().expose_secret(),
             "errand-worker",

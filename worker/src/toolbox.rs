@@ -123,7 +123,7 @@ async fn connect(server: &TaskServer) -> Result<Client, ToolboxError> {
     let (ours, theirs) = tokio::io::duplex(PIPE);
     let server = server.clone();
     tokio::spawn(async move {
-        if let Ok(running) = server.serve(theirs).await {
+        if let Ok(running) = Box::pin(server.serve(theirs)).await {
             let _ = running.waiting().await;
         }
     });

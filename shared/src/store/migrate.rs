@@ -10,7 +10,7 @@ use super::{Connection, Pool, StoreError};
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// Any number that nobody else uses: "errand" in ASCII.
-const LOCK: i64 = 0x65_72_72_61_6e_64;
+const LOCK: i64 = 0x6572_7261_6e64;
 
 /// Brings the database to this version. Safe to run twice and by several processes at once: the others wait.
 ///

@@ -8,9 +8,9 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
-    sync::OnceCell,
+    sync::{OnceCell, mpsc},
     time::timeout,
 };
 
@@ -81,10 +81,18 @@ pub(crate) async fn run<'a>(
     (output.status, String::from_utf8_lossy(&said).into_owned())
 }
 
+async fn read(output: impl AsyncRead + Unpin, lines: mpsc::UnboundedSender<String>) {
+    let mut output = BufReader::new(output).lines();
+    while let Ok(Some(line)) = output.next_line().await {
+        let _ = lines.send(line);
+    }
+}
+
 /// A program that runs on.
 pub(crate) struct Process {
     child: Child,
-    said: tokio::sync::mpsc::UnboundedReceiver<String>,
+    said: mpsc::UnboundedReceiver<String>,
+    heard: Vec<String>,
 }
 
 impl Process {
@@ -96,33 +104,41 @@ impl Process {
         let mut command = command(program, arguments, environment).await;
         let mut child = command
             .stderr(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        let (sender, said) = tokio::sync::mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let _ = sender.send(line);
-            }
-        });
-        Self { child, said }
+        let (sender, said) = mpsc::unbounded_channel();
+        tokio::spawn(read(child.stderr.take().expect("a pipe"), sender.clone()));
+        tokio::spawn(read(child.stdout.take().expect("a pipe"), sender));
+        Self {
+            child,
+            said,
+            heard: Vec::new(),
+        }
     }
 
-    /// Waits for a line of the log that contains this; returns it.
+    /// Waits for a line that contains this, among those already said too; returns it.
     pub(crate) async fn until_says(&mut self, text: &str) -> String {
-        timeout(PATIENCE, async {
-            let mut before = Vec::new();
+        if let Some(line) = self.heard.iter().find(|line| line.contains(text)) {
+            return line.clone();
+        }
+        let heard = timeout(PATIENCE, async {
             while let Some(line) = self.said.recv().await {
+                self.heard.push(line.clone());
                 if line.contains(text) {
-                    return line;
+                    return Some(line);
                 }
-                before.push(line);
             }
-            panic!("ended without saying {text:?}, but: {before:#?}");
-        })
-        .await
-        .unwrap_or_else(|_| panic!("never says {text:?}"))
+            None
+        });
+        match heard.await {
+            Ok(Some(line)) => line,
+            ended => panic!(
+                "never says {text:?} (ended: {}), but: {:#?}",
+                ended.is_ok(),
+                self.heard
+            ),
+        }
     }
 
     /// kill -9.

@@ -156,21 +156,13 @@ async fn list(
             format!("search must be at most {MAX_SEARCH} characters."),
         )));
     }
-    let after = match call
-        .cursor
-        .as_deref()
-        .filter(|cursor| !cursor.is_empty())
-        .map(Uuid::parse_str)
-        .transpose()
-    {
-        Ok(after) => after,
-        Err(_) => {
-            return Ok(Err(field(
-                "cursor",
-                "cursor must be the next_cursor of the page before.",
-            )));
-        }
-    };
+    let after = valid!(
+        call.cursor
+            .as_deref()
+            .filter(|cursor| !cursor.is_empty())
+            .map(cursor)
+            .transpose()
+    );
     let filter = Filter {
         completed: call.completed,
         search,
@@ -254,6 +246,15 @@ fn description(description: &str) -> Result<&str, ToolError> {
         ));
     }
     Ok(description)
+}
+
+fn cursor(text: &str) -> Result<Uuid, ToolError> {
+    Uuid::parse_str(text).map_err(|_| {
+        field(
+            "cursor",
+            "cursor must be the next_cursor of the page before.",
+        )
+    })
 }
 
 fn task_id(text: &str) -> Result<Uuid, ToolError> {
