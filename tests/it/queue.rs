@@ -305,24 +305,28 @@ async fn a_zombie_writes_nothing() {
         ..Options::default()
     })
     .await;
-    let zombie_gate = Gate::closed();
+    let (undead, living) = (Gate::closed(), Gate::closed());
     world
         .model
-        .push(Turn::call("add_task", json!({"title": "by a zombie"})).gate_after(1, &zombie_gate));
+        .push(Turn::call("add_task", json!({"title": "by a zombie"})).gate_after(1, &undead));
     world
         .model
-        .push(Turn::call("add_task", json!({"title": "by the living"})));
+        .push(Turn::call("add_task", json!({"title": "by the living"})).gate_after(1, &living));
     world.model.push(Turn::text("Alive."));
     let mut zombie = worker(&world).await;
     let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
-    zombie_gate.reached(1).await.unwrap();
+    undead.reached(1).await.unwrap();
     zombie.signal("STOP").await;
     let _other = worker(&world).await;
+    // The zombie comes back while the other is at work: the run is still `running`, only the attempt tells them apart.
+    living.reached(1).await.unwrap();
+    zombie.signal("CONT").await;
+    undead.open();
+    zombie.until_says("another attempt owns the run").await;
+    assert_eq!(world.count("select count(*) from steps").await, 0);
+    living.open();
     let answer: serde_json::Value = answer.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(answer["response"], "Alive.", "{answer}");
-    zombie.signal("CONT").await;
-    zombie_gate.open();
-    zombie.until_says("another attempt owns the run").await;
     assert_eq!(world.titles("ada").await, ["by the living"]);
     assert_eq!(world.count("select count(*) from steps").await, 2);
 }
