@@ -7,6 +7,7 @@ use errand_shared::store::{
     admission::{self, Usage},
     conversations,
     messages::{self, NewMessage},
+    outcome,
     runs::{self, NewRun},
 };
 use serde_json::Value;
@@ -60,6 +61,7 @@ pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Uuid, Api
             i64::from(app.limits.max_ready_runs),
         )
         .await?;
+        outcome::announce(&mut tx, conversation_id).await?;
         store::commit(tx).await?;
         Ok(message.run_id)
     })
@@ -126,12 +128,14 @@ async fn insert(
     };
     runs::insert(db, run).await?;
     let text = NewMessage {
+        id: errand_shared::ids::new(),
         conversation_id,
         user_id: message.user_id,
         run_id: message.run_id,
         role: "user",
         content: message.text,
         metadata: message.metadata,
+        partial: false,
     };
     messages::insert(db, text).await?;
     Ok(())

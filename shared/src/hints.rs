@@ -13,6 +13,15 @@ use crate::store::Pool;
 /// A run ended; the payload is its id. Sent by the transaction that ends it.
 pub const RUN_ENDED: &str = "errand_run_ended";
 
+/// Runs have new events; the payload is their ids, separated by commas, or empty: look at all.
+pub const RUN_EVENTS: &str = "errand_run_events";
+
+/// A conversation has a new run, or a run of it changed hands; the payload is the conversation's id.
+pub const CONVERSATION: &str = "errand_conversation";
+
+/// Somebody asks for a run to be cancelled; the payload is its id.
+pub const CANCEL: &str = "errand_cancel";
+
 /// A job was inserted (sent by a trigger of apalis) or given back (sent by us).
 pub const JOB_READY: &str = "apalis::job::insert";
 

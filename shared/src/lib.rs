@@ -2,6 +2,7 @@
 //! Nothing in here knows HTTP, the model or a tool.
 
 pub mod config;
+pub mod events;
 pub mod hints;
 pub mod ids;
 pub mod jobs;

@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 pub mod admission;
 pub mod conversations;
 mod error;
+pub mod events;
 pub mod history;
 pub mod jobs;
 pub mod leases;

@@ -19,7 +19,7 @@ pub mod model;
 
 pub(crate) use answer::{AnswerBuilder, CallPiece, Endless};
 use conversation::Conversation;
-pub use model::{Answer, Message, Model, ModelError, Request, ToolDefinition};
+pub use model::{Answer, Message, Model, ModelError, Request, Told, ToolDefinition};
 
 /// Calls of one answer that are executed; the model is told that the others were not.
 const MAX_CALLS_PER_STEP: usize = 32;
@@ -76,14 +76,34 @@ pub trait Toolbox: Send + Sync {
     ) -> impl Future<Output = Result<ToolOutcome, Interrupted>> + Send;
 }
 
-/// Where the agent's steps are kept.
+/// Where the agent's steps are kept and told of.
 pub trait Journal: Send + Sync {
-    /// Commits an answer of the model. Only then are its calls executed.
+    /// The model is talking.
+    fn tell(&self, told: Told<'_>);
+
+    /// Commits an answer with calls. Only then are the calls executed.
     fn commit(
         &self,
         step: i32,
         answer: &Answer,
     ) -> impl Future<Output = Result<(), Interrupted>> + Send;
+
+    /// A call was made and its record is committed.
+    fn acted(
+        &self,
+        key: CallKey,
+        call: &AskedCall,
+        outcome: &ToolOutcome,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// The agent's last answer: it is committed together with the end of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The step that it is.
+    pub step: i32,
+    /// The answer, without calls.
+    pub answer: Answer,
 }
 
 /// Why there is no reply.
@@ -100,7 +120,7 @@ pub enum Failure {
     Interrupted(#[from] Interrupted),
 }
 
-/// Answers one message; returns the reply's text.
+/// Answers one message.
 ///
 /// Steps that an earlier attempt committed are taken up where it stopped: their calls are made again under the
 /// same keys (so each happens once), and the model is not asked for them again.
@@ -112,32 +132,31 @@ pub async fn run(
     model: &impl Model,
     tools: &impl Toolbox,
     journal: &impl Journal,
-) -> Result<String, Failure> {
+) -> Result<Reply, Failure> {
     let mut conversation = Conversation::new(assignment);
     let mut next_step = 1;
     for recorded in &assignment.recorded {
-        let answer = Answer::from(recorded);
         next_step = recorded.step + 1;
-        if answer.calls.is_empty() {
-            return Ok(answer.text);
-        }
-        act(assignment, recorded.step, &answer, tools, &mut conversation).await?;
+        let answer = Answer::from(recorded);
+        let results = act(assignment, recorded.step, &answer, tools, journal).await?;
+        conversation.push_step(&answer, &results);
     }
     for step in next_step..=assignment.max_steps {
         // At the last step the model may only talk.
         let last = step == assignment.max_steps;
-        let mut answer = ask(&mut conversation, model, tools.definitions(), last).await?;
+        let mut answer = ask(&mut conversation, model, tools.definitions(), journal, last).await?;
         if last {
             answer.calls.clear();
             if answer.text.trim().is_empty() {
                 break;
             }
         }
-        journal.commit(step, &answer).await?;
         if answer.calls.is_empty() {
-            return Ok(answer.text);
+            return Ok(Reply { step, answer });
         }
-        act(assignment, step, &answer, tools, &mut conversation).await?;
+        journal.commit(step, &answer).await?;
+        let results = act(assignment, step, &answer, tools, journal).await?;
+        conversation.push_step(&answer, &results);
     }
     Err(Failure::TooManySteps(assignment.max_steps))
 }
@@ -147,22 +166,25 @@ async fn ask(
     conversation: &mut Conversation<'_>,
     model: &impl Model,
     tools: &[ToolDefinition],
+    journal: &impl Journal,
     last: bool,
 ) -> Result<Answer, ModelError> {
+    let tell = |told: Told<'_>| journal.tell(told);
+    let may_call = !last;
     let request = Request {
         messages: conversation.messages(),
         tools,
-        may_call: !last,
+        may_call,
     };
-    match model.answer(request).await {
+    match model.answer(request, &tell).await {
         Err(ModelError::ContextTooLong) if conversation.shorten() => {
             tracing::warn!("the conversation is too long for the model; asking with less history");
             let request = Request {
                 messages: conversation.messages(),
                 tools,
-                may_call: !last,
+                may_call,
             };
-            model.answer(request).await
+            model.answer(request, &tell).await
         }
         result => result,
     }
@@ -174,19 +196,20 @@ async fn act(
     step: i32,
     answer: &Answer,
     tools: &impl Toolbox,
-    conversation: &mut Conversation<'_>,
-) -> Result<(), Interrupted> {
+    journal: &impl Journal,
+) -> Result<Vec<ToolOutcome>, Interrupted> {
+    const TOO_MANY: &str = "too many calls in one answer; this one was not executed";
     let mut results = Vec::with_capacity(answer.calls.len());
-    for (index, (call, ordinal)) in answer.calls.iter().zip(0..).enumerate() {
-        let refused = (index >= MAX_CALLS_PER_STEP)
-            .then_some("too many calls in one answer; this one was not executed");
+    for (call, ordinal) in answer.calls.iter().zip(0..) {
+        let refused = (results.len() >= MAX_CALLS_PER_STEP).then_some(TOO_MANY);
         let key = CallKey {
             run_id: assignment.run_id,
             step,
             ordinal,
         };
-        results.push(tools.call(key, &assignment.user_id, call, refused).await?);
+        let outcome = tools.call(key, &assignment.user_id, call, refused).await?;
+        journal.acted(key, call, &outcome).await;
+        results.push(outcome);
     }
-    conversation.push_step(answer, &results);
-    Ok(())
+    Ok(results)
 }

@@ -1,6 +1,7 @@
 //! errand-worker: takes runs from the queue, runs the agent and its tools, commits the replies.
 //!
-//! The rooms: `queue` delivers jobs, `turn` walks one run from claim to end, `agent` thinks (and knows neither SQL nor
+//! The rooms: `queue` delivers jobs, `turn` walks one run from claim to end, `journal` keeps
+//! and `publisher` streams what happens in it, `agent` thinks (and knows neither SQL nor
 //! HTTP nor the queue), `tools` is the MCP server (and never sees the agent), `toolbox` is the agent's way to it.
 
 use std::sync::Arc;
@@ -10,14 +11,19 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 pub mod agent;
+mod cancels;
 pub mod config;
+mod journal;
 mod openai;
+mod publisher;
 mod queue;
 mod toolbox;
 pub mod tools;
 mod turn;
 
+use cancels::Cancels;
 pub use config::Config;
+use publisher::Publisher;
 
 /// Why a worker could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +59,8 @@ impl Worker {
         let pool = store::pool(
             config.database.direct_url().expose_secret(),
             "errand-worker",
-            // A run holds a connection only for moments; 2 are for the lease and the listener.
-            (concurrency / 4).clamp(4, 24) + 2,
+            // A run holds a connection only for moments; 4 are for the lease, the publisher and the listeners.
+            (concurrency / 4).clamp(4, 24) + 4,
             true,
         )?;
         let model = openai::OpenAi::new(&config.model)?;
@@ -64,6 +70,8 @@ impl Worker {
             pool: pool.clone(),
             model,
             toolbox,
+            publisher: Publisher::default(),
+            cancels: Cancels::default(),
             limits: config.limits(),
         });
         Ok(Self { pool, queue, turns })
@@ -76,14 +84,21 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         wait_for_database(&self.pool, &stop).await?;
         let turns = self.turns;
-        self.queue
+        // They go on until the last run is over.
+        let over = CancellationToken::new();
+        let publisher = tokio::spawn(turns.publisher.clone().run(self.pool.clone(), over.clone()));
+        let cancels = tokio::spawn(turns.cancels.clone().run(self.pool.clone(), over.clone()));
+        let result = self
+            .queue
             .run(stop, move |delivery, drain| {
                 let turns = Arc::clone(&turns);
                 async move { turns.take(delivery, drain).await }
             })
-            .await?;
+            .await;
+        over.cancel();
+        let _ = tokio::join!(publisher, cancels);
         self.pool.close().await;
-        Ok(())
+        Ok(result?)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    agent::{Answer, AnswerBuilder, Message, Model, ModelError, Request, ToolDefinition},
+    agent::{Answer, AnswerBuilder, Message, Model, ModelError, Request, Told, ToolDefinition},
     config::ModelConfig,
 };
 
@@ -47,7 +47,11 @@ impl OpenAi {
     }
 
     /// One call, from the request to the end of the stream.
-    async fn call(&self, body: &Body<'_>) -> Result<Answer, CallFailure> {
+    async fn call(
+        &self,
+        body: &Body<'_>,
+        tell: &(dyn Fn(Told<'_>) + Sync),
+    ) -> Result<Answer, CallFailure> {
         let mut stream = self
             .client
             .chat()
@@ -55,7 +59,12 @@ impl OpenAi {
             .await?;
         let mut answer = AnswerBuilder::default();
         while let Some(chunk) = stream.next().await {
+            let before = answer.text_len();
             chunk?.add_to(&mut answer)?;
+            let text = answer.text_from(before);
+            if !text.is_empty() {
+                tell(Told::Text(text));
+            }
         }
         if !answer.is_finished() {
             return Err(CallFailure::passing(
@@ -71,19 +80,28 @@ impl OpenAi {
 }
 
 impl Model for OpenAi {
-    async fn answer(&self, request: Request<'_>) -> Result<Answer, ModelError> {
+    async fn answer(
+        &self,
+        request: Request<'_>,
+        tell: &(dyn Fn(Told<'_>) + Sync),
+    ) -> Result<Answer, ModelError> {
         let body = Body::new(&self.model, request);
         let pauses = ExponentialBuilder::default()
             .with_min_delay(FIRST_PAUSE)
             .with_max_delay(MAX_PAUSE)
             .with_max_times(MAX_RETRIES)
             .with_jitter();
-        (|| self.call(&body))
+        (|| self.call(&body, tell))
             .retry(pauses)
             .when(CallFailure::is_passing)
             // What the provider asks for counts, but not for ever.
-            .adjust(|failure: &CallFailure, pause| pause.map(|pause| failure.pause(pause).min(MAX_PAUSE)))
-            .notify(|failure: &CallFailure, pause| tracing::warn!(%failure, ?pause, "the model failed; trying again"))
+            .adjust(|failure: &CallFailure, pause| {
+                pause.map(|pause| failure.pause(pause).min(MAX_PAUSE))
+            })
+            .notify(|failure: &CallFailure, pause| {
+                tracing::warn!(%failure, ?pause, "the model failed; trying again");
+                tell(Told::Restart);
+            })
             .await
             .map_err(ModelError::from)
     }

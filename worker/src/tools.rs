@@ -35,6 +35,11 @@ const INSTRUCTIONS: &str = "One user's to-do list. Find a task's id with list_ta
 complete_task marks a task as done and keeps it; delete_task removes it for good; update_task changes title, \
 description or completion.";
 
+/// Whether a tool changes the list.
+pub(crate) fn changes_tasks(name: &str) -> bool {
+    contract::NAMES.contains(&name) && name != "list_tasks"
+}
+
 /// The server. It trusts the caller's `_meta` to name the user, so it is served to the worker's own process only.
 #[derive(Clone)]
 pub struct TaskServer {

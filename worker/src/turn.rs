@@ -9,15 +9,17 @@ use errand_shared::store::{
     self, Pool, StoreError, WriteError, history, jobs,
     outcome::{self, Outcome, Return},
     runs::{self, Claimed},
-    steps,
 };
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    agent::{self, Answer, Assignment, Failure, Interrupted, Journal, ModelError},
+    agent::{self, Assignment, Failure, Interrupted, ModelError, Reply},
+    cancels::Cancels,
+    journal::RunJournal,
     openai::OpenAi,
+    publisher::Publisher,
     queue::Delivery,
     toolbox::Toolbox,
 };
@@ -42,12 +44,19 @@ pub(crate) struct Turns {
     pub(crate) pool: Pool,
     pub(crate) model: OpenAi,
     pub(crate) toolbox: Toolbox,
+    pub(crate) publisher: Publisher,
+    pub(crate) cancels: Cancels,
     pub(crate) limits: Limits,
 }
 
 /// How an attempt came out.
 enum Attempt {
-    Ended(Outcome),
+    Replied(Reply),
+    Failed {
+        code: &'static str,
+        message: String,
+    },
+    Cancelled,
     /// Nothing more may be written: the run is over or somebody else's.
     Fenced,
     /// Another attempt may succeed.
@@ -74,39 +83,54 @@ impl Turns {
 
     /// Claims the run; a job whose run is over is taken out of the queue.
     async fn claim(&self, delivery: &Delivery) -> Result<Option<Claimed>, StoreError> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = store::connection(&self.pool).await?;
         let claimed = runs::claim(&mut db, delivery.job.run_id, &delivery.worker).await?;
-        if claimed.is_none() {
-            jobs::close_if_over(&mut db, delivery.job.run_id).await?;
+        match &claimed {
+            None => jobs::close_if_over(&mut db, delivery.job.run_id).await?,
+            Some(run) if run.attempt > 1 => outcome::announce(&mut db, run.conversation_id).await?,
+            Some(_) => {}
         }
         Ok(claimed)
     }
 
     async fn walk(&self, run: &Claimed, drain: CancellationToken) {
         let begun = std::time::Instant::now();
+        let journal = match store::within(RunJournal::begin(&self.pool, run, &self.publisher)).await
+        {
+            Ok(journal) => journal,
+            Err(error) => return self.give_back(run, Attempt::Lost(error.to_string())).await,
+        };
+        let watch = self.cancels.watch(run.id);
         let attempt = tokio::select! {
-            attempt = AssertUnwindSafe(self.attempt(run)).catch_unwind() => {
+            attempt = AssertUnwindSafe(self.attempt(run, &journal)).catch_unwind() => {
                 attempt.unwrap_or_else(|_| Attempt::Lost("panic".to_owned()))
             }
+            () = watch.asked() => Attempt::Cancelled,
             () = drain.cancelled() => Attempt::Drained,
         };
-        let took = begun.elapsed();
-        let result = match attempt {
-            Attempt::Ended(outcome) => {
-                log_end(&outcome, took);
-                self.finish(run, &outcome).await
-            }
-            Attempt::Fenced => Err(WriteError::Fenced),
-            Attempt::Drained => {
-                tracing::info!("handed back to the queue: this worker stops");
-                store::within(outcome::give_back(
-                    &self.pool,
-                    run.id,
-                    run.attempt,
-                    Return::Handback,
-                ))
-                .await
-            }
+        let (outcome, reply) = match attempt {
+            Attempt::Replied(reply) => (Outcome::Completed(reply.answer.text.clone()), Some(reply)),
+            Attempt::Failed { code, message } => (Outcome::Failed { code, message }, None),
+            Attempt::Cancelled => (
+                Outcome::Cancelled {
+                    partial: journal.partial(),
+                },
+                None,
+            ),
+            unfinished => return self.give_back(run, unfinished).await,
+        };
+        log_end(&outcome, begun.elapsed());
+        report(
+            journal
+                .finish(&outcome, reply.as_ref(), self.limits.max_ready_runs)
+                .await,
+        );
+    }
+
+    /// Gives back a run that is not at its end.
+    async fn give_back(&self, run: &Claimed, attempt: Attempt) {
+        let why = match attempt {
+            Attempt::Fenced => return report(Err(WriteError::Fenced)),
             Attempt::Lost(reason) => {
                 let pause = FIRST_RETRY
                     * 2_u32.saturating_pow(run.lost_attempts.clamp(0, 5).unsigned_abs());
@@ -115,52 +139,43 @@ impl Turns {
                     ?pause,
                     "the attempt failed; the run goes back to the queue"
                 );
-                store::within(outcome::give_back(
-                    &self.pool,
-                    run.id,
-                    run.attempt,
-                    Return::Retry(pause),
-                ))
-                .await
+                Return::Retry(pause)
+            }
+            _ => {
+                tracing::info!("handed back to the queue: this worker stops");
+                Return::Handback
             }
         };
-        match result {
-            Ok(()) => {}
-            Err(WriteError::Fenced) => {
-                tracing::info!("another attempt owns the run; nothing was written")
-            }
-            // The job is no longer held here, so the next beat of the lease gives it back.
-            Err(WriteError::Store(error)) => {
-                tracing::warn!(%error, "the run's end could not be written")
-            }
-        }
+        report(store::within(outcome::give_back(&self.pool, run.id, run.attempt, why)).await);
     }
 
     /// One attempt. Errors of the store become a lost attempt.
-    async fn attempt(&self, run: &Claimed) -> Attempt {
+    async fn attempt(&self, run: &Claimed, journal: &RunJournal<'_>) -> Attempt {
+        if run.cancel_requested {
+            return Attempt::Cancelled;
+        }
         if run.lost_attempts >= self.limits.max_attempts {
             let message = format!("The run was interrupted {} times.", run.lost_attempts);
-            return failed("run_failed", &message);
+            return Attempt::Failed {
+                code: "run_failed",
+                message,
+            };
         }
         let assignment = match store::within(self.assignment(run)).await {
             Ok(assignment) => assignment,
             Err(error) => return Attempt::Lost(error.to_string()),
         };
-        let journal = Steps {
-            pool: &self.pool,
-            run,
-        };
         let tools = self.toolbox.for_attempt(run.attempt);
-        let work = agent::run(&assignment, &self.model, &tools, &journal);
+        let work = agent::run(&assignment, &self.model, &tools, journal);
         match tokio::time::timeout(self.limits.run_timeout, work).await {
-            Ok(Ok(reply)) => Attempt::Ended(Outcome::Completed(reply)),
+            Ok(Ok(reply)) => Attempt::Replied(reply),
             Ok(Err(failure)) => of_failure(failure),
             Err(_) => failed("run_timeout", "The run took too long."),
         }
     }
 
     async fn assignment(&self, run: &Claimed) -> Result<Assignment, StoreError> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = store::connection(&self.pool).await?;
         Ok(Assignment {
             run_id: run.id,
             user_id: run.user_id.clone(),
@@ -174,27 +189,6 @@ impl Turns {
             history_tokens: self.limits.history_tokens,
             max_steps: self.limits.max_steps,
         })
-    }
-
-    /// Ends the run. After an error the outcome of the commit is unknown; trying again is safe, and if the first try
-    /// did commit, the second finds itself fenced off.
-    async fn finish(&self, run: &Claimed, outcome: &Outcome) -> Result<(), WriteError> {
-        let write = || {
-            store::within(outcome::finish(
-                &self.pool,
-                run,
-                outcome,
-                self.limits.max_ready_runs,
-            ))
-        };
-        match write().await {
-            Err(WriteError::Store(error)) if error.is_outage() => {
-                tracing::warn!(%error, "cannot write the run's end; trying once more");
-                tokio::time::sleep(FIRST_RETRY).await;
-                write().await
-            }
-            result => result,
-        }
     }
 }
 
@@ -220,46 +214,30 @@ fn of_failure(failure: Failure) -> Attempt {
 }
 
 fn failed(code: &'static str, message: &str) -> Attempt {
-    Attempt::Ended(Outcome::Failed {
+    Attempt::Failed {
         code,
         message: message.to_owned(),
-    })
+    }
+}
+
+/// Says how the last write of an attempt went.
+fn report(written: Result<(), WriteError>) {
+    match written {
+        Ok(()) => {}
+        Err(WriteError::Fenced) => {
+            tracing::info!("another attempt owns the run; nothing was written")
+        }
+        // The job is no longer held here, so a beat of the lease gives it back.
+        Err(WriteError::Store(error)) => {
+            tracing::warn!(%error, "the run's end could not be written")
+        }
+    }
 }
 
 fn log_end(outcome: &Outcome, took: Duration) {
     match outcome {
         Outcome::Completed(_) => tracing::info!(?took, "run completed"),
+        Outcome::Cancelled { .. } => tracing::info!(?took, "run cancelled"),
         Outcome::Failed { code, message } => tracing::warn!(?took, code, message, "run failed"),
-    }
-}
-
-/// The agent's journal: steps in the store, fenced by the attempt.
-struct Steps<'a> {
-    pool: &'a Pool,
-    run: &'a Claimed,
-}
-
-impl Journal for Steps<'_> {
-    async fn commit(&self, step: i32, answer: &Answer) -> Result<(), Interrupted> {
-        let step = steps::NewStep {
-            step,
-            content: &answer.text,
-            calls: &answer.calls,
-            finish_reason: answer.finish_reason.as_deref(),
-            input_tokens: answer.input_tokens,
-            output_tokens: answer.output_tokens,
-        };
-        match store::within(steps::commit(
-            self.pool,
-            self.run.id,
-            self.run.attempt,
-            step,
-        ))
-        .await
-        {
-            Ok(()) => Ok(()),
-            Err(WriteError::Fenced) => Err(Interrupted::Fenced),
-            Err(WriteError::Store(error)) => Err(Interrupted::Unavailable(error.to_string())),
-        }
     }
 }

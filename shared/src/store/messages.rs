@@ -19,6 +19,8 @@ pub struct Message {
     pub role: String,
     /// The text.
     pub content: String,
+    /// A reply that was cut short by a cancel.
+    pub partial: bool,
     /// When it was written.
     pub created_at: DateTime<Utc>,
     /// Its place in the conversation; the list's cursor.
@@ -28,6 +30,8 @@ pub struct Message {
 /// A message to write.
 #[derive(Debug, Clone)]
 pub struct NewMessage<'a> {
+    /// Its id.
+    pub id: Uuid,
     /// The conversation.
     pub conversation_id: Uuid,
     /// The owner of the conversation.
@@ -40,28 +44,30 @@ pub struct NewMessage<'a> {
     pub content: &'a str,
     /// What the client said about it.
     pub metadata: Option<&'a Value>,
+    /// A reply that was cut short by a cancel.
+    pub partial: bool,
 }
 
-/// Writes a message and returns its id.
+/// Writes a message.
 ///
 /// # Errors
 /// The database failed; the run has a message of this role already (`messages_run_id_role_key`).
-pub async fn insert(db: &mut Connection, message: NewMessage<'_>) -> Result<Uuid, StoreError> {
-    let id = crate::ids::new();
+pub async fn insert(db: &mut Connection, message: NewMessage<'_>) -> Result<(), StoreError> {
     sqlx::query!(
-        "insert into messages (id, conversation_id, user_id, run_id, role, content, metadata)
-         values ($1, $2, $3, $4, $5, $6, $7)",
-        id,
+        "insert into messages (id, conversation_id, user_id, run_id, role, content, metadata, partial)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        message.id,
         message.conversation_id,
         message.user_id,
         message.run_id,
         message.role,
         message.content,
-        message.metadata
+        message.metadata,
+        message.partial
     )
     .execute(db)
     .await?;
-    Ok(id)
+    Ok(())
 }
 
 /// A conversation's messages in the order people saw them.
@@ -77,7 +83,7 @@ pub async fn list(
 ) -> Result<Page<Message, i64>, StoreError> {
     let rows = sqlx::query_as!(
         Message,
-        "select id, conversation_id, run_id, role, content, created_at, position from messages
+        "select id, conversation_id, run_id, role, content, partial, created_at, position from messages
          where user_id = $1 and conversation_id = $2 and position > $3
          order by position
          limit $4",

@@ -5,9 +5,14 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{
-    Connection, Pool, WriteError, admission, jobs,
+    Connection, Pool, StoreError, WriteError, admission, events, jobs,
     messages::{self, NewMessage},
     runs::Claimed,
+    steps::{self, NewStep},
+};
+use crate::{
+    events::{Event, RunOutcome},
+    hints::{CANCEL, CONVERSATION, RUN_ENDED},
 };
 
 /// What a run came to.
@@ -22,9 +27,63 @@ pub enum Outcome {
         /// For people; nothing internal.
         message: String,
     },
+    /// Somebody cancelled it; what was said until then is kept, marked as partial.
+    Cancelled {
+        /// The reply so far, possibly empty.
+        partial: String,
+    },
 }
 
-/// Ends a run: reply, status, job and the admission of the next run commit together, then waiters get a hint.
+impl Outcome {
+    fn reply(&self) -> Option<(&str, bool)> {
+        match self {
+            Self::Completed(reply) => Some((reply, false)),
+            Self::Cancelled { partial } if !partial.is_empty() => Some((partial, true)),
+            _ => None,
+        }
+    }
+
+    /// The event that tells of it; nothing follows.
+    pub fn event(&self, conversation_id: Uuid, run_id: Uuid) -> Event {
+        match self {
+            Self::Completed(_) => Event::RunFinished {
+                thread_id: conversation_id,
+                run_id,
+                outcome: RunOutcome::Success,
+            },
+            Self::Failed { code, message } => Event::RunError {
+                message: message.clone(),
+                code: (*code).to_owned(),
+            },
+            Self::Cancelled { .. } => cancelled(),
+        }
+    }
+}
+
+fn cancelled() -> Event {
+    Event::RunError {
+        message: "The run was cancelled.".to_owned(),
+        code: "cancelled".to_owned(),
+    }
+}
+
+/// The end of a run.
+#[derive(Debug, Clone)]
+pub struct Ending<'a> {
+    /// What it came to.
+    pub outcome: &'a Outcome,
+    /// The model's last answer, if it is not committed yet.
+    pub step: Option<NewStep<'a>>,
+    /// The reply's message; the one that was streamed.
+    pub message_id: Uuid,
+    /// The seq of the first of the events.
+    pub first_seq: i64,
+    /// Events not written yet, the terminal one last.
+    pub events: &'a [Event],
+}
+
+/// Ends a run: last step, reply, events, status, job and the admission of the next run commit together, then waiters
+/// get a hint.
 ///
 /// # Errors
 /// [`WriteError::Fenced`]: another attempt owns the run, nothing was written. The database failed: whether the
@@ -32,66 +91,80 @@ pub enum Outcome {
 pub async fn finish(
     pool: &Pool,
     run: &Claimed,
-    outcome: &Outcome,
+    ending: &Ending<'_>,
     max_ready: i64,
 ) -> Result<(), WriteError> {
     let mut tx = pool.begin().await?;
     // The same order of locks as acceptance: the user, then the run.
     admission::lock_user(&mut tx, &run.user_id).await?;
-    end(&mut tx, run, outcome).await?;
-    if let Outcome::Completed(reply) = outcome {
+    super::runs::fence(&mut tx, run.id, run.attempt).await?;
+    if let Some(step) = ending.step.clone() {
+        steps::insert(&mut tx, run, step).await?;
+    }
+    end(&mut tx, run.id, ending.outcome).await?;
+    if let Some((content, partial)) = ending.outcome.reply() {
         let reply = NewMessage {
+            id: ending.message_id,
             conversation_id: run.conversation_id,
             user_id: &run.user_id,
             run_id: run.id,
             role: "assistant",
-            content: reply,
+            content,
             metadata: None,
+            partial,
         };
         messages::insert(&mut tx, reply).await?;
     }
-    jobs::done(&mut tx, run.id).await?;
-    admission::admit(&mut tx, &run.user_id, max_ready).await?;
-    sqlx::query!(
-        "select pg_notify($1, $2)",
-        crate::hints::RUN_ENDED,
-        run.id.to_string()
-    )
-    .execute(&mut *tx)
-    .await?;
+    events::write(&mut tx, run.id, ending.first_seq, ending.events).await?;
+    after_end(&mut tx, &run.user_id, run.id, max_ready).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// The usage is that of the committed steps, whichever attempt wrote them.
-async fn end(db: &mut Connection, run: &Claimed, outcome: &Outcome) -> Result<(), WriteError> {
+/// The run's own row. The usage is that of the committed steps, whichever attempt wrote them.
+async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(), StoreError> {
     let (status, code, message) = match outcome {
         Outcome::Completed(_) => ("completed", None, None),
         Outcome::Failed { code, message } => ("failed", Some(*code), Some(message.as_str())),
+        Outcome::Cancelled { .. } => (
+            "cancelled",
+            Some("cancelled"),
+            Some("The run was cancelled."),
+        ),
     };
-    let ended = sqlx::query!(
+    sqlx::query!(
         "update runs
-         set status = $3, error_code = $4, error_message = $5, finished_at = clock_timestamp(),
+         set status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(),
              input_tokens = used.input, output_tokens = used.output, model_calls = used.calls
          from (
              select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
                     count(*)::integer as calls
              from steps where run_id = $1
          ) used
-         where id = $1 and attempt = $2 and status = 'running'",
-        run.id,
-        run.attempt,
+         where id = $1 and finished_at is null",
+        run_id,
         status,
         code,
         message
     )
     .execute(db)
     .await?;
-    if ended.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(WriteError::Fenced)
-    }
+    Ok(())
+}
+
+/// What follows the end of a run, in the same transaction: its job is done, the next may start, waiters get a hint.
+async fn after_end(
+    db: &mut Connection,
+    user_id: &str,
+    run_id: Uuid,
+    max_ready: i64,
+) -> Result<(), StoreError> {
+    jobs::done(db, run_id).await?;
+    admission::admit(db, user_id, max_ready).await?;
+    sqlx::query!("select pg_notify($1, $2)", RUN_ENDED, run_id.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
 /// Why a run goes back to the queue.
@@ -132,5 +205,78 @@ pub async fn give_back(
     }
     jobs::give_back(&mut tx, run_id, delay).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Asks for a run to be cancelled: a waiting one ends here and now, one at work as soon as its worker hears of it.
+///
+/// Returns the run's status afterwards; none if the user has no such run. A run that is over stays as it is.
+/// The caller holds the user's lock.
+///
+/// # Errors
+/// The database failed.
+pub async fn cancel(
+    db: &mut Connection,
+    user_id: &str,
+    run_id: Uuid,
+    max_ready: i64,
+) -> Result<Option<String>, WriteError> {
+    let run = sqlx::query!(
+        "select status, conversation_id from runs where id = $1 and user_id = $2 for update",
+        run_id,
+        user_id
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(run) = run else { return Ok(None) };
+    match run.status.as_str() {
+        "queued" | "waiting" => {
+            let (last, mut open) = events::state(db, run_id).await?;
+            let mut closing = open.close();
+            if !open.started {
+                let thread_id = run.conversation_id;
+                closing.push(Event::RunStarted { thread_id, run_id });
+            }
+            closing.push(cancelled());
+            end(
+                db,
+                run_id,
+                &Outcome::Cancelled {
+                    partial: String::new(),
+                },
+            )
+            .await?;
+            events::write(db, run_id, last + 1, &closing).await?;
+            after_end(db, user_id, run_id, max_ready).await?;
+            Ok(Some("cancelled".to_owned()))
+        }
+        "running" => {
+            sqlx::query!(
+                "update runs set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) where id = $1",
+                run_id
+            )
+            .execute(&mut *db)
+            .await?;
+            sqlx::query!("select pg_notify($1, $2)", CANCEL, run_id.to_string())
+                .execute(db)
+                .await?;
+            Ok(Some(run.status))
+        }
+        _ => Ok(Some(run.status)),
+    }
+}
+
+/// Tells whoever streams a conversation that it has a new run, or that a run of it changed hands.
+///
+/// # Errors
+/// The database failed.
+pub async fn announce(db: &mut Connection, conversation_id: Uuid) -> Result<(), StoreError> {
+    sqlx::query!(
+        "select pg_notify($1, $2)",
+        CONVERSATION,
+        conversation_id.to_string()
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }

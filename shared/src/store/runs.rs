@@ -171,6 +171,8 @@ pub struct Claimed {
     pub position: i64,
     /// The user's message.
     pub message: String,
+    /// Somebody has asked for it to be cancelled.
+    pub cancel_requested: bool,
 }
 
 /// Begins a new attempt at a run, if it is not over and this worker still holds its job.
@@ -198,7 +200,8 @@ pub async fn claim(
            and m.run_id = r.id and m.role = 'user'
            and exists (select 1 from job)
          returning r.id, r.conversation_id, r.user_id, r.attempt, r.attempt - 1 - r.handbacks as "lost_attempts!",
-                   r.position, m.content as message"#,
+                   r.position, m.content as message,
+                   r.cancel_requested_at is not null as "cancel_requested!""#,
         id,
         crate::jobs::job_id(id),
         worker
@@ -221,4 +224,17 @@ pub async fn fence(db: &mut Connection, id: Uuid, attempt: i32) -> Result<(), Wr
     .await?
     .map(|_| ())
     .ok_or(WriteError::Fenced)
+}
+
+/// Which of these runs somebody has asked to cancel. For the worker that has them.
+///
+/// # Errors
+/// The database failed.
+pub async fn to_cancel(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select id from runs where id = any($1) and cancel_requested_at is not null and finished_at is null",
+        ids
+    )
+    .fetch_all(db)
+    .await?)
 }

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use uuid::Uuid;
 
-use super::{Pool, WriteError, runs};
+use super::{
+    Connection, Pool, WriteError, events,
+    runs::{self, Claimed},
+};
+use crate::events::Event;
 
 /// A tool call as the model made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,35 +37,49 @@ pub struct NewStep<'a> {
     pub output_tokens: i64,
 }
 
-/// Commits an answer of the model, fenced by the attempt.
+/// Commits an answer of the model with the events that tell of it, fenced by the attempt.
 ///
 /// # Errors
-/// [`WriteError::Fenced`]: another attempt owns the run. The database failed: repeating is safe, since the same step
-/// of the same attempt is written once.
+/// [`WriteError::Fenced`]: another attempt owns the run. The database failed: whether the step was written is unknown,
+/// and the next attempt finds out by reading.
 pub async fn commit(
     pool: &Pool,
-    run_id: Uuid,
-    attempt: i32,
+    run: &Claimed,
+    step: NewStep<'_>,
+    first_seq: i64,
+    events: &[Event],
+) -> Result<(), WriteError> {
+    let mut tx = pool.begin().await?;
+    runs::fence(&mut tx, run.id, run.attempt).await?;
+    insert(&mut tx, run, step).await?;
+    events::write(&mut tx, run.id, first_seq, events).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Writes a step as part of the caller's transaction, which has proven that it owns the run.
+///
+/// # Errors
+/// The database failed; the step is there already (`steps_pkey`).
+pub async fn insert(
+    db: &mut Connection,
+    run: &Claimed,
     step: NewStep<'_>,
 ) -> Result<(), WriteError> {
     let calls = serde_json::to_value(step.calls).unwrap_or_else(|_| Value::Array(Vec::new()));
-    let mut tx = pool.begin().await?;
-    runs::fence(&mut tx, run_id, attempt).await?;
     sqlx::query!(
         "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)
-         on conflict on constraint steps_pkey do nothing",
-        run_id,
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        run.id,
         step.step,
-        attempt,
+        run.attempt,
         step.content,
         calls,
         step.finish_reason,
         step.input_tokens,
         step.output_tokens
     )
-    .execute(&mut *tx)
+    .execute(db)
     .await?;
-    tx.commit().await?;
     Ok(())
 }

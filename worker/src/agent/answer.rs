@@ -46,6 +46,16 @@ impl AnswerBuilder {
         push(&mut self.answer.text, delta, MAX_TEXT)
     }
 
+    /// Bytes of text so far.
+    pub(crate) fn text_len(&self) -> usize {
+        self.answer.text.len()
+    }
+
+    /// The text from this byte on, as [`Self::text_len`] gave it.
+    pub(crate) fn text_from(&self, start: usize) -> &str {
+        self.answer.text.get(start..).unwrap_or_default()
+    }
+
     /// More of a call.
     pub(crate) fn call(&mut self, piece: CallPiece) -> Result<(), Endless> {
         let slot = self.slot(&piece);

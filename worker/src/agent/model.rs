@@ -6,11 +6,22 @@ use serde_json::Value;
 
 /// A model that answers a conversation.
 pub trait Model: Send + Sync {
-    /// Asks for the next answer. Passing trouble has been retried within bounds when this returns.
+    /// Asks for the next answer, and tells of its text as it comes. Passing trouble has been retried within bounds
+    /// when this returns.
     fn answer(
         &self,
         request: Request<'_>,
+        tell: &(dyn Fn(Told<'_>) + Sync),
     ) -> impl Future<Output = Result<Answer, ModelError>> + Send;
+}
+
+/// What the model is saying, while it says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// More text.
+    Text(&'a str),
+    /// What was told of this answer is void: the call failed in its middle and is made again.
+    Restart,
 }
 
 /// One question to the model.

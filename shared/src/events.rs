@@ -1,0 +1,175 @@
+//! AG-UI events: what clients of a stream see of a run.
+//!
+//! Each is stored under (run, seq) before it is sent; seq counts from 1 without gaps. The types and their fields are AG-UI's,
+//! unmodified.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "type",
+    rename_all = "SCREAMING_SNAKE_CASE",
+    rename_all_fields = "camelCase"
+)]
+pub enum Event {
+    /// The run began. Always the first.
+    RunStarted {
+        /// The conversation.
+        thread_id: Uuid,
+        /// The run.
+        run_id: Uuid,
+    },
+    /// The model begins to talk.
+    TextMessageStart {
+        /// The message.
+        message_id: Uuid,
+        /// Always `assistant`.
+        role: String,
+    },
+    /// More text.
+    TextMessageContent {
+        /// The message.
+        message_id: Uuid,
+        /// The text, never empty.
+        delta: String,
+    },
+    /// The text is whole, or was cut short.
+    TextMessageEnd {
+        /// The message.
+        message_id: Uuid,
+    },
+    /// The model asks for a tool.
+    ToolCallStart {
+        /// The call: its key as text.
+        tool_call_id: String,
+        /// The tool.
+        tool_call_name: String,
+    },
+    /// Arguments of the call, as JSON text.
+    ToolCallArgs {
+        /// The call.
+        tool_call_id: String,
+        /// More of the text.
+        delta: String,
+    },
+    /// The arguments are whole.
+    ToolCallEnd {
+        /// The call.
+        tool_call_id: String,
+    },
+    /// What the tool returned.
+    ToolCallResult {
+        /// A message of its own.
+        message_id: Uuid,
+        /// The call.
+        tool_call_id: String,
+        /// The structured output as JSON text.
+        content: String,
+        /// Always `tool`.
+        role: String,
+    },
+    /// The task list as it is now: `{"tasks": [...]}`.
+    StateSnapshot {
+        /// The state.
+        snapshot: Value,
+    },
+    /// How the task list changed since: a JSON Patch (RFC 6902).
+    StateDelta {
+        /// The patch.
+        delta: Value,
+    },
+    /// The run completed. Nothing follows.
+    RunFinished {
+        /// The conversation.
+        thread_id: Uuid,
+        /// The run.
+        run_id: Uuid,
+        /// How.
+        outcome: RunOutcome,
+    },
+    /// The run failed or was cancelled. Nothing follows.
+    RunError {
+        /// For people.
+        message: String,
+        /// A stable code.
+        code: String,
+    },
+}
+
+/// How a run finished.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// With a reply.
+    Success,
+}
+
+impl Event {
+    /// Whether nothing may follow.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::RunFinished { .. } | Self::RunError { .. })
+    }
+}
+
+/// What the events of a run have left open: the next attempt, or the end of the run, closes it first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Open {
+    /// The run has been announced.
+    pub started: bool,
+    /// A message without its end.
+    pub message: Option<Uuid>,
+    /// Calls without their end.
+    pub calls: Vec<String>,
+    /// Calls whose result was sent.
+    pub answered: Vec<String>,
+}
+
+impl Open {
+    /// Takes note of an event.
+    pub fn see(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { .. } => self.started = true,
+            Event::TextMessageStart { message_id, .. } => self.message = Some(*message_id),
+            Event::TextMessageEnd { .. } => self.message = None,
+            Event::ToolCallStart { tool_call_id, .. } => self.calls.push(tool_call_id.clone()),
+            Event::ToolCallEnd { tool_call_id } => self.calls.retain(|call| call != tool_call_id),
+            Event::ToolCallResult { tool_call_id, .. } => self.answered.push(tool_call_id.clone()),
+            _ => {}
+        }
+    }
+
+    /// The events that close what is open; afterwards nothing is.
+    pub fn close(&mut self) -> Vec<Event> {
+        let mut closing = Vec::new();
+        if let Some(message_id) = self.message.take() {
+            closing.push(Event::TextMessageEnd { message_id });
+        }
+        closing.extend(
+            std::mem::take(&mut self.calls)
+                .into_iter()
+                .map(|tool_call_id| Event::ToolCallEnd { tool_call_id }),
+        );
+        closing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_look_as_ag_ui_has_them() {
+        let event = Event::ToolCallStart {
+            tool_call_id: "k".to_owned(),
+            tool_call_name: "add_task".to_owned(),
+        };
+        let json = serde_json::to_value(&event).expect("plain data");
+        assert_eq!(
+            json,
+            serde_json::json!({"type": "TOOL_CALL_START", "toolCallId": "k", "toolCallName": "add_task"})
+        );
+    }
+}

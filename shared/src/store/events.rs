@@ -1,0 +1,195 @@
+//! Events: appended by the worker that owns the run, read by everybody who streams it.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Connection, StoreError, WriteError};
+use crate::{
+    events::{Event, Open},
+    hints::RUN_EVENTS,
+};
+
+/// Events of one run that are to be appended.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The run.
+    pub run_id: Uuid,
+    /// The attempt that writes: the fence.
+    pub attempt: i32,
+    /// The seq of the first.
+    pub first_seq: i64,
+    /// The events.
+    pub events: Vec<Event>,
+}
+
+/// Appends the events of many runs with one statement and one notification, without waiting for the disk.
+///
+/// Events of a run that is over, or that another attempt owns, are left out; the returned runs are those that were
+/// written for. Appending the same batch again changes nothing.
+///
+/// # Errors
+/// The database failed: whether the events were written is unknown, so append the same again.
+pub async fn append(db: &mut Connection, batches: &[Batch]) -> Result<Vec<Uuid>, StoreError> {
+    let (mut runs, mut attempts, mut seqs, mut events) = (vec![], vec![], vec![], vec![]);
+    for batch in batches {
+        for (event, seq) in batch.events.iter().zip(batch.first_seq..) {
+            runs.push(batch.run_id);
+            attempts.push(batch.attempt);
+            seqs.push(seq);
+            events.push(json(event)?);
+        }
+    }
+    // The lock on the run's row makes a claim wait for this statement: a new attempt sees every event of the last one.
+    Ok(sqlx::query_scalar!(
+        r#"with fast as (select set_config('synchronous_commit', 'off', true)),
+         owned as (
+             select r.id from runs r
+             join (select distinct run_id, attempt from unnest($1::uuid[], $2::integer[]) as u (run_id, attempt)) w
+               on r.id = w.run_id and r.attempt = w.attempt
+             where r.status = 'running' and (select count(*) from fast) = 1
+             for share of r
+         ),
+         written as (
+             insert into run_events (run_id, seq, event)
+             select e.run_id, e.seq, e.event
+             from unnest($1::uuid[], $3::bigint[], $4::jsonb[]) as e (run_id, seq, event)
+             join owned on owned.id = e.run_id
+             on conflict on constraint run_events_pkey do nothing
+         ),
+         hint as (
+             select pg_notify($5, case when count(*) > 200 then '' else string_agg(id::text, ',') end)
+             from owned having count(*) > 0
+         )
+         select id from owned where (select count(*) from hint) = 1"#,
+        &runs,
+        &attempts,
+        &seqs,
+        &events,
+        RUN_EVENTS
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+fn json(event: &Event) -> Result<Value, StoreError> {
+    serde_json::to_value(event)
+        .map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
+}
+
+/// Writes events of one run as part of the caller's transaction, which has proven that it owns the run.
+///
+/// # Errors
+/// The database failed; a seq is taken (`run_events_pkey`).
+pub async fn write(
+    db: &mut Connection,
+    run_id: Uuid,
+    first_seq: i64,
+    events: &[Event],
+) -> Result<(), WriteError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let events = events.iter().map(json).collect::<Result<Vec<_>, _>>()?;
+    sqlx::query!(
+        "insert into run_events (run_id, seq, event)
+         select $1, $2 + place - 1, event from unnest($3::jsonb[]) with ordinality as e (event, place)",
+        run_id,
+        first_seq,
+        &events
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!("select pg_notify($1, $2)", RUN_EVENTS, run_id.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// How far a run's events go, and what they leave open.
+///
+/// # Errors
+/// The database failed.
+pub async fn state(db: &mut Connection, run_id: Uuid) -> Result<(i64, Open), StoreError> {
+    let last = sqlx::query_scalar!(
+        r#"select coalesce(max(seq), 0) as "last!" from run_events where run_id = $1"#,
+        run_id
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    let frames = sqlx::query_scalar!(
+        "select event from run_events
+         where run_id = $1
+           and event ->> 'type' in ('RUN_STARTED', 'TEXT_MESSAGE_START', 'TEXT_MESSAGE_END',
+                                    'TOOL_CALL_START', 'TOOL_CALL_END', 'TOOL_CALL_RESULT')
+         order by seq",
+        run_id
+    )
+    .fetch_all(db)
+    .await?;
+    let mut open = Open::default();
+    for frame in frames
+        .into_iter()
+        .filter_map(|frame| serde_json::from_value(frame).ok())
+    {
+        open.see(&frame);
+    }
+    Ok((last, open))
+}
+
+/// An event as readers get it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The run.
+    pub run_id: Uuid,
+    /// Its place, from 1.
+    pub seq: i64,
+    /// The event.
+    pub event: Value,
+}
+
+/// The events of these runs, each from behind its own seq, in order, at most `limit` in all.
+///
+/// For a process that streams on behalf of their owners, who were checked before.
+///
+/// # Errors
+/// The database failed.
+pub async fn after(
+    db: &mut Connection,
+    runs: &[Uuid],
+    seqs: &[i64],
+    limit: i64,
+) -> Result<Vec<Stored>, StoreError> {
+    Ok(sqlx::query_as!(
+        Stored,
+        r#"select e.run_id, e.seq, e.event
+           from unnest($1::uuid[], $2::bigint[]) as w (run_id, seq)
+           join run_events e on e.run_id = w.run_id and e.seq > w.seq
+           order by e.run_id, e.seq
+           limit $3"#,
+        runs,
+        seqs,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Deletes the events of runs that ended before `keep` ago, a bounded number of runs at a time. Returns how many events.
+///
+/// # Errors
+/// The database failed.
+pub async fn purge(db: &mut Connection, keep: std::time::Duration) -> Result<u64, StoreError> {
+    Ok(sqlx::query!(
+        "delete from run_events where run_id in (
+             select r.id from runs r
+             where r.finished_at < now() - make_interval(secs => $1)
+               and exists (select 1 from run_events e where e.run_id = r.id)
+             order by r.finished_at
+             limit 100
+         )",
+        keep.as_secs_f64()
+    )
+    .execute(db)
+    .await?
+    .rows_affected())
+}

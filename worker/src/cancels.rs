@@ -1,0 +1,97 @@
+//! Cancels: how a run that is at work here hears that somebody wants it to end.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use errand_shared::{
+    hints::{self, CANCEL, Hint},
+    store::{self, Pool, StoreError, runs},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// The slow poll: what a lost notification costs.
+const POLL: Duration = Duration::from_secs(2);
+
+/// The runs of this process, each with its token.
+#[derive(Clone, Default)]
+pub(crate) struct Cancels(Arc<Mutex<HashMap<Uuid, CancellationToken>>>);
+
+impl Cancels {
+    /// The token of a run that begins here, cancelled when somebody asks for it.
+    pub(crate) fn watch(&self, run_id: Uuid) -> Watch {
+        let token = CancellationToken::new();
+        self.lock().insert(run_id, token.clone());
+        Watch {
+            cancels: self.clone(),
+            run_id,
+            token,
+        }
+    }
+
+    /// Hears of cancels until the stop.
+    pub(crate) async fn run(self, pool: Pool, stop: CancellationToken) {
+        let listen = hints::listen(pool.clone(), &[CANCEL], stop.clone(), |hint| {
+            if let Hint::Heard { payload, .. } = hint
+                && let Ok(run_id) = payload.parse()
+            {
+                self.cancel(run_id);
+            }
+        });
+        tokio::join!(listen, self.poll(&pool, &stop));
+    }
+
+    async fn poll(&self, pool: &Pool, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL) => {}
+            }
+            let here: Vec<Uuid> = self.lock().keys().copied().collect();
+            if here.is_empty() {
+                continue;
+            }
+            let asked = store::within(async {
+                let mut db = store::connection(pool).await?;
+                runs::to_cancel(&mut db, &here).await
+            });
+            match asked.await {
+                Ok(asked) => asked.into_iter().for_each(|run_id| self.cancel(run_id)),
+                Err::<_, StoreError>(error) => tracing::debug!(%error, "cannot look for cancels"),
+            }
+        }
+    }
+
+    fn cancel(&self, run_id: Uuid) {
+        if let Some(token) = self.lock().get(&run_id) {
+            token.cancel();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, CancellationToken>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A run that can be cancelled, for as long as this lives.
+pub(crate) struct Watch {
+    cancels: Cancels,
+    run_id: Uuid,
+    token: CancellationToken,
+}
+
+impl Watch {
+    /// Ends when somebody asks for the run to be cancelled.
+    pub(crate) async fn asked(&self) {
+        self.token.cancelled().await;
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.cancels.lock().remove(&self.run_id);
+    }
+}

@@ -1,0 +1,269 @@
+//! The journal of one attempt: what the agent does, kept in the store and told to whoever streams the run.
+//!
+//! Text is streamed as it comes. The calls of an answer are told of in the transaction that commits the step, and the end in
+//! the one that ends the run: a client never sees a step that could be lost.
+
+use std::sync::{Mutex, PoisonError};
+
+use errand_shared::{
+    events::{Event, Open},
+    ids::{self, CallKey},
+    store::{
+        self, Pool, StoreError, WriteError, events,
+        outcome::{self, Ending, Outcome},
+        runs::Claimed,
+        steps::{self, AskedCall, NewStep},
+        tasks::{self, Filter},
+    },
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    agent::{Answer, Interrupted, Journal, Reply, Told, ToolOutcome},
+    publisher::{Publisher, RunStream},
+    tools,
+};
+
+/// Tasks of the list that clients are shown live.
+const MAX_LIVE_TASKS: i64 = 200;
+
+/// Keeps and tells.
+pub(crate) struct RunJournal<'a> {
+    pool: &'a Pool,
+    run: &'a Claimed,
+    stream: RunStream,
+    story: Mutex<Story>,
+}
+
+/// What clients have been told.
+#[derive(Default)]
+struct Story {
+    open: Open,
+    /// The text of the open message.
+    text: String,
+    /// The last message that was opened.
+    last_message: Option<Uuid>,
+    /// The task list as clients have it, once they have it.
+    tasks: Option<Value>,
+}
+
+impl<'a> RunJournal<'a> {
+    /// Begins to tell of an attempt: closes what an earlier one left open, and announces the run if none has.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn begin(
+        pool: &'a Pool,
+        run: &'a Claimed,
+        publisher: &Publisher,
+    ) -> Result<Self, StoreError> {
+        let (last, mut open) = if run.attempt > 1 {
+            let mut db = store::connection(pool).await?;
+            events::state(&mut db, run.id).await?
+        } else {
+            (0, Open::default())
+        };
+        let stream = publisher.open(run.id, run.attempt, last + 1);
+        for event in open.close() {
+            stream.push(event);
+        }
+        if !open.started {
+            stream.push(Event::RunStarted {
+                thread_id: run.conversation_id,
+                run_id: run.id,
+            });
+        }
+        let story = Mutex::new(Story {
+            open,
+            ..Story::default()
+        });
+        Ok(Self {
+            pool,
+            run,
+            stream,
+            story,
+        })
+    }
+
+    /// The reply so far, for one that is cut short.
+    pub(crate) fn partial(&self) -> String {
+        self.story().text.clone()
+    }
+
+    /// Ends the run with everything that is still to be told.
+    ///
+    /// # Errors
+    /// As [`outcome::finish`]; also if the stream was lost, and with it the order of events.
+    pub(crate) async fn finish(
+        &self,
+        outcome: &Outcome,
+        reply: Option<&Reply>,
+        max_ready: i64,
+    ) -> Result<(), WriteError> {
+        let (mut closing, message_id) = {
+            let mut story = self.story();
+            (story.open.close(), story.last_message)
+        };
+        closing.push(outcome.event(self.run.conversation_id, self.run.id));
+        let (first_seq, events) = self.stream.take(closing).await.ok_or(WriteError::Fenced)?;
+        let ending = Ending {
+            outcome,
+            step: reply.map(|reply| step(reply.step, &reply.answer)),
+            message_id: message_id.unwrap_or_else(ids::new),
+            first_seq,
+            events: &events,
+        };
+        let write = || store::within(outcome::finish(self.pool, self.run, &ending, max_ready));
+        match write().await {
+            // The outcome of the commit is unknown. If it took effect, the second try finds the run over.
+            Err(WriteError::Store(error)) if error.is_outage() => {
+                tracing::warn!(%error, "cannot write the run's end; trying once more");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                write().await
+            }
+            result => result,
+        }
+    }
+
+    /// Tells of the task list after a change: whole the first time, then only what changed.
+    async fn tell_tasks(&self) {
+        let listed = store::within(async {
+            let mut db = store::connection(self.pool).await?;
+            tasks::list(
+                &mut db,
+                &self.run.user_id,
+                Filter::default(),
+                None,
+                MAX_LIVE_TASKS,
+            )
+            .await
+        });
+        // A client that misses this looks at the list itself.
+        let Ok(page) = listed.await else { return };
+        let now = json!({"tasks": page.rows});
+        let event = match self.story().tasks.replace(now.clone()) {
+            None => Event::StateSnapshot { snapshot: now },
+            Some(before) => match serde_json::to_value(json_patch::diff(&before, &now)) {
+                Ok(delta) => Event::StateDelta { delta },
+                Err(_) => return,
+            },
+        };
+        self.stream.push(event);
+    }
+
+    fn story(&self) -> std::sync::MutexGuard<'_, Story> {
+        self.story.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for RunJournal<'_> {
+    fn tell(&self, told: Told<'_>) {
+        let mut story = self.story();
+        match told {
+            Told::Text(delta) => {
+                let message_id = match story.open.message {
+                    Some(message_id) => message_id,
+                    None => {
+                        let message_id = ids::new();
+                        story.open.message = Some(message_id);
+                        story.last_message = Some(message_id);
+                        self.stream.push(Event::TextMessageStart {
+                            message_id,
+                            role: "assistant".to_owned(),
+                        });
+                        message_id
+                    }
+                };
+                story.text.push_str(delta);
+                self.stream.push(Event::TextMessageContent {
+                    message_id,
+                    delta: delta.to_owned(),
+                });
+            }
+            Told::Restart => {
+                story.text.clear();
+                if let Some(message_id) = story.open.message.take() {
+                    self.stream.push(Event::TextMessageEnd { message_id });
+                }
+            }
+        }
+    }
+
+    async fn commit(&self, number: i32, answer: &Answer) -> Result<(), Interrupted> {
+        let mut events = {
+            let mut story = self.story();
+            story.text.clear();
+            story.open.close()
+        };
+        for (call, ordinal) in answer.calls.iter().zip(0..) {
+            let key = CallKey {
+                run_id: self.run.id,
+                step: number,
+                ordinal,
+            };
+            events.extend(tell_call(key, call));
+        }
+        let lost = || Interrupted::Unavailable("the event stream was lost".to_owned());
+        let (first_seq, events) = self.stream.take(events).await.ok_or_else(lost)?;
+        let commit = steps::commit(
+            self.pool,
+            self.run,
+            step(number, answer),
+            first_seq,
+            &events,
+        );
+        match store::within(commit).await {
+            Ok(()) => Ok(()),
+            Err(WriteError::Fenced) => Err(Interrupted::Fenced),
+            Err(WriteError::Store(error)) => Err(Interrupted::Unavailable(error.to_string())),
+        }
+    }
+
+    async fn acted(&self, key: CallKey, call: &AskedCall, outcome: &ToolOutcome) {
+        let tool_call_id = key.to_string();
+        // An earlier attempt may have told of it already.
+        if self.story().open.answered.contains(&tool_call_id) {
+            return;
+        }
+        self.stream.push(Event::ToolCallResult {
+            message_id: ids::new(),
+            tool_call_id,
+            content: outcome.result.to_string(),
+            role: "tool".to_owned(),
+        });
+        if tools::changes_tasks(&call.name) && outcome.result["success"] == true {
+            self.tell_tasks().await;
+        }
+    }
+}
+
+fn tell_call(key: CallKey, call: &AskedCall) -> [Event; 3] {
+    let tool_call_id = key.to_string();
+    [
+        Event::ToolCallStart {
+            tool_call_id: tool_call_id.clone(),
+            tool_call_name: call.name.clone(),
+        },
+        Event::ToolCallArgs {
+            tool_call_id: tool_call_id.clone(),
+            delta: if call.arguments.is_empty() {
+                "{}".to_owned()
+            } else {
+                call.arguments.clone()
+            },
+        },
+        Event::ToolCallEnd { tool_call_id },
+    ]
+}
+
+fn step(number: i32, answer: &Answer) -> NewStep<'_> {
+    NewStep {
+        step: number,
+        content: &answer.text,
+        calls: &answer.calls,
+        finish_reason: answer.finish_reason.as_deref(),
+        input_tokens: answer.input_tokens,
+        output_tokens: answer.output_tokens,
+    }
+}
