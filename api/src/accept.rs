@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use errand_shared::store::{
-    self, Connection, StoreError,
+    self, Connection, StoreError, WriteError,
     admission::{self, Usage},
     conversations,
     messages::{self, NewMessage},
     outcome,
     runs::{self, NewRun},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -24,11 +25,25 @@ pub(crate) struct Message<'a> {
     pub(crate) run_id: Uuid,
     pub(crate) user_id: &'a str,
     pub(crate) conversation_id: Option<Uuid>,
+    /// Open the conversation under its id if there is none.
+    pub(crate) open_if_absent: bool,
     pub(crate) text: &'a str,
     pub(crate) metadata: Option<&'a Value>,
-    /// Refuse if the conversation has a run that is not over.
-    pub(crate) reject_if_busy: bool,
+    pub(crate) on_busy: OnBusy,
     pub(crate) idempotency: Option<Idempotency<'a>>,
+}
+
+/// What to do if the conversation has a run that is not over.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnBusy {
+    /// Wait in line.
+    #[default]
+    Enqueue,
+    /// Answer 409.
+    Reject,
+    /// Cancel the one that is at work.
+    Interrupt,
 }
 
 /// A client's key, and the hash of the request it came with.
@@ -53,8 +68,14 @@ pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Uuid, Api
             admission::usage(&mut tx, message.user_id).await?,
             &app.limits,
         )?;
-        let conversation_id = conversation(&mut tx, message).await?;
-        insert(&mut tx, message, conversation_id).await?;
+        let conversation_id = conversation(&mut tx, app, message).await?;
+        insert(&mut tx, message, conversation_id)
+            .await
+            .map_err(|error| match error.constraint() {
+                // A run id that the client made and that is taken, by whomever.
+                Some("runs_pkey") => ApiError::idempotency_key_reused(),
+                _ => error.into(),
+            })?;
         admission::admit(
             &mut tx,
             message.user_id,
@@ -97,19 +118,51 @@ fn check_limits(usage: Usage, limits: &Limits) -> Result<(), ApiError> {
 }
 
 /// The conversation: proven to be the user's, or opened.
-async fn conversation(db: &mut Connection, message: &Message<'_>) -> Result<Uuid, ApiError> {
+async fn conversation(
+    db: &mut Connection,
+    app: &App,
+    message: &Message<'_>,
+) -> Result<Uuid, ApiError> {
     let Some(id) = message.conversation_id else {
         let id = errand_shared::ids::new();
         conversations::open(db, id, message.user_id, message.text).await?;
         return Ok(id);
     };
     if !conversations::touch(db, id, message.user_id).await? {
-        return Err(ApiError::not_found("conversation"));
+        if !message.open_if_absent {
+            return Err(ApiError::not_found("conversation"));
+        }
+        return match conversations::open(db, id, message.user_id, message.text).await {
+            Ok(()) => Ok(id),
+            // Another user's: for this one there is none.
+            Err(error) if error.constraint().is_some() => Err(ApiError::not_found("conversation")),
+            Err(error) => Err(error.into()),
+        };
     }
-    if message.reject_if_busy && runs::is_busy(db, message.user_id, id).await? {
-        return Err(ApiError::conversation_busy());
+    match message.on_busy {
+        OnBusy::Enqueue => {}
+        OnBusy::Reject if runs::is_busy(db, message.user_id, id).await? => {
+            return Err(ApiError::conversation_busy());
+        }
+        OnBusy::Reject => {}
+        OnBusy::Interrupt => {
+            if let Some(run_id) = runs::at_work(db, message.user_id, id).await? {
+                let max_ready = i64::from(app.limits.max_ready_runs);
+                outcome::cancel(db, message.user_id, run_id, max_ready)
+                    .await
+                    .map_err(unfenced)?;
+            }
+        }
     }
     Ok(id)
+}
+
+/// A cancel is not fenced: it asks, and the row's lock decides.
+pub(crate) fn unfenced(error: WriteError) -> ApiError {
+    match error {
+        WriteError::Store(error) => error.into(),
+        WriteError::Fenced => ApiError::internal(),
+    }
 }
 
 async fn insert(

@@ -32,6 +32,15 @@ pub(crate) struct Verifier {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    exp: i64,
+}
+
+/// What a token proves.
+#[derive(Debug, Clone)]
+pub(crate) struct Proof {
+    pub(crate) user_id: String,
+    /// Seconds since 1970.
+    pub(crate) expires_at: i64,
 }
 
 impl Verifier {
@@ -52,7 +61,7 @@ impl Verifier {
     }
 
     /// The user that a token proves.
-    pub(crate) async fn verify(&self, token: &str) -> Result<String, ApiError> {
+    pub(crate) async fn verify(&self, token: &str) -> Result<Proof, ApiError> {
         if token.len() > MAX_TOKEN {
             return Err(ApiError::unauthorized("The token is too long."));
         }
@@ -74,12 +83,15 @@ impl Verifier {
         })?;
         let token = decode::<Claims>(token, &key, &self.validation)
             .map_err(|error| ApiError::unauthorized(reason(error.kind())))?;
-        let user = token.claims.sub;
+        let Claims { sub: user, exp } = token.claims;
         if user.is_empty() || user.chars().count() > MAX_USER || user.chars().any(char::is_control)
         {
             return Err(ApiError::unauthorized("The token names no usable user."));
         }
-        Ok(user)
+        Ok(Proof {
+            user_id: user,
+            expires_at: exp,
+        })
     }
 }
 
@@ -115,7 +127,7 @@ impl FromRequestParts<App> for User {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let token = bearer(parts)?;
-        let id = app.auth.verify(token).await?;
+        let id = app.auth.verify(token).await?.user_id;
         let Path(path) = parts
             .extract::<Path<UserPath>>()
             .await

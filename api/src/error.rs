@@ -104,6 +104,11 @@ impl ApiError {
         )
     }
 
+    pub(crate) fn foreign_origin() -> Self {
+        let message = "This origin may not connect; see ALLOWED_ORIGINS.";
+        Self::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
+    }
+
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -183,6 +188,16 @@ impl ApiError {
             "The run failed."
         });
         Self::new(http, code, message).with_details(json!({"run_id": run_id}))
+    }
+
+    /// The stable code, for a frame of the socket.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The message for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(crate) fn with_details(mut self, details: Value) -> Self {

@@ -6,6 +6,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::serve::ListenerExt;
 use errand_shared::store::{self, Pool};
+use http::HeaderValue;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::OnceCell, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,9 @@ mod accept;
 mod auth;
 pub mod config;
 mod error;
+mod follow;
+mod hub;
+mod listener;
 mod request;
 mod routes;
 mod waiting;
@@ -33,6 +37,10 @@ struct App {
     db: Pool,
     auth: Arc<auth::Verifier>,
     waiting: Arc<waiting::Waiting>,
+    hub: Arc<hub::Hub>,
+    sockets: Arc<routes::Sockets>,
+    /// Origins whose pages may connect.
+    origins: Arc<[HeaderValue]>,
     limits: Limits,
     /// Filled once the database has been seen with every migration.
     ready: Arc<OnceCell<()>>,
@@ -77,10 +85,14 @@ impl Api {
         let url = &config.database.database_url;
         let direct_url = config.database.direct_url();
         let is_direct = url.expose_secret() == direct_url.expose_secret();
+        let db = store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?;
         let app = App {
-            db: store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?,
+            hub: Arc::new(hub::Hub::new(db.clone())),
+            db,
             auth: Arc::new(auth::Verifier::new(&config.auth)?),
             waiting: Arc::default(),
+            sockets: Arc::default(),
+            origins: config.origins().into(),
             limits: config.limits,
             ready: Arc::default(),
             stop,
@@ -91,7 +103,7 @@ impl Api {
             DIRECT_POOL,
             true,
         )?;
-        let router = routes::router(app.clone(), &config.origins());
+        let router = routes::router(app.clone());
         Ok(Self {
             listener,
             router,
@@ -123,8 +135,14 @@ impl Api {
         tracing::info!(address = %listener.local_addr()?, "serving");
 
         let mut background = JoinSet::new();
-        background.spawn(Arc::clone(&app.waiting).listen(direct.clone(), stop.clone()));
+        background.spawn(listener::listen(
+            direct,
+            Arc::clone(&app.waiting),
+            Arc::clone(&app.hub),
+            stop.clone(),
+        ));
         background.spawn(Arc::clone(&app.waiting).poll(app.db.clone(), stop.clone()));
+        background.spawn(Arc::clone(&app.hub).run(stop.clone()));
 
         let listener = listener.tap_io(|socket| {
             // Short answers must not wait for the client's acknowledgement.

@@ -21,29 +21,34 @@ const MAX_KEY: usize = 255;
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 200;
 
-/// A JSON body.
-pub(crate) struct Json<T>(pub(crate) T);
+/// A body that says it is JSON, not parsed yet.
+pub(crate) struct JsonBytes(Bytes);
 
-impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+impl JsonBytes {
+    /// # Errors
+    /// The body is not what is expected.
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        serde_json::from_slice(&self.0).map_err(|error| {
+            ApiError::invalid(format!("The body is not what is expected here: {error}."))
+        })
+    }
+}
+
+impl FromRequest<App> for JsonBytes {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         if !is_json(request.headers().get(CONTENT_TYPE)) {
             return Err(ApiError::unsupported_media_type());
         }
-        let body =
-            Bytes::from_request(request, app)
-                .await
-                .map_err(|rejection| match rejection {
-                    BytesRejection::FailedToBufferBody(error)
-                        if error.status() == http::StatusCode::PAYLOAD_TOO_LARGE =>
-                    {
-                        ApiError::payload_too_large(MAX_BODY)
-                    }
-                    _ => ApiError::invalid("The body could not be read."),
-                })?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            ApiError::invalid(format!("The body is not what is expected here: {error}."))
+        let body = Bytes::from_request(request, app).await;
+        body.map(Self).map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(error)
+                if error.status() == http::StatusCode::PAYLOAD_TOO_LARGE =>
+            {
+                ApiError::payload_too_large(MAX_BODY)
+            }
+            _ => ApiError::invalid("The body could not be read."),
         })
     }
 }
@@ -133,6 +138,21 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiEr
             format!("Idempotency-Key must be one value of 1 to {MAX_KEY} ASCII characters."),
         )),
     }
+}
+
+/// Whether the client wants a stream of events.
+pub(crate) fn wants_events(headers: &HeaderMap) -> bool {
+    let accepted = headers
+        .get_all(http::header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|kind| {
+        kind.split(';')
+            .next()
+            .unwrap_or("")
+            .trim()
+            .eq_ignore_ascii_case("text/event-stream")
+    })
 }
 
 /// A query string.

@@ -23,6 +23,10 @@ mod chat;
 mod health;
 mod lists;
 mod runs;
+mod socket;
+mod streams;
+
+pub(crate) use socket::Sockets;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -53,10 +57,13 @@ impl utoipa::Modify for BearerToken {
 }
 
 /// Everything the API answers to.
-pub(crate) fn router(app: App, origins: &[HeaderValue]) -> Router {
+pub(crate) fn router(app: App) -> Router {
+    let cors = cors(&app.origins);
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(chat::post))
+        .routes(routes!(chat::post, socket::get))
         .routes(routes!(runs::get))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(streams::events))
         .routes(routes!(lists::conversations))
         .routes(routes!(lists::messages))
         .routes(routes!(lists::tasks))
@@ -84,7 +91,7 @@ pub(crate) fn router(app: App, origins: &[HeaderValue]) -> Router {
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::internal().into_response()
         }))
-        .layer(cors(origins))
+        .layer(cors)
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))

@@ -1,4 +1,4 @@
-//! Waiting for runs to end: one listening connection for the whole process wakes whoever waits.
+//! Waiting for runs to end: the process's one listening connection wakes whoever waits.
 //!
 //! A notification is a hint. A slow poll looks at the rows of all runs that somebody waits for, so that losing the hint
 //! costs a second at most.
@@ -9,10 +9,7 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::{
-    hints::{self, Hint, RUN_ENDED},
-    store::{self, Pool, StoreError, runs},
-};
+use errand_shared::store::{self, Pool, StoreError, runs};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -59,17 +56,9 @@ impl Waiting {
         })
     }
 
-    /// Hears of runs that end, until the stop.
-    pub(crate) async fn listen(self: Arc<Self>, direct: Pool, stop: CancellationToken) {
-        hints::listen(direct, &[RUN_ENDED], stop, |hint| match hint {
-            Hint::Connected => self.look.notify_one(),
-            Hint::Heard { payload, .. } => {
-                if let Ok(run_id) = payload.parse() {
-                    self.wake(run_id);
-                }
-            }
-        })
-        .await;
+    /// Anything may have been missed.
+    pub(crate) fn look_at_all(&self) {
+        self.look.notify_one();
     }
 
     /// Looks at the rows of all watched runs: after each connect of the listener, and once a second.
@@ -97,7 +86,8 @@ impl Waiting {
         }
     }
 
-    fn wake(&self, run_id: Uuid) {
+    /// A run has ended.
+    pub(crate) fn wake(&self, run_id: Uuid) {
         if let Some(watched) = self.lock().get(&run_id) {
             watched.ended.notify_waiters();
         }

@@ -7,4 +7,5 @@ mod auth;
 mod chat;
 mod operations;
 mod queue;
+mod streams;
 mod tools;

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) mod door;
 pub(crate) mod process;
+pub(crate) mod socket;
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -57,6 +57,10 @@ pub struct Config {
     #[arg(long, env = "MAX_ATTEMPTS", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=100))]
     pub max_attempts: i32,
 
+    /// Time that the events of a run are kept after its end, for clients that resume
+    #[arg(long, env = "KEEP_EVENTS", default_value = "24h", value_parser = duration)]
+    pub keep_events: Duration,
+
     /// Time that runs get to finish after SIGTERM; the rest goes back to the queue
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
@@ -178,6 +182,7 @@ impl Config {
             concurrency: usize::from(self.worker_concurrency),
             lease: self.lease_timeout,
             drain: self.drain_timeout,
+            keep_events: self.keep_events,
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     /// Time that handlers get to finish after the stop.
     pub(crate) drain: Duration,
+    /// Time that events are kept after the end of their run.
+    pub(crate) keep_events: Duration,
 }
 
 /// A job in a handler's hands. While it lives, the slot is taken and the lease covers the job.
@@ -97,7 +99,7 @@ impl Queue {
             self.pool.clone(),
             Arc::clone(&self.worker),
             self.held.clone(),
-            self.settings.lease,
+            self.settings,
             over.clone(),
         ));
         let (jobs, feed) = mpsc::channel(self.settings.concurrency);

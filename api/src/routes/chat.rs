@@ -10,13 +10,16 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::runs::{self, ToolCallView, Usage};
+use super::{
+    runs::{self, ToolCallView, Usage},
+    streams,
+};
 use crate::{
     App,
-    accept::{self, Idempotency},
+    accept::{self, Idempotency, OnBusy},
     auth::User,
     error::{ApiError, ErrorBody},
-    request::{self, Json, Preference},
+    request::{self, JsonBytes, Preference},
 };
 
 /// Characters of a message.
@@ -39,16 +42,6 @@ pub(crate) struct ChatRequest {
     /// What to do if the conversation has a run that is not over.
     #[serde(default)]
     on_busy: OnBusy,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum OnBusy {
-    /// Wait in line.
-    #[default]
-    Enqueue,
-    /// Answer 409.
-    Reject,
 }
 
 /// The agent's reply.
@@ -75,19 +68,7 @@ pub(crate) struct Accepted {
 
 impl ChatRequest {
     fn check(&self) -> Result<(), ApiError> {
-        let length = self.message.chars().count();
-        if !(1..=MAX_MESSAGE).contains(&length) {
-            return Err(ApiError::invalid_field(
-                "message",
-                format!("message must be 1 to {MAX_MESSAGE} characters; this one has {length}."),
-            ));
-        }
-        if self.message.contains('\0') {
-            return Err(ApiError::invalid_field(
-                "message",
-                "message must not contain the character NUL.",
-            ));
-        }
+        check_message(&self.message)?;
         if self
             .metadata
             .iter()
@@ -110,6 +91,26 @@ impl ChatRequest {
     }
 }
 
+/// Whether a text can be a message.
+///
+/// # Errors
+/// It is empty, too long, or holds NUL, which Postgres cannot store.
+pub(super) fn check_message(message: &str) -> Result<(), ApiError> {
+    let length = message.chars().count();
+    if !(1..=MAX_MESSAGE).contains(&length) {
+        let message =
+            format!("message must be 1 to {MAX_MESSAGE} characters; this one has {length}.");
+        return Err(ApiError::invalid_field("message", message));
+    }
+    if message.contains('\0') {
+        return Err(ApiError::invalid_field(
+            "message",
+            "message must not contain the character NUL.",
+        ));
+    }
+    Ok(())
+}
+
 fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
@@ -121,7 +122,7 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Sends a message to the agent and waits for its reply.
+/// Sends a message to the agent and waits for its reply, or streams it.
 ///
 /// The run goes on when the client hangs up or the wait ends; nothing but a cancel cancels it.
 #[utoipa::path(
@@ -135,7 +136,7 @@ fn has_nul(value: &Value) -> bool {
     ),
     request_body = ChatRequest,
     responses(
-        (status = 200, description = "The reply", body = ChatResponse),
+        (status = 200, description = "The reply; with `Accept: text/event-stream` the run's AG-UI events instead", body = ChatResponse),
         (status = 202, description = "The wait has ended, the run goes on", body = Accepted,
             headers(("Location" = String), ("Retry-After" = u64), ("Preference-Applied" = String))),
         (status = 400, description = "Malformed request", body = ErrorBody),
@@ -157,29 +158,46 @@ pub(crate) async fn post(
     State(app): State<App>,
     user: User,
     headers: HeaderMap,
-    Json(request): Json<ChatRequest>,
+    body: JsonBytes,
 ) -> Result<Response, ApiError> {
-    request.check()?;
+    if request::wants_events(&headers) {
+        return streams::chat(&app, &user, &headers, &body).await;
+    }
+    let request: ChatRequest = body.parse()?;
+    let run_id = accept(&app, &user, &headers, &request).await?;
     let preference = Preference::from_headers(&headers);
-    let request_hash = request.hash();
-    let idempotency = request::idempotency_key(&headers)?.map(|key| Idempotency {
-        key,
-        request_hash: &request_hash,
-    });
-    let metadata = request.metadata.clone().map(Value::Object);
-    let run_id = errand_shared::ids::new();
-    let message = accept::Message {
-        run_id,
-        user_id: &user.id,
-        conversation_id: request.conversation_id,
-        text: &request.message,
-        metadata: metadata.as_ref(),
-        reject_if_busy: request.on_busy == OnBusy::Reject,
-        idempotency,
-    };
-    let run_id = accept::accept(&app, &message).await?;
     let run = runs::wait(&app, &user, run_id, preference.wait).await?;
     answer(&user, run, preference)
+}
+
+/// Accepts a plain chat body; returns the run.
+///
+/// # Errors
+/// The body is invalid, a limit is reached, or the database is down.
+pub(super) async fn accept(
+    app: &App,
+    user: &User,
+    headers: &HeaderMap,
+    request: &ChatRequest,
+) -> Result<Uuid, ApiError> {
+    request.check()?;
+    let request_hash = request.hash();
+    let key = request::idempotency_key(headers)?;
+    let metadata = request.metadata.clone().map(Value::Object);
+    let message = accept::Message {
+        run_id: errand_shared::ids::new(),
+        user_id: &user.id,
+        conversation_id: request.conversation_id,
+        open_if_absent: false,
+        text: &request.message,
+        metadata: metadata.as_ref(),
+        on_busy: request.on_busy,
+        idempotency: key.map(|key| Idempotency {
+            key,
+            request_hash: &request_hash,
+        }),
+    };
+    accept::accept(app, &message).await
 }
 
 /// A run that is over answers with its reply or its error, any other with 202.

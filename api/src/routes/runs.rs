@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use errand_shared::store::{
-    self, StoreError,
+    self, StoreError, admission, outcome,
     runs::{self, Run},
     tool_calls::{self, ToolCall},
 };
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     App,
+    accept::unfenced,
     auth::User,
     error::{ApiError, ErrorBody},
     request::{Params, WaitParams},
@@ -194,4 +195,58 @@ async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
         }))
     });
     found.await?.ok_or_else(|| ApiError::not_found("run"))
+}
+
+/// What became of a cancel.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct CancelView {
+    run_id: Uuid,
+    /// `cancelled`; `running` if its worker has yet to hear of it; or how the run had ended before.
+    status: String,
+}
+
+/// Cancels a run. What its tools have done stays done; a partial reply is kept.
+#[utoipa::path(
+    post,
+    path = "/api/{user_id}/runs/{id}/cancel",
+    tag = "runs",
+    params(
+        ("user_id" = String, Path, description = "The user; must be the token's `sub`"),
+        ("id" = Uuid, Path, description = "The run"),
+    ),
+    responses(
+        (status = 200, description = "The run's status now", body = CancelView),
+        (status = 401, description = "No token, or a bad one", body = ErrorBody),
+        (status = 403, description = "Another user's path", body = ErrorBody),
+        (status = 404, description = "No such run", body = ErrorBody),
+        (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
+    )
+)]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    user: User,
+    path: Path<(String, String)>,
+) -> Result<axum::Json<CancelView>, ApiError> {
+    let Path((_, id)) = path;
+    let run_id = id.parse().map_err(|_| ApiError::not_found("run"))?;
+    let status = cancel_run(&app, &user.id, run_id).await?;
+    Ok(axum::Json(CancelView { run_id, status }))
+}
+
+/// Asks for a run to be cancelled; returns its status.
+///
+/// # Errors
+/// The user has no such run, or the database is down.
+pub(crate) async fn cancel_run(app: &App, user_id: &str, run_id: Uuid) -> Result<String, ApiError> {
+    store::within(async {
+        let mut tx = store::begin(&app.db).await?;
+        admission::lock_user(&mut tx, user_id).await?;
+        let max_ready = i64::from(app.limits.max_ready_runs);
+        let status = outcome::cancel(&mut tx, user_id, run_id, max_ready)
+            .await
+            .map_err(unfenced)?;
+        store::commit(tx).await?;
+        status.ok_or_else(|| ApiError::not_found("run"))
+    })
+    .await
 }

@@ -238,3 +238,110 @@ pub async fn to_cancel(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>, S
     .fetch_all(db)
     .await?)
 }
+
+/// A run as streams follow it.
+#[derive(Debug, Clone)]
+pub struct Followed {
+    /// The run.
+    pub id: Uuid,
+    /// Its conversation.
+    pub conversation_id: Uuid,
+    /// Its status.
+    pub status: String,
+    /// How often a worker has taken it.
+    pub attempt: i32,
+    /// Its place in the order of acceptance.
+    pub position: i64,
+    /// The seq of its last event, 0 if it has none.
+    pub last_seq: i64,
+}
+
+/// The runs of a user's conversation that a stream has to deliver: those that are not over, or, with `since`, that run and
+/// all later ones. In order, at most `limit`. Empty with `since` if the conversation has no such run.
+///
+/// # Errors
+/// The database failed.
+pub async fn to_follow(
+    db: &mut Connection,
+    user_id: &str,
+    conversation_id: Uuid,
+    since: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Followed>, StoreError> {
+    Ok(sqlx::query_as!(
+        Followed,
+        r#"select r.id, r.conversation_id, r.status, r.attempt, r.position,
+                  coalesce((select max(e.seq) from run_events e where e.run_id = r.id), 0) as "last_seq!"
+           from runs r
+           where r.conversation_id = $1 and r.user_id = $2
+             and case when $3::uuid is null then r.finished_at is null
+                 else r.position >= (select position from runs where id = $3 and conversation_id = $1) end
+           order by r.position
+           limit $4"#,
+        conversation_id,
+        user_id,
+        since,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The runs of these conversations that are not over or came after a known place. For a process that streams on behalf of
+/// their owners, who were checked before.
+///
+/// # Errors
+/// The database failed.
+pub async fn news(
+    db: &mut Connection,
+    conversations: &[Uuid],
+    positions: &[i64],
+) -> Result<Vec<Followed>, StoreError> {
+    Ok(sqlx::query_as!(
+        Followed,
+        r#"select r.id, r.conversation_id, r.status, r.attempt, r.position,
+                  coalesce((select max(e.seq) from run_events e where e.run_id = r.id), 0) as "last_seq!"
+           from unnest($1::uuid[], $2::bigint[]) as w (conversation_id, position)
+           join runs r on r.conversation_id = w.conversation_id
+             and (r.finished_at is null or r.position > w.position)
+           order by r.conversation_id, r.position
+           limit 2000"#,
+        conversations,
+        positions
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The place of the last run of a conversation, 0 if it has none.
+///
+/// # Errors
+/// The database failed.
+pub async fn last_position(db: &mut Connection, conversation_id: Uuid) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select coalesce(max(position), 0) as "last!" from runs where conversation_id = $1"#,
+        conversation_id
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// The run that is at work in a conversation, or in the queue for it.
+///
+/// # Errors
+/// The database failed.
+pub async fn at_work(
+    db: &mut Connection,
+    user_id: &str,
+    conversation_id: Uuid,
+) -> Result<Option<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select id from runs
+         where conversation_id = $1 and user_id = $2 and finished_at is null and admitted_at is not null
+         order by position limit 1",
+        conversation_id,
+        user_id
+    )
+    .fetch_optional(db)
+    .await?)
+}

@@ -1,0 +1,95 @@
+//! `GET /api/{user_id}/chat` with `Upgrade: websocket`: the same entry, streaming.
+//!
+//! Here is the door: who may connect from where, and how many. What is said is in `session`, how it looks in `frames`.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{
+        Path, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    response::Response,
+};
+use http::{HeaderMap, StatusCode, header};
+use tokio::sync::Semaphore;
+
+use crate::{App, error::ApiError};
+
+mod frames;
+mod session;
+
+/// Bytes of a frame; a larger one closes the socket with 1009.
+const MAX_FRAME: usize = 64 * 1024;
+/// Bytes that wait to be sent to one client.
+const MAX_WRITE_BUFFER: usize = 1024 * 1024;
+
+/// How many sockets this process takes.
+pub(crate) struct Sockets {
+    all: Arc<Semaphore>,
+    /// Those that have not said who they are.
+    strangers: Arc<Semaphore>,
+}
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(10_000)),
+            strangers: Arc::new(Semaphore::new(2_000)),
+        }
+    }
+}
+
+/// Chat over a WebSocket: JSON frames, a token in the first one.
+#[utoipa::path(
+    get,
+    path = "/api/{user_id}/chat",
+    tag = "chat",
+    security(()),
+    params(("user_id" = String, Path, description = "The user; must be the token's `sub`")),
+    responses(
+        (status = 101, description = "A WebSocket"),
+        (status = 400, description = "Not an upgrade to a WebSocket", body = crate::error::ErrorBody),
+        (status = 403, description = "A foreign origin", body = crate::error::ErrorBody),
+    )
+)]
+pub(crate) async fn get(
+    State(app): State<App>,
+    path: Path<String>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    if !is_welcome(&app, &headers) {
+        return Err(ApiError::foreign_origin());
+    }
+    let upgrade = upgrade.map_err(|rejection| match rejection.status() {
+        StatusCode::METHOD_NOT_ALLOWED => ApiError::method_not_allowed(),
+        _ => ApiError::invalid("Here one speaks WebSocket: send an upgrade."),
+    })?;
+    let Path(user_id) = path;
+    let upgrade = upgrade
+        .max_message_size(MAX_FRAME)
+        .max_frame_size(MAX_FRAME)
+        .max_write_buffer_size(MAX_WRITE_BUFFER);
+    Ok(upgrade.on_upgrade(move |socket| session::serve(app, user_id, socket)))
+}
+
+/// A browser says where a page is from: one of the listed origins, or our own. What is no browser says nothing.
+fn is_welcome(app: &App, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    if app.origins.contains(origin) {
+        return true;
+    }
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let origin = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"));
+    origin.is_some_and(|(scheme, authority)| {
+        matches!(scheme, "http" | "https") && Some(authority) == host
+    })
+}

@@ -1,0 +1,102 @@
+//! The frames of the socket: what a client may say, and what it is told.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{accept::OnBusy, error::ApiError, follow::Told, hub::News};
+
+/// Why a socket is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Close {
+    Malformed = 4400,
+    Unauthenticated = 4401,
+    TooMany = 4429,
+    TooBig = 1009,
+    Restart = 1012,
+    TooSlow = 1013,
+}
+
+/// A frame of the client.
+#[derive(Debug, Deserialize)]
+pub(super) struct Call {
+    pub(super) id: String,
+    pub(super) method: String,
+    #[serde(default)]
+    pub(super) params: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Auth {
+    pub(super) token: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RunStart {
+    pub(super) message: String,
+    pub(super) thread_id: Option<Uuid>,
+    pub(super) run_id: Option<Uuid>,
+    #[serde(default)]
+    pub(super) on_busy: OnBusy,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Subscribe {
+    pub(super) thread_id: Uuid,
+    pub(super) after: Option<AfterParams>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct AfterParams {
+    pub(super) run_id: Uuid,
+    pub(super) seq: i64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Thread {
+    pub(super) thread_id: Uuid,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RunRef {
+    pub(super) run_id: Uuid,
+}
+
+/// The answer to a call.
+pub(super) fn answer(id: &str, result: Result<Value, ApiError>) -> String {
+    let mut frame = match result {
+        Ok(fields) => fields,
+        Err(error) => json!({"error": error.code(), "message": error.message()}),
+    };
+    let kind = if frame.get("error").is_some() {
+        "error"
+    } else {
+        "success"
+    };
+    frame["type"] = json!(kind);
+    frame["id"] = json!(id);
+    frame.to_string()
+}
+
+/// What a follower is told, as a frame.
+pub(super) fn told(thread_id: Uuid, told: &Told) -> String {
+    let frame = match told {
+        Told::ResyncRequired => json!({"type": "resync_required", "threadId": thread_id}),
+        Told::News(News::Event(event)) => json!({
+            "type": "event", "threadId": thread_id, "runId": event.run_id, "seq": event.seq, "event": event.event,
+        }),
+        Told::News(News::Queued { run_id, position }) => {
+            json!({"type": "run.queued", "threadId": thread_id, "runId": run_id, "position": position})
+        }
+        Told::News(News::Attempt { run_id, attempt }) => {
+            json!({"type": "run.attempt", "threadId": thread_id, "runId": run_id, "attempt": attempt})
+        }
+    };
+    frame.to_string()
+}

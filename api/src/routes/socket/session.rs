@@ -1,0 +1,343 @@
+//! One socket, from its first frame to its close.
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use errand_shared::store::{self, StoreError, conversations, runs};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, task::AbortHandle, time::Instant};
+use uuid::Uuid;
+
+use super::{
+    super::{chat, runs::cancel_run, streams::request_hash},
+    frames::{self, Auth, Call, Close, RunRef, RunStart, Subscribe, Thread},
+};
+use crate::{
+    App,
+    accept::{self, Idempotency},
+    error::ApiError,
+    follow::{After, Follower, Told},
+};
+
+/// Time to say who one is.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Routers cut idle sockets at 55 to 60 s.
+const PING_EVERY: Duration = Duration::from_secs(25);
+/// Silence, pongs included, after which a client is taken for gone.
+const GONE_AFTER: Duration = Duration::from_secs(70);
+/// A frame that cannot be sent in this time shows a client that is too slow, or gone.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+/// Frames that wait to be sent.
+const QUEUE: usize = 256;
+/// Conversations that one socket may follow.
+const MAX_THREADS: usize = 32;
+/// Frames that a client may send in a window, and the window.
+const MAX_FRAMES: u32 = 200;
+const FRAME_WINDOW: Duration = Duration::from_secs(10);
+
+/// Serves a socket until it closes.
+pub(super) async fn serve(app: App, user_id: String, mut socket: WebSocket) {
+    let close = match (
+        app.sockets.all.clone().try_acquire_owned(),
+        app.sockets.strangers.clone().try_acquire_owned(),
+    ) {
+        (Ok(_place), Ok(stranger)) => match authenticate(&app, &user_id, &mut socket).await {
+            Ok(expires_at) => {
+                drop(stranger);
+                let mut session = Session::new(app, user_id, expires_at);
+                session.run(&mut socket).await
+            }
+            Err(close) => close,
+        },
+        _ => Some(Close::TooMany),
+    };
+    if let Some(close) = close {
+        let frame = CloseFrame {
+            code: close as u16,
+            reason: "".into(),
+        };
+        let _ = tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
+    }
+}
+
+/// The first frame proves who it is, in time. Returns when the proof expires.
+async fn authenticate(
+    app: &App,
+    user_id: &str,
+    socket: &mut WebSocket,
+) -> Result<Instant, Option<Close>> {
+    let deadline = Instant::now() + AUTH_TIMEOUT;
+    loop {
+        let message = tokio::time::timeout_at(deadline, socket.recv())
+            .await
+            .map_err(|_| Some(Close::Unauthenticated))?;
+        let Some(call) = read(message)? else { continue };
+        if call.method != "auth" {
+            return Err(Some(Close::Unauthenticated));
+        }
+        let (answer, expires_at) = prove(app, user_id, &call).await;
+        let _ = tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::text(answer))).await;
+        return expires_at.ok_or(Some(Close::Unauthenticated));
+    }
+}
+
+/// Checks a token; the answer, and when it expires if it is good.
+async fn prove(app: &App, user_id: &str, call: &Call) -> (String, Option<Instant>) {
+    let proof = async {
+        let Auth { token } = params(call)?;
+        let proof = app.auth.verify(&token).await?;
+        if proof.user_id != user_id {
+            return Err(ApiError::forbidden());
+        }
+        Ok(proof)
+    };
+    match proof.await {
+        Ok(proof) => {
+            let left = proof.expires_at - chrono::Utc::now().timestamp();
+            let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+            let fields = json!({"userId": proof.user_id, "expiresAt": proof.expires_at});
+            (
+                frames::answer(&call.id, Ok(fields)),
+                Some(Instant::now() + left),
+            )
+        }
+        Err(error) => (frames::answer(&call.id, Err(error)), None),
+    }
+}
+
+fn params<T: DeserializeOwned>(call: &Call) -> Result<T, ApiError> {
+    T::deserialize(&call.params).map_err(|error| ApiError::invalid(format!("params: {error}.")))
+}
+
+/// A call, or nothing if the frame was none (a pong, say).
+fn read(message: Option<Result<Message, axum::Error>>) -> Result<Option<Call>, Option<Close>> {
+    match message {
+        None | Some(Ok(Message::Close(_))) => Err(None),
+        Some(Ok(Message::Text(text))) => serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|_| Some(Close::Malformed)),
+        Some(Ok(Message::Binary(_))) => Err(Some(Close::Malformed)),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Err(error)) => Err(is_too_big(&error).then_some(Close::TooBig)),
+    }
+}
+
+fn is_too_big(error: &axum::Error) -> bool {
+    error.to_string().contains("too long")
+}
+
+struct Session {
+    app: App,
+    user_id: String,
+    expires_at: Instant,
+    threads: HashMap<Uuid, AbortHandle>,
+    sender: mpsc::Sender<Outgoing>,
+    outgoing: Option<mpsc::Receiver<Outgoing>>,
+    window: (Instant, u32),
+}
+
+enum Outgoing {
+    Frame(String),
+    /// A follower fell behind.
+    TooSlow,
+}
+
+impl Session {
+    fn new(app: App, user_id: String, expires_at: Instant) -> Self {
+        let (sender, outgoing) = mpsc::channel(QUEUE);
+        Self {
+            app,
+            user_id,
+            expires_at,
+            threads: HashMap::new(),
+            sender,
+            outgoing: Some(outgoing),
+            window: (Instant::now(), 0),
+        }
+    }
+
+    /// Until the client leaves, or has to.
+    async fn run(&mut self, socket: &mut WebSocket) -> Option<Close> {
+        let mut outgoing = self.outgoing.take()?;
+        let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let mut heard = Instant::now();
+        let stop = self.app.stop.clone();
+        loop {
+            let send = tokio::select! {
+                () = stop.cancelled() => return Some(Close::Restart),
+                () = tokio::time::sleep_until(self.expires_at) => return Some(Close::Unauthenticated),
+                () = tokio::time::sleep_until(heard + GONE_AFTER) => return None,
+                _ = ping.tick() => Message::Ping(Default::default()),
+                frame = outgoing.recv() => match frame {
+                    Some(Outgoing::Frame(frame)) => Message::text(frame),
+                    Some(Outgoing::TooSlow) | None => return Some(Close::TooSlow),
+                },
+                message = socket.recv() => {
+                    heard = Instant::now();
+                    let call = match read(message) {
+                        Ok(Some(call)) => call,
+                        Ok(None) => continue,
+                        Err(close) => return close,
+                    };
+                    if self.is_flood() {
+                        return Some(Close::TooMany);
+                    }
+                    Message::text(self.answer(&call).await)
+                }
+            };
+            match tokio::time::timeout(SEND_TIMEOUT, socket.send(send)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return Some(Close::TooSlow),
+            }
+        }
+    }
+
+    fn is_flood(&mut self) -> bool {
+        if self.window.0.elapsed() > FRAME_WINDOW {
+            self.window = (Instant::now(), 0);
+        }
+        self.window.1 += 1;
+        self.window.1 > MAX_FRAMES
+    }
+
+    async fn answer(&mut self, call: &Call) -> String {
+        let result = match call.method.as_str() {
+            "auth" => {
+                let (answer, expires_at) = prove(&self.app, &self.user_id, call).await;
+                self.expires_at = expires_at.unwrap_or(self.expires_at);
+                return answer;
+            }
+            "run.start" => self.start_run(call).await,
+            "subscribe" => self.subscribe(call).await,
+            "unsubscribe" => self.unsubscribe(call),
+            "run.cancel" => self.cancel(call).await,
+            "ping" => Ok(json!({})),
+            _ => Err(ApiError::invalid("There is no such method.")),
+        };
+        frames::answer(&call.id, result)
+    }
+
+    async fn start_run(&mut self, call: &Call) -> Result<Value, ApiError> {
+        let start: RunStart = params(call)?;
+        chat::check_message(&start.message)?;
+        let thread_id = start.thread_id.unwrap_or_else(errand_shared::ids::new);
+        let run_id = start.run_id.unwrap_or_else(errand_shared::ids::new);
+        let key = run_id.to_string();
+        // Without a thread the client repeats its request without one, so the hash has none either.
+        let request_hash = request_hash(start.thread_id.unwrap_or_default(), &start.message);
+        let message = accept::Message {
+            run_id,
+            user_id: &self.user_id,
+            conversation_id: Some(thread_id),
+            open_if_absent: true,
+            text: &start.message,
+            metadata: None,
+            on_busy: start.on_busy,
+            idempotency: start.run_id.is_some().then_some(Idempotency {
+                key: &key,
+                request_hash: &request_hash,
+            }),
+        };
+        let run_id = accept::accept(&self.app, &message).await?;
+        let run = store::within(async {
+            let mut db = store::connection(&self.app.db).await?;
+            runs::find(&mut db, &self.user_id, run_id).await
+        })
+        .await?
+        .ok_or_else(|| ApiError::not_found("run"))?;
+        self.follow(run.conversation_id, Some(After { run_id, seq: 0 }))
+            .await?;
+        Ok(json!({"threadId": run.conversation_id, "runId": run_id, "status": run.status}))
+    }
+
+    async fn subscribe(&mut self, call: &Call) -> Result<Value, ApiError> {
+        let subscribe: Subscribe = params(call)?;
+        let thread_id = subscribe.thread_id;
+        let (exists, active) = store::within(async {
+            let mut db = store::connection(&self.app.db).await?;
+            let exists = conversations::exists(&mut db, thread_id, &self.user_id).await?;
+            Ok::<_, StoreError>((
+                exists,
+                runs::at_work(&mut db, &self.user_id, thread_id).await?,
+            ))
+        })
+        .await?;
+        if !exists {
+            return Err(ApiError::not_found("conversation"));
+        }
+        // Asked again, it starts over from the place that is asked for now.
+        self.forget(thread_id);
+        let after = subscribe.after.map(|after| After {
+            run_id: after.run_id,
+            seq: after.seq.max(0),
+        });
+        self.follow(thread_id, after).await?;
+        let mut fields = json!({"threadId": thread_id});
+        if let Some(run_id) = active {
+            fields["activeRunId"] = json!(run_id);
+        }
+        Ok(fields)
+    }
+
+    fn unsubscribe(&mut self, call: &Call) -> Result<Value, ApiError> {
+        let Thread { thread_id } = params(call)?;
+        self.forget(thread_id);
+        Ok(json!({"threadId": thread_id}))
+    }
+
+    async fn cancel(&self, call: &Call) -> Result<Value, ApiError> {
+        let RunRef { run_id } = params(call)?;
+        let status = cancel_run(&self.app, &self.user_id, run_id).await?;
+        Ok(json!({"runId": run_id, "status": status}))
+    }
+
+    /// Follows a conversation, unless this socket does already.
+    async fn follow(&mut self, thread_id: Uuid, after: Option<After>) -> Result<(), ApiError> {
+        self.threads.retain(|_, thread| !thread.is_finished());
+        if self.threads.contains_key(&thread_id) {
+            return Ok(());
+        }
+        if self.threads.len() >= MAX_THREADS {
+            let message = format!("A socket may follow at most {MAX_THREADS} conversations.");
+            return Err(ApiError::rate_limited(message, Duration::from_secs(1)));
+        }
+        let follower = Follower::start(&self.app, &self.user_id, thread_id, after).await?;
+        let thread = tokio::spawn(relay(follower, thread_id, self.sender.clone()));
+        self.threads.insert(thread_id, thread.abort_handle());
+        Ok(())
+    }
+
+    fn forget(&mut self, thread_id: Uuid) {
+        if let Some(thread) = self.threads.remove(&thread_id) {
+            thread.abort();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.threads.values().for_each(AbortHandle::abort);
+    }
+}
+
+/// Hands on what a follower is told. It waits for the socket; the hub does not wait for it.
+async fn relay(mut follower: Follower, thread_id: Uuid, sender: mpsc::Sender<Outgoing>) {
+    loop {
+        let outgoing = match follower.next().await {
+            Ok(Some(told)) => {
+                let over = matches!(told, Told::ResyncRequired);
+                let frame = Outgoing::Frame(frames::told(thread_id, &told));
+                if sender.send(frame).await.is_err() || over {
+                    return;
+                }
+                continue;
+            }
+            // Too slow, or the database failed: either way the client resumes where it is.
+            Ok(None) | Err(_) => Outgoing::TooSlow,
+        };
+        let _ = sender.send(outgoing).await;
+        return;
+    }
+}

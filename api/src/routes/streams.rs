@@ -1,0 +1,228 @@
+//! Server-sent events: a run's AG-UI events, from any place, each under its seq as `id`.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    extract::{Path, State},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use errand_shared::store::{self, runs as stored};
+use futures::{Stream, stream};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::chat::{self, ChatRequest};
+use crate::{
+    App,
+    accept::{self, Idempotency, OnBusy},
+    auth::User,
+    error::{ApiError, ErrorBody},
+    follow::{After, Follower, Told},
+    hub::{News, is_terminal},
+    request::JsonBytes,
+};
+
+/// Routers cut idle streams at 55 to 60 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The events of a run, from its start or behind `Last-Event-ID`, until its end.
+#[utoipa::path(
+    get,
+    path = "/api/{user_id}/runs/{id}/events",
+    tag = "runs",
+    params(
+        ("user_id" = String, Path, description = "The user; must be the token's `sub`"),
+        ("id" = Uuid, Path, description = "The run"),
+        ("Last-Event-ID" = Option<i64>, Header, description = "The seq of the last event seen"),
+    ),
+    responses(
+        (status = 200, description = "AG-UI events, each under its seq as id", content_type = "text/event-stream", body = String),
+        (status = 400, description = "Malformed request", body = ErrorBody),
+        (status = 401, description = "No token, or a bad one", body = ErrorBody),
+        (status = 403, description = "Another user's path", body = ErrorBody),
+        (status = 404, description = "No such run, or its events are purged", body = ErrorBody),
+        (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
+    )
+)]
+pub(crate) async fn events(
+    State(app): State<App>,
+    user: User,
+    path: Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let Path((_, id)) = path;
+    let run_id = id.parse().map_err(|_| ApiError::not_found("run"))?;
+    let seq = match headers.get("last-event-id") {
+        None => 0,
+        Some(seq) => {
+            let seq = seq
+                .to_str()
+                .ok()
+                .and_then(|seq| seq.trim().parse::<i64>().ok());
+            seq.filter(|seq| *seq >= 0).ok_or_else(|| {
+                ApiError::invalid_field(
+                    "Last-Event-ID",
+                    "Last-Event-ID must be the id of an event.",
+                )
+            })?
+        }
+    };
+    stream_run(&app, &user, run_id, seq).await
+}
+
+/// `POST …/chat` with `Accept: text/event-stream`: accepts the message and streams its run.
+///
+/// # Errors
+/// As for the plain answer.
+pub(super) async fn chat(
+    app: &App,
+    user: &User,
+    headers: &HeaderMap,
+    body: &JsonBytes,
+) -> Result<Response, ApiError> {
+    let fields: Value = body.parse()?;
+    let run_id = if fields.get("threadId").is_some() || fields.get("messages").is_some() {
+        accept_agent_input(app, user, body).await?
+    } else {
+        let request: ChatRequest = body.parse()?;
+        chat::accept(app, user, headers, &request).await?
+    };
+    stream_run(app, user, run_id, 0).await
+}
+
+/// AG-UI's `RunAgentInput`, as far as it concerns us: the history comes from the database, so only the last message of the
+/// user counts. Fields that are unknown here are other front ends' business.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunAgentInput {
+    thread_id: String,
+    run_id: String,
+    messages: Vec<Value>,
+}
+
+impl RunAgentInput {
+    fn text(&self) -> Option<String> {
+        let last = self
+            .messages
+            .iter()
+            .rev()
+            .find(|message| message["role"] == "user")?;
+        match &last["content"] {
+            Value::String(text) => Some(text.clone()),
+            Value::Array(parts) => Some(
+                parts
+                    .iter()
+                    .filter_map(|part| part["text"].as_str())
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// The client makes both ids; the run's is also its idempotency key.
+async fn accept_agent_input(app: &App, user: &User, body: &JsonBytes) -> Result<Uuid, ApiError> {
+    let input: RunAgentInput = body.parse()?;
+    let id = |field: &str, text: &str| {
+        Uuid::parse_str(text)
+            .map_err(|_| ApiError::invalid_field(field, format!("{field} must be a UUID.")))
+    };
+    let (thread_id, run_id) = (
+        id("threadId", &input.thread_id)?,
+        id("runId", &input.run_id)?,
+    );
+    let text = input.text().ok_or_else(|| {
+        ApiError::invalid_field(
+            "messages",
+            "messages must hold a message of the user with text.",
+        )
+    })?;
+    chat::check_message(&text)?;
+    let key = run_id.to_string();
+    let message = accept::Message {
+        run_id,
+        user_id: &user.id,
+        conversation_id: Some(thread_id),
+        open_if_absent: true,
+        text: &text,
+        metadata: None,
+        on_busy: OnBusy::Enqueue,
+        idempotency: Some(Idempotency {
+            key: &key,
+            request_hash: &request_hash(thread_id, &text),
+        }),
+    };
+    accept::accept(app, &message).await
+}
+
+/// What makes two requests under one run id the same.
+pub(super) fn request_hash(thread_id: Uuid, text: &str) -> Vec<u8> {
+    Sha256::new()
+        .chain_update(thread_id)
+        .chain_update(text)
+        .finalize()
+        .to_vec()
+}
+
+async fn stream_run(app: &App, user: &User, run_id: Uuid, seq: i64) -> Result<Response, ApiError> {
+    let run = store::within(async {
+        let mut db = store::connection(&app.db).await?;
+        stored::find(&mut db, &user.id, run_id).await
+    });
+    let run = run.await?.ok_or_else(|| ApiError::not_found("run"))?;
+    let after = After { run_id, seq };
+    let follower = Follower::start(app, &user.id, run.conversation_id, Some(after)).await?;
+    if follower.must_resync() {
+        return Err(ApiError::not_found(
+            "place in the events of this run: they are purged, or never were",
+        ));
+    }
+    let stop = app.stop.clone();
+    let events = stream::unfold((Some(follower), stop), move |(follower, stop)| async move {
+        let mut follower = follower?;
+        tokio::select! {
+            // The client resumes with another process.
+            () = stop.cancelled() => None,
+            next = next_of(&mut follower, run_id) => {
+                let (event, over) = next?;
+                Some((event, ((!over).then_some(follower), stop.clone())))
+            }
+        }
+    });
+    Ok(respond(events))
+}
+
+/// The run's next event, and whether it is the last. None if the stream has to end for now.
+async fn next_of(
+    follower: &mut Follower,
+    run_id: Uuid,
+) -> Option<(Result<Event, Infallible>, bool)> {
+    loop {
+        // An error of the database ends the stream; the client resumes.
+        let told = follower.next().await.ok()??;
+        if let Told::News(News::Event(event)) = told
+            && event.run_id == run_id
+        {
+            let sse = Event::default()
+                .id(event.seq.to_string())
+                .data(event.event.to_string());
+            return Some((Ok(sse), is_terminal(&event.event)));
+        }
+    }
+}
+
+fn respond(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive");
+    // Some proxies hold back what they think is a file.
+    let unbuffered = (
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    ([unbuffered], Sse::new(events).keep_alive(keep_alive)).into_response()
+}

@@ -1,0 +1,623 @@
+//! Streaming: AG-UI events over SSE and the socket, resumed anywhere, cancelled anywhere.
+
+use std::time::Duration;
+
+use errand_tests::model::{Gate, Turn};
+use futures::StreamExt;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Answer, Options, PATIENCE, World, process::Process, socket::Socket};
+
+/// The events of an SSE answer, with their ids, until it ends or `limit` is reached.
+async fn read_sse(request: reqwest::RequestBuilder, limit: usize) -> Vec<(i64, Value)> {
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    assert!(
+        response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/event-stream")
+    );
+    let mut body = response.bytes_stream();
+    let (mut text, mut events) = (String::new(), Vec::new());
+    while events.len() < limit {
+        let Some(bytes) = tokio::time::timeout(PATIENCE, body.next())
+            .await
+            .expect("in time")
+        else {
+            break;
+        };
+        let Ok(bytes) = bytes else { break };
+        text.push_str(&String::from_utf8_lossy(&bytes));
+        while let Some(end) = text.find("\n\n") {
+            let block: String = text.drain(..end + 2).collect();
+            let line = |name: &str| {
+                block
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .map(str::trim)
+            };
+            if let (Some(id), Some(data)) = (line("id:"), line("data:")) {
+                events.push((id.parse().unwrap(), serde_json::from_str(data).unwrap()));
+            }
+        }
+    }
+    events.truncate(limit);
+    events
+}
+
+async fn stored(world: &World, run: &str) -> Vec<(i64, Value)> {
+    sqlx::query_as("select seq, event from run_events where run_id = $1::uuid order by seq")
+        .bind(run)
+        .fetch_all(&world.db)
+        .await
+        .unwrap()
+}
+
+fn kinds(events: &[(i64, Value)]) -> Vec<&str> {
+    let mut kinds: Vec<_> = events
+        .iter()
+        .map(|(_, event)| event["type"].as_str().unwrap())
+        .collect();
+    kinds.dedup();
+    kinds
+}
+
+fn text(events: &[(i64, Value)]) -> String {
+    events
+        .iter()
+        .filter_map(|(_, event)| {
+            event["delta"]
+                .as_str()
+                .filter(|_| event["type"] == "TEXT_MESSAGE_CONTENT")
+        })
+        .collect()
+}
+
+/// What AG-UI's own client insists on.
+#[track_caller]
+fn assert_well_formed(events: &[(i64, Value)]) {
+    let (mut open_message, mut open_calls) = (None, Vec::new());
+    for ((seq, event), expected) in events.iter().zip(1..) {
+        assert_eq!(*seq, expected, "a gap");
+        let kind = event["type"].as_str().unwrap();
+        assert_eq!(kind == "RUN_STARTED", *seq == 1, "{kind} at {seq}");
+        match kind {
+            "TEXT_MESSAGE_START" => {
+                assert_eq!(open_message.replace(event["messageId"].clone()), None)
+            }
+            "TEXT_MESSAGE_CONTENT" => assert_eq!(open_message.as_ref(), Some(&event["messageId"])),
+            "TEXT_MESSAGE_END" => {
+                assert_eq!(open_message.take().as_ref(), Some(&event["messageId"]))
+            }
+            "TOOL_CALL_START" => open_calls.push(event["toolCallId"].clone()),
+            "TOOL_CALL_END" => open_calls.retain(|call| *call != event["toolCallId"]),
+            "RUN_FINISHED" | "RUN_ERROR" => {
+                assert_eq!(
+                    *seq,
+                    i64::try_from(events.len()).unwrap(),
+                    "something follows the end"
+                );
+                assert!(
+                    open_message.is_none() && open_calls.is_empty(),
+                    "something is left open"
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_streams_as_server_sent_events() {
+    let world = World::start().await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})).and_text("Let me see."));
+    world.model.push(Turn::text("It is on your list."));
+    let request = world
+        .post_chat("ada", &json!({"message": "add buy milk"}))
+        .header("accept", "text/event-stream");
+    let events = read_sse(request, usize::MAX).await;
+    assert_well_formed(&events);
+    let run = events[0].1["runId"].as_str().unwrap();
+    assert_eq!(events, stored(&world, run).await);
+    assert_eq!(
+        kinds(&events),
+        [
+            "RUN_STARTED",
+            "TEXT_MESSAGE_START",
+            "TEXT_MESSAGE_CONTENT",
+            "TEXT_MESSAGE_END",
+            "TOOL_CALL_START",
+            "TOOL_CALL_ARGS",
+            "TOOL_CALL_END",
+            "TOOL_CALL_RESULT",
+            "STATE_SNAPSHOT",
+            "TEXT_MESSAGE_START",
+            "TEXT_MESSAGE_CONTENT",
+            "TEXT_MESSAGE_END",
+            "RUN_FINISHED"
+        ]
+    );
+    assert_eq!(text(&events), "Let me see.It is on your list.");
+    let snapshot = events
+        .iter()
+        .find(|(_, event)| event["type"] == "STATE_SNAPSHOT")
+        .unwrap();
+    assert_eq!(snapshot.1["snapshot"]["tasks"][0]["title"], "buy milk");
+    assert_eq!(events.last().unwrap().1["outcome"]["type"], "success");
+    // The streamed message is the stored one.
+    let view = world.get("ada", &format!("runs/{run}")).await;
+    let last = events
+        .iter()
+        .rfind(|(_, event)| event["type"] == "TEXT_MESSAGE_END")
+        .unwrap();
+    assert_eq!(view.assert_ok()["message_id"], last.1["messageId"]);
+    assert_eq!(view.body["response"], "It is on your list.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_resumes_at_any_event() {
+    let world = World::start().await;
+    world.model.push(
+        Turn::call("add_task", json!({"title": "a"})).and_call("add_task", json!({"title": "b"})),
+    );
+    let words = "one two three four five six seven eight nine ten";
+    world
+        .model
+        .push(Turn::text(words).chunk_every(Duration::from_millis(60)));
+    let accepted = Answer::of(
+        world
+            .post_chat("ada", &json!({"message": "go"}))
+            .header("prefer", "respond-async"),
+    )
+    .await;
+    let run = accepted.body["run_id"].as_str().unwrap().to_owned();
+    let path = format!("runs/{run}/events");
+    // Live, cut after every single event.
+    let mut seen: Vec<(i64, Value)> = Vec::new();
+    while !seen
+        .last()
+        .is_some_and(|(_, event)| event["type"] == "RUN_FINISHED")
+    {
+        let mut request = world.request(Method::GET, "ada", &path);
+        if let Some((seq, _)) = seen.last() {
+            request = request.header("last-event-id", seq.to_string());
+        }
+        seen.extend(read_sse(request, 1).await);
+    }
+    assert_well_formed(&seen);
+    assert_eq!(text(&seen), words);
+    assert!(kinds(&seen).contains(&"STATE_DELTA"));
+    let stored = stored(&world, &run).await;
+    assert_eq!(seen, stored);
+    // And afterwards, from every place.
+    for cut in 0..stored.len() {
+        let request = world
+            .request(Method::GET, "ada", &path)
+            .header("last-event-id", cut.to_string());
+        assert_eq!(read_sse(request, usize::MAX).await, stored[cut..]);
+    }
+    for bad in ["-1", "x", "1.5"] {
+        let request = world
+            .request(Method::GET, "ada", &path)
+            .header("last-event-id", bad);
+        Answer::of(request)
+            .await
+            .assert_error(400, "invalid_request");
+    }
+    let beyond = world
+        .request(Method::GET, "ada", &path)
+        .header("last-event-id", "1000");
+    Answer::of(beyond).await.assert_error(404, "not_found");
+    world.get("bob", &path).await.assert_error(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_take_over_closes_what_was_open_and_goes_on() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let gate = Gate::closed();
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "once"})));
+    world
+        .model
+        .push(Turn::text("these words are lost").gate_after(3, &gate));
+    world.model.push(Turn::text("And this is the answer."));
+    let base_url = world.model.base_url();
+    let environment = [
+        ("DATABASE_URL", world.database_url.as_str()),
+        ("OPENAI_BASE_URL", &base_url),
+        ("LEASE_TIMEOUT", "1s"),
+    ];
+    let mut doomed = Process::start("errand-worker", &[], environment).await;
+    doomed.until_says("taking runs").await;
+    let mut socket = Socket::connect(&world, "ada").await;
+    let started = socket.call("run.start", json!({"message": "go"})).await;
+    gate.reached(1).await.unwrap();
+    socket
+        .until(|frame| frame["event"]["type"] == "TEXT_MESSAGE_CONTENT")
+        .await;
+    doomed.kill().await;
+    let _other = Process::start("errand-worker", &[], environment).await;
+    let attempt = socket.until(|frame| frame["type"] == "run.attempt").await;
+    assert_eq!(attempt["attempt"], 2);
+    socket
+        .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
+        .await;
+    let events = socket.events();
+    assert_well_formed(&events);
+    assert_eq!(
+        events,
+        stored(&world, started["runId"].as_str().unwrap()).await
+    );
+    assert!(text(&events).ends_with("And this is the answer."));
+    let ids: std::collections::HashSet<_> = events
+        .iter()
+        .filter(|(_, event)| event["type"] == "TEXT_MESSAGE_START")
+        .map(|(_, event)| event["messageId"].to_string())
+        .collect();
+    assert_eq!(ids.len(), 2, "it goes on under a new message");
+    assert_eq!(
+        events
+            .iter()
+            .filter(|(_, event)| event["type"] == "TOOL_CALL_RESULT")
+            .count(),
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
+    let world = World::start().await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "done before"})));
+    world
+        .model
+        .push(Turn::text("I was going to say").stall_after(4));
+    let mut socket = Socket::connect(&world, "ada").await;
+    let started = socket.call("run.start", json!({"message": "go"})).await;
+    let run = started["runId"].as_str().unwrap();
+    socket
+        .until(|frame| frame["event"]["type"] == "TEXT_MESSAGE_CONTENT")
+        .await;
+    world.model.requests_seen(2).await.unwrap();
+    let waiting = tokio::spawn(
+        world
+            .request(Method::GET, "ada", &format!("runs/{run}?wait=20"))
+            .send(),
+    );
+    let cancelled =
+        Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
+    assert_eq!(cancelled.assert_ok()["run_id"], run);
+    let end = socket
+        .until(|frame| frame["event"]["type"] == "RUN_ERROR")
+        .await;
+    assert_eq!(end["event"]["code"], "cancelled");
+    assert_well_formed(&socket.events());
+    world.model.aborted_seen(1).await.unwrap();
+    let view: Value = waiting.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(view["status"], "cancelled");
+    assert!(
+        view["response"]
+            .as_str()
+            .is_some_and(|text| "I was going to say".starts_with(text)),
+        "{view}"
+    );
+    assert_eq!(view["tool_calls"].as_array().unwrap().len(), 1);
+    assert_eq!(world.titles("ada").await, ["done before"]);
+    assert_eq!(
+        world
+            .count("select count(*) from messages where partial")
+            .await,
+        1
+    );
+    // Cancelled again, it stays as it is; another user's is not found.
+    let again = Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
+    assert_eq!(again.assert_ok()["status"], "cancelled");
+    let foreign =
+        Answer::of(world.request(Method::POST, "bob", &format!("runs/{run}/cancel"))).await;
+    foreign.assert_error(404, "not_found");
+    // The conversation goes on.
+    world.model.push(Turn::text("Yes?"));
+    assert_eq!(
+        world
+            .say_in("ada", &started["threadId"], "hello?")
+            .await
+            .assert_ok()["response"],
+        "Yes?"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queued_run_is_cancelled_at_once_and_the_waiting_post_is_told() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
+    world.until("select count(*) from runs", 1).await;
+    let run: String = sqlx::query_scalar("select id::text from runs")
+        .fetch_one(&world.db)
+        .await
+        .unwrap();
+    let cancelled =
+        Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
+    assert_eq!(cancelled.assert_ok()["status"], "cancelled");
+    let answer: Value = answer.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(answer["error"]["code"], "cancelled");
+    let events = stored(&world, &run).await;
+    assert_well_formed(&events);
+    assert_eq!(kinds(&events), ["RUN_STARTED", "RUN_ERROR"]);
+    assert_eq!(
+        world
+            .count("select count(*) from apalis.jobs where status = 'Pending'")
+            .await,
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupt_cancels_the_running_one_and_takes_its_place() {
+    let world = World::start().await;
+    world.model.push(Turn::text("never ending").stall_after(1));
+    world.model.push(Turn::text("Instead."));
+    let first = Answer::of(
+        world
+            .post_chat("ada", &json!({"message": "one"}))
+            .header("prefer", "respond-async"),
+    )
+    .await;
+    world.model.requests_seen(1).await.unwrap();
+    let body = json!({"message": "two", "conversation_id": first.body["conversation_id"], "on_busy": "interrupt"});
+    assert_eq!(
+        Answer::of(world.post_chat("ada", &body)).await.assert_ok()["response"],
+        "Instead."
+    );
+    let first = world
+        .get(
+            "ada",
+            &format!("runs/{}", first.body["run_id"].as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(first.assert_ok()["status"], "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_socket_speaks_its_protocol() {
+    let world = World::start().await;
+    world.model.script(|_| Turn::text("Hello."));
+    let mut socket = Socket::connect(&world, "ada").await;
+    assert_eq!(socket.call("ping", json!({})).await["type"], "success");
+    let run_id = uuid::Uuid::now_v7();
+    let start = json!({"message": "hi", "runId": run_id});
+    let started = socket.call("run.start", start.clone()).await;
+    assert_eq!(
+        (started["type"].as_str(), started["runId"].as_str()),
+        (Some("success"), Some(run_id.to_string().as_str()))
+    );
+    socket
+        .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
+        .await;
+    let frame = socket
+        .frames
+        .iter()
+        .find(|frame| frame["type"] == "event")
+        .unwrap();
+    assert_eq!(
+        (frame["seq"].as_i64(), frame["threadId"].clone()),
+        (Some(1), started["threadId"].clone())
+    );
+
+    // The same run id is the same run: nothing is said twice.
+    let again = socket.call("run.start", start).await;
+    assert_eq!(
+        (again["runId"].clone(), again["threadId"].clone()),
+        (started["runId"].clone(), started["threadId"].clone())
+    );
+    assert_eq!(world.count("select count(*) from runs").await, 1);
+    let other = socket
+        .call(
+            "run.start",
+            json!({"message": "something else", "runId": run_id}),
+        )
+        .await;
+    assert_eq!(
+        (other["type"].as_str(), other["error"].as_str()),
+        (Some("error"), Some("idempotency_key_reused"))
+    );
+
+    // Another tab: subscribed from a place in the middle, it sees the rest and what another tab starts.
+    let mut tab = Socket::connect(&world, "ada").await;
+    let after = json!({"threadId": started["threadId"], "after": {"runId": run_id, "seq": 2}});
+    assert_eq!(tab.call("subscribe", after).await["type"], "success");
+    tab.until(|frame| frame["event"]["type"] == "RUN_FINISHED")
+        .await;
+    assert_eq!(tab.events().first().unwrap().0, 3);
+    let second = socket
+        .call(
+            "run.start",
+            json!({"message": "again", "threadId": started["threadId"]}),
+        )
+        .await;
+    tab.until(|frame| {
+        frame["event"]["type"] == "RUN_FINISHED" && frame["runId"] == second["runId"]
+    })
+    .await;
+
+    // What is not stored has to be loaded afresh.
+    let nowhere = json!({"threadId": started["threadId"], "after": {"runId": run_id, "seq": 1000}});
+    tab.call("subscribe", nowhere).await;
+    tab.until(|frame| frame["type"] == "resync_required").await;
+
+    for (method, params, code) in [
+        (
+            "subscribe",
+            json!({"threadId": uuid::Uuid::now_v7()}),
+            "not_found",
+        ),
+        ("subscribe", json!({"threadId": "x"}), "invalid_request"),
+        ("run.start", json!({"message": ""}), "invalid_request"),
+        ("run.start", json!({}), "invalid_request"),
+        (
+            "run.cancel",
+            json!({"runId": uuid::Uuid::now_v7()}),
+            "not_found",
+        ),
+        ("dance", json!({}), "invalid_request"),
+    ] {
+        let answer = socket.call(method, params.clone()).await;
+        assert_eq!(
+            (answer["type"].as_str(), answer["error"].as_str()),
+            (Some("error"), Some(code)),
+            "{method} {params}"
+        );
+        assert!(answer["message"].is_string());
+    }
+    // A stranger's tab sees nothing of it.
+    let mut bob = Socket::connect(&world, "bob").await;
+    let foreign = bob
+        .call("subscribe", json!({"threadId": started["threadId"]}))
+        .await;
+    assert_eq!(foreign["error"], "not_found");
+    let foreign = bob
+        .call(
+            "run.start",
+            json!({"message": "hi", "threadId": started["threadId"]}),
+        )
+        .await;
+    assert_eq!(foreign["error"], "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_prove_who_it_is_is_shown_out() {
+    let world = World::start().await;
+    // A bad token, another user's, no token first, none at all.
+    let mut socket = Socket::open(&world, "ada").await;
+    assert_eq!(
+        socket.call("auth", json!({"token": "nonsense"})).await["error"],
+        "unauthorized"
+    );
+    assert_eq!(socket.closed().await, 4401);
+    let mut socket = Socket::open(&world, "ada").await;
+    assert_eq!(
+        socket
+            .call("auth", json!({"token": world.identity.token("bob")}))
+            .await["error"],
+        "forbidden"
+    );
+    assert_eq!(socket.closed().await, 4401);
+    let mut socket = Socket::open(&world, "ada").await;
+    socket.send("{\"id\":\"1\",\"method\":\"ping\"}").await;
+    assert_eq!(socket.closed().await, 4401);
+    let mut silent = Socket::open(&world, "ada").await;
+    // Malformed and oversized frames.
+    let mut socket = Socket::connect(&world, "ada").await;
+    socket.send("not json").await;
+    assert_eq!(socket.closed().await, 4400);
+    let mut socket = Socket::connect(&world, "ada").await;
+    socket.send(&"x".repeat(70_000)).await;
+    assert_eq!(socket.closed().await, 1009);
+    assert_eq!(silent.closed().await, 4401);
+    // A token that ends in mid-session; a fresh one in time goes on.
+    let spec = errand_tests::identity::TokenSpec {
+        user: "ada".to_owned(),
+        expires_in: 2,
+        ..Default::default()
+    };
+    let brief = world.identity.token_with(&spec).unwrap();
+    let mut ends = Socket::open(&world, "ada").await;
+    ends.call("auth", json!({"token": brief})).await;
+    let mut goes_on = Socket::open(&world, "ada").await;
+    goes_on.call("auth", json!({"token": brief})).await;
+    goes_on
+        .call("auth", json!({"token": world.identity.token("ada")}))
+        .await;
+    assert_eq!(ends.closed().await, 4401);
+    assert_eq!(goes_on.call("ping", json!({})).await["type"], "success");
+    // A flood.
+    for _ in 0..300 {
+        goes_on.send("{\"id\":\"1\",\"method\":\"ping\"}").await;
+    }
+    assert_eq!(goes_on.closed().await, 4429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_origins_are_refused_at_the_upgrade() {
+    let options = Options {
+        api: vec!["--allowed-origins", "https://app.example.com"],
+        ..Options::default()
+    };
+    let world = World::with(options).await;
+    let own = world.url.clone();
+    for (origin, welcome) in [
+        (None, true),
+        (Some("https://app.example.com"), true),
+        (Some(own.as_str()), true),
+        (Some("https://evil.example"), false),
+        (Some("null"), false),
+    ] {
+        let result = Socket::try_open(&world, "ada", origin).await;
+        assert_eq!(result.is_ok(), welcome, "{origin:?}");
+        if let Err(status) = result {
+            assert_eq!(status, 403);
+        }
+    }
+    Answer::of(world.bare(Method::GET, "/api/ada/chat"))
+        .await
+        .assert_error(400, "invalid_request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ag_ui_input_opens_the_conversation_under_the_clients_ids() {
+    let world = World::start().await;
+    world.model.script(|_| Turn::text("Hello."));
+    let (thread, run) = (uuid::Uuid::now_v7(), uuid::Uuid::now_v7());
+    let input = |thread: &str, run: &str| {
+        json!({"threadId": thread, "runId": run, "protocolVersion": "1.0", "state": {}, "tools": [], "context": [],
+            "forwardedProps": {}, "messages": [
+                {"id": "1", "role": "user", "content": "earlier"}, {"id": "2", "role": "assistant", "content": "yes"},
+                {"id": "3", "role": "user", "content": [{"type": "text", "text": "hi there"}]}]})
+    };
+    let post = |user: &str, body: &Value| {
+        world
+            .post_chat(user, body)
+            .header("accept", "text/event-stream")
+    };
+    let body = input(&thread.to_string(), &run.to_string());
+    let events = read_sse(post("ada", &body), usize::MAX).await;
+    assert_well_formed(&events);
+    assert_eq!(events[0].1["threadId"], thread.to_string());
+    assert_eq!(events[0].1["runId"], run.to_string());
+    // Repeated, it is the same run.
+    assert_eq!(read_sse(post("ada", &body), usize::MAX).await, events);
+    let said: Vec<String> = sqlx::query_scalar("select content from messages order by position")
+        .fetch_all(&world.db)
+        .await
+        .unwrap();
+    assert_eq!(said, ["hi there", "Hello."]);
+    let foreign = input(&thread.to_string(), &uuid::Uuid::now_v7().to_string());
+    Answer::of(post("bob", &foreign))
+        .await
+        .assert_error(404, "not_found");
+    Answer::of(post("ada", &input("thread-1", &run.to_string())))
+        .await
+        .assert_error(400, "invalid_request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_closes_sockets_so_that_clients_resume() {
+    let world = World::start().await;
+    let mut socket = Socket::connect(&world, "ada").await;
+    let stopping = tokio::spawn(world.stop());
+    assert_eq!(socket.closed().await, 1012);
+    stopping.await.unwrap();
+}

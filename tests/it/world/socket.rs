@@ -1,0 +1,125 @@
+//! A client of the socket: tokio-tungstenite, frames as JSON.
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest},
+};
+
+use super::{PATIENCE, World};
+
+pub(crate) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Every frame that came, answers included.
+    pub(crate) frames: Vec<Value>,
+    next_id: u64,
+}
+
+impl Socket {
+    /// Connects from an origin; the status if the upgrade is refused.
+    pub(crate) async fn try_open(
+        world: &World,
+        user: &str,
+        origin: Option<&str>,
+    ) -> Result<Self, u16> {
+        let url = format!("{}/api/{user}/chat", world.url.replacen("http", "ws", 1));
+        let mut request = url.into_client_request().expect("a URL");
+        if let Some(origin) = origin {
+            request
+                .headers_mut()
+                .insert("origin", origin.parse().expect("a header"));
+        }
+        match connect_async(request).await {
+            Ok((stream, _)) => Ok(Self {
+                stream,
+                frames: Vec::new(),
+                next_id: 0,
+            }),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Connects without saying who it is.
+    pub(crate) async fn open(world: &World, user: &str) -> Self {
+        Self::try_open(world, user, None).await.expect("an upgrade")
+    }
+
+    /// Connects as this user.
+    pub(crate) async fn connect(world: &World, user: &str) -> Self {
+        let mut socket = Self::open(world, user).await;
+        let answer = socket
+            .call("auth", json!({"token": world.identity.token(user)}))
+            .await;
+        assert_eq!(
+            (answer["type"].as_str(), answer["userId"].as_str()),
+            (Some("success"), Some(user)),
+            "{answer}"
+        );
+        assert!(answer["expiresAt"].is_i64());
+        socket
+    }
+
+    pub(crate) async fn send(&mut self, text: &str) {
+        // A server that has hung up is found out by who waits for its close.
+        let _ = self.stream.send(Message::text(text)).await;
+    }
+
+    /// Calls a method and waits for its answer.
+    pub(crate) async fn call(&mut self, method: &str, params: Value) -> Value {
+        self.next_id += 1;
+        let id = format!("call-{}", self.next_id);
+        self.send(&json!({"id": id, "method": method, "params": params}).to_string())
+            .await;
+        self.until(|frame| frame["id"] == id).await
+    }
+
+    /// Waits for a frame like this, among those that came too.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(frame) = self.frames.iter().find(|frame| wanted(frame)) {
+            return frame.clone();
+        }
+        loop {
+            match timeout(PATIENCE, self.stream.next()).await {
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    let frame: Value = serde_json::from_str(&text).expect("JSON");
+                    self.frames.push(frame.clone());
+                    if wanted(&frame) {
+                        return frame;
+                    }
+                }
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                other => panic!("{other:?} after {:#?}", self.frames),
+            }
+        }
+    }
+
+    /// The events that came, with their seq.
+    pub(crate) fn events(&self) -> Vec<(i64, Value)> {
+        let events = self.frames.iter().filter(|frame| frame["type"] == "event");
+        events
+            .map(|frame| {
+                (
+                    frame["seq"].as_i64().expect("a seq"),
+                    frame["event"].clone(),
+                )
+            })
+            .collect()
+    }
+
+    /// Waits until the server closes; returns its code.
+    pub(crate) async fn closed(&mut self) -> u16 {
+        loop {
+            match timeout(PATIENCE, self.stream.next())
+                .await
+                .expect("closes in time")
+            {
+                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
+                Some(Ok(_)) => {}
+                other => panic!("no close frame, but {other:?}"),
+            }
+        }
+    }
+}
