@@ -117,6 +117,10 @@ pub struct AuthConfig {
     /// The audience that tokens must name [default: the issuer]
     #[arg(long, env = "AUTH_AUDIENCE")]
     pub auth_audience: Option<String>,
+
+    /// The provider is a stand-in that trusts everybody: the web UI signs in by name. Never outside development
+    #[arg(long, hide = true)]
+    pub stand_in_sign_in: bool,
 }
 
 /// What one user may ask for. Counted in the database, so it holds across processes.

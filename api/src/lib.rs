@@ -41,6 +41,7 @@ struct App {
     sockets: Arc<routes::Sockets>,
     /// Origins whose pages may connect.
     origins: Arc<[HeaderValue]>,
+    ui: Arc<routes::Ui>,
     limits: Limits,
     /// Filled once the database has been seen with every migration.
     ready: Arc<OnceCell<()>>,
@@ -93,6 +94,10 @@ impl Api {
             waiting: Arc::default(),
             sockets: Arc::default(),
             origins: config.origins().into(),
+            ui: Arc::new(routes::Ui::new(
+                config.auth.issuer(),
+                config.auth.stand_in_sign_in,
+            )),
             limits: config.limits,
             ready: Arc::default(),
             stop,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::DefaultBodyLimit, response::IntoResponse};
+use axum::{Router, extract::DefaultBodyLimit, response::IntoResponse, routing::get};
 use http::{
     HeaderName, HeaderValue, Method,
     header::{self, ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
@@ -25,8 +25,10 @@ mod lists;
 mod runs;
 mod socket;
 mod streams;
+mod ui;
 
 pub(crate) use socket::Sockets;
+pub(crate) use ui::Ui;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -72,6 +74,9 @@ pub(crate) fn router(app: App) -> Router {
         .split_for_parts();
     routes
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document))
+        .route("/", get(ui::index))
+        .route("/ui/config.json", get(ui::config))
+        .route("/ui/{*path}", get(ui::asset))
         .fallback(async || ApiError::not_found("page"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(app)

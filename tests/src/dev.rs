@@ -169,7 +169,7 @@ impl Parts {
             &host,
         ];
         if let Some(identity) = &self.identity {
-            arguments.extend(["--better-auth-url", identity.issuer()]);
+            arguments.extend(["--better-auth-url", identity.issuer(), "--stand-in-sign-in"]);
         }
         Ok(errand_api::Config::from_arguments(arguments)?)
     }

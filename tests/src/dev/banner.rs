@@ -11,7 +11,7 @@ use super::{DevConfig, Parts};
 
 pub(super) fn started(config: &DevConfig, parts: &Parts, api: SocketAddr) {
     let url = format!("http://localhost:{}", api.port());
-    println!("\n  Errand is up: {url}   (API documents: {url}/docs)\n");
+    println!("\n  Errand is up: open {url} and chat   (API documents: {url}/docs)\n");
     match &parts.cluster {
         Some(cluster) => println!(
             "  database   private PostgreSQL, data in {}",

@@ -1,0 +1,107 @@
+// The start: configuration, signing in, and the wiring of models and views. Nothing else is decided here.
+
+import { Conversations } from "./conversations.js";
+import { byId, fillIcons, h } from "./dom.js";
+import { Identity } from "./identity.js";
+import { Outbox } from "./outbox.js";
+import { Api } from "./rest.js";
+import { addressOf, rename, route } from "./router.js";
+import { Connection } from "./socket.js";
+import { Tasks } from "./tasks.js";
+import { Composer } from "./views/composer.js";
+import { ConnectionBar } from "./views/connection-bar.js";
+import { Shell } from "./views/shell.js";
+import { Sidebar } from "./views/sidebar.js";
+import { askToSignIn } from "./views/sign-in.js";
+import { TaskPanel } from "./views/task-panel.js";
+import { Thread } from "./views/thread.js";
+
+async function main() {
+  fillIcons(document);
+  const identity = new Identity(await configuration());
+  if (!(await identity.resume())) await askToSignIn(byId("gate"), identity);
+  byId("gate").hidden = true;
+  byId("app").hidden = false;
+  run(identity);
+}
+
+async function configuration() {
+  const response = await fetch("/ui/config.json", { cache: "no-cache" });
+  if (!response.ok) throw new Error(`configuration: ${response.status}`);
+  return response.json();
+}
+
+function run(identity) {
+  const api = new Api(identity);
+  const connection = new Connection(identity);
+  const outbox = new Outbox(identity.userId);
+  const tasks = new Tasks(api);
+  const conversations = new Conversations({ api, connection, outbox });
+
+  const shell = new Shell({ identity, focusComposer: () => composer.focus(), newConversation: () => go(null) });
+  const composer = new Composer(byId("composer"), {
+    send: (text) => thread.follow(conversations.send(thread.transcript, text)),
+    stop: (turn) => conversations.cancel(thread.transcript, turn).catch(() => composer.warn("It could not be stopped. Try again.")),
+  });
+  const suggest = (text) => {
+    shell.closeDrawers();
+    composer.fill(text);
+  };
+  const thread = new Thread({ connection, conversations, tasks, composer, userName: identity.displayName, suggest });
+  const sidebar = new Sidebar(byId("conversation-list"), { api });
+  new TaskPanel(byId("tasks"), { tasks, suggest });
+  new ConnectionBar(byId("connection"), connection);
+
+  const go = (id) => {
+    shell.closeDrawers();
+    if (location.hash === addressOf(id)) composer.focus();
+    else location.hash = addressOf(id);
+  };
+
+  conversations.addEventListener("named", ({ detail: transcript }) => {
+    sidebar.add(transcript);
+    if (transcript === thread.transcript) {
+      rename(transcript.id);
+      sidebar.select(transcript.id);
+    }
+  });
+  conversations.addEventListener("accepted", () => sidebar.refresh(400));
+  conversations.addEventListener("event", ({ detail: { turn, event } }) => tasks.receive(turn, event));
+  conversations.addEventListener("ended", () => tasks.refresh(300));
+  conversations.addEventListener("activity", ({ detail: ids }) => sidebar.mark(ids));
+  connection.addEventListener("online", () => {
+    tasks.refresh();
+    sidebar.refresh();
+  });
+  sidebar.addEventListener("change", () => thread.title(sidebar.title(thread.transcript.id)));
+  window.addEventListener("focus", () => tasks.refresh(100));
+
+  identity.addEventListener("signedout", () => {
+    connection.stop();
+    outbox.clear();
+    location.assign("/");
+  });
+
+  tasks.refresh();
+  sidebar.refresh();
+  route((id) => {
+    shell.closeDrawers();
+    thread.show(conversations.open(id));
+    sidebar.select(id);
+    thread.title(sidebar.title(id));
+    composer.focus({ unlessTouch: true });
+  });
+  connection.start();
+}
+
+main().catch((error) => {
+  console.warn("Errand could not start:", error);
+  const again = h("button", { class: "primary", text: "Try again", on: { click: () => location.reload() } });
+  const notice = h("div", { class: "gate-card" },
+    h("h1", { text: "Errand cannot be reached" }),
+    h("p", { class: "gate-lead", text: "The server or the sign-in service does not answer. Your tasks are safe where they are." }),
+    again);
+  byId("gate").replaceChildren(notice);
+  byId("gate").hidden = false;
+  again.focus();
+});

@@ -1,0 +1,91 @@
+// What the page says about tool calls, states and errors: plain words for what the protocol has names for.
+
+const quoted = (title) => `“${title}”`;
+const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+/** How each tool is told: its icon, and the sentence for a call (`t`: the title it is about, quoted). */
+const TOOLS = {
+  add_task: { icon: "plus", running: (t) => `Adding ${t}`, done: (t) => `Added ${t}`, failed: (t) => `Could not add ${t}` },
+  complete_task: { icon: "check", running: (t) => `Completing ${t}`, done: (t) => `Completed ${t}`, failed: (t) => `Could not complete ${t}` },
+  delete_task: { icon: "trash", running: (t) => `Deleting ${t}`, done: (t) => `Deleted ${t}`, failed: (t) => `Could not delete ${t}` },
+  update_task: { icon: "pencil", running: (t) => `Changing ${t}`, done: changed, failed: (t) => `Could not change ${t}` },
+  list_tasks: { icon: "list", running: looking, done: looked, failed: () => "Could not read the list" },
+};
+
+function changed(t, { title, completed, description }, before) {
+  if (title && before && before !== title) return `Renamed ${quoted(before)} to ${quoted(title)}`;
+  if (completed === true) return `Completed ${t}`;
+  if (completed === false) return `Reopened ${t}`;
+  if (description !== undefined && title === undefined) return `Changed the details of ${t}`;
+  return `Changed ${t}`;
+}
+
+function looking(_t, { search }) {
+  return search ? `Searching for ${quoted(search)}` : "Looking at the list";
+}
+
+function looked(_t, { search, completed }, _before, result) {
+  const number = Number.isFinite(result?.count) ? result.count : result?.tasks?.length;
+  if (!Number.isFinite(number)) return "Looked at the list";
+  if (search) return `Searched for ${quoted(search)}: ${number === 0 ? "nothing found" : `${number} found`}`;
+  const kind = completed === true ? "done task" : completed === false ? "open task" : "task";
+  return number === 0 ? `Looked at the list: no ${kind}s` : `Looked at ${count(number, kind)}`;
+}
+
+/** A tool call in words. `titleOf` knows the titles of tasks by id. */
+export function tellCall(part, titleOf) {
+  const tool = TOOLS[part.name];
+  const name = part.name.replaceAll("_", " ");
+  if (!tool) return { icon: "tool", text: name[0].toUpperCase() + name.slice(1) };
+  const args = part.args !== null && typeof part.args === "object" ? part.args : {};
+  const before = part.before ?? titleOf(args.task_id);
+  // A rename changes what the id is called; the card goes on telling the old name.
+  if (before) part.before = before;
+  const title = (part.name === "update_task" ? before ?? args.title : args.title ?? before);
+  const state = part.state === "done" || part.state === "failed" ? part.state : "running";
+  const text = tool[state](title ? quoted(title) : "a task", args, before, part.result);
+  return { icon: tool.icon, text: part.state === "stopped" ? `${text}: stopped` : state === "running" ? `${text}…` : text };
+}
+
+/** Why a tool call failed. The tool's own words speak to the model; they stay in the details where there are plainer ones. */
+export function tellFailure(part) {
+  const error = part.result?.error;
+  if (error?.type === "resource_not_found") return "There is no such task on the list.";
+  if (error?.type === "unauthorized_access") return "This was not allowed.";
+  return error?.message ?? null;
+}
+
+const ERRORS = {
+  conversation_busy: "This conversation is busy. Try again when the current answer is finished.",
+  internal_error: "Something went wrong on our side.",
+  invalid_request: "The server did not understand this message.",
+  model_error: "The model did not answer properly.",
+  network: "The server cannot be reached.",
+  not_found: "This conversation no longer exists.",
+  payload_too_large: "This message is too long.",
+  rate_limited: "That was a lot of messages in a short time. Wait a moment, then try again.",
+  run_failed: "Something went wrong while working on this.",
+  run_timeout: "This took too long and was given up.",
+  unavailable: "The service is not available right now.",
+};
+
+/** An error for people; the server's own sentence where there is none for its code. */
+export function tellError(error) {
+  return ERRORS[error?.code] ?? error?.message ?? ERRORS.run_failed;
+}
+
+/** What a turn is waiting for; null when it is not waiting. */
+export function tellWaiting(turn, online) {
+  if (turn.stopping) return "Stopping…";
+  if (turn.status === "sending") return online ? "Sending…" : "Not sent yet. It goes out as soon as the connection is back.";
+  if (turn.status !== "queued") return null;
+  return turn.position > 0 ? `Queued, ${turn.position} ahead` : "Queued";
+}
+
+/** What a click on a task puts into the message box. */
+export function suggestFor(task) {
+  return task.completed ? `Reopen ${quoted(task.title)}` : `Mark ${quoted(task.title)} as done`;
+}
+
+/** First messages that show what can be said. */
+export const SUGGESTIONS = ["Add buy milk and call Ann", "What is left?", "The milk is done"];

@@ -1,0 +1,95 @@
+// The HTTP API: one method per request the page makes. Lists are walked page by page.
+
+/** An error answer of the API, or none at all (`code` "network"). */
+export class ApiError extends Error {
+  constructor(status, { code, message, details } = {}) {
+    super(message ?? "The server gave no reason.");
+    this.name = "ApiError";
+    this.status = status;
+    this.code = code ?? "internal_error";
+    this.details = details ?? {};
+  }
+}
+
+const PAGE = 200;
+/** Pages of one list at most: a bound on work, not on what may exist. */
+const MAX_PAGES = 25;
+
+export class Api {
+  #identity;
+
+  constructor(identity) {
+    this.#identity = identity;
+  }
+
+  /** One page, the last used first. */
+  conversations(cursor) {
+    return this.#get("/conversations", { limit: 50, cursor });
+  }
+
+  /** All messages of a conversation, the oldest first. */
+  messages(conversationId) {
+    return this.#all(`/conversations/${encodeURIComponent(conversationId)}/messages`, "messages");
+  }
+
+  tasks() {
+    return this.#all("/tasks", "tasks");
+  }
+
+  /** A run; with `wait` (seconds), as soon as it has ended. */
+  run(runId, wait) {
+    return this.#get(`/runs/${encodeURIComponent(runId)}`, { wait });
+  }
+
+  cancel(runId) {
+    return this.#request(`/runs/${encodeURIComponent(runId)}/cancel`, { method: "POST" });
+  }
+
+  /** The plain way in, for networks that let no WebSocket through. The key makes it safe to repeat. */
+  chat({ message, threadId, runId }) {
+    return this.#request("/chat", {
+      method: "POST",
+      headers: { "content-type": "application/json", "idempotency-key": runId, prefer: "respond-async" },
+      body: JSON.stringify({ message, conversation_id: threadId ?? undefined }),
+    });
+  }
+
+  async #all(path, field) {
+    const rows = [];
+    let cursor;
+    for (let page = 0; page < MAX_PAGES; page++) {
+      const answer = await this.#get(path, { limit: PAGE, cursor });
+      rows.push(...answer[field]);
+      cursor = answer.next_cursor;
+      if (!cursor) break;
+    }
+    return rows;
+  }
+
+  #get(path, query) {
+    const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
+    const text = new URLSearchParams(given).toString();
+    return this.#request(text ? `${path}?${text}` : path, {});
+  }
+
+  async #request(path, init) {
+    let response = await this.#send(path, init);
+    if (response.status === 401) {
+      await this.#identity.renew();
+      response = await this.#send(path, init);
+    }
+    const answer = await response.json().catch(() => null);
+    if (!response.ok) throw new ApiError(response.status, answer?.error);
+    return answer;
+  }
+
+  async #send(path, init) {
+    const token = await this.#identity.token();
+    const url = `/api/${encodeURIComponent(this.#identity.userId)}${path}`;
+    try {
+      return await fetch(url, { ...init, headers: { accept: "application/json", ...init.headers, authorization: `Bearer ${token}` } });
+    } catch {
+      throw new ApiError(0, { code: "network", message: "The server cannot be reached." });
+    }
+  }
+}

@@ -1,0 +1,270 @@
+// One conversation as it is read: turns (a user's message and what the agent made of it), built from two sources that
+// may overlap: the stored messages and the stream of AG-UI events. Pure state, no network and no DOM.
+
+const ENDED = new Set(["completed", "failed", "cancelled", "waiting"]);
+
+/**
+ * A turn of the conversation: one run. `status`: "sending" (not accepted yet), "queued", "running", "completed", "failed",
+ * "cancelled", "waiting" (for an approval), or "unknown" (stored, not asked for yet).
+ * `parts`: `{kind: "text", id, text, open}` and `{kind: "tool", id, name, args, argsText, result, state}`, in order;
+ * a part that is `superseded` was left by an attempt that died, and another attempt does it again.
+ */
+export class Turn {
+  constructor(runId) {
+    this.runId = runId;
+    this.text = null;
+    this.sentAt = null;
+    this.repliedAt = null;
+    this.status = "unknown";
+    this.position = null;
+    this.attempt = 1;
+    this.parts = [];
+    this.error = null;
+    /** Whether `parts` has the tool calls: "none", "loading", "failed" or "there". */
+    this.detail = "none";
+    /** Whether the server refused the message, so that there is no such run. */
+    this.rejected = false;
+    /** Whether the user asked to stop it and it has not stopped yet. */
+    this.stopping = false;
+  }
+
+  get ended() {
+    return ENDED.has(this.status);
+  }
+
+  get active() {
+    return this.status === "queued" || this.status === "running";
+  }
+
+  /** What the agent wrote, without what a dead attempt left. */
+  get reply() {
+    return this.parts.filter((part) => part.kind === "text" && !part.superseded).map((part) => part.text).join("\n\n").trim();
+  }
+
+  /** Takes over what `GET runs/{id}` says. */
+  settle(run) {
+    this.attempt = run.attempt || 1;
+    this.detail = "there";
+    if (!ENDED.has(run.status)) {
+      if (!this.ended) this.status = run.status;
+      return;
+    }
+    this.status = run.status;
+    this.error = run.status === "failed" ? run.error ?? { code: "run_failed", message: "" } : null;
+    this.repliedAt ??= run.finished_at ?? null;
+    const kept = run.response ?? this.reply;
+    const tools = run.tool_calls.map(({ tool_name: name, parameters, result }, index) => ({
+      kind: "tool", id: `${this.runId}/${index}`, name, args: parameters, argsText: "", result, state: outcome(result),
+    }));
+    this.parts = kept ? [...tools, { kind: "text", id: `${this.runId}/reply`, text: kept, open: false }] : tools;
+  }
+
+  /** Applies one AG-UI event. */
+  apply(event) {
+    if (this.ended) return;
+    const handler = HANDLERS[event.type];
+    if (!handler) return;
+    this.detail = "there";
+    handler(this, event);
+  }
+
+  /** A worker was lost: what it had not finished is done again by the next one. */
+  takenOver(attempt) {
+    this.attempt = attempt;
+    if (this.ended) return;
+    this.status = "running";
+    const lastResult = this.parts.findLastIndex((part) => part.kind === "tool" && part.state !== "running");
+    this.parts.forEach((part, index) => {
+      if (index > lastResult || (part.kind === "tool" && part.state === "running")) part.superseded = true;
+    });
+  }
+
+  textPart(id) {
+    return this.parts.find((part) => part.kind === "text" && part.id === id);
+  }
+
+  toolPart(id) {
+    return this.parts.find((part) => part.kind === "tool" && part.id === id);
+  }
+
+  end(status) {
+    this.status = status;
+    this.repliedAt = new Date().toISOString();
+    for (const part of this.parts) {
+      part.open = false;
+      // A call without a result: of a dead attempt when the run went well, cut short when it did not.
+      if (part.kind === "tool" && part.state === "running") {
+        if (status === "completed") part.superseded = true;
+        else part.state = "stopped";
+      }
+    }
+  }
+}
+
+const HANDLERS = {
+  RUN_STARTED(turn) {
+    turn.status = "running";
+  },
+
+  TEXT_MESSAGE_START(turn, { messageId }) {
+    if (turn.textPart(messageId)) return;
+    // A step writes one text, then calls tools. Two texts in a row: the first is what a dead attempt left.
+    const before = turn.parts.at(-1);
+    if (before?.kind === "text") before.superseded = true;
+    turn.status = "running";
+    turn.parts.push({ kind: "text", id: messageId, text: "", open: true });
+  },
+
+  TEXT_MESSAGE_CONTENT(turn, event) {
+    HANDLERS.TEXT_MESSAGE_START(turn, event);
+    turn.textPart(event.messageId).text += event.delta;
+  },
+
+  TEXT_MESSAGE_END(turn, { messageId }) {
+    const part = turn.textPart(messageId);
+    if (part) part.open = false;
+  },
+
+  TOOL_CALL_START(turn, { toolCallId, toolCallName }) {
+    if (turn.toolPart(toolCallId)) return;
+    turn.status = "running";
+    turn.parts.push({ kind: "tool", id: toolCallId, name: toolCallName, args: null, argsText: "", result: null, state: "running" });
+  },
+
+  TOOL_CALL_ARGS(turn, { toolCallId, delta }) {
+    const part = turn.toolPart(toolCallId);
+    if (part) part.argsText += delta;
+  },
+
+  TOOL_CALL_END(turn, { toolCallId }) {
+    const part = turn.toolPart(toolCallId);
+    if (part) part.args = parse(part.argsText || "{}");
+  },
+
+  TOOL_CALL_RESULT(turn, { toolCallId, content }) {
+    const part = turn.toolPart(toolCallId);
+    if (!part) return;
+    part.args ??= parse(part.argsText || "{}");
+    part.result = parse(content);
+    part.state = outcome(part.result);
+    part.superseded = false;
+  },
+
+  RUN_FINISHED(turn, { outcome: how }) {
+    turn.end(how?.type === "interrupt" ? "waiting" : "completed");
+  },
+
+  RUN_ERROR(turn, { message, code }) {
+    turn.end(code === "cancelled" ? "cancelled" : "failed");
+    if (turn.status === "failed") turn.error = { code: code ?? "run_failed", message };
+  },
+};
+
+function outcome(result) {
+  return result?.success === false || result?.isError === true ? "failed" : "done";
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The turns of a conversation. Events: `change` (`detail`: the turn, or null for all of them). */
+export class Transcript extends EventTarget {
+  #turns = new Map();
+  /** The last seq seen of each run. */
+  #seen = new Map();
+
+  constructor(id, title = null) {
+    super();
+    /** Null until the server has made the conversation. */
+    this.id = id;
+    this.title = title;
+    /** "new", "loading", "there", "missing" or "failed". */
+    this.state = id ? "loading" : "new";
+    /** The last event seen, to resume after it. */
+    this.last = null;
+  }
+
+  get turns() {
+    return [...this.#turns.values()];
+  }
+
+  get active() {
+    return this.turns.filter((turn) => turn.active);
+  }
+
+  turn(runId) {
+    return this.#turns.get(runId);
+  }
+
+  /** A message on its way. */
+  add(runId, text, sentAt = new Date().toISOString()) {
+    const turn = this.#obtain(runId);
+    turn.text = text;
+    turn.sentAt = sentAt;
+    turn.status = "sending";
+    this.changed(turn);
+    return turn;
+  }
+
+  /** The server knows this run under another id. */
+  rename(runId, newId) {
+    const turns = this.turns;
+    this.turn(runId).runId = newId;
+    this.#turns = new Map(turns.map((turn) => [turn.runId, turn]));
+    this.changed(null);
+  }
+
+  changed(turn) {
+    this.dispatchEvent(new CustomEvent("change", { detail: turn }));
+  }
+
+  /** Takes an event in. Returns its turn; null for one seen before, false when events before it are missing. */
+  receive({ runId, seq, event }) {
+    const before = this.#seen.get(runId) ?? 0;
+    if (seq <= before) return null;
+    if (seq > before + 1) return false;
+    this.#seen.set(runId, seq);
+    this.last = { runId, seq };
+    const turn = this.#obtain(runId);
+    turn.apply(event);
+    this.changed(turn);
+    return turn;
+  }
+
+  /** Forgets the stream, not what was read: the active run will be replayed from its start. */
+  forgetStream() {
+    this.last = null;
+    this.#seen.clear();
+    for (const turn of this.#turns.values()) if (turn.active) turn.parts = [];
+  }
+
+  /** Takes in the stored messages, in their order. Turns that are being streamed keep what the stream said. */
+  merge(messages) {
+    const stored = new Map();
+    for (const { run_id: runId, role, content, created_at: at } of messages) {
+      const turn = this.#obtain(runId);
+      stored.set(runId, turn);
+      if (role === "user") {
+        turn.text = content;
+        turn.sentAt = at;
+      } else if (!turn.ended && turn.parts.length === 0) {
+        turn.status = "completed";
+        turn.repliedAt = at;
+        turn.parts = [{ kind: "text", id: `${runId}/reply`, text: content, open: false }];
+      }
+    }
+    for (const [runId, turn] of this.#turns) if (!stored.has(runId)) stored.set(runId, turn);
+    this.#turns = stored;
+    this.changed(null);
+  }
+
+  #obtain(runId) {
+    if (!this.#turns.has(runId)) this.#turns.set(runId, new Turn(runId));
+    return this.#turns.get(runId);
+  }
+}

@@ -1,0 +1,198 @@
+// The conversation in the middle: its turns, its empty states, and where it is scrolled to.
+
+import { announce, byId, h } from "../dom.js";
+import { SUGGESTIONS, tellError } from "../phrases.js";
+import { addressOf } from "../router.js";
+import { TurnView } from "./turn.js";
+
+/** Nearer to the end than this counts as being there. */
+const NEAR = 60;
+/** Turns shown at first; earlier ones on demand. */
+const WINDOW = 60;
+
+export class Thread {
+  #conversations;
+  #connection;
+  #composer;
+  #suggest;
+  #userName;
+  #context;
+  #element = byId("thread");
+  #scroller = byId("scroller");
+  #jump = byId("jump");
+  #title = byId("chat-title");
+  #views = new Map();
+  #dirty = new Set();
+  #frame = 0;
+  #atEnd = true;
+  #window = WINDOW;
+  #onChange = ({ detail: turn }) => this.#schedule(turn);
+  #visible = new IntersectionObserver((entries) => this.#seen(entries), { root: byId("scroller"), rootMargin: "300px" });
+
+  constructor({ connection, conversations, tasks, composer, userName, suggest }) {
+    this.#connection = connection;
+    this.#conversations = conversations;
+    this.#composer = composer;
+    this.#suggest = suggest;
+    this.#userName = userName;
+    this.transcript = null;
+    this.#context = { online: () => connection.online, titleOf: (id) => tasks.title(id) };
+    connection.addEventListener("state", () => this.#schedule(null));
+    tasks.addEventListener("change", () => this.#schedule(null));
+    conversations.addEventListener("ended", ({ detail: turn }) => this.#announce(turn));
+    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#jump.addEventListener("click", () => this.toEnd(true));
+    new ResizeObserver(() => { if (this.#atEnd) this.toEnd(); }).observe(this.#element);
+    new ResizeObserver(() => { if (this.#atEnd) this.toEnd(); }).observe(this.#scroller);
+  }
+
+  show(transcript) {
+    this.transcript?.removeEventListener("change", this.#onChange);
+    this.transcript = transcript;
+    transcript.addEventListener("change", this.#onChange);
+    this.#views.clear();
+    this.#visible.disconnect();
+    this.#window = WINDOW;
+    this.#atEnd = true;
+    this.#element.replaceChildren();
+    this.#render();
+    this.toEnd();
+  }
+
+  /** The message was sent just now: whoever wrote it wants to see it. */
+  follow() {
+    this.#atEnd = true;
+    this.title();
+    this.#render();
+    this.toEnd();
+  }
+
+  title(title) {
+    const text = title ?? this.transcript.title ?? (this.transcript.id ? "Conversation" : "New conversation");
+    this.#title.textContent = text;
+    this.#title.classList.toggle("is-new", this.transcript.state === "new" && this.transcript.turns.length === 0);
+    document.title = this.transcript.state === "new" ? "Errand" : `${text} · Errand`;
+  }
+
+  toEnd(smooth = false) {
+    this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth ? "smooth" : "instant" });
+  }
+
+  #schedule(turn) {
+    if (turn) this.#dirty.add(turn);
+    else this.#dirty = new Set([...this.#dirty, ...(this.transcript?.turns ?? [])]);
+    // At most once a frame, however many words arrive.
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#render();
+    });
+  }
+
+  #render() {
+    const { transcript } = this;
+    const dirty = this.#dirty;
+    this.#dirty = new Set();
+    const running = transcript.active.find((turn) => turn.status === "running") ?? transcript.active[0] ?? null;
+    this.#composer.setActive(running);
+    // Nothing can be said in a conversation that does not exist.
+    byId("composer").hidden = transcript.state === "missing";
+    if (transcript.turns.length === 0) {
+      this.#showJump();
+      this.#views.clear();
+      this.#element.replaceChildren(this.#placeholder());
+      this.#element.classList.add("is-empty");
+      return;
+    }
+    this.#element.classList.remove("is-empty");
+    const turns = transcript.turns.slice(-this.#window);
+    const kept = new Set(turns);
+    for (const [turn, view] of this.#views) {
+      if (kept.has(turn)) continue;
+      this.#visible.unobserve(view.element);
+      this.#views.delete(turn);
+    }
+    const elements = turns.map((turn) => {
+      const view = this.#views.get(turn);
+      if (view && dirty.has(turn)) view.update();
+      return (view ?? this.#view(turn)).element;
+    });
+    if (turns.length < transcript.turns.length) elements.unshift(this.#earlier());
+    if (elements.some((element, index) => element !== this.#element.childNodes[index]) || elements.length !== this.#element.childNodes.length) {
+      this.#element.replaceChildren(...elements);
+    }
+    this.#showJump();
+  }
+
+  #view(turn) {
+    const actions = {
+      retry: () => {
+        this.#conversations.retry(this.transcript, turn);
+        this.follow();
+        this.#composer.focus({ unlessTouch: true });
+      },
+      cancel: () => this.#conversations.cancel(this.transcript, turn).catch(() => {}),
+    };
+    const view = new TurnView(turn, actions, this.#context);
+    view.element.turn = turn;
+    this.#views.set(turn, view);
+    this.#visible.observe(view.element);
+    return view;
+  }
+
+  /** Tool calls of stored replies are fetched once they come into view. */
+  #seen(entries) {
+    for (const { isIntersecting, target: { turn } } of entries) {
+      if (isIntersecting && turn.ended && turn.detail === "none") this.#conversations.loadDetail(this.transcript, turn);
+    }
+  }
+
+  #earlier() {
+    return h("button", { class: "secondary earlier", on: { click: () => {
+      const height = this.#scroller.scrollHeight;
+      this.#window += WINDOW;
+      this.#render();
+      this.#scroller.scrollTop += this.#scroller.scrollHeight - height;
+    } } }, "Show earlier messages");
+  }
+
+  #placeholder() {
+    const { state, error } = this.transcript;
+    if (state === "loading") return h("div", { class: "thread-ghosts", "aria-label": "Loading", role: "img" }, h("div", { class: "ghost" }), h("div", { class: "ghost" }), h("div", { class: "ghost" }));
+    if (state === "missing") {
+      return notice("Nothing here", "This conversation does not exist, or it belongs to somebody else.",
+        h("a", { class: "primary", href: addressOf(null), text: "Start a new one" }));
+    }
+    if (state === "failed") {
+      return notice("That did not load", tellError(error),
+        h("button", { class: "primary", text: "Try again", on: { click: () => this.#conversations.reload(this.transcript) } }));
+    }
+    const chips = SUGGESTIONS.map((text) => h("button", { class: "chip", text, on: { click: () => this.#suggest(text) } }));
+    return h("div", { class: "welcome" },
+      h("p", { class: "welcome-title", text: this.#userName ? `What needs doing, ${this.#userName}?` : "What needs doing?" }),
+      h("p", { class: "welcome-lead", text: "Say it in your own words. Errand keeps the list, and shows every step it takes." }),
+      h("div", { class: "chips", role: "group", "aria-label": "Suggestions" }, ...chips));
+  }
+
+  #scrolled() {
+    const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    this.#showJump();
+  }
+
+  #showJump() {
+    this.#jump.hidden = this.#atEnd || this.transcript.turns.length === 0;
+    const writing = !this.#jump.hidden && this.transcript.active.length > 0;
+    this.#jump.classList.toggle("is-writing", writing);
+  }
+
+  #announce(turn) {
+    if (!this.transcript.turns.includes(turn)) return;
+    if (turn.status === "completed") announce(`Errand: ${turn.reply.replace(/[*_`#>|[\]]/g, "")}`);
+    else if (turn.status === "cancelled") announce("Stopped.");
+    else if (turn.status === "failed") announce(`${tellError(turn.error)} You can try again.`);
+  }
+}
+
+function notice(title, text, action) {
+  return h("div", { class: "welcome" }, h("p", { class: "welcome-title", text: title }), h("p", { class: "welcome-lead", text }), action);
+}

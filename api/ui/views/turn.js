@@ -1,0 +1,130 @@
+// One turn: the user's message, tool cards and texts of the agent in their order, and how it stands.
+
+import { h, icon, time } from "../dom.js";
+import { MarkdownView } from "../markdown.js";
+import { tellError, tellWaiting } from "../phrases.js";
+import { ToolCard } from "./tool-card.js";
+
+export class TurnView {
+  #turn;
+  #actions;
+  #user = h("div", { class: "from-user" });
+  #bubble = h("div", { class: "bubble" });
+  #waiting = h("p", { class: "waiting" });
+  #agent = h("div", { class: "from-agent" });
+  #attempt = h("p", { class: "attempt" });
+  #parts = h("div", { class: "parts" });
+  #thinking = h("p", { class: "thinking" }, h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")), h("span", { class: "visually-hidden", text: "Errand is thinking" }));
+  #end = h("div", { class: "turn-end" });
+  #foot = h("div", { class: "turn-foot" });
+  #views = new Map();
+  #endKey = "";
+  #userKey = "";
+
+  /** `actions`: retry(turn), cancel(turn); `context`: online(), titleOf(id). */
+  constructor(turn, actions, context) {
+    this.#turn = turn;
+    this.#actions = actions;
+    this.context = context;
+    this.#user.append(h("h2", { class: "visually-hidden", text: "You" }), this.#bubble, this.#waiting);
+    this.#agent.append(h("h2", { class: "visually-hidden", text: "Errand" }), this.#attempt, this.#parts, this.#thinking, this.#end, this.#foot);
+    this.element = h("article", { class: "turn" }, this.#user, this.#agent);
+    this.update();
+  }
+
+  update() {
+    const turn = this.#turn;
+    this.element.dataset.status = turn.status;
+    this.#updateUser();
+    this.#updateParts();
+    this.#attempt.hidden = !(turn.attempt > 1 && turn.active);
+    this.#attempt.replaceChildren(icon("retry"), `The first try was interrupted. Going on where it was (attempt ${turn.attempt}).`);
+    const writing = turn.parts.at(-1);
+    this.#thinking.hidden = turn.status !== "running" || (writing?.kind === "text" && writing.open && writing.text !== "" && !writing.superseded)
+      || (writing?.kind === "tool" && writing.state === "running" && !writing.superseded);
+    this.#updateEnd();
+    this.#agent.hidden = turn.status === "sending" || turn.status === "queued" || (turn.status === "unknown" && turn.parts.length === 0);
+  }
+
+  #updateUser() {
+    const turn = this.#turn;
+    this.#user.hidden = turn.text === null;
+    if (turn.text !== null && this.#bubble.textContent !== turn.text) this.#bubble.textContent = turn.text;
+    const waiting = tellWaiting(turn, this.context.online());
+    const key = `${waiting} ${turn.status} ${turn.stopping}`;
+    if (key === this.#userKey) return;
+    this.#userKey = key;
+    this.#waiting.hidden = waiting === null;
+    if (waiting === null) return;
+    this.#waiting.replaceChildren(icon("clock"), waiting);
+    if (turn.status === "queued" && !turn.stopping) {
+      this.#waiting.append(h("button", { class: "text-button", text: "Cancel", on: { click: () => this.#actions.cancel(turn) } }));
+    }
+  }
+
+  #updateParts() {
+    const parts = this.#turn.parts.filter((part) => !part.superseded && (part.kind === "tool" || part.text.trim() !== ""));
+    const kept = new Set(parts.map((part) => part.id));
+    for (const [id, view] of this.#views) {
+      if (kept.has(id)) continue;
+      view.element.remove();
+      this.#views.delete(id);
+    }
+    let place = this.#parts.firstChild;
+    for (const part of parts) {
+      const view = this.#views.get(part.id) ?? this.#view(part);
+      if (view.element === place) place = place.nextSibling;
+      else this.#parts.insertBefore(view.element, place);
+      if (part.kind === "tool") {
+        view.update(part, this.context.titleOf);
+      } else {
+        view.update(part.text);
+        view.element.classList.toggle("is-streaming", part.open);
+      }
+    }
+  }
+
+  #view(part) {
+    const view = part.kind === "tool" ? new ToolCard() : new MarkdownView(h("div", { class: "md" }));
+    this.#views.set(part.id, view);
+    return view;
+  }
+
+  #updateEnd() {
+    const turn = this.#turn;
+    const key = `${turn.status} ${turn.error?.code} ${turn.reply.length} ${turn.detail}`;
+    if (key === this.#endKey) return;
+    this.#endKey = key;
+    this.#end.replaceChildren(...this.#verdict());
+    this.#end.hidden = this.#end.childNodes.length === 0;
+    const foot = turn.ended && turn.reply ? [this.#copyButton(), turn.repliedAt ? time(turn.repliedAt) : null] : [];
+    this.#foot.replaceChildren(...foot.filter(Boolean));
+  }
+
+  #verdict() {
+    const turn = this.#turn;
+    const again = () => h("button", { class: "secondary", icon: "retry", on: { click: () => this.#actions.retry(turn) } }, "Try again");
+    if (turn.status === "failed") {
+      return [h("div", { class: "failure" },
+        h("p", { class: "failure-words", icon: "alert" }, h("span", { text: tellError(turn.error) })),
+        turn.text === null ? null : again())];
+    }
+    if (turn.status === "cancelled") return [h("p", { class: "stopped", icon: "stop" }, "Stopped.", turn.text === null ? "" : again())];
+    if (turn.status === "waiting") return [h("p", { class: "stopped", icon: "approve" }, "Waiting for an approval.")];
+    return [];
+  }
+
+  #copyButton() {
+    const button = h("button", { class: "icon-button is-small", icon: "copy", "aria-label": "Copy the reply", title: "Copy" });
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(this.#turn.reply);
+      } catch {
+        return;
+      }
+      button.replaceChildren(icon("check"));
+      setTimeout(() => button.replaceChildren(icon("copy")), 1500);
+    });
+    return button;
+  }
+}
