@@ -124,7 +124,7 @@ async fn conversation(
     message: &Message<'_>,
 ) -> Result<Uuid, ApiError> {
     let Some(id) = message.conversation_id else {
-        let id = errand_shared::ids::new();
+        let id = errand_shared::ids::new_id();
         conversations::open(db, id, message.user_id, message.text).await?;
         return Ok(id);
     };
@@ -181,7 +181,7 @@ async fn insert(
     };
     runs::insert(db, run).await?;
     let text = NewMessage {
-        id: errand_shared::ids::new(),
+        id: errand_shared::ids::new_id(),
         conversation_id,
         user_id: message.user_id,
         run_id: message.run_id,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A new row id. UUIDv7 (RFC 9562): ids made later sort later, which keeps indexes compact.
-pub fn new() -> Uuid {
+pub fn new_id() -> Uuid {
     Uuid::now_v7()
 }
 

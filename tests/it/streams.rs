@@ -621,3 +621,180 @@ async fn sigterm_closes_sockets_so_that_clients_resume() {
     assert_eq!(socket.closed().await, 1012);
     stopping.await.unwrap();
 }
+
+/// npm's `@ag-ui/client` runs a turn with a tool call against us, unchanged. It checks the order of events itself.
+#[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
+async fn the_stock_ag_ui_client_runs_a_turn() {
+    let client = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("ag-ui");
+    if !client.join("node_modules/@ag-ui/client").exists() {
+        eprintln!("skipped: the AG-UI client is not installed; run `npm ci` in tests/ag-ui");
+        return;
+    }
+    let world = World::start().await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    world.model.push(Turn::text("It is on your list."));
+    world.model.push(Turn::text("Milk."));
+    let thread = uuid::Uuid::now_v7().to_string();
+    let url = format!("{}/api/ada/chat", world.url);
+    let mut made = Vec::new();
+    for message in ["add buy milk", "what was it?"] {
+        let mut node = tokio::process::Command::new("node");
+        node.current_dir(&client).args([
+            "run.mjs",
+            &url,
+            &world.identity.token("ada"),
+            &thread,
+            message,
+        ]);
+        let output = tokio::time::timeout(PATIENCE, node.kill_on_drop(true).output()).await;
+        let output = output.expect("ends in time").expect("node");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        made.push(serde_json::from_str::<Value>(&said).unwrap());
+    }
+    let types = made[0]["types"].as_array().unwrap();
+    assert_eq!(
+        (types.first(), types.last()),
+        (Some(&json!("RUN_STARTED")), Some(&json!("RUN_FINISHED")))
+    );
+    let messages = made[0]["messages"].as_array().unwrap();
+    let roles: Vec<_> = messages
+        .iter()
+        .map(|message| message["role"].as_str().unwrap())
+        .collect();
+    assert_eq!(roles, ["user", "assistant", "tool", "assistant"]);
+    assert_eq!(messages[1]["toolCalls"][0]["function"]["name"], "add_task");
+    assert_eq!(messages[3]["content"], "It is on your list.");
+    assert_eq!(made[0]["state"]["tasks"][0]["title"], "buy milk");
+    assert_eq!(
+        made[1]["messages"].as_array().unwrap().last().unwrap()["content"],
+        "Milk."
+    );
+    assert_eq!(
+        world
+            .count("select count(distinct conversation_id) from runs")
+            .await,
+        1
+    );
+}
+
+/// For any cut at any moment, with workers dying in between: what a client saw before and after resuming joins to exactly
+/// the stored events.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_cut_the_stream_equals_the_store() {
+    use rand::{RngExt, SeedableRng};
+    let seed: u64 = rand::random();
+    let mut random = rand::rngs::SmallRng::seed_from_u64(seed);
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    world.model.script(
+        |request| match errand_tests::model::request::steps(request).len() {
+            0 => Turn::call("add_task", json!({"title": "once"}))
+                .chunk_every(Duration::from_millis(10)),
+            _ => Turn::text("word ".repeat(60)).chunk_every(Duration::from_millis(25)),
+        },
+    );
+    let base_url = world.model.base_url();
+    let environment = [
+        ("DATABASE_URL", world.database_url.as_str()),
+        ("OPENAI_BASE_URL", &base_url),
+        ("LEASE_TIMEOUT", "1s"),
+        ("MAX_ATTEMPTS", "9"),
+    ];
+    let mut worker = Process::start("errand-worker", &[], environment).await;
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let mut seen: Vec<(i64, Value)> = Vec::new();
+    let mut thread = Value::Null;
+    let mut kills = 0;
+    while !seen
+        .last()
+        .is_some_and(|(_, event)| event["type"] == "RUN_FINISHED")
+    {
+        // Cut: the socket is dropped after a random number of events, and a new one resumes behind the last.
+        let mut socket = Socket::connect(&world, "ada").await;
+        if thread.is_null() {
+            thread = socket
+                .call("run.start", json!({"message": "go", "runId": run_id}))
+                .await["threadId"]
+                .clone();
+        } else {
+            let after = json!({"runId": run_id, "seq": seen.last().map_or(0, |(seq, _)| *seq)});
+            socket
+                .call("subscribe", json!({"threadId": thread, "after": after}))
+                .await;
+        }
+        let wanted = random.random_range(1..12);
+        socket.until_events(wanted).await;
+        seen.extend(socket.events());
+        if kills < 2
+            && random.random_bool(0.25)
+            && !seen
+                .last()
+                .is_some_and(|(_, event)| event["type"] == "RUN_FINISHED")
+        {
+            kills += 1;
+            worker.kill().await;
+            worker = Process::start("errand-worker", &[], environment).await;
+        }
+    }
+    assert_well_formed(&seen);
+    assert_eq!(seen, stored(&world, &run_id).await, "seed {seed}");
+    assert_eq!(world.titles("ada").await, ["once"], "seed {seed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purged_events_ask_for_a_resync() {
+    let world = World::start().await;
+    world.model.push(Turn::text("Hello."));
+    let said = world.say("ada", "hi").await;
+    let (thread, run) = (
+        &said.assert_ok()["conversation_id"],
+        said.body["run_id"].as_str().unwrap(),
+    );
+    sqlx::raw_sql("update runs set finished_at = finished_at - interval '2 days', started_at = started_at - interval '2 days'")
+        .execute(&world.db)
+        .await
+        .unwrap();
+    let mut db = world.db.acquire().await.unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    assert!(
+        errand_shared::store::events::purge(&mut db, day * 3)
+            .await
+            .unwrap()
+            == 0
+    );
+    assert!(
+        errand_shared::store::events::purge(&mut db, day)
+            .await
+            .unwrap()
+            > 0
+    );
+    let mut socket = Socket::connect(&world, "ada").await;
+    socket
+        .call(
+            "subscribe",
+            json!({"threadId": thread, "after": {"runId": run, "seq": 1}}),
+        )
+        .await;
+    socket
+        .until(|frame| frame["type"] == "resync_required")
+        .await;
+    world
+        .get("ada", &format!("runs/{run}/events"))
+        .await
+        .assert_error(404, "not_found");
+    assert_eq!(
+        world.get("ada", &format!("runs/{run}")).await.assert_ok()["response"],
+        "Hello."
+    );
+}

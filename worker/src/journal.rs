@@ -110,7 +110,7 @@ impl<'a> RunJournal<'a> {
         let ending = Ending {
             outcome,
             step: reply.map(|reply| step(reply.step, &reply.answer)),
-            message_id: message_id.unwrap_or_else(ids::new),
+            message_id: message_id.unwrap_or_else(ids::new_id),
             first_seq,
             events: &events,
         };
@@ -165,7 +165,7 @@ impl Journal for RunJournal<'_> {
                 let message_id = match story.open.message {
                     Some(message_id) => message_id,
                     None => {
-                        let message_id = ids::new();
+                        let message_id = ids::new_id();
                         story.open.message = Some(message_id);
                         story.last_message = Some(message_id);
                         self.stream.push(Event::TextMessageStart {
@@ -227,7 +227,7 @@ impl Journal for RunJournal<'_> {
             return;
         }
         self.stream.push(Event::ToolCallResult {
-            message_id: ids::new(),
+            message_id: ids::new_id(),
             tool_call_id,
             content: outcome.result.to_string(),
             role: "tool".to_owned(),

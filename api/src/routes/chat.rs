@@ -185,7 +185,7 @@ pub(super) async fn accept(
     let key = request::idempotency_key(headers)?;
     let metadata = request.metadata.clone().map(Value::Object);
     let message = accept::Message {
-        run_id: errand_shared::ids::new(),
+        run_id: errand_shared::ids::new_id(),
         user_id: &user.id,
         conversation_id: request.conversation_id,
         open_if_absent: false,

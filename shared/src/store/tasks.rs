@@ -42,7 +42,7 @@ pub async fn add(
     title: &str,
     description: Option<&str>,
 ) -> Result<Uuid, StoreError> {
-    let id = crate::ids::new();
+    let id = crate::ids::new_id();
     sqlx::query!(
         "insert into tasks (id, user_id, title, description) values ($1, $2, $3, $4)",
         id,

@@ -96,6 +96,26 @@ impl Socket {
         }
     }
 
+    /// Waits for this many events, or for the end of a run.
+    pub(crate) async fn until_events(&mut self, wanted: usize) {
+        let mut events = self.events();
+        while events.len() < wanted
+            && !events
+                .iter()
+                .any(|(_, event)| event["type"] == "RUN_FINISHED")
+        {
+            let known = self.frames.len();
+            match timeout(PATIENCE, self.stream.next()).await {
+                Ok(Some(Ok(Message::Text(text)))) => {
+                    self.frames.push(serde_json::from_str(&text).expect("JSON"))
+                }
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                other => panic!("{other:?} after {known} frames"),
+            }
+            events = self.events();
+        }
+    }
+
     /// The events that came, with their seq.
     pub(crate) fn events(&self) -> Vec<(i64, Value)> {
         let events = self.frames.iter().filter(|frame| frame["type"] == "event");

@@ -222,8 +222,8 @@ impl Session {
     async fn start_run(&mut self, call: &Call) -> Result<Value, ApiError> {
         let start: RunStart = params(call)?;
         chat::check_message(&start.message)?;
-        let thread_id = start.thread_id.unwrap_or_else(errand_shared::ids::new);
-        let run_id = start.run_id.unwrap_or_else(errand_shared::ids::new);
+        let thread_id = start.thread_id.unwrap_or_else(errand_shared::ids::new_id);
+        let run_id = start.run_id.unwrap_or_else(errand_shared::ids::new_id);
         let key = run_id.to_string();
         // Without a thread the client repeats its request without one, so the hash has none either.
         let request_hash = request_hash(start.thread_id.unwrap_or_default(), &start.message);
