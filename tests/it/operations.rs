@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use errand_tests::{
     identity::{IdentityOptions, IdentityProvider},
-    model::{ScriptedModel, Turn},
+    model::{Gate, ScriptedModel, Turn, request},
 };
 use reqwest::Method;
 use serde_json::json;
@@ -209,8 +209,28 @@ async fn a_database_that_is_down_is_503_and_comes_back() {
     // Through a door that the test can close: the database itself is shared.
     let door = world::door::Door::open_to(&world::database().await).await;
     let world = World::on(door.url(), Options::default()).await;
-    world.model.script(|_| Turn::text("Hello."));
+    world.model.script(|request| {
+        // The turn that the outage hits asks again if its first answer could not be committed.
+        match (
+            request::last_user(request).as_str(),
+            request::steps(request).len(),
+        ) {
+            ("add", 0) => Turn::call("add_task", json!({"title": "not lost"})),
+            _ => Turn::text("Hello."),
+        }
+    });
     world.say("ada", "hello").await.assert_ok();
+
+    // Accepted before the outage, and at work when it comes.
+    let gate = Gate::closed();
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "not lost"})).gate_after(1, &gate));
+    let accepted = world
+        .post_chat("bob", &json!({"message": "add"}))
+        .header("prefer", "respond-async");
+    let accepted = Answer::of(accepted).await;
+    gate.reached(1).await.unwrap();
 
     door.close().await;
     for _ in 0..2 {
@@ -223,12 +243,17 @@ async fn a_database_that_is_down_is_503_and_comes_back() {
     Answer::of(world.bare(Method::GET, "/healthz"))
         .await
         .assert_ok();
+    gate.open();
 
     door.reopen().await;
     let deadline = tokio::time::Instant::now() + world::PATIENCE;
     while world.say("ada", "hello").await.status != 200 {
         assert!(tokio::time::Instant::now() < deadline, "never comes back");
     }
+    let run = accepted.body["run_id"].as_str().unwrap();
+    let run = world.get("bob", &format!("runs/{run}?wait=30")).await;
+    assert_eq!(run.assert_ok()["status"], "completed", "{}", run.body);
+    assert_eq!(world.titles("bob").await.len(), 1);
 }
 
 /// Losing every notification costs a second, never an answer.
