@@ -22,6 +22,7 @@ use crate::{App, error::ApiError, request::MAX_BODY};
 mod chat;
 mod health;
 mod lists;
+mod message;
 mod runs;
 mod socket;
 mod streams;

@@ -4,8 +4,11 @@ mod world;
 
 mod agent;
 mod auth;
+mod cancels;
 mod chat;
 mod operations;
 mod queue;
+mod reads;
+mod sockets;
 mod streams;
 mod tools;

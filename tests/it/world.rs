@@ -21,6 +21,7 @@ use tokio::{sync::OnceCell, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) mod door;
+pub(crate) mod events;
 pub(crate) mod process;
 pub(crate) mod socket;
 

@@ -5,8 +5,6 @@ use std::time::Duration;
 use errand_shared::config::{DatabaseConfig, Invalid, LogConfig, duration};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{queue, turn};
-
 /// Gemini's endpoint that speaks Chat Completions.
 const GEMINI_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
 const GEMINI_MODEL: &str = "gemini-2.5-flash";
@@ -175,24 +173,5 @@ impl Config {
     pub fn check(&self) -> Result<(), Invalid> {
         self.database.check()?;
         self.model.check()
-    }
-
-    pub(crate) fn queue_settings(&self) -> queue::Settings {
-        queue::Settings {
-            concurrency: usize::from(self.worker_concurrency),
-            lease: self.lease_timeout,
-            drain: self.drain_timeout,
-            keep_events: self.keep_events,
-        }
-    }
-
-    pub(crate) fn limits(&self) -> turn::Limits {
-        turn::Limits {
-            run_timeout: self.run_timeout,
-            max_steps: self.max_steps,
-            history_tokens: usize::try_from(self.history_tokens).unwrap_or(usize::MAX),
-            max_ready_runs: i64::from(self.max_ready_runs),
-            max_attempts: self.max_attempts,
-        }
     }
 }

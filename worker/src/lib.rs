@@ -65,14 +65,14 @@ impl Worker {
         )?;
         let model = openai::OpenAi::new(&config.model)?;
         let toolbox = toolbox::Toolbox::start(tools::TaskServer::new(pool.clone())).await?;
-        let queue = queue::Queue::new(pool.clone(), config.queue_settings());
+        let queue = queue::Queue::new(pool.clone(), config.into());
         let turns = Arc::new(turn::Turns {
             pool: pool.clone(),
             model,
             toolbox,
             publisher: Publisher::default(),
             cancels: Cancels::default(),
-            limits: config.limits(),
+            limits: config.into(),
         });
         Ok(Self { pool, queue, turns })
     }

@@ -20,6 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::config::Config;
+
 mod claims;
 mod feed;
 mod lease;
@@ -46,6 +48,17 @@ pub(crate) struct Settings {
     pub(crate) drain: Duration,
     /// Time that events are kept after the end of their run.
     pub(crate) keep_events: Duration,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        Self {
+            concurrency: usize::from(config.worker_concurrency),
+            lease: config.lease_timeout,
+            drain: config.drain_timeout,
+            keep_events: config.keep_events,
+        }
+    }
 }
 
 /// A job in a handler's hands. While it lives, the slot is taken and the lease covers the job.

@@ -17,6 +17,7 @@ use tracing::Instrument;
 use crate::{
     agent::{self, Assignment, Failure, Interrupted, ModelError, Reply},
     cancels::Cancels,
+    config::Config,
     journal::RunJournal,
     openai::OpenAi,
     publisher::Publisher,
@@ -37,6 +38,18 @@ pub(crate) struct Limits {
     pub(crate) history_tokens: usize,
     pub(crate) max_ready_runs: i64,
     pub(crate) max_attempts: i32,
+}
+
+impl From<&Config> for Limits {
+    fn from(config: &Config) -> Self {
+        Self {
+            run_timeout: config.run_timeout,
+            max_steps: config.max_steps,
+            history_tokens: usize::try_from(config.history_tokens).unwrap_or(usize::MAX),
+            max_ready_runs: i64::from(config.max_ready_runs),
+            max_attempts: config.max_attempts,
+        }
+    }
 }
 
 /// What every turn of this process works with.

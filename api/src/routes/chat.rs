@@ -5,44 +5,20 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
+    message::{self, ChatRequest},
     runs::{self, ToolCallView, Usage},
     streams,
 };
 use crate::{
     App,
-    accept::{self, Idempotency, OnBusy},
     auth::User,
     error::{ApiError, ErrorBody},
     request::{self, JsonBytes, Preference},
 };
-
-/// Characters of a message.
-const MAX_MESSAGE: usize = 8000;
-
-/// A message to the agent.
-#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ChatRequest {
-    /// What the user says, 1 to 8000 characters.
-    #[schema(min_length = 1, max_length = 8000)]
-    message: String,
-    /// The conversation to go on with; a new one is opened if absent.
-    #[serde(default)]
-    conversation_id: Option<Uuid>,
-    /// Anything the client wants to keep with the message, such as `timestamp` and `source`.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<serde_json::Map<String, Value>>,
-    /// What to do if the conversation has a run that is not over.
-    #[serde(default)]
-    on_busy: OnBusy,
-}
 
 /// The agent's reply.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -64,62 +40,6 @@ pub(crate) struct Accepted {
     run_id: Uuid,
     conversation_id: Uuid,
     status: String,
-}
-
-impl ChatRequest {
-    fn check(&self) -> Result<(), ApiError> {
-        check_message(&self.message)?;
-        if self
-            .metadata
-            .iter()
-            .flat_map(|metadata| metadata.iter())
-            .any(|(name, value)| name.contains('\0') || has_nul(value))
-        {
-            return Err(ApiError::invalid_field(
-                "metadata",
-                "metadata must not contain the character NUL.",
-            ));
-        }
-        Ok(())
-    }
-
-    /// What makes two requests the same: their content, whatever the order of fields.
-    fn hash(&self) -> Vec<u8> {
-        let mut canonical = serde_json::to_value(self).unwrap_or_default();
-        canonical.sort_all_objects();
-        Sha256::digest(canonical.to_string()).to_vec()
-    }
-}
-
-/// Whether a text can be a message.
-///
-/// # Errors
-/// It is empty, too long, or holds NUL, which Postgres cannot store.
-pub(super) fn check_message(message: &str) -> Result<(), ApiError> {
-    let length = message.chars().count();
-    if !(1..=MAX_MESSAGE).contains(&length) {
-        let message =
-            format!("message must be 1 to {MAX_MESSAGE} characters; this one has {length}.");
-        return Err(ApiError::invalid_field("message", message));
-    }
-    if message.contains('\0') {
-        return Err(ApiError::invalid_field(
-            "message",
-            "message must not contain the character NUL.",
-        ));
-    }
-    Ok(())
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(fields) => fields
-            .iter()
-            .any(|(name, value)| name.contains('\0') || has_nul(value)),
-        _ => false,
-    }
 }
 
 /// Sends a message to the agent and waits for its reply, or streams it.
@@ -164,40 +84,10 @@ pub(crate) async fn post(
         return streams::chat(&app, &user, &headers, &body).await;
     }
     let request: ChatRequest = body.parse()?;
-    let run_id = accept(&app, &user, &headers, &request).await?;
+    let run_id = message::accept_chat(&app, &user, &headers, &request).await?;
     let preference = Preference::from_headers(&headers);
     let run = runs::wait(&app, &user, run_id, preference.wait).await?;
     answer(&user, run, preference)
-}
-
-/// Accepts a plain chat body; returns the run.
-///
-/// # Errors
-/// The body is invalid, a limit is reached, or the database is down.
-pub(super) async fn accept(
-    app: &App,
-    user: &User,
-    headers: &HeaderMap,
-    request: &ChatRequest,
-) -> Result<Uuid, ApiError> {
-    request.check()?;
-    let request_hash = request.hash();
-    let key = request::idempotency_key(headers)?;
-    let metadata = request.metadata.clone().map(Value::Object);
-    let message = accept::Message {
-        run_id: errand_shared::ids::new_id(),
-        user_id: &user.id,
-        conversation_id: request.conversation_id,
-        open_if_absent: false,
-        text: &request.message,
-        metadata: metadata.as_ref(),
-        on_busy: request.on_busy,
-        idempotency: key.map(|key| Idempotency {
-            key,
-            request_hash: &request_hash,
-        }),
-    };
-    accept::accept(app, &message).await
 }
 
 /// A run that is over answers with its reply or its error, any other with 202.

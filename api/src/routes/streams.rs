@@ -12,15 +12,12 @@ use axum::{
 use errand_shared::store::{self, runs as stored};
 use futures::{Stream, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::chat::{self, ChatRequest};
+use super::message::{self, ChatRequest};
 use crate::{
     App,
-    accept::{self, Idempotency, OnBusy},
     auth::User,
     error::{ApiError, ErrorBody},
     follow::{After, Follower, Told},
@@ -88,86 +85,12 @@ pub(super) async fn chat(
 ) -> Result<Response, ApiError> {
     let fields: Value = body.parse()?;
     let run_id = if fields.get("threadId").is_some() || fields.get("messages").is_some() {
-        accept_agent_input(app, user, body).await?
+        message::accept_agent_input(app, user, body).await?
     } else {
         let request: ChatRequest = body.parse()?;
-        chat::accept(app, user, headers, &request).await?
+        message::accept_chat(app, user, headers, &request).await?
     };
     stream_run(app, user, run_id, 0).await
-}
-
-/// AG-UI's `RunAgentInput`, as far as it concerns us: the history comes from the database, so only the last message of the
-/// user counts. Fields that are unknown here are other front ends' business.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RunAgentInput {
-    thread_id: String,
-    run_id: String,
-    messages: Vec<Value>,
-}
-
-impl RunAgentInput {
-    fn text(&self) -> Option<String> {
-        let last = self
-            .messages
-            .iter()
-            .rev()
-            .find(|message| message["role"] == "user")?;
-        match &last["content"] {
-            Value::String(text) => Some(text.clone()),
-            Value::Array(parts) => Some(
-                parts
-                    .iter()
-                    .filter_map(|part| part["text"].as_str())
-                    .collect(),
-            ),
-            _ => None,
-        }
-    }
-}
-
-/// The client makes both ids; the run's is also its idempotency key.
-async fn accept_agent_input(app: &App, user: &User, body: &JsonBytes) -> Result<Uuid, ApiError> {
-    let input: RunAgentInput = body.parse()?;
-    let id = |field: &str, text: &str| {
-        Uuid::parse_str(text)
-            .map_err(|_| ApiError::invalid_field(field, format!("{field} must be a UUID.")))
-    };
-    let (thread_id, run_id) = (
-        id("threadId", &input.thread_id)?,
-        id("runId", &input.run_id)?,
-    );
-    let text = input.text().ok_or_else(|| {
-        ApiError::invalid_field(
-            "messages",
-            "messages must hold a message of the user with text.",
-        )
-    })?;
-    chat::check_message(&text)?;
-    let key = run_id.to_string();
-    let message = accept::Message {
-        run_id,
-        user_id: &user.id,
-        conversation_id: Some(thread_id),
-        open_if_absent: true,
-        text: &text,
-        metadata: None,
-        on_busy: OnBusy::Enqueue,
-        idempotency: Some(Idempotency {
-            key: &key,
-            request_hash: &request_hash(thread_id, &text),
-        }),
-    };
-    accept::accept(app, &message).await
-}
-
-/// What makes two requests under one run id the same.
-pub(super) fn request_hash(thread_id: Uuid, text: &str) -> Vec<u8> {
-    Sha256::new()
-        .chain_update(thread_id)
-        .chain_update(text)
-        .finalize()
-        .to_vec()
 }
 
 async fn stream_run(app: &App, user: &User, run_id: Uuid, seq: i64) -> Result<Response, ApiError> {

@@ -10,7 +10,10 @@ use tokio::{sync::mpsc, task::AbortHandle, time::Instant};
 use uuid::Uuid;
 
 use super::{
-    super::{chat, runs::cancel_run, streams::request_hash},
+    super::{
+        message::{check_text, request_hash},
+        runs::cancel_run,
+    },
     frames::{self, Auth, Call, Close, RunRef, RunStart, Subscribe, Thread},
 };
 use crate::{
@@ -221,7 +224,7 @@ impl Session {
 
     async fn start_run(&mut self, call: &Call) -> Result<Value, ApiError> {
         let start: RunStart = params(call)?;
-        chat::check_message(&start.message)?;
+        check_text(&start.message)?;
         let thread_id = start.thread_id.unwrap_or_else(errand_shared::ids::new_id);
         let run_id = start.run_id.unwrap_or_else(errand_shared::ids::new_id);
         let key = run_id.to_string();

@@ -1,0 +1,129 @@
+//! Cancelling a run: queued, at work, and by a new message.
+
+use errand_tests::model::Turn;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{
+    Answer, Options, World,
+    events::{assert_well_formed, kinds, stored},
+    socket::Socket,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
+    let world = World::start().await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "done before"})));
+    world
+        .model
+        .push(Turn::text("I was going to say").stall_after(4));
+    let mut socket = Socket::connect(&world, "ada").await;
+    let started = socket.call("run.start", json!({"message": "go"})).await;
+    let run = started["runId"].as_str().unwrap();
+    socket
+        .until(|frame| frame["event"]["type"] == "TEXT_MESSAGE_CONTENT")
+        .await;
+    world.model.requests_seen(2).await.unwrap();
+    let waiting = tokio::spawn(
+        world
+            .request(Method::GET, "ada", &format!("runs/{run}?wait=20"))
+            .send(),
+    );
+    let cancelled =
+        Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
+    assert_eq!(cancelled.assert_ok()["run_id"], run);
+    let end = socket
+        .until(|frame| frame["event"]["type"] == "RUN_ERROR")
+        .await;
+    assert_eq!(end["event"]["code"], "cancelled");
+    assert_well_formed(&socket.events());
+    world.model.aborted_seen(1).await.unwrap();
+    let view: Value = waiting.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(view["status"], "cancelled");
+    assert!(
+        view["response"]
+            .as_str()
+            .is_some_and(|text| "I was going to say".starts_with(text)),
+        "{view}"
+    );
+    assert_eq!(view["tool_calls"].as_array().unwrap().len(), 1);
+    assert_eq!(world.titles("ada").await, ["done before"]);
+    assert_eq!(
+        world
+            .count("select count(*) from messages where partial")
+            .await,
+        1
+    );
+    // Cancelled again, it stays as it is; another user's is not found.
+    let again = Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
+    assert_eq!(again.assert_ok()["status"], "cancelled");
+    let foreign =
+        Answer::of(world.request(Method::POST, "bob", &format!("runs/{run}/cancel"))).await;
+    foreign.assert_error(404, "not_found");
+    // The conversation goes on.
+    world.model.push(Turn::text("Yes?"));
+    assert_eq!(
+        world
+            .say_in("ada", &started["threadId"], "hello?")
+            .await
+            .assert_ok()["response"],
+        "Yes?"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queued_run_is_cancelled_at_once_and_the_waiting_post_is_told() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
+    world.until("select count(*) from runs", 1).await;
+    let run: String = sqlx::query_scalar("select id::text from runs")
+        .fetch_one(&world.db)
+        .await
+        .unwrap();
+    let cancelled =
+        Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
+    assert_eq!(cancelled.assert_ok()["status"], "cancelled");
+    let answer: Value = answer.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(answer["error"]["code"], "cancelled");
+    let events = stored(&world, &run).await;
+    assert_well_formed(&events);
+    assert_eq!(kinds(&events), ["RUN_STARTED", "RUN_ERROR"]);
+    assert_eq!(
+        world
+            .count("select count(*) from apalis.jobs where status = 'Pending'")
+            .await,
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupt_cancels_the_running_one_and_takes_its_place() {
+    let world = World::start().await;
+    world.model.push(Turn::text("never ending").stall_after(1));
+    world.model.push(Turn::text("Instead."));
+    let first = Answer::of(
+        world
+            .post_chat("ada", &json!({"message": "one"}))
+            .header("prefer", "respond-async"),
+    )
+    .await;
+    world.model.requests_seen(1).await.unwrap();
+    let body = json!({"message": "two", "conversation_id": first.body["conversation_id"], "on_busy": "interrupt"});
+    assert_eq!(
+        Answer::of(world.post_chat("ada", &body)).await.assert_ok()["response"],
+        "Instead."
+    );
+    let first = world
+        .get(
+            "ada",
+            &format!("runs/{}", first.body["run_id"].as_str().unwrap()),
+        )
+        .await;
+    assert_eq!(first.assert_ok()["status"], "cancelled");
+}

@@ -1,0 +1,200 @@
+//! Reads, limits, and what is not there.
+
+use errand_tests::model::{Gate, Turn};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::world::{Answer, Options, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_conversation_is_404_and_so_is_another_users() {
+    let world = World::start().await;
+    world.model.script(|_| Turn::text("Hello."));
+    let hers = world.say("ada", "hello").await;
+    let (conversation, run) = (&hers.assert_ok()["conversation_id"], &hers.body["run_id"]);
+    world
+        .say_in("bob", conversation, "hello")
+        .await
+        .assert_error(404, "not_found");
+    world
+        .say_in(
+            "bob",
+            &json!("01890000-0000-7000-8000-000000000000"),
+            "hello",
+        )
+        .await
+        .assert_error(404, "not_found");
+    let conversation = conversation.as_str().unwrap();
+    for path in [
+        format!("conversations/{conversation}/messages"),
+        "conversations/nonsense/messages".to_owned(),
+        format!("runs/{}", run.as_str().unwrap()),
+        "runs/nonsense".to_owned(),
+    ] {
+        world.get("bob", &path).await.assert_error(404, "not_found");
+    }
+    assert_eq!(
+        world.get("bob", "conversations").await.assert_ok()["conversations"],
+        json!([])
+    );
+    assert_eq!(world.count("select count(*) from runs").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_paths_and_methods_are_errors_of_the_contract() {
+    let world = World::start().await;
+    Answer::of(world.bare(Method::GET, "/nowhere"))
+        .await
+        .assert_error(404, "not_found");
+    Answer::of(world.request(Method::DELETE, "ada", "chat"))
+        .await
+        .assert_error(405, "invalid_request");
+    assert_eq!(
+        Answer::of(world.bare(Method::GET, "/healthz"))
+            .await
+            .assert_ok()["status"],
+        "ok"
+    );
+    assert_eq!(
+        Answer::of(world.bare(Method::GET, "/readyz"))
+            .await
+            .assert_ok()["status"],
+        "ready"
+    );
+    let document = Answer::of(world.bare(Method::GET, "/openapi.json")).await;
+    let paths = document.assert_ok()["paths"].as_object().unwrap();
+    for path in [
+        "/api/{user_id}/chat",
+        "/api/{user_id}/runs/{id}",
+        "/api/{user_id}/tasks",
+        "/readyz",
+    ] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+    assert!(
+        Answer::of(world.bare(Method::GET, "/docs/"))
+            .await
+            .status
+            .is_success()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_429_with_a_retry_after() {
+    let options = Options {
+        api: vec!["--rate-runs-per-minute", "3", "--max-active-runs", "2"],
+        workers: Some(0),
+        ..Options::default()
+    };
+    let mut world = World::with(options).await;
+    world.model.script(|_| Turn::text("Hello."));
+    let post = |user: &str| {
+        world
+            .post_chat(user, &json!({"message": "hi"}))
+            .header("prefer", "respond-async")
+    };
+    for _ in 0..2 {
+        assert_eq!(Answer::of(post("ada")).await.status, 202);
+    }
+    let active = Answer::of(post("ada")).await;
+    active.assert_error(429, "rate_limited");
+    assert!(active.header("retry-after").parse::<u64>().unwrap() >= 1);
+    // Another user has limits of their own.
+    assert_eq!(Answer::of(post("bob")).await.status, 202);
+    world.start_worker().await;
+    world
+        .until("select count(*) from runs where status = 'completed'", 3)
+        .await;
+    world.say("ada", "third").await.assert_ok();
+    let rate = world.say("ada", "fourth").await;
+    rate.assert_error(429, "rate_limited");
+    let pause: u64 = rate.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&pause), "{pause}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reject_answers_409_while_the_conversation_is_busy() {
+    let world = World::start().await;
+    let gate = Gate::closed();
+    world.model.push(Turn::text("First.").gate_after(0, &gate));
+    let first = Answer::of(
+        world
+            .post_chat("ada", &json!({"message": "one"}))
+            .header("prefer", "respond-async"),
+    )
+    .await;
+    let again = json!({"message": "two", "conversation_id": first.body["conversation_id"], "on_busy": "reject"});
+    Answer::of(world.post_chat("ada", &again))
+        .await
+        .assert_error(409, "conversation_busy");
+    gate.open();
+    world
+        .until("select count(*) from runs where status = 'completed'", 1)
+        .await;
+    world.model.push(Turn::text("Second."));
+    assert_eq!(
+        Answer::of(world.post_chat("ada", &again)).await.assert_ok()["response"],
+        "Second."
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_paged() {
+    let world = World::start().await;
+    world.model.script(|request| {
+        let text = errand_tests::model::request::last_user(request);
+        match errand_tests::model::request::steps(request).is_empty() {
+            true => Turn::call("add_task", json!({"title": text})),
+            false => Turn::text("Added."),
+        }
+    });
+    for n in 0..5 {
+        world.say("ada", &format!("task {n}")).await.assert_ok();
+    }
+    for (path, field, name) in [
+        ("tasks", "tasks", "title"),
+        ("conversations", "conversations", "title"),
+    ] {
+        let mut seen = Vec::new();
+        let mut query = format!("{path}?limit=2");
+        loop {
+            let page = world.get("ada", &query).await;
+            let page = page.assert_ok();
+            let rows = page[field].as_array().unwrap();
+            assert!(rows.len() <= 2);
+            seen.extend(
+                rows.iter()
+                    .map(|row| row[name].as_str().unwrap().to_owned()),
+            );
+            let Some(cursor) = page["next_cursor"].as_str() else {
+                break;
+            };
+            query = format!("{path}?limit=2&cursor={cursor}");
+        }
+        seen.sort();
+        assert_eq!(
+            seen,
+            ["task 0", "task 1", "task 2", "task 3", "task 4"],
+            "{path}"
+        );
+    }
+    assert_eq!(
+        world.get("ada", "tasks?completed=true").await.assert_ok()["tasks"],
+        json!([])
+    );
+    let found = world.get("ada", "tasks?search=K%203").await;
+    assert_eq!(found.assert_ok()["tasks"].as_array().unwrap().len(), 1);
+    for bad in [
+        "limit=0",
+        "limit=201",
+        "limit=many",
+        "cursor=nonsense",
+        "completed=maybe",
+        "search=%00",
+    ] {
+        world
+            .get("ada", &format!("tasks?{bad}"))
+            .await
+            .assert_error(400, "invalid_request");
+    }
+}

@@ -1,0 +1,106 @@
+//! Events as clients get them: read from a stream, read from the table, and what must hold of them.
+
+use futures::StreamExt;
+use serde_json::Value;
+
+use super::{PATIENCE, World};
+
+/// The events of an SSE answer, with their ids, until it ends or `limit` is reached.
+pub(crate) async fn read_sse(request: reqwest::RequestBuilder, limit: usize) -> Vec<(i64, Value)> {
+    let response = request.send().await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    assert!(
+        response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/event-stream")
+    );
+    let mut body = response.bytes_stream();
+    let (mut text, mut events) = (String::new(), Vec::new());
+    while events.len() < limit {
+        let Some(bytes) = tokio::time::timeout(PATIENCE, body.next())
+            .await
+            .expect("in time")
+        else {
+            break;
+        };
+        let Ok(bytes) = bytes else { break };
+        text.push_str(&String::from_utf8_lossy(&bytes));
+        while let Some(end) = text.find("\n\n") {
+            let block: String = text.drain(..end + 2).collect();
+            let line = |name: &str| {
+                block
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .map(str::trim)
+            };
+            if let (Some(id), Some(data)) = (line("id:"), line("data:")) {
+                events.push((id.parse().unwrap(), serde_json::from_str(data).unwrap()));
+            }
+        }
+    }
+    events.truncate(limit);
+    events
+}
+
+pub(crate) async fn stored(world: &World, run: &str) -> Vec<(i64, Value)> {
+    sqlx::query_as("select seq, event from run_events where run_id = $1::uuid order by seq")
+        .bind(run)
+        .fetch_all(&world.db)
+        .await
+        .unwrap()
+}
+
+pub(crate) fn kinds(events: &[(i64, Value)]) -> Vec<&str> {
+    let mut kinds: Vec<_> = events
+        .iter()
+        .map(|(_, event)| event["type"].as_str().unwrap())
+        .collect();
+    kinds.dedup();
+    kinds
+}
+
+pub(crate) fn text(events: &[(i64, Value)]) -> String {
+    events
+        .iter()
+        .filter_map(|(_, event)| {
+            event["delta"]
+                .as_str()
+                .filter(|_| event["type"] == "TEXT_MESSAGE_CONTENT")
+        })
+        .collect()
+}
+
+/// What AG-UI's own client insists on.
+#[track_caller]
+pub(crate) fn assert_well_formed(events: &[(i64, Value)]) {
+    let (mut open_message, mut open_calls) = (None, Vec::new());
+    for ((seq, event), expected) in events.iter().zip(1..) {
+        assert_eq!(*seq, expected, "a gap");
+        let kind = event["type"].as_str().unwrap();
+        assert_eq!(kind == "RUN_STARTED", *seq == 1, "{kind} at {seq}");
+        match kind {
+            "TEXT_MESSAGE_START" => {
+                assert_eq!(open_message.replace(event["messageId"].clone()), None)
+            }
+            "TEXT_MESSAGE_CONTENT" => assert_eq!(open_message.as_ref(), Some(&event["messageId"])),
+            "TEXT_MESSAGE_END" => {
+                assert_eq!(open_message.take().as_ref(), Some(&event["messageId"]))
+            }
+            "TOOL_CALL_START" => open_calls.push(event["toolCallId"].clone()),
+            "TOOL_CALL_END" => open_calls.retain(|call| *call != event["toolCallId"]),
+            "RUN_FINISHED" | "RUN_ERROR" => {
+                assert_eq!(
+                    *seq,
+                    i64::try_from(events.len()).unwrap(),
+                    "something follows the end"
+                );
+                assert!(
+                    open_message.is_none() && open_calls.is_empty(),
+                    "something is left open"
+                );
+            }
+            _ => {}
+        }
+    }
+}
