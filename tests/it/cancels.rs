@@ -56,6 +56,15 @@ async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
             .await,
         1
     );
+    let thread = started["threadId"].as_str().unwrap();
+    let messages = world
+        .get("ada", &format!("conversations/{thread}/messages"))
+        .await;
+    let messages = messages.assert_ok()["messages"].as_array().unwrap();
+    assert_eq!(
+        (messages[0].get("partial"), messages[1].get("partial")),
+        (None, Some(&json!(true)))
+    );
     // Cancelled again, it stays as it is; another user's is not found.
     let again = Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
     assert_eq!(again.assert_ok()["status"], "cancelled");

@@ -16,18 +16,22 @@ use uuid::Uuid;
 /// The slow poll: what a lost notification costs.
 const POLL: Duration = Duration::from_secs(2);
 
-/// The runs of this process, each with its token.
+/// The runs of this process, each with the attempts that are at work on it and their tokens.
 #[derive(Clone, Default)]
-pub(crate) struct Cancels(Arc<Mutex<HashMap<Uuid, CancellationToken>>>);
+pub(crate) struct Cancels(Arc<Mutex<HashMap<Uuid, Vec<(i32, CancellationToken)>>>>);
 
 impl Cancels {
     /// The token of a run that begins here, cancelled when somebody asks for it.
-    pub(crate) fn watch(&self, run_id: Uuid) -> Watch {
+    pub(crate) fn watch(&self, run_id: Uuid, attempt: i32) -> Watch {
         let token = CancellationToken::new();
-        self.lock().insert(run_id, token.clone());
+        self.lock()
+            .entry(run_id)
+            .or_default()
+            .push((attempt, token.clone()));
         Watch {
             cancels: self.clone(),
             run_id,
+            attempt,
             token,
         }
     }
@@ -66,12 +70,12 @@ impl Cancels {
     }
 
     fn cancel(&self, run_id: Uuid) {
-        if let Some(token) = self.lock().get(&run_id) {
+        for (_, token) in self.lock().get(&run_id).into_iter().flatten() {
             token.cancel();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, CancellationToken>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Vec<(i32, CancellationToken)>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,6 +84,7 @@ impl Cancels {
 pub(crate) struct Watch {
     cancels: Cancels,
     run_id: Uuid,
+    attempt: i32,
     token: CancellationToken,
 }
 
@@ -92,6 +97,12 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.cancels.lock().remove(&self.run_id);
+        let mut runs = self.cancels.lock();
+        if let Some(attempts) = runs.get_mut(&self.run_id) {
+            attempts.retain(|(attempt, _)| *attempt != self.attempt);
+            if attempts.is_empty() {
+                runs.remove(&self.run_id);
+            }
+        }
     }
 }

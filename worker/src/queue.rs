@@ -5,7 +5,7 @@
 //! the heartbeat (`lease`), and the acknowledgement (each run's own transactions, see `store::outcome`).
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -197,14 +197,15 @@ async fn acquire(
     Ok(pool.acquire().await?)
 }
 
-/// The jobs this process knows to be its own.
+/// The jobs this process knows to be its own, with the number of hands each is in: a job that was given back in an outage may
+/// come here again while its first handler is still on its way out.
 #[derive(Debug, Clone, Default)]
-struct Held(Arc<Mutex<HashSet<Uuid>>>);
+struct Held(Arc<Mutex<HashMap<Uuid, usize>>>);
 
 impl Held {
     /// Holds a job and its slot until the returned guard is dropped.
     fn hold(&self, run_id: Uuid, slot: OwnedSemaphorePermit) -> Hold {
-        self.lock().insert(run_id);
+        *self.lock().entry(run_id).or_default() += 1;
         Hold {
             run_id,
             held: self.clone(),
@@ -213,10 +214,10 @@ impl Held {
     }
 
     fn job_ids(&self) -> Vec<String> {
-        self.lock().iter().map(|&run_id| job_id(run_id)).collect()
+        self.lock().keys().map(|&run_id| job_id(run_id)).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Uuid>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -230,6 +231,12 @@ struct Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.held.lock().remove(&self.run_id);
+        let mut held = self.held.lock();
+        if let Some(hands) = held.get_mut(&self.run_id) {
+            *hands -= 1;
+            if *hands == 0 {
+                held.remove(&self.run_id);
+            }
+        }
     }
 }

@@ -113,7 +113,7 @@ impl Turns {
             Ok(journal) => journal,
             Err(error) => return self.give_back(run, Attempt::Lost(error.to_string())).await,
         };
-        let watch = self.cancels.watch(run.id);
+        let watch = self.cancels.watch(run.id, run.attempt);
         let attempt = tokio::select! {
             attempt = AssertUnwindSafe(self.attempt(run, &journal)).catch_unwind() => {
                 attempt.unwrap_or_else(|_| Attempt::Lost("panic".to_owned()))

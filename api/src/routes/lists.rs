@@ -44,6 +44,9 @@ struct MessageView {
     /// `user` or `assistant`.
     role: String,
     content: String,
+    /// True for a reply that a cancel cut short; absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
     created_at: DateTime<Utc>,
 }
 
@@ -156,6 +159,7 @@ pub(crate) async fn messages(
         run_id: row.run_id,
         role: row.role,
         content: row.content,
+        partial: row.partial,
         created_at: row.created_at,
     };
     Ok(axum::Json(MessagePage {
