@@ -1,6 +1,6 @@
 //! The WebSocket: its methods, its door, its close codes.
 
-use errand_tests::model::Turn;
+use errand_tests::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::json;
 
@@ -198,4 +198,54 @@ async fn sigterm_closes_sockets_so_that_clients_resume() {
     let stopping = tokio::spawn(world.stop());
     assert_eq!(socket.closed().await, 1012);
     stopping.await.unwrap();
+}
+
+/// A reader that stalls is dropped, harms nobody, and resumes without loss.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_is_dropped_and_resumes() {
+    const EVENTS: i64 = 150;
+    let world = World::start().await;
+    let gate = Gate::closed();
+    world.model.push(Turn::text("never").gate_after(0, &gate));
+    let mut quick = Socket::connect(&world, "ada").await;
+    let mut slow = Socket::connect_with_small_buffer(&world, "ada").await;
+    let run = quick.call("run.start", json!({"message": "go"})).await;
+    let after = json!({"runId": run["runId"], "seq": 0});
+    let subscribe = json!({"threadId": run["threadId"], "after": after});
+    slow.call("subscribe", subscribe).await;
+    quick
+        .until(|frame| frame["event"]["type"] == "RUN_STARTED")
+        .await;
+    // More than the kernel holds back for a reader who has stopped reading; a model would take too long to say it.
+    for first in (2..=EVENTS).step_by(10) {
+        sqlx::query(
+            "with written as (
+                 insert into run_events (run_id, seq, event)
+                 select $1::uuid, seq, jsonb_build_object('type', 'CUSTOM', 'name', 'filler', 'value', repeat('x', 100000))
+                 from generate_series($2, least($2 + 9, $3)) seq
+                 returning 1
+             )
+             select pg_notify('errand_run_events', $1) from written limit 1",
+        )
+        .bind(run["runId"].as_str())
+        .bind(first)
+        .bind(EVENTS)
+        .execute(&world.db)
+        .await
+        .unwrap();
+    }
+    // While the slow one reads nothing, the quick one gets everything.
+    quick.until(|frame| frame["seq"] == EVENTS).await;
+    slow.is_dropped().await;
+    let seen = slow.events().last().map_or(0, |(seq, _)| *seq);
+    assert!(seen < EVENTS, "nothing was too slow");
+    let mut resumed = Socket::connect(&world, "ada").await;
+    let after = json!({"runId": run["runId"], "seq": seen});
+    let subscribe = json!({"threadId": run["threadId"], "after": after});
+    resumed.call("subscribe", subscribe).await;
+    resumed.until(|frame| frame["seq"] == EVENTS).await;
+    assert!(
+        [slow.events(), resumed.events()].concat() == quick.events(),
+        "the stream is not whole"
+    );
 }

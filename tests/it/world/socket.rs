@@ -2,9 +2,14 @@
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
+use std::time::Duration;
+
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    MaybeTlsStream, WebSocketStream, client_async, connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest},
 };
 
@@ -45,6 +50,39 @@ impl Socket {
     /// Connects without saying who it is.
     pub(crate) async fn open(world: &World, user: &str) -> Self {
         Self::try_open(world, user, None).await.expect("an upgrade")
+    }
+
+    /// Connects as this user, with so small a buffer that a reader who pauses is soon felt.
+    pub(crate) async fn connect_with_small_buffer(world: &World, user: &str) -> Self {
+        let address = world
+            .url
+            .trim_start_matches("http://")
+            .parse()
+            .expect("an address");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        let stream = MaybeTlsStream::Plain(socket.connect(address).await.expect("a connection"));
+        let url = format!("{}/api/{user}/chat", world.url.replacen("http", "ws", 1));
+        let (stream, _) = client_async(url, stream).await.expect("an upgrade");
+        let mut socket = Self {
+            stream,
+            frames: Vec::new(),
+            next_id: 0,
+        };
+        socket
+            .call("auth", json!({"token": world.identity.token(user)}))
+            .await;
+        socket
+    }
+
+    /// Pauses for longer than the server waits, then reads to the end of the connection.
+    pub(crate) async fn is_dropped(&mut self) {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        while let Ok(Some(Ok(message))) = timeout(PATIENCE, self.stream.next()).await {
+            if let Message::Text(text) = message {
+                self.frames.push(serde_json::from_str(&text).expect("JSON"));
+            }
+        }
     }
 
     /// Connects as this user.
