@@ -4,6 +4,7 @@ mod world;
 
 mod agent;
 mod auth;
+mod browser;
 mod cancels;
 mod chat;
 mod operations;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,8 +17,11 @@ use uuid::Uuid;
 const POLL: Duration = Duration::from_secs(2);
 
 /// The runs of this process, each with the attempts that are at work on it and their tokens.
+type AtWork = HashMap<Uuid, Vec<(i32, CancellationToken)>>;
+
+/// What is at work here, shared by those who begin a run and those who hear of a cancel.
 #[derive(Clone, Default)]
-pub(crate) struct Cancels(Arc<Mutex<HashMap<Uuid, Vec<(i32, CancellationToken)>>>>);
+pub(crate) struct Cancels(Arc<Mutex<AtWork>>);
 
 impl Cancels {
     /// The token of a run that begins here, cancelled when somebody asks for it.
@@ -75,7 +78,7 @@ impl Cancels {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Vec<(i32, CancellationToken)>>> {
+    fn lock(&self) -> MutexGuard<'_, AtWork> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,6 +10,9 @@ use std::{
 use anyhow::{Context, Result};
 use sqlx::{Connection, PgConnection, Row};
 
+/// USER_HZ is 100 on every Linux.
+const TICK: Duration = Duration::from_millis(10);
+
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Microseconds since this program first asked.
@@ -30,7 +33,9 @@ impl Sample {
         self.0.sort_unstable();
         let last = self.0.len().saturating_sub(1);
         let at = (last as f64 * share).round() as usize;
-        self.0.get(at).map_or(f64::NAN, |&micros| micros as f64 / 1e3)
+        self.0
+            .get(at)
+            .map_or(f64::NAN, |&micros| micros as f64 / 1e3)
     }
 }
 
@@ -66,8 +71,6 @@ pub(crate) fn file_limits() -> Result<(u64, u64)> {
 
 /// Processor time of a process. With `family` also of its children, those that have ended included.
 pub(crate) fn processor_time(pid: u32, family: bool) -> Duration {
-    // USER_HZ is 100 on every Linux.
-    const TICK: Duration = Duration::from_millis(10);
     let mut ticks = 0;
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
@@ -82,7 +85,7 @@ pub(crate) fn processor_time(pid: u32, family: bool) -> Duration {
             .split_whitespace()
             .map(|field| field.parse().unwrap_or(0))
             .collect();
-        let [_, parent, .., ] = fields.as_slice() else {
+        let [_, parent, ..] = fields.as_slice() else {
             continue;
         };
         let itself = id == pid.to_string();
@@ -92,6 +95,16 @@ pub(crate) fn processor_time(pid: u32, family: bool) -> Duration {
         }
     }
     TICK * ticks
+}
+
+/// Processor time of everything on this machine.
+pub(crate) fn all_processor_time() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    // user, nice, system, idle, waiting for disks, interrupts, soft interrupts
+    let fields = stat.split_whitespace().skip(1).take(7);
+    let busy = fields.enumerate().filter(|(nth, _)| !(3..5).contains(nth));
+    let ticks = busy.map(|(_, ticks)| ticks.parse::<u32>().unwrap_or(0));
+    TICK * ticks.sum::<u32>()
 }
 
 /// The process id of the server whose data this is.
@@ -122,7 +135,11 @@ impl Statements {
         let create = "create extension if not exists pg_stat_statements";
         let single = sqlx::query(create).execute(&mut db).await.is_ok();
         let transactions = 0;
-        Ok(Self { db, single, transactions })
+        Ok(Self {
+            db,
+            single,
+            transactions,
+        })
     }
 
     /// Counts from here.
@@ -160,7 +177,8 @@ impl Statements {
     }
 
     async fn transactions(&mut self) -> Result<i64> {
-        let ended = "select xact_commit + xact_rollback from pg_stat_database where datname = 'errand'";
+        let ended =
+            "select xact_commit + xact_rollback from pg_stat_database where datname = 'errand'";
         Ok(sqlx::query_scalar(ended).fetch_one(&mut self.db).await?)
     }
 }

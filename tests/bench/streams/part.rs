@@ -2,7 +2,7 @@
 //! is never older than what measures. They stop when their standard input ends, which it also does if we die.
 
 use std::{
-    fs::File,
+    fs::OpenOptions,
     io::{self, Read},
     path::Path,
     process::Stdio,
@@ -64,7 +64,8 @@ pub(crate) struct Part {
 impl Part {
     /// Starts a part; what it logs goes to a file in `state`.
     pub(crate) fn start(name: &str, arguments: &[&str], state: &Path) -> Result<Self> {
-        let log = File::create(state.join(format!("{name}.log")))?;
+        let log = state.join(format!("{name}.log"));
+        let log = OpenOptions::new().create(true).append(true).open(log)?;
         let mut command = Command::new(std::env::current_exe()?);
         // Nothing of the caller's environment or clone configures it.
         command.arg(name).args(arguments).env_clear();

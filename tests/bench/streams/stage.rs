@@ -54,7 +54,7 @@ impl Stage {
         let statements = Statements::connect(&cluster.url("postgres")).await?;
         let identity = IdentityProvider::start(IdentityOptions::default()).await?;
         let model = PacedModel::start().await?;
-        let api = start_api("api", &database, identity.issuer(), state).await?;
+        let api = start_api(&database, identity.issuer(), state).await?;
         let worker = [
             "--database-url",
             &database,
@@ -80,7 +80,7 @@ impl Stage {
 
     /// One more API, which has served nobody yet.
     pub(crate) async fn fresh_api(&self) -> Result<ApiPart> {
-        start_api("api", &self.database, self.identity.issuer(), &self.state).await
+        start_api(&self.database, self.identity.issuer(), &self.state).await
     }
 
     /// A client of the API as this user.
@@ -99,24 +99,23 @@ impl Stage {
             let connected = self.client_of(api, &user).await;
             connected.with_context(|| format!("socket {nth} of {count}"))
         });
-        connecting
-            .buffer_unordered(CONNECTING)
-            .try_collect()
-            .await
+        connecting.buffer_unordered(CONNECTING).try_collect().await
     }
 
     pub(crate) async fn clients(&self, count: usize) -> Result<Vec<Client>> {
         self.clients_of(&self.api, count).await
     }
 
-    /// Processor time so far: of the API, the worker, Postgres, and of us, who play the clients and the model.
-    pub(crate) fn processor_time(&self) -> [Duration; 4] {
+    /// Processor time so far: of the API, the worker, Postgres, of us, who play the clients and the model, and of all that
+    /// runs on this machine.
+    pub(crate) fn processor_time(&self) -> [Duration; 5] {
         let postgres = gauge::postmaster(self.cluster.data_dir());
         [
             gauge::processor_time(self.api.part.pid, false),
             gauge::processor_time(self.worker.pid, false),
             postgres.map_or(Duration::ZERO, |pid| gauge::processor_time(pid, true)),
             gauge::processor_time(std::process::id(), false),
+            gauge::all_processor_time(),
         ]
     }
 
@@ -133,7 +132,8 @@ async fn cluster(state: &Path) -> Result<Cluster> {
     let start = || Cluster::start(ClusterOptions::durable(state));
     let cluster = start().await?;
     let mut db = PgConnection::connect(&cluster.url("postgres")).await?;
-    let has = "select exists (select from pg_available_extensions where name = 'pg_stat_statements')";
+    let has =
+        "select exists (select from pg_available_extensions where name = 'pg_stat_statements')";
     if !sqlx::query_scalar(has).fetch_one(&mut db).await? {
         return Ok(cluster);
     }
@@ -144,7 +144,7 @@ async fn cluster(state: &Path) -> Result<Cluster> {
     start().await
 }
 
-async fn start_api(name: &str, database: &str, issuer: &str, state: &Path) -> Result<ApiPart> {
+async fn start_api(database: &str, issuer: &str, state: &Path) -> Result<ApiPart> {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port();
@@ -162,7 +162,7 @@ async fn start_api(name: &str, database: &str, issuer: &str, state: &Path) -> Re
         "--max-active-runs",
         "0",
     ];
-    let part = Part::start(name, &arguments, state)?;
+    let part = Part::start("api", &arguments, state)?;
     let ready = format!("http://127.0.0.1:{port}/readyz");
     for _ in 0..200 {
         if reqwest::get(&ready).await.is_ok_and(|r| r.status() == 200) {

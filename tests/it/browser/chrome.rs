@@ -1,0 +1,281 @@
+//! A Chromium without a screen, driven by a chromedriver of its own. Knows nothing of what the page shows.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::world::PATIENCE;
+
+/// A browser is a dozen processes.
+static SEATS: Semaphore = Semaphore::const_new(2);
+static FOLDERS: AtomicU32 = AtomicU32::new(0);
+
+/// What the WebDriver protocol calls a reference to an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A browser with an empty profile. It and its profile go when this is dropped.
+pub(super) struct Browser {
+    driver: Child,
+    /// Chromium's process.
+    process: Option<String>,
+    folder: PathBuf,
+    session: String,
+    http: reqwest::Client,
+    _seat: SemaphorePermit<'static>,
+}
+
+impl Browser {
+    /// None on a machine without Chromium, and then says so.
+    pub(super) async fn start() -> Option<Self> {
+        let (Some(chromium), Some(chromedriver)) = (find("chromium"), find("chromedriver")) else {
+            #[expect(
+                clippy::print_stderr,
+                reason = "a test that proves nothing must say so"
+            )]
+            {
+                eprintln!("skipped: no Chromium on this machine");
+            }
+            return None;
+        };
+        let seat = SEATS.acquire().await.expect("is never closed");
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        // Short, as it will hold a socket.
+        let folder =
+            std::env::temp_dir().join(format!("errand-ui-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).expect("a folder for the browser");
+        let mut driver = Command::new(chromedriver)
+            .arg("--port=0")
+            .env("HOME", &folder)
+            .env("TMPDIR", &folder)
+            .kill_on_drop(true)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts");
+        let port = port(&mut driver).await;
+        let mut browser = Self {
+            driver,
+            process: None,
+            folder,
+            session: format!("http://127.0.0.1:{port}/session"),
+            http: reqwest::Client::new(),
+            _seat: seat,
+        };
+        let wishes = browser.wishes(&chromium);
+        let begun = browser.command(Method::POST, "", wishes).await;
+        let begun = begun.expect("a session");
+        browser.process = Some(begun["capabilities"]["goog:processID"].to_string());
+        let id = begun["sessionId"].as_str().expect("an id");
+        browser.session = format!("{}/{id}", browser.session);
+        Some(browser)
+    }
+
+    fn wishes(&self, chromium: &Path) -> Value {
+        let profile = format!("--user-data-dir={}", self.folder.join("profile").display());
+        let arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1280,800",
+            // Chromium ends with the pipe, so with its driver, however that ends.
+            "--remote-debugging-pipe",
+            &profile,
+        ];
+        json!({"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            // A dialog stays, and the next command fails at it.
+            "unhandledPromptBehavior": "ignore",
+            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:chromeOptions": {"binary": chromium, "args": arguments},
+        }}})
+    }
+
+    /// A command of the WebDriver protocol; an error is its code and message.
+    async fn command(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.session))
+            .timeout(PATIENCE);
+        if method == Method::POST {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.map_err(|error| error.to_string())?;
+        let mut answer: Value = answer.json().await.map_err(|error| error.to_string())?;
+        let value = answer["value"].take();
+        match value["error"].as_str() {
+            Some(code) => Err(format!(
+                "{code}: {}",
+                value["message"].as_str().unwrap_or_default()
+            )),
+            None => Ok(value),
+        }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let answer = self.command(Method::POST, path, body).await;
+        answer.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.command(Method::GET, path, Value::Null).await;
+        answer.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    pub(super) async fn open(&self, url: &str) {
+        self.post("/url", json!({"url": url})).await;
+    }
+
+    pub(super) async fn reload(&self) {
+        self.post("/refresh", json!({})).await;
+    }
+
+    pub(super) async fn address(&self) -> String {
+        self.get("/url").await.as_str().expect("a URL").to_owned()
+    }
+
+    /// Opens another window, to be looked at with [`Self::look_at`]. Not a tab: a tab in the background draws nothing.
+    pub(super) async fn new_window(&self) -> Value {
+        self.post("/window/new", json!({"type": "window"})).await["handle"].take()
+    }
+
+    /// The window that is looked at.
+    pub(super) async fn window(&self) -> Value {
+        self.get("/window").await
+    }
+
+    /// All that follows is about this window.
+    pub(super) async fn look_at(&self, window: &Value) {
+        self.post("/window", json!({"handle": window})).await;
+    }
+
+    /// Runs a function body in the page; returns what it returns.
+    pub(super) async fn script(&self, script: &str) -> Value {
+        self.post("/execute/sync", json!({"script": script, "args": []}))
+            .await
+    }
+
+    /// Clicks on the element of this selector, as soon as it can be clicked.
+    pub(super) async fn click(&self, selector: &str) {
+        self.act(selector, "click", json!({})).await;
+    }
+
+    /// Types into the element of this selector, as soon as it takes keys.
+    pub(super) async fn type_into(&self, selector: &str, keys: &str) {
+        self.act(selector, "value", json!({"text": keys})).await;
+    }
+
+    async fn act(&self, selector: &str, action: &str, body: Value) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Err(error) = self.try_to_act(selector, action, &body).await else {
+                return;
+            };
+            let early = ["no such element", "element not interactable", "stale"];
+            let early = early.iter().any(|code| error.starts_with(code));
+            assert!(
+                early && Instant::now() < deadline,
+                "{action} {selector}: {error}"
+            );
+            sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    async fn try_to_act(&self, selector: &str, action: &str, body: &Value) -> Result<(), String> {
+        let wanted = json!({"using": "css selector", "value": selector});
+        let found = self.command(Method::POST, "/element", wanted).await?;
+        let id = found[ELEMENT].as_str().expect("an element");
+        let path = format!("/element/{id}/{action}");
+        self.command(Method::POST, &path, body.clone()).await?;
+        Ok(())
+    }
+
+    /// What went wrong in any window since this was last asked: `console.error`, exceptions and rejections that nobody
+    /// caught, violations of the content security policy, requests that failed.
+    pub(super) async fn errors(&self) -> Vec<String> {
+        let log = self.post("/se/log", json!({"type": "browser"})).await;
+        let entries = log.as_array().expect("entries").iter();
+        entries
+            .filter(|entry| entry["level"] == "SEVERE")
+            .map(|entry| format!("{}: {}", entry["source"], entry["message"]))
+            .collect()
+    }
+
+    /// Ends the browser, which has shown no dialog and has seen no error but those that contain one of `provoked`.
+    pub(super) async fn end(mut self, provoked: &[&str]) {
+        let dialog = self.command(Method::GET, "/alert/text", Value::Null).await;
+        assert!(
+            dialog
+                .as_ref()
+                .is_err_and(|error| error.starts_with("no such alert")),
+            "a dialog: {dialog:?}"
+        );
+        let mut errors = self.errors().await;
+        errors.retain(|error| !provoked.iter().any(|known| error.contains(known)));
+        assert!(errors.is_empty(), "the browser's log: {errors:#?}");
+        let ended = self.command(Method::DELETE, "", Value::Null).await;
+        ended.expect("the browser ends");
+        self.process = None;
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Asked to end, it would first write its profile down.
+        if let Some(process) = self.process.take() {
+            let _ = std::process::Command::new("kill")
+                .args(["-s", "KILL", &process])
+                .status();
+        }
+        let _ = self.driver.start_kill();
+        // Its helpers may still be writing.
+        for _ in 0..100 {
+            let gone = std::fs::remove_dir_all(&self.folder).is_ok() || !self.folder.exists();
+            std::thread::sleep(Duration::from_millis(20));
+            if gone && !self.folder.exists() {
+                return;
+            }
+        }
+    }
+}
+
+/// A program on the PATH, or where Debian puts it.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([PathBuf::from("/usr/bin")])
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+/// The port that chromedriver has chosen, read from what it says.
+async fn port(driver: &mut Child) -> u16 {
+    let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
+    let started = async {
+        while let Some(line) = lines.next_line().await.expect("text") {
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                return port.trim_end_matches('.').parse().expect("a port");
+            }
+        }
+        panic!("chromedriver ends instead of starting");
+    };
+    timeout(PATIENCE, started).await.expect("starts in time")
+}
