@@ -23,6 +23,8 @@ mod session;
 const MAX_FRAME: usize = 64 * 1024;
 /// Bytes that wait to be sent to one client.
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
+/// Bytes read at a time, kept for as long as the socket is open: what clients say is short, and most are silent.
+const READ_BUFFER: usize = 4 * 1024;
 
 /// How many sockets this process takes.
 pub(crate) struct Sockets {
@@ -68,6 +70,7 @@ pub(crate) async fn get(
     })?;
     let Path(user_id) = path;
     let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME)
         .max_write_buffer_size(MAX_WRITE_BUFFER);

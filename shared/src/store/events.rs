@@ -149,7 +149,8 @@ pub struct Stored {
 
 /// The events of these runs, each from behind its own seq, in order, at most `limit` in all.
 ///
-/// For a process that streams on behalf of their owners, who were checked before.
+/// For a process that streams on behalf of their owners, who were checked before. The limit inside keeps the planner to one
+/// descent of the key for each run, whatever it believes about the table: a plain join was seen to read all of it.
 ///
 /// # Errors
 /// The database failed.
@@ -161,9 +162,14 @@ pub async fn after(
 ) -> Result<Vec<Stored>, StoreError> {
     Ok(sqlx::query_as!(
         Stored,
-        r#"select e.run_id, e.seq, e.event
+        r#"select e.run_id as "run_id!", e.seq as "seq!", e.event as "event!"
            from unnest($1::uuid[], $2::bigint[]) as w (run_id, seq)
-           join run_events e on e.run_id = w.run_id and e.seq > w.seq
+           cross join lateral (
+               select n.run_id, n.seq, n.event from run_events n
+               where n.run_id = w.run_id and n.seq > w.seq
+               order by n.seq
+               limit $3
+           ) e
            order by e.run_id, e.seq
            limit $3"#,
         runs,

@@ -288,7 +288,7 @@ pub async fn to_follow(
 }
 
 /// The runs of these conversations that are not over or came after a known place. For a process that streams on behalf of
-/// their owners, who were checked before.
+/// their owners, who were checked before. The bound on the position lets one index serve it, however long a conversation is.
 ///
 /// # Errors
 /// The database failed.
@@ -299,11 +299,21 @@ pub async fn news(
 ) -> Result<Vec<Followed>, StoreError> {
     Ok(sqlx::query_as!(
         Followed,
-        r#"select r.id, r.conversation_id, r.status, r.attempt, r.position,
+        r#"select r.id as "id!", r.conversation_id as "conversation_id!", r.status as "status!", r.attempt as "attempt!",
+                  r.position as "position!",
                   coalesce((select max(e.seq) from run_events e where e.run_id = r.id), 0) as "last_seq!"
            from unnest($1::uuid[], $2::bigint[]) as w (conversation_id, position)
-           join runs r on r.conversation_id = w.conversation_id
-             and (r.finished_at is null or r.position > w.position)
+           cross join lateral (
+               select n.id, n.conversation_id, n.status, n.attempt, n.position from runs n
+               where n.conversation_id = w.conversation_id
+                 and (n.finished_at is null or n.position > w.position)
+                 and n.position >= least(w.position, (
+                     select min(u.position) from runs u
+                     where u.conversation_id = w.conversation_id and u.finished_at is null
+                 ))
+               order by n.position
+               limit 2000
+           ) r
            order by r.conversation_id, r.position
            limit 2000"#,
         conversations,
