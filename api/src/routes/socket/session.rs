@@ -45,14 +45,17 @@ pub(super) async fn serve(app: App, user_id: String, mut socket: WebSocket) {
         app.sockets.all.clone().try_acquire_owned(),
         app.sockets.strangers.clone().try_acquire_owned(),
     ) {
-        (Ok(_place), Ok(stranger)) => match authenticate(&app, &user_id, &mut socket).await {
-            Ok(expires_at) => {
-                drop(stranger);
-                let mut session = Session::new(app, user_id, expires_at);
-                session.run(&mut socket).await
+        // What is done now and then is boxed here and below: a socket is silent most of the time, and should be small then.
+        (Ok(_place), Ok(stranger)) => {
+            match Box::pin(authenticate(&app, &user_id, &mut socket)).await {
+                Ok(expires_at) => {
+                    drop(stranger);
+                    let mut session = Session::new(app, user_id, expires_at);
+                    session.run(&mut socket).await
+                }
+                Err(close) => close,
             }
-            Err(close) => close,
-        },
+        }
         _ => Some(Close::TooMany),
     };
     if let Some(close) = close {
@@ -186,7 +189,7 @@ impl Session {
                     if self.is_flood() {
                         return Some(Close::TooMany);
                     }
-                    Message::text(self.answer(&call).await)
+                    Message::text(Box::pin(self.answer(&call)).await)
                 }
             };
             match tokio::time::timeout(SEND_TIMEOUT, socket.send(send)).await {
