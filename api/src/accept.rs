@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use errand_shared::store::{
-    self, Connection, StoreError, WriteError,
-    admission::{self, Usage},
-    conversations,
-    messages::{self, NewMessage},
-    outcome,
-    runs::{self, NewRun},
+use errand_shared::{
+    faults,
+    store::{
+        self, Connection, StoreError, WriteError,
+        admission::{self, Usage},
+        conversations,
+        messages::{self, NewMessage},
+        outcome,
+        runs::{self, NewRun},
+    },
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -58,6 +61,7 @@ pub(crate) struct Idempotency<'a> {
 /// # Errors
 /// A limit, an unknown conversation, a reused key; or the database is down and nothing was accepted.
 pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Uuid, ApiError> {
+    faults::point("accept.begin");
     store::within(async {
         let mut tx = store::begin(&app.db).await?;
         admission::lock_user(&mut tx, message.user_id).await?;
@@ -83,7 +87,9 @@ pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Uuid, Api
         )
         .await?;
         outcome::announce(&mut tx, conversation_id).await?;
+        faults::point("accept.before-commit");
         store::commit(tx).await?;
+        faults::point("accept.committed");
         Ok(message.run_id)
     })
     .await

@@ -6,7 +6,7 @@ use errand_api::{
     Api, ApiStartError, Config,
     config::{Command, MigrateConfig},
 };
-use errand_shared::{config, signals, store, telemetry};
+use errand_shared::{config, faults, signals, store, telemetry};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -32,6 +32,7 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(config: &Config) -> Result<(), ApiStartError> {
+    faults::start();
     let stop = CancellationToken::new();
     signals::cancel_on_terminate(stop.clone());
     Api::build(config, stop).await?.serve().await

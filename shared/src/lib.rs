@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod events;
+pub mod faults;
 pub mod hints;
 pub mod ids;
 pub mod jobs;

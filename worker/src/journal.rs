@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use errand_shared::{
     events::{Event, Open},
+    faults,
     ids::{self, CallKey},
     store::{
         self, Pool, StoreError, WriteError, events,
@@ -101,6 +102,7 @@ impl<'a> RunJournal<'a> {
         reply: Option<&Reply>,
         max_ready: i64,
     ) -> Result<(), WriteError> {
+        faults::point("finish.before");
         let (mut closing, message_id) = {
             let mut story = self.story();
             (story.open.close(), story.last_message)
@@ -162,6 +164,7 @@ impl Journal for RunJournal<'_> {
         let mut story = self.story();
         match told {
             Told::Text(delta) => {
+                faults::point("model.delta");
                 let message_id = match story.open.message {
                     Some(message_id) => message_id,
                     None => {
@@ -214,7 +217,10 @@ impl Journal for RunJournal<'_> {
             &events,
         );
         match store::within(commit).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                faults::point("step.committed");
+                Ok(())
+            }
             Err(WriteError::Fenced) => Err(Interrupted::Fenced),
             Err(WriteError::Store(error)) => Err(Interrupted::Unavailable(error.to_string())),
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use errand_shared::{config, signals, telemetry};
+use errand_shared::{config, faults, signals, telemetry};
 use errand_worker::{Config, Worker};
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ async fn main() -> ExitCode {
     if let Err(invalid) = telemetry::start(&config.log) {
         return config::refuse(&invalid);
     }
+    faults::start();
     let stop = CancellationToken::new();
     signals::cancel_on_terminate(stop.clone());
     let result = async { Worker::build(&config).await?.run(stop).await };

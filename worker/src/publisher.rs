@@ -12,6 +12,7 @@ use std::{
 
 use errand_shared::{
     events::Event,
+    faults,
     store::{self, Pool, StoreError, events, events::Batch},
 };
 use tokio::sync::Notify;
@@ -75,6 +76,7 @@ impl Publisher {
         if batches.is_empty() {
             return;
         }
+        faults::point("events.before");
         let append = || {
             store::within(async {
                 let mut db = pool.acquire().await.map_err(StoreError::from)?;
@@ -87,6 +89,7 @@ impl Publisher {
             tokio::time::sleep(RETRY_PAUSE).await;
             written = append().await;
         }
+        faults::point("events.appended");
         let owned = written.unwrap_or_default();
         let mut streams = self.lock();
         for batch in batches {

@@ -5,7 +5,10 @@
 
 use std::{panic::AssertUnwindSafe, time::Instant};
 
-use errand_shared::store::{self, Connection, Pool, WriteError, runs, tool_calls};
+use errand_shared::{
+    faults,
+    store::{self, Connection, Pool, WriteError, runs, tool_calls},
+};
 use futures::FutureExt;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -58,12 +61,14 @@ impl TaskServer {
         name: &str,
         arguments: Map<String, Value>,
     ) -> Result<tool_calls::Record, WriteError> {
+        faults::point("tool.before");
         let begun = Instant::now();
         let parameters = without_nul(Value::Object(arguments));
         let mut tx = self.pool.begin().await?;
         runs::fence(&mut tx, caller.key.run_id, caller.attempt).await?;
+        let key = faults::key(caller.key);
         if let Some(earlier) =
-            tool_calls::open(&mut tx, caller.key, &caller.user_id, name, &parameters).await?
+            tool_calls::open(&mut tx, key, &caller.user_id, name, &parameters).await?
         {
             return Ok(earlier);
         }
@@ -77,8 +82,10 @@ impl TaskServer {
                 is_error: true,
             },
         };
-        tool_calls::close(&mut tx, caller.key, &record, begun.elapsed()).await?;
+        tool_calls::close(&mut tx, key, &record, begun.elapsed()).await?;
+        faults::point("tool.before-commit");
         tx.commit().await?;
+        faults::point("tool.committed");
         tracing::info!(call = %caller.key, tool = name, is_error = record.is_error, "tool call");
         Ok(record)
     }

@@ -5,10 +5,13 @@
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
-use errand_shared::store::{
-    self, Pool, StoreError, WriteError, history, jobs,
-    outcome::{self, Outcome, Return},
-    runs::{self, Claimed},
+use errand_shared::{
+    faults,
+    store::{
+        self, Pool, StoreError, WriteError, history, jobs,
+        outcome::{self, Outcome, Return},
+        runs::{self, Claimed},
+    },
 };
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -90,6 +93,7 @@ impl Turns {
                 return;
             }
         };
+        faults::point("run.claimed");
         let span = tracing::info_span!("run", run = %run_id, attempt = claimed.attempt);
         self.walk(&claimed, drain).instrument(span).await;
     }
@@ -178,6 +182,7 @@ impl Turns {
             Ok(assignment) => assignment,
             Err(error) => return Attempt::Lost(error.to_string()),
         };
+        faults::point("model.before");
         let tools = self.toolbox.for_attempt(run.attempt);
         let work = agent::run(&assignment, &self.model, &tools, journal);
         match tokio::time::timeout(self.limits.run_timeout, work).await {

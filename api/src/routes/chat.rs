@@ -4,6 +4,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use errand_shared::faults;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use uuid::Uuid;
@@ -87,6 +88,7 @@ pub(crate) async fn post(
     let run_id = message::accept_chat(&app, &user, &headers, &request).await?;
     let preference = Preference::from_headers(&headers);
     let run = runs::wait(&app, &user, run_id, preference.wait).await?;
+    faults::point("answer.before");
     answer(&user, run, preference)
 }
 

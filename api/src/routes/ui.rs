@@ -16,7 +16,7 @@ use crate::{App, error::ApiError};
 
 /// `api/ui/`; read from the disk in debug builds, so that a reload shows a change.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/ui"]
+#[folder = "ui"]
 struct Files;
 
 /// What the page has to know of its server.

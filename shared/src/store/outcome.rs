@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     events::{Event, RunOutcome},
+    faults,
     hints::{CANCEL, CONVERSATION, RUN_ENDED},
 };
 
@@ -117,7 +118,9 @@ pub async fn finish(
     }
     events::write(&mut tx, run.id, ending.first_seq, ending.events).await?;
     after_end(&mut tx, &run.user_id, run.id, max_ready).await?;
+    faults::point("finish.before-commit");
     tx.commit().await?;
+    faults::point("finish.committed");
     Ok(())
 }
 
@@ -204,6 +207,7 @@ pub async fn give_back(
         return Err(WriteError::Fenced);
     }
     jobs::give_back(&mut tx, run_id, delay).await?;
+    faults::point("give-back.before-commit");
     tx.commit().await?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::{
     Connection, Pool, WriteError, events,
     runs::{self, Claimed},
 };
-use crate::events::Event;
+use crate::{events::Event, faults};
 
 /// A tool call as the model made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,7 @@ pub async fn commit(
     runs::fence(&mut tx, run.id, run.attempt).await?;
     insert(&mut tx, run, step).await?;
     events::write(&mut tx, run.id, first_seq, events).await?;
+    faults::point("step.before-commit");
     tx.commit().await?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use apalis::prelude::*;
 use apalis_postgres::{Config, PgTask, queries};
 use errand_shared::{
+    faults,
     hints::{self, JOB_READY},
     jobs::{QUEUE, RunAgent},
     store::{self, Pool, StoreError},
@@ -60,6 +61,7 @@ impl Claims {
                 Ok(claimed) => {
                     outage_logged = false;
                     if !claimed.is_empty() {
+                        faults::point("queue.claimed");
                         if self.deliver(claimed, free, jobs).await.is_err() {
                             return;
                         }
