@@ -16,6 +16,8 @@ pub enum Command {
     Serve(Box<Config>),
     /// Migrate the database and end.
     Migrate(MigrateConfig),
+    /// Give a failed run another chance and end.
+    Requeue(RequeueConfig),
 }
 
 impl Command {
@@ -30,14 +32,19 @@ impl Command {
     /// Put together by hand: what serving needs must not be asked of `migrate`.
     fn parse() -> Result<Self, clap::Error> {
         let migrate = MigrateConfig::augment_args(clap::Command::new("migrate"));
+        let requeue = RequeueConfig::augment_args(clap::Command::new("requeue"));
         let matches = Config::augment_args(clap::Command::new("errand-api"))
             .version(env!("CARGO_PKG_VERSION"))
             .about("Accepts messages, answers them when their run has ended, serves what users may read")
             .subcommand(migrate.about("Brings the database to this version; safe to run twice"))
+            .subcommand(requeue.about("Gives a failed run another chance; what it has done is not repeated"))
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true)
             .try_get_matches()?;
         match matches.subcommand() {
+            Some(("requeue", requeue)) => {
+                RequeueConfig::from_arg_matches(requeue).map(Self::Requeue)
+            }
             Some((_, migrate)) => MigrateConfig::from_arg_matches(migrate).map(Self::Migrate),
             None => Config::from_arg_matches(&matches).map(|config| Self::Serve(Box::new(config))),
         }
@@ -47,6 +54,7 @@ impl Command {
         match self {
             Self::Serve(config) => config.check(),
             Self::Migrate(config) => config.database.check(),
+            Self::Requeue(config) => config.database.check(),
         }
     }
 
@@ -55,6 +63,7 @@ impl Command {
         match self {
             Self::Serve(config) => &config.log,
             Self::Migrate(config) => &config.log,
+            Self::Requeue(config) => &config.log,
         }
     }
 }
@@ -69,6 +78,25 @@ pub struct MigrateConfig {
     /// How to log.
     #[command(flatten)]
     pub log: LogConfig,
+}
+
+/// What `errand-api requeue` needs.
+#[derive(Debug, Clone, Args)]
+pub struct RequeueConfig {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Runs of one user that may be in the job queue or at work at the same time
+    #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_ready_runs: u16,
+
+    /// The run
+    pub run_id: uuid::Uuid,
 }
 
 /// What serving needs.

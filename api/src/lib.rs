@@ -60,6 +60,9 @@ pub enum ApiStartError {
     /// The client for the identity provider could not be built.
     #[error("identity provider: {0}")]
     Http(#[from] reqwest::Error),
+    /// A run cannot be requeued.
+    #[error("cannot requeue: {0}")]
+    Requeue(String),
     /// The database is unusable.
     #[error(transparent)]
     Store(#[from] store::StoreError),

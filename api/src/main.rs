@@ -4,9 +4,17 @@ use std::process::ExitCode;
 
 use errand_api::{
     Api, ApiStartError, Config,
-    config::{Command, MigrateConfig},
+    config::{Command, MigrateConfig, RequeueConfig},
 };
-use errand_shared::{config, faults, signals, store, telemetry};
+use errand_shared::{
+    config, faults, signals,
+    store::{
+        self, StoreError,
+        requeue::{self, Requeued},
+    },
+    telemetry,
+};
+use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -21,6 +29,7 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Serve(config) => serve(&config).await,
         Command::Migrate(config) => migrate(&config).await,
+        Command::Requeue(config) => requeue(&config).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -42,4 +51,26 @@ async fn migrate(config: &MigrateConfig) -> Result<(), ApiStartError> {
     store::migrate::run_when_up(config.database.direct_url()).await?;
     tracing::info!("the database is migrated");
     Ok(())
+}
+
+async fn requeue(config: &RequeueConfig) -> Result<(), ApiStartError> {
+    let url = config.database.direct_url().expose_secret();
+    let pool = store::pool(url, "errand-api-requeue", 1, true)?;
+    let requeued = store::within(async {
+        let mut tx = store::begin(&pool).await?;
+        let max_ready = i64::from(config.max_ready_runs);
+        let requeued = requeue::requeue(&mut tx, config.run_id, max_ready).await?;
+        store::commit(tx).await?;
+        Ok::<_, StoreError>(requeued)
+    });
+    match requeued.await? {
+        Requeued::Queued => {
+            tracing::info!(run = %config.run_id, "the run is in the queue again");
+            Ok(())
+        }
+        Requeued::Unknown => Err(ApiStartError::Requeue("there is no such run".to_owned())),
+        Requeued::NotFailed(status) => Err(ApiStartError::Requeue(format!(
+            "the run is {status}; only one that failed can be requeued"
+        ))),
+    }
 }

@@ -132,6 +132,8 @@ impl Open {
     pub fn see(&mut self, event: &Event) {
         match event {
             Event::RunStarted { .. } => self.started = true,
+            // A run that failed and was requeued is announced again.
+            Event::RunError { .. } => self.started = false,
             Event::TextMessageStart { message_id, .. } => self.message = Some(*message_id),
             Event::TextMessageEnd { .. } => self.message = None,
             Event::ToolCallStart { tool_call_id, .. } => self.calls.push(tool_call_id.clone()),

@@ -18,6 +18,7 @@ pub mod leases;
 pub mod messages;
 pub mod migrate;
 pub mod outcome;
+pub mod requeue;
 pub mod runs;
 pub mod steps;
 pub mod tasks;

@@ -13,3 +13,4 @@ mod reads;
 mod sockets;
 mod streams;
 mod tools;
+mod workers;

@@ -1,27 +1,9 @@
-//! The queue: order, one run at a time, fairness, workers that die, drain.
-
-use std::time::Duration;
+//! The queue: order, one run at a time, fairness, attempts.
 
 use errand_tests::model::{Gate, Turn, request};
 use serde_json::json;
 
-use crate::world::{Answer, Options, World, process::Process};
-
-fn environment<'a>(world: &'a World, base_url: &'a str) -> Vec<(&'a str, &'a str)> {
-    vec![
-        ("DATABASE_URL", &world.database_url),
-        ("OPENAI_BASE_URL", base_url),
-        ("OPENAI_API_KEY", "test"),
-        ("PATH", "/usr/bin:/bin"),
-    ]
-}
-
-async fn worker(world: &World) -> Process {
-    let base_url = world.model.base_url();
-    let mut worker = Process::start("errand-worker", &[], environment(world, &base_url)).await;
-    worker.until_says("taking runs").await;
-    worker
-}
+use crate::world::{Answer, Options, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_conversation_is_answered_in_order_without_overlap() {
@@ -104,53 +86,6 @@ async fn a_users_herd_holds_four_places_and_the_others_go_by() {
     world
         .until("select count(*) from runs where status = 'completed'", 21)
         .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_survives_the_death_of_its_worker() {
-    let world = World::with(Options {
-        workers: Some(0),
-        ..Options::default()
-    })
-    .await;
-    let (effect, reply) = (Gate::closed(), Gate::closed());
-    // The first worker dies after the tool call's commit, while the model is talking.
-    world
-        .model
-        .push(Turn::call("add_task", json!({"title": "exactly once"})));
-    world
-        .model
-        .push(Turn::text("lost words").gate_after(2, &effect));
-    world.model.push(Turn::text("Done.").gate_after(0, &reply));
-    let mut doomed = worker(&world).await;
-    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "add"})).send());
-    effect.reached(1).await.unwrap();
-    let _other = worker(&world).await;
-    let died = std::time::Instant::now();
-    doomed.kill().await;
-    reply.reached(1).await.unwrap();
-    let picked_up = died.elapsed();
-    reply.open();
-
-    let answer: serde_json::Value = answer.await.unwrap().unwrap().json().await.unwrap();
-    assert_eq!(answer["response"], "Done.", "{answer}");
-    assert_eq!(world.titles("ada").await, ["exactly once"]);
-    assert_eq!(
-        world.model.request_count(),
-        3,
-        "a committed step was asked for again"
-    );
-    assert!(
-        picked_up < Duration::from_secs(10),
-        "picked up after {picked_up:?}"
-    );
-    let run = world
-        .get(
-            "ada",
-            &format!("runs/{}", answer["run_id"].as_str().unwrap()),
-        )
-        .await;
-    assert_eq!(run.assert_ok()["attempt"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -241,94 +176,6 @@ async fn a_run_that_loses_every_attempt_fails_and_its_conversation_goes_on() {
         ),
         (Some("failed"), Some("run_failed"))
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sigterm_finishes_what_is_under_way() {
-    let world = World::with(Options {
-        workers: Some(0),
-        ..Options::default()
-    })
-    .await;
-    let gate = Gate::closed();
-    world
-        .model
-        .push(Turn::text("Finished.").gate_after(1, &gate));
-    let mut worker = worker(&world).await;
-    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
-    gate.reached(1).await.unwrap();
-    worker.signal("TERM").await;
-    worker.until_says("asked to stop").await;
-    gate.open();
-    assert!(worker.ends(Duration::from_secs(10)).await.success());
-    let answer: serde_json::Value = answer.await.unwrap().unwrap().json().await.unwrap();
-    assert_eq!(answer["response"], "Finished.");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_finish_in_the_drain_is_handed_back_without_counting() {
-    let world = World::with(Options {
-        workers: Some(0),
-        ..Options::default()
-    })
-    .await;
-    world.model.push(Turn::text("never").stall_after(1));
-    world.model.push(Turn::text("By another."));
-    let base_url = world.model.base_url();
-    let mut stopping = Process::start(
-        "errand-worker",
-        &["--drain-timeout", "200ms"],
-        environment(&world, &base_url),
-    )
-    .await;
-    stopping.until_says("taking runs").await;
-    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
-    world.model.requests_seen(1).await.unwrap();
-    let _other = worker(&world).await;
-    stopping.signal("TERM").await;
-    assert!(stopping.ends(Duration::from_secs(10)).await.success());
-    let answer: serde_json::Value = answer.await.unwrap().unwrap().json().await.unwrap();
-    assert_eq!(answer["response"], "By another.");
-    assert_eq!(
-        world
-            .count("select count(*) from runs where attempt = 2 and handbacks = 1")
-            .await,
-        1
-    );
-    world.model.aborted_seen(1).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_zombie_writes_nothing() {
-    let world = World::with(Options {
-        workers: Some(0),
-        ..Options::default()
-    })
-    .await;
-    let (undead, living) = (Gate::closed(), Gate::closed());
-    world
-        .model
-        .push(Turn::call("add_task", json!({"title": "by a zombie"})).gate_after(1, &undead));
-    world
-        .model
-        .push(Turn::call("add_task", json!({"title": "by the living"})).gate_after(1, &living));
-    world.model.push(Turn::text("Alive."));
-    let mut zombie = worker(&world).await;
-    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
-    undead.reached(1).await.unwrap();
-    zombie.signal("STOP").await;
-    let _other = worker(&world).await;
-    // The zombie comes back while the other is at work: the run is still `running`, only the attempt tells them apart.
-    living.reached(1).await.unwrap();
-    zombie.signal("CONT").await;
-    undead.open();
-    zombie.until_says("another attempt owns the run").await;
-    assert_eq!(world.count("select count(*) from steps").await, 0);
-    living.open();
-    let answer: serde_json::Value = answer.await.unwrap().unwrap().json().await.unwrap();
-    assert_eq!(answer["response"], "Alive.", "{answer}");
-    assert_eq!(world.titles("ada").await, ["by the living"]);
-    assert_eq!(world.count("select count(*) from steps").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

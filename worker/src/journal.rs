@@ -92,10 +92,15 @@ impl<'a> RunJournal<'a> {
         self.story().text.clone()
     }
 
+    /// Waits until it turns out that another attempt owns the run.
+    pub(crate) async fn fenced(&self) {
+        self.stream.fenced().await;
+    }
+
     /// Ends the run with everything that is still to be told.
     ///
     /// # Errors
-    /// As [`outcome::finish`]; also if the stream was lost, and with it the order of events.
+    /// As [`outcome::finish`]; also if events before the end cannot be written.
     pub(crate) async fn finish(
         &self,
         outcome: &Outcome,
@@ -108,7 +113,7 @@ impl<'a> RunJournal<'a> {
             (story.open.close(), story.last_message)
         };
         closing.push(outcome.event(self.run.conversation_id, self.run.id));
-        let (first_seq, events) = self.stream.take(closing).await.ok_or(WriteError::Fenced)?;
+        let (first_seq, events) = self.stream.take(closing).await?;
         let ending = Ending {
             outcome,
             step: reply.map(|reply| step(reply.step, &reply.answer)),
@@ -207,16 +212,12 @@ impl Journal for RunJournal<'_> {
             };
             events.extend(tell_call(key, call));
         }
-        let lost = || Interrupted::Unavailable("the event stream was lost".to_owned());
-        let (first_seq, events) = self.stream.take(events).await.ok_or_else(lost)?;
-        let commit = steps::commit(
-            self.pool,
-            self.run,
-            step(number, answer),
-            first_seq,
-            &events,
-        );
-        match store::within(commit).await {
+        let commit = async {
+            let (first_seq, events) = self.stream.take(events).await?;
+            let step = step(number, answer);
+            store::within(steps::commit(self.pool, self.run, step, first_seq, &events)).await
+        };
+        match commit.await {
             Ok(()) => {
                 faults::point("step.committed");
                 Ok(())

@@ -5,7 +5,7 @@
 //! end of a run is not written here but in that transaction; it takes along what is still pending, so the order holds.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,7 +13,7 @@ use std::{
 use errand_shared::{
     events::Event,
     faults,
-    store::{self, Pool, StoreError, events, events::Batch},
+    store::{self, Pool, StoreError, WriteError, events, events::Batch},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -40,21 +40,27 @@ struct Stream {
     attempt: i32,
     next_seq: i64,
     pending: Vec<Event>,
+    fenced: CancellationToken,
 }
 
 impl Publisher {
     /// Opens the stream of one attempt at a run; it ends with the returned handle.
     pub(crate) fn open(&self, run_id: Uuid, attempt: i32, next_seq: i64) -> RunStream {
+        let fenced = CancellationToken::new();
         let stream = Stream {
             attempt,
             next_seq,
             pending: Vec::new(),
+            fenced: fenced.clone(),
         };
-        self.lock().insert(run_id, stream);
+        if let Some(earlier) = self.lock().insert(run_id, stream) {
+            earlier.fenced.cancel();
+        }
         RunStream {
             publisher: self.clone(),
             run_id,
             attempt,
+            fenced,
         }
     }
 
@@ -65,41 +71,33 @@ impl Publisher {
                 () = stop.cancelled() => return,
                 () = self.0.pending.notified() => {}
             }
-            self.write(&pool).await;
+            self.write(&pool, &stop).await;
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    async fn write(&self, pool: &Pool) {
+    async fn write(&self, pool: &Pool, stop: &CancellationToken) {
         let _writing = self.0.writing.lock().await;
         let batches = self.batches();
         if batches.is_empty() {
             return;
         }
         faults::point("events.before");
-        let append = || {
-            store::within(async {
-                let mut db = pool.acquire().await.map_err(StoreError::from)?;
-                events::append(&mut db, &batches).await
-            })
+        let owned = tokio::select! {
+            owned = append(pool, &batches) => owned,
+            () = stop.cancelled() => return,
         };
-        let mut written = append().await;
-        if let Err(error) = &written {
-            tracing::warn!(%error, "cannot write events; trying once more");
-            tokio::time::sleep(RETRY_PAUSE).await;
-            written = append().await;
-        }
         faults::point("events.appended");
-        let owned = written.unwrap_or_default();
         let mut streams = self.lock();
         for batch in batches {
-            // Fenced, or of unknown outcome: nothing more is streamed for this attempt, and its next write ends it.
-            if !owned.contains(&batch.run_id)
-                && streams
-                    .get(&batch.run_id)
-                    .is_some_and(|stream| stream.attempt == batch.attempt)
+            if owned.contains(&batch.run_id) {
+                continue;
+            }
+            // Fenced: the run is over or another attempt's. Whoever works on it here hears of it at once.
+            if let Entry::Occupied(stream) = streams.entry(batch.run_id)
+                && stream.get().attempt == batch.attempt
             {
-                streams.remove(&batch.run_id);
+                stream.remove().fenced.cancel();
             }
         }
     }
@@ -118,6 +116,26 @@ impl Publisher {
             .streams
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Appends until the database has answered: while it is down, words wait here. The same batch again changes nothing.
+async fn append(pool: &Pool, batches: &[Batch]) -> Vec<Uuid> {
+    let mut outage_logged = false;
+    loop {
+        let append = store::within(async {
+            let mut db = store::connection(pool).await?;
+            events::append(&mut db, batches).await
+        });
+        match append.await {
+            Ok(owned) => return owned,
+            Err::<_, StoreError>(error) if !outage_logged => {
+                tracing::warn!(%error, "cannot write events; trying until it works");
+                outage_logged = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 
@@ -160,6 +178,7 @@ pub(crate) struct RunStream {
     publisher: Publisher,
     run_id: Uuid,
     attempt: i32,
+    fenced: CancellationToken,
 }
 
 impl RunStream {
@@ -172,16 +191,26 @@ impl RunStream {
     }
 
     /// Takes what is pending and these events, for a transaction that writes them itself: the first seq, and all events.
-    /// None if the stream has ended: the attempt is fenced off, or its last batch was lost.
-    pub(crate) async fn take(&self, more: Vec<Event>) -> Option<(i64, Vec<Event>)> {
-        let _writing = self.publisher.0.writing.lock().await;
+    ///
+    /// # Errors
+    /// [`WriteError::Fenced`]: another attempt owns the run. A time-out: the batch before cannot be written.
+    pub(crate) async fn take(&self, more: Vec<Event>) -> Result<(i64, Vec<Event>), WriteError> {
+        let _writing =
+            store::within(async { Ok::<_, StoreError>(self.publisher.0.writing.lock().await) })
+                .await?;
         let mut streams = self.publisher.lock();
         let stream = streams
             .get_mut(&self.run_id)
-            .filter(|stream| stream.attempt == self.attempt)?;
+            .filter(|stream| stream.attempt == self.attempt)
+            .ok_or(WriteError::Fenced)?;
         stream.pending.extend(more);
         let batch = stream.take(self.run_id);
-        Some((batch.first_seq, batch.events))
+        Ok((batch.first_seq, batch.events))
+    }
+
+    /// Waits until it turns out that another attempt owns the run.
+    pub(crate) async fn fenced(&self) {
+        self.fenced.cancelled().await;
     }
 }
 

@@ -123,6 +123,8 @@ impl Turns {
                 attempt.unwrap_or_else(|_| Attempt::Lost("panic".to_owned()))
             }
             () = watch.asked() => Attempt::Cancelled,
+            // Leaves the model's stream and closes it: nothing that comes of it could be written.
+            () = journal.fenced() => Attempt::Fenced,
             () = drain.cancelled() => Attempt::Drained,
         };
         let (outcome, reply) = match attempt {

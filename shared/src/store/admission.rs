@@ -42,7 +42,7 @@ pub async fn admit(
                and not exists (
                    select 1 from runs e
                    where e.conversation_id = r.conversation_id and e.finished_at is null
-                     and e.status <> 'waiting' and e.position < r.position
+                     and e.status <> 'waiting' and (e.position < r.position or e.admitted_at is not null)
                )
              order by r.position
              limit greatest(0, $2 - (select n from ready))

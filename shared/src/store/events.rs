@@ -119,7 +119,7 @@ pub async fn state(db: &mut Connection, run_id: Uuid) -> Result<(i64, Open), Sto
     let frames = sqlx::query_scalar!(
         "select event from run_events
          where run_id = $1
-           and event ->> 'type' in ('RUN_STARTED', 'TEXT_MESSAGE_START', 'TEXT_MESSAGE_END',
+           and event ->> 'type' in ('RUN_STARTED', 'RUN_ERROR', 'TEXT_MESSAGE_START', 'TEXT_MESSAGE_END',
                                     'TOOL_CALL_START', 'TOOL_CALL_END', 'TOOL_CALL_RESULT')
          order by seq",
         run_id

@@ -57,6 +57,17 @@ pub async fn done(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Deletes a run's job, which is done, so that another can be enqueued under its id.
+///
+/// # Errors
+/// The database failed.
+pub async fn forget(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError> {
+    sqlx::query!("delete from apalis.jobs where id = $1", job_id(run_id))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// Gives a run's job back, to be claimed again after `delay`.
 ///
 /// # Errors

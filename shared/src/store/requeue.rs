@@ -1,0 +1,58 @@
+//! Requeue: an operator's second chance for a run that failed.
+
+use uuid::Uuid;
+
+use super::{Connection, StoreError, admission, jobs, outcome};
+
+/// What became of the wish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requeued {
+    /// The run waits for a worker again.
+    Queued,
+    /// There is no such run.
+    Unknown,
+    /// It has another status than `failed`, and stays as it is.
+    NotFailed(String),
+}
+
+/// Opens a failed run again, as part of the caller's transaction. Its steps and tool calls stay: the next attempt goes on
+/// behind them and repeats none. Attempts count from zero again; its place in the conversation is the old one.
+///
+/// # Errors
+/// The database failed.
+pub async fn requeue(
+    db: &mut Connection,
+    run_id: Uuid,
+    max_ready: i64,
+) -> Result<Requeued, StoreError> {
+    let Some(run) = sqlx::query!(
+        "select user_id, conversation_id from runs where id = $1",
+        run_id
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    else {
+        return Ok(Requeued::Unknown);
+    };
+    // The same order of locks as acceptance: the user, then the run.
+    admission::lock_user(db, &run.user_id).await?;
+    let status = sqlx::query_scalar!("select status from runs where id = $1 for update", run_id)
+        .fetch_one(&mut *db)
+        .await?;
+    if status != "failed" {
+        return Ok(Requeued::NotFailed(status));
+    }
+    sqlx::query!(
+        "update runs
+         set status = 'queued', finished_at = null, error_code = null, error_message = null,
+             admitted_at = null, cancel_requested_at = null, handbacks = attempt
+         where id = $1",
+        run_id
+    )
+    .execute(&mut *db)
+    .await?;
+    jobs::forget(db, run_id).await?;
+    admission::admit(db, &run.user_id, max_ready).await?;
+    outcome::announce(db, run.conversation_id).await?;
+    Ok(Requeued::Queued)
+}
