@@ -10,6 +10,7 @@ mod chat;
 mod operations;
 mod queue;
 mod reads;
+mod restarts;
 mod sockets;
 mod streams;
 mod tools;
