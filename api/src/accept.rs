@@ -5,9 +5,7 @@ use std::time::Duration;
 use errand_shared::{
     faults,
     store::{
-        self, Connection, StoreError, WriteError,
-        admission::{self, Usage},
-        conversations,
+        self, Connection, StoreError, WriteError, admission, conversations,
         messages::{self, NewMessage},
         outcome,
         runs::{self, NewRun},
@@ -61,6 +59,7 @@ pub(crate) struct Idempotency<'a> {
 /// # Errors
 /// A limit, an unknown conversation, a reused key; or the database is down and nothing was accepted.
 pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Uuid, ApiError> {
+    let _turn = app.bulkhead.enter(message.user_id).await?;
     faults::point("accept.begin");
     store::within(async {
         let mut tx = store::begin(&app.db).await?;
@@ -68,10 +67,7 @@ pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Uuid, Api
         if let Some(earlier) = earlier_run(&mut tx, message).await? {
             return Ok(earlier);
         }
-        check_limits(
-            admission::usage(&mut tx, message.user_id).await?,
-            &app.limits,
-        )?;
+        check_limits(&mut tx, message.user_id, &app.limits).await?;
         let conversation_id = conversation(&mut tx, app, message).await?;
         insert(&mut tx, message, conversation_id)
             .await
@@ -108,13 +104,14 @@ async fn earlier_run(db: &mut Connection, message: &Message<'_>) -> Result<Optio
     }
 }
 
-fn check_limits(usage: Usage, limits: &Limits) -> Result<(), ApiError> {
+async fn check_limits(db: &mut Connection, user_id: &str, limits: &Limits) -> Result<(), ApiError> {
     let active = i64::from(limits.max_active_runs);
+    let rate = i64::from(limits.rate_runs_per_minute);
+    let usage = admission::usage(db, user_id, active, rate).await?;
     if active > 0 && usage.active >= active {
         let message = format!("At most {active} messages may be under way at the same time.");
         return Err(ApiError::rate_limited(message, BUSY_PAUSE));
     }
-    let rate = i64::from(limits.rate_runs_per_minute);
     if rate > 0 && usage.last_minute >= rate {
         let pause = Duration::try_from_secs_f64(usage.window_frees_in).unwrap_or(BUSY_PAUSE);
         let message = format!("At most {rate} messages may be sent in a minute.");

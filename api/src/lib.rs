@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 mod accept;
 mod auth;
+mod bulkhead;
 pub mod config;
 mod error;
 mod follow;
@@ -37,6 +38,7 @@ struct App {
     db: Pool,
     auth: Arc<auth::Verifier>,
     waiting: Arc<waiting::Waiting>,
+    bulkhead: Arc<bulkhead::Bulkhead>,
     hub: Arc<hub::Hub>,
     sockets: Arc<routes::Sockets>,
     /// Origins whose pages may connect.
@@ -95,6 +97,7 @@ impl Api {
             db,
             auth: Arc::new(auth::Verifier::new(&config.auth)?),
             waiting: Arc::default(),
+            bulkhead: Arc::default(),
             sockets: Arc::default(),
             origins: config.origins().into(),
             ui: Arc::new(routes::Ui::new(

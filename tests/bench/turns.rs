@@ -1,10 +1,14 @@
 //! What a turn costs beyond the model's own time: latency and turns per second with 1, 8 and 32 turns in flight.
 //!
 //! `cargo run --release -p errand-tests --bin turns -- --seconds 5`. Everything runs on this machine, the model included, which
-//! answers at once: so the figures are Errand's and Postgres'. The database is a real one with its default durability.
+//! answers at once: so the figures are Errand's and Postgres'.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[path = "house.rs"]
+mod house;
+
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,16 +18,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use errand_api::Api;
-use errand_shared::store::migrate;
-use errand_tests::{
-    identity::{IdentityOptions, IdentityProvider},
-    model::{ScriptedModel, Turn, request},
-    postgres::{Cluster, ClusterOptions},
-};
-use errand_worker::Worker;
+use errand_tests::model::{Turn, request};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
+use sqlx::{Connection, PgConnection};
+
+use house::{House, quantile};
 
 /// Users that take turns; a turn's cost grows with its history, so many users keep it short.
 const USERS: u64 = 200;
@@ -39,8 +38,7 @@ struct Options {
 }
 
 struct Load {
-    url: String,
-    http: reqwest::Client,
+    house: House,
     tokens: Vec<String>,
     turns: AtomicU64,
 }
@@ -55,83 +53,51 @@ async fn main() -> Result<()> {
     result
 }
 
-async fn measure(options: &Options, state: &std::path::Path) -> Result<()> {
-    let cluster = Cluster::start(ClusterOptions::durable(state)).await?;
-    cluster.ensure_database("errand").await?;
-    let database = cluster.url("errand");
-    migrate::run(&database).await?;
-    let model = ScriptedModel::start().await?;
+async fn measure(options: &Options, state: &Path) -> Result<()> {
+    let house = House::open(state).await?;
     // A third of the turns adds a task, a third lists, a third only talks: 1.67 model calls a turn.
-    model.script(|asked| {
-        match (
-            request::last_user(asked).as_str(),
-            request::steps(asked).len(),
-        ) {
+    house.model.script(|asked| {
+        let step = request::steps(asked).len();
+        match (request::last_user(asked).as_str(), step) {
             ("add", 0) => Turn::call("add_task", json!({"title": "buy milk and some more words"})),
             ("list", 0) => Turn::call("list_tasks", json!({"limit": 20})),
             _ => Turn::text("Done: the plan for today is clear and each step has one owner"),
         }
     });
-    let identity = IdentityProvider::start(IdentityOptions::default()).await?;
-    let stop = CancellationToken::new();
-    let api = [
-        "--database-url",
-        &database,
-        "--better-auth-url",
-        identity.issuer(),
-        "--port",
-        "0",
-        "--host",
-        "127.0.0.1",
-    ];
-    let unlimited = ["--rate-runs-per-minute", "0", "--max-active-runs", "0"];
-    let api = errand_api::Config::from_arguments(api.into_iter().chain(unlimited))?;
-    let api = Api::build(&api, stop.clone()).await?;
+    let tokens = (0..USERS).map(|user| house.identity.token(&format!("user-{user}")));
     let load = Arc::new(Load {
-        url: format!("http://{}", api.address()?),
-        http: reqwest::Client::new(),
-        tokens: (0..USERS)
-            .map(|user| identity.token(&format!("user-{user}")))
-            .collect(),
+        tokens: tokens.collect(),
+        house,
         turns: AtomicU64::new(0),
     });
-    let base_url = model.base_url();
-    let worker = [
-        "errand-worker",
-        "--database-url",
-        &database,
-        "--openai-base-url",
-        &base_url,
-        "--openai-api-key",
-        "x",
-    ];
-    let worker = Worker::build(&errand_worker::Config::try_parse_from(worker)?).await?;
-    let api = tokio::spawn(api.serve());
-    let worker = tokio::spawn(worker.run(stop.clone()));
-
     run(&load, 4, Duration::from_secs(1)).await?;
     println!(
-        "{:>9} {:>9} {:>9} {:>9} {:>9}",
-        "in flight", "turns", "turns/s", "p50 ms", "p99 ms"
+        "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "in flight", "turns", "turns/s", "p50 ms", "p99 ms", "commits/turn"
     );
+    let mut db = PgConnection::connect(&load.house.database()).await?;
     for &in_flight in &options.in_flight {
+        let before = commits(&mut db).await?;
         let mut latencies = run(&load, in_flight, Duration::from_secs(options.seconds)).await?;
-        latencies.sort();
-        let at = |share: f64| {
-            latencies[((latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3
-        };
-        let rate = latencies.len() as f64 / options.seconds as f64;
+        let turns = latencies.len() as f64;
         println!(
-            "{in_flight:>9} {:>9} {rate:>9.1} {:>9.2} {:>9.2}",
-            latencies.len(),
-            at(0.5),
-            at(0.99)
+            "{in_flight:>9} {turns:>9} {:>9.1} {:>9.2} {:>9.2} {:>9.1}",
+            turns / options.seconds as f64,
+            quantile(&mut latencies, 0.5),
+            quantile(&mut latencies, 0.99),
+            (commits(&mut db).await? - before) as f64 / turns,
         );
     }
-    stop.cancel();
-    api.await??;
-    worker.await??;
-    cluster.stop().await
+    drop(db);
+    let load = Arc::into_inner(load).context("somebody still takes a turn")?;
+    load.house.close().await
+}
+
+async fn commits(db: &mut PgConnection) -> Result<i64> {
+    // Backends report what they did at most once a second.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let query = "select xact_commit from pg_stat_database where datname = current_database()";
+    Ok(sqlx::query_scalar(query).fetch_one(db).await?)
 }
 
 /// Keeps this many turns in flight for this long; returns the latency of each turn that ended in it.
@@ -160,21 +126,13 @@ impl Load {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let user = turn % USERS;
         let message = ["add", "list", "talk"][usize::try_from(turn / USERS % 3)?];
+        let body = json!({"message": message});
+        let token = &self.tokens[usize::try_from(user)?];
         let begun = Instant::now();
-        let response = self
-            .http
-            .post(format!("{}/api/user-{user}/chat", self.url))
-            .bearer_auth(&self.tokens[usize::try_from(user)?])
-            .json(&json!({"message": message}))
-            .send()
+        let user = format!("user-{user}");
+        self.house
+            .post(&user, token, &body, "wait=60", &[200])
             .await?;
-        ensure!(
-            response.status() == 200,
-            "{}: {}",
-            response.status(),
-            response.text().await?
-        );
-        response.bytes().await?;
         Ok(begun.elapsed())
     }
 }

@@ -8,6 +8,9 @@ use uuid::Uuid;
 
 use super::{Connection, StoreError, jobs};
 
+/// Waiting runs of a user that one admission looks at.
+const WINDOW: i64 = 200;
+
 /// Takes the user's lock until the transaction ends: acceptance, admission and limits of one user are serial.
 ///
 /// # Errors
@@ -24,6 +27,9 @@ pub async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), StoreEr
 
 /// Puts the user's runs that may start now into the job queue, the oldest first. The caller holds the user's lock.
 ///
+/// Only the oldest [`WINDOW`] of those that wait are looked at, so the cost does not grow with a backlog. Nothing gets stuck:
+/// the oldest run of all can start unless its conversation is busy, and then the end of that run brings us here again.
+///
 /// # Errors
 /// The database failed.
 pub async fn admit(
@@ -36,10 +42,16 @@ pub async fn admit(
              select count(*) as n from runs
              where user_id = $1 and finished_at is null and admitted_at is not null and status <> 'waiting'
          ),
+         oldest as (
+             select id, conversation_id, position from runs
+             where user_id = $1 and finished_at is null and admitted_at is null and status = 'queued'
+               and (select n from ready) < $2
+             order by position
+             limit $3
+         ),
          startable as (
-             select r.id from runs r
-             where r.user_id = $1 and r.finished_at is null and r.admitted_at is null and r.status = 'queued'
-               and not exists (
+             select r.id from oldest r
+             where not exists (
                    select 1 from runs e
                    where e.conversation_id = r.conversation_id and e.finished_at is null
                      and e.status <> 'waiting' and (e.position < r.position or e.admitted_at is not null)
@@ -51,7 +63,8 @@ pub async fn admit(
          from startable where runs.id = startable.id
          returning runs.id",
         user_id,
-        max_ready
+        max_ready,
+        WINDOW
     )
     .fetch_all(&mut *db)
     .await?;
@@ -59,31 +72,48 @@ pub async fn admit(
     Ok(admitted)
 }
 
-/// How much a user has asked for lately.
+/// How much a user has asked for lately, counted no further than the limits.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
     /// Runs that are not over.
     pub active: i64,
     /// Runs accepted in the last minute.
     pub last_minute: i64,
-    /// Seconds until the oldest run of the last minute leaves the window.
+    /// Seconds until one run less than the limit is in the window.
     pub window_frees_in: f64,
 }
 
-/// The user's usage, for the limits. Exact while the caller holds the user's lock.
+/// The user's usage, for limits on active runs and on runs a minute; a limit of 0 is not counted for. Exact up to the
+/// limits while the caller holds the user's lock.
 ///
 /// # Errors
 /// The database failed.
-pub async fn usage(db: &mut Connection, user_id: &str) -> Result<Usage, StoreError> {
+pub async fn usage(
+    db: &mut Connection,
+    user_id: &str,
+    max_active: i64,
+    max_per_minute: i64,
+) -> Result<Usage, StoreError> {
     Ok(sqlx::query_as!(
         Usage,
         r#"select
-            (select count(*) from runs where user_id = $1 and finished_at is null) as "active!",
+            (select count(*) from (
+                 select 1 from runs where user_id = $1 and finished_at is null and admitted_at is not null limit $2
+             ) a) + (select count(*) from (
+                 select 1 from runs where user_id = $1 and finished_at is null and admitted_at is null limit $2
+             ) w) as "active!",
             count(*) as "last_minute!",
             coalesce(extract(epoch from min(created_at) + interval '1 minute' - clock_timestamp()), 0)::float8
                 as "window_frees_in!"
-           from runs where user_id = $1 and created_at > clock_timestamp() - interval '1 minute'"#,
-        user_id
+           from (
+               select created_at from runs
+               where user_id = $1 and created_at > clock_timestamp() - interval '1 minute'
+               order by created_at desc
+               limit $3
+           ) lately"#,
+        user_id,
+        max_active,
+        max_per_minute
     )
     .fetch_one(db)
     .await?)
