@@ -79,6 +79,7 @@ pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Uuid, Api
         admission::admit(
             &mut tx,
             message.user_id,
+            conversation_id,
             i64::from(app.limits.max_ready_runs),
         )
         .await?;

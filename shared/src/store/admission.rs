@@ -25,16 +25,19 @@ pub async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Puts the user's runs that may start now into the job queue, the oldest first. The caller holds the user's lock.
+/// Puts the user's runs that may start now into the job queue, the oldest first, after something has changed in a
+/// conversation. The caller holds the user's lock.
 ///
-/// Only the oldest [`WINDOW`] of those that wait are looked at, so the cost does not grow with a backlog. Nothing gets stuck:
-/// the oldest run of all can start unless its conversation is busy, and then the end of that run brings us here again.
+/// The cost does not grow with a backlog. What the change can have set free is the conversation's own next run; others only
+/// if they had waited for a place, of which one has now become free, and of these the oldest [`WINDOW`] are looked at. A user
+/// without any place taken is looked at in any case, so nothing gets stuck when the number of places is changed.
 ///
 /// # Errors
 /// The database failed.
 pub async fn admit(
     db: &mut Connection,
     user_id: &str,
+    conversation_id: Uuid,
     max_ready: i64,
 ) -> Result<Vec<Uuid>, StoreError> {
     let admitted = sqlx::query_scalar!(
@@ -42,27 +45,34 @@ pub async fn admit(
              select count(*) as n from runs
              where user_id = $1 and finished_at is null and admitted_at is not null and status <> 'waiting'
          ),
-         oldest as (
-             select id, conversation_id, position from runs
-             where user_id = $1 and finished_at is null and admitted_at is null and status = 'queued'
-               and (select n from ready) < $2
-             order by position
-             limit $3
+         candidates as (
+             (select id, conversation_id, position from runs
+              where conversation_id = $2 and user_id = $1
+                and finished_at is null and admitted_at is null and status = 'queued'
+              order by position
+              limit 1)
+             union
+             (select id, conversation_id, position from runs
+              where user_id = $1 and finished_at is null and admitted_at is null and status = 'queued'
+                and (select n = 0 or n = $3::bigint - 1 from ready)
+              order by position
+              limit $4)
          ),
          startable as (
-             select r.id from oldest r
+             select r.id from candidates r
              where not exists (
                    select 1 from runs e
                    where e.conversation_id = r.conversation_id and e.finished_at is null
                      and e.status <> 'waiting' and (e.position < r.position or e.admitted_at is not null)
                )
              order by r.position
-             limit greatest(0, $2 - (select n from ready))
+             limit greatest(0, $3::bigint - (select n from ready))
          )
          update runs set admitted_at = clock_timestamp()
          from startable where runs.id = startable.id
          returning runs.id",
         user_id,
+        conversation_id,
         max_ready,
         WINDOW
     )

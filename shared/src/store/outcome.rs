@@ -117,7 +117,14 @@ pub async fn finish(
         messages::insert(&mut tx, reply).await?;
     }
     events::write(&mut tx, run.id, ending.first_seq, ending.events).await?;
-    after_end(&mut tx, &run.user_id, run.id, max_ready).await?;
+    after_end(
+        &mut tx,
+        &run.user_id,
+        run.conversation_id,
+        run.id,
+        max_ready,
+    )
+    .await?;
     faults::point("finish.before-commit");
     tx.commit().await?;
     faults::point("finish.committed");
@@ -159,11 +166,12 @@ async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(),
 async fn after_end(
     db: &mut Connection,
     user_id: &str,
+    conversation_id: Uuid,
     run_id: Uuid,
     max_ready: i64,
 ) -> Result<(), StoreError> {
     jobs::done(db, run_id).await?;
-    admission::admit(db, user_id, max_ready).await?;
+    admission::admit(db, user_id, conversation_id, max_ready).await?;
     sqlx::query!("select pg_notify($1, $2)", RUN_ENDED, run_id.to_string())
         .execute(db)
         .await?;
@@ -251,7 +259,7 @@ pub async fn cancel(
             )
             .await?;
             events::write(db, run_id, last + 1, &closing).await?;
-            after_end(db, user_id, run_id, max_ready).await?;
+            after_end(db, user_id, run.conversation_id, run_id, max_ready).await?;
             Ok(Some("cancelled".to_owned()))
         }
         "running" => {

@@ -52,7 +52,7 @@ pub async fn requeue(
     .execute(&mut *db)
     .await?;
     jobs::forget(db, run_id).await?;
-    admission::admit(db, &run.user_id, max_ready).await?;
+    admission::admit(db, &run.user_id, run.conversation_id, max_ready).await?;
     outcome::announce(db, run.conversation_id).await?;
     Ok(Requeued::Queued)
 }
