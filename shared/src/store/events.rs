@@ -22,7 +22,11 @@ pub struct Batch {
     pub events: Vec<Event>,
 }
 
-/// Appends the events of many runs with one statement and one notification, without waiting for the disk.
+/// Appends the events of many runs with one statement and one notification.
+///
+/// The commit waits for the disk, one wait for the whole batch: what a client has seen outlives a crash of the database, so
+/// whoever resumes finds the same events under the same seqs. With `synchronous_commit = off` the last ones could be
+/// lost and their seqs given to others.
 ///
 /// Events of a run that is over, or that another attempt owns, are left out; the returned runs are those that were
 /// written for. Appending the same batch again changes nothing.
@@ -41,12 +45,11 @@ pub async fn append(db: &mut Connection, batches: &[Batch]) -> Result<Vec<Uuid>,
     }
     // The lock on the run's row makes a claim wait for this statement: a new attempt sees every event of the last one.
     Ok(sqlx::query_scalar!(
-        r#"with fast as (select set_config('synchronous_commit', 'off', true)),
-         owned as (
+        r#"with owned as (
              select r.id from runs r
              join (select distinct run_id, attempt from unnest($1::uuid[], $2::integer[]) as u (run_id, attempt)) w
                on r.id = w.run_id and r.attempt = w.attempt
-             where r.status = 'running' and (select count(*) from fast) = 1
+             where r.status = 'running'
              for share of r
          ),
          written as (
