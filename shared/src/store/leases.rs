@@ -31,11 +31,16 @@ pub async fn register(db: &mut Connection, worker: &str) -> Result<(), StoreErro
 /// The database failed.
 pub async fn leave(db: &mut Connection, worker: &str) -> Result<(), StoreError> {
     sqlx::query!(
-        "update apalis.jobs set status = 'Pending', lock_by = null, lock_at = null
-         where lock_by = $1 and status in ('Queued', 'Running')",
-        worker
+        r#"with freed as (
+             update apalis.jobs set status = 'Pending', lock_by = null, lock_at = null
+             where lock_by = $1 and status in ('Queued', 'Running')
+             returning id
+         )
+         select pg_notify($2, '') from freed limit 1"#,
+        worker,
+        crate::hints::JOB_READY
     )
-    .execute(db)
+    .fetch_optional(db)
     .await?;
     Ok(())
 }
