@@ -31,6 +31,8 @@ const PING_EVERY: Duration = Duration::from_secs(25);
 const GONE_AFTER: Duration = Duration::from_secs(70);
 /// A frame that cannot be sent in this time shows a client that is too slow, or gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time that a client gets to close after us.
+const LINGER: Duration = Duration::from_secs(1);
 /// Frames that wait to be sent.
 const QUEUE: usize = 256;
 /// Conversations that one socket may follow.
@@ -64,7 +66,23 @@ pub(super) async fn serve(app: App, user_id: String, mut socket: WebSocket) {
             reason: "".into(),
         };
         let _ = tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
+        linger(&mut socket).await;
     }
+}
+
+/// Reads on until the client has closed too: a connection that is dropped with bytes unread is reset, and the close code
+/// may be lost with it.
+async fn linger(socket: &mut WebSocket) {
+    let read = async {
+        while let Some(message) = socket.recv().await {
+            if message.is_err() {
+                // What cannot be read stays unread; the code gets a moment to arrive.
+                tokio::time::sleep(LINGER / 4).await;
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, read).await;
 }
 
 /// The first frame proves who it is, in time. Returns when the proof expires.
