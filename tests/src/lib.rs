@@ -6,3 +6,4 @@ pub mod dev;
 pub mod identity;
 pub mod model;
 pub mod postgres;
+pub mod programs;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use errand_tests::programs::{self, Build};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
@@ -22,28 +23,8 @@ static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
 async fn programs() -> &'static Path {
     BUILT
         .get_or_init(|| async {
-            // target/<profile>/deps/it-<hash>
-            let test = std::env::current_exe().expect("this test's path");
-            let folder = test
-                .parent()
-                .and_then(Path::parent)
-                .expect("the profile's folder")
-                .to_owned();
-            let mut build = Command::new(env!("CARGO"));
-            build
-                .args(["build", "--workspace", "--bins", "--quiet"])
-                .current_dir(env!("CARGO_MANIFEST_DIR"));
-            build
-                .arg("--target-dir")
-                .arg(folder.parent().expect("the target folder"));
-            if !cfg!(debug_assertions) {
-                build.arg("--release");
-            }
-            assert!(
-                build.status().await.expect("cargo").success(),
-                "the programs do not build"
-            );
-            folder
+            let build = tokio::task::spawn_blocking(|| programs::build(Build::Shipped));
+            build.await.expect("no panic").expect("the programs")
         })
         .await
 }

@@ -1,0 +1,117 @@
+//! The WebSocket: the client names thread and run, so that it can begin and follow from whichever API.
+
+use anyhow::{Context, Result, bail};
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use uuid::Uuid;
+
+use super::{ANSWER, Client, End, PAUSE};
+use crate::brain;
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// What a client has of its turn.
+struct Seen {
+    run: String,
+    thread: Uuid,
+    /// The server has said that the run has begun.
+    begun: bool,
+    seq: i64,
+    over: bool,
+}
+
+impl Client<'_> {
+    pub(super) async fn socket_turn(&mut self, key: &str) -> End {
+        let mut seen = Seen {
+            run: Uuid::now_v7().to_string(),
+            thread: *self.conversation.get_or_insert_with(Uuid::now_v7),
+            begun: false,
+            seq: 0,
+            over: false,
+        };
+        while !seen.over {
+            // Whatever goes wrong with a connection, the next one goes on.
+            let _ = self.follow(key, &mut seen).await;
+            if !seen.over {
+                sleep(PAUSE).await;
+            }
+        }
+        self.poll(key, &seen.run).await
+    }
+
+    /// One connection, from its start to its end or that of the run.
+    async fn follow(&mut self, key: &str, seen: &mut Seen) -> Result<()> {
+        let url = self.url("chat").replacen("http", "ws", 1);
+        let (mut socket, _) = timeout(ANSWER, connect_async(url)).await??;
+        send(&mut socket, "auth", json!({"token": self.token})).await?;
+        loop {
+            let frame = next(&mut socket).await?;
+            match (frame["type"].as_str(), frame["id"].as_str()) {
+                (Some("success"), Some("auth")) => self.begin(key, &mut socket, seen).await?,
+                (Some("success"), Some("run.start")) if !seen.begun => {
+                    seen.begun = true;
+                    self.pen.accepted(key, &seen.run);
+                }
+                (Some("success"), _) => {}
+                (Some("error"), _) if frame["error"] == "unavailable" => bail!("unavailable"),
+                (Some("error"), _) => {
+                    self.pen.wrong(key, &format!("the socket answers {frame}"));
+                    bail!("an error");
+                }
+                (Some("event"), _) if frame["runId"] == seen.run.as_str() => {
+                    self.note(key, &frame, seen);
+                    if seen.over {
+                        return Ok(());
+                    }
+                }
+                (Some("resync_required"), _) => self.pen.wrong(key, "resync_required"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Begins the run; or goes on with it, where the last connection has stopped.
+    async fn begin(&self, key: &str, socket: &mut Socket, seen: &Seen) -> Result<()> {
+        if seen.begun {
+            let after = json!({"runId": seen.run, "seq": seen.seq});
+            let subscribe = json!({"threadId": seen.thread, "after": after});
+            return send(socket, "subscribe", subscribe).await;
+        }
+        let message = brain::message(key);
+        let start = json!({"message": message, "threadId": seen.thread, "runId": seen.run});
+        send(socket, "run.start", start).await
+    }
+
+    fn note(&self, key: &str, frame: &Value, seen: &mut Seen) {
+        let seq = frame["seq"].as_i64().unwrap_or(0);
+        // A start that was not confirmed begins with the first event again.
+        if !seen.begun && seq <= seen.seq {
+            return;
+        }
+        let event = &frame["event"];
+        self.pen.event(key, &seen.run, seq, event);
+        seen.seq = seq;
+        seen.over |= matches!(event["type"].as_str(), Some("RUN_FINISHED" | "RUN_ERROR"));
+    }
+}
+
+async fn send(socket: &mut Socket, method: &str, params: Value) -> Result<()> {
+    let call = json!({"id": method, "method": method, "params": params});
+    Ok(socket.send(Message::text(call.to_string())).await?)
+}
+
+async fn next(socket: &mut Socket) -> Result<Value> {
+    loop {
+        let message = timeout(ANSWER, socket.next()).await?;
+        match message.context("the socket is closed")?? {
+            Message::Text(text) => return Ok(serde_json::from_str(&text)?),
+            Message::Close(_) => bail!("the socket is closed"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Server-sent events: POST for a stream, `Last-Event-ID` to go on with it, from whichever API.
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::{ANSWER, Client, End, PAUSE};
+use crate::brain;
+
+/// What a client has of a stream.
+#[derive(Default)]
+struct Seen {
+    run: Option<String>,
+    seq: i64,
+    over: bool,
+}
+
+impl Client<'_> {
+    pub(super) async fn sse_turn(&mut self, key: &str) -> End {
+        let mut seen = Seen::default();
+        while !seen.over {
+            let request = match &seen.run {
+                // Nothing is known of the run: the same request again, which finds it if it is there.
+                None => {
+                    let mut body = json!({"message": brain::message(key)});
+                    if let Some(conversation) = self.conversation {
+                        body["conversation_id"] = json!(conversation);
+                    }
+                    let url = self.url("chat");
+                    let post = self.http.post(url).json(&body);
+                    post.header("idempotency-key", key)
+                }
+                Some(run) => {
+                    let url = self.url(&format!("runs/{run}/events"));
+                    let get = self.http.get(url);
+                    get.header("last-event-id", seen.seq)
+                }
+            };
+            let request = request
+                .bearer_auth(&self.token)
+                .header("accept", "text/event-stream");
+            if let Ok(answer) = request.send().await {
+                match answer.status().as_u16() {
+                    200 => self.listen(key, answer, &mut seen).await,
+                    503 | 429 => {}
+                    status => {
+                        let body = answer.text().await.unwrap_or_default();
+                        self.pen
+                            .wrong(key, &format!("a stream answers {status}: {body}"));
+                    }
+                }
+            }
+            if !seen.over {
+                sleep(PAUSE).await;
+            }
+        }
+        let run = seen.run.unwrap_or_default();
+        self.poll(key, &run).await
+    }
+
+    /// Reads a stream until it ends, however that is.
+    async fn listen(&mut self, key: &str, answer: reqwest::Response, seen: &mut Seen) {
+        let mut body = answer.bytes_stream();
+        let mut text = String::new();
+        while let Ok(Some(Ok(bytes))) = timeout(ANSWER, body.next()).await {
+            text.push_str(&String::from_utf8_lossy(&bytes));
+            while let Some(end) = text.find("\n\n") {
+                let block: String = text.drain(..end + 2).collect();
+                let line = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+                let (Some(id), Some(data)) = (line("id:"), line("data:")) else {
+                    continue;
+                };
+                let event: Value = serde_json::from_str(data.trim()).unwrap_or_default();
+                self.hear(key, id.trim().parse().unwrap_or(0), &event, seen);
+            }
+        }
+    }
+
+    fn hear(&mut self, key: &str, seq: i64, event: &Value, seen: &mut Seen) {
+        if seen.run.is_none()
+            && let Some(run) = event["runId"].as_str()
+        {
+            self.pen.accepted(key, run);
+            seen.run = Some(run.to_owned());
+            self.conversation = event["threadId"].as_str().and_then(|id| id.parse().ok());
+        }
+        self.pen
+            .event(key, seen.run.as_deref().unwrap_or_default(), seq, event);
+        seen.seq = seq;
+        seen.over |= matches!(event["type"].as_str(), Some("RUN_FINISHED" | "RUN_ERROR"));
+    }
+}

@@ -1,0 +1,74 @@
+//! The plain way: POST with a key, repeated until there is an answer.
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Client, End, PAUSE};
+use crate::brain;
+
+impl Client<'_> {
+    pub(super) async fn sync_turn(&mut self, key: &str) -> End {
+        loop {
+            let mut body = json!({"message": brain::message(key)});
+            if let Some(conversation) = self.conversation {
+                body["conversation_id"] = json!(conversation);
+            }
+            let url = self.url("chat");
+            let request = self
+                .http
+                .post(url)
+                .bearer_auth(&self.token)
+                .header("idempotency-key", key)
+                .json(&body);
+            if let Ok(answer) = request.send().await {
+                let status = answer.status().as_u16();
+                let body: Value = answer.json().await.unwrap_or_default();
+                if let Some(end) = self.read(key, status, &body).await {
+                    return end;
+                }
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// What an answer means; none if the request is to be repeated.
+    async fn read(&mut self, key: &str, status: u16, body: &Value) -> Option<End> {
+        let run = body["run_id"]
+            .as_str()
+            .or(body["error"]["details"]["run_id"].as_str());
+        if let Some(conversation) = body["conversation_id"].as_str() {
+            self.conversation = conversation.parse().ok();
+        }
+        match (status, run) {
+            (200, Some(run)) => {
+                self.pen.accepted(key, run);
+                Some(End {
+                    run: run.to_owned(),
+                    reply: body["response"].as_str().map(str::to_owned),
+                    code: None,
+                })
+            }
+            (202, Some(run)) => {
+                self.pen.accepted(key, run);
+                let run = run.to_owned();
+                Some(self.poll(key, &run).await)
+            }
+            // The run has failed, or its process could not say more.
+            (500 | 502 | 504, Some(run)) => {
+                self.pen.accepted(key, run);
+                Some(End {
+                    run: run.to_owned(),
+                    reply: None,
+                    code: body["error"]["code"].as_str().map(str::to_owned),
+                })
+            }
+            (0 | 503 | 429, _) => None,
+            // Cut in the middle of the body.
+            (200, None) if body.is_null() => None,
+            _ => {
+                self.pen.wrong(key, &format!("an answer {status}: {body}"));
+                None
+            }
+        }
+    }
+}

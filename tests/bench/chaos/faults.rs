@@ -1,0 +1,161 @@
+//! The schedule: which fault comes when, decided by the seed alone.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Result;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use sqlx::{Connection, PgConnection};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    slot::{Kind, Slot},
+    tally::Tally,
+};
+
+/// Longer than a lease: others have taken over when the process comes back.
+const FROZEN: Duration = Duration::from_secs(7);
+const BLACK_HOLE: Duration = Duration::from_secs(4);
+const SLOW: Duration = Duration::from_secs(3);
+
+/// What can be done to the house, and how often beside the others.
+const KINDS: [(Fault, u32); 9] = [
+    (Fault::Kill(Kind::Worker), 5),
+    (Fault::Kill(Kind::Api), 4),
+    (Fault::Terminate(Kind::Worker), 3),
+    (Fault::Terminate(Kind::Api), 3),
+    (Fault::Freeze, 3),
+    (Fault::Cut, 4),
+    (Fault::Silence, 2),
+    (Fault::Slowness, 3),
+    (Fault::Backends, 4),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Kill(Kind),
+    Terminate(Kind),
+    /// SIGSTOP, and SIGCONT when the lease is over.
+    Freeze,
+    /// Cuts all connections of a process to Postgres.
+    Cut,
+    Silence,
+    Slowness,
+    /// Ends backends of Postgres, each with an even chance.
+    Backends,
+}
+
+impl Fault {
+    fn draw(random: &mut StdRng) -> Self {
+        let all: u32 = KINDS.iter().map(|(_, weight)| weight).sum();
+        let mut at = random.random_range(0..all);
+        for (fault, weight) in KINDS {
+            if at < weight {
+                return fault;
+            }
+            at -= weight;
+        }
+        Self::Cut
+    }
+}
+
+/// Does harm until the end. `crashes` says whether Postgres itself is crashed, in the middle of the time.
+pub(crate) async fn inflict(
+    slots: &[Slot],
+    database: &str,
+    seed: u64,
+    time: Duration,
+    pause: Duration,
+    tally: &Arc<Tally>,
+) -> Result<()> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let begun = Instant::now();
+    let mut crash_at = Some(time / 2);
+    while begun.elapsed() < time {
+        let jitter = random.random_range(0.5..1.5);
+        sleep(pause.mul_f64(jitter)).await;
+        if crash_at.is_some_and(|at| begun.elapsed() > at) {
+            crash_at = None;
+            crash(database).await;
+            tally.count("crash of Postgres");
+            continue;
+        }
+        let fault = Fault::draw(&mut random);
+        let number = random.random_range(0..1000_usize);
+        let of = |kind: Kind| pick(slots, number, Some(kind));
+        match fault {
+            Fault::Kill(kind) => {
+                of(kind).signal("KILL").await;
+                tally.count(format!("kill -9 {}", kind.name()));
+            }
+            Fault::Terminate(kind) => {
+                of(kind).signal("TERM").await;
+                tally.count(format!("SIGTERM {}", kind.name()));
+            }
+            Fault::Freeze => {
+                let slot = of(Kind::Worker).clone();
+                tally.count("SIGSTOP, SIGCONT worker");
+                tokio::spawn(async move {
+                    slot.signal("STOP").await;
+                    sleep(FROZEN).await;
+                    slot.signal("CONT").await;
+                });
+            }
+            Fault::Cut => {
+                pick(slots, number, None).proxy.cut();
+                tally.count("proxy: cut");
+            }
+            Fault::Silence => {
+                let proxy = pick(slots, number, None).proxy.clone();
+                tally.count("proxy: black hole");
+                tokio::spawn(async move { proxy.silent(BLACK_HOLE).await });
+            }
+            Fault::Slowness => {
+                let proxy = pick(slots, number, None).proxy.clone();
+                let by = Duration::from_millis(random.random_range(50..300));
+                tally.count("proxy: delay");
+                tokio::spawn(async move { proxy.slow(by, SLOW).await });
+            }
+            Fault::Backends => {
+                end_backends(database).await;
+                tally.count("backends ended");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn pick(slots: &[Slot], number: usize, kind: Option<Kind>) -> &Slot {
+    let fitting: Vec<_> = slots
+        .iter()
+        .filter(|slot| kind.is_none_or(|kind| slot.kind == kind))
+        .collect();
+    fitting[number % fitting.len()]
+}
+
+/// Failures are part of the game: the database may be restarting.
+async fn end_backends(database: &str) {
+    let _ = async {
+        let mut db = PgConnection::connect(database).await?;
+        sqlx::query(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where application_name like 'errand-%' and random() < 0.5",
+        )
+        .execute(&mut db)
+        .await
+    }
+    .await;
+}
+
+/// Kills one backend with kill -9: Postgres takes its memory for corrupt and restarts itself.
+async fn crash(database: &str) {
+    let pid = async {
+        let mut db = PgConnection::connect(database).await?;
+        let query =
+            "select pid from pg_stat_activity where application_name like 'errand-%' limit 1";
+        sqlx::query_scalar::<_, i32>(query).fetch_one(&mut db).await
+    };
+    if let Ok(pid) = pid.await {
+        let mut kill = tokio::process::Command::new("kill");
+        let _ = kill.args(["-s", "KILL", &pid.to_string()]).status().await;
+    }
+}

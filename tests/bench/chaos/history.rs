@@ -1,0 +1,79 @@
+//! The history: what clients did and saw, one JSON object a line.
+
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+/// Written by all clients.
+pub(crate) struct History {
+    begun: Instant,
+    file: Mutex<BufWriter<File>>,
+}
+
+/// The hand of one client.
+#[derive(Clone, Copy)]
+pub(crate) struct Pen<'a> {
+    pub(crate) history: &'a History,
+    pub(crate) client: usize,
+    pub(crate) user: &'a str,
+}
+
+impl History {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        Ok(Self {
+            begun: Instant::now(),
+            file: Mutex::new(BufWriter::new(File::create(path)?)),
+        })
+    }
+
+    fn write(&self, mut line: Value) {
+        line["ms"] = json!(self.begun.elapsed().as_millis() as u64);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        // A history that cannot be written shows as accepted messages without an answer.
+        let _ = writeln!(file, "{line}");
+    }
+
+    pub(crate) fn flush(&self) -> Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(file.flush()?)
+    }
+}
+
+impl Pen<'_> {
+    fn write(&self, kind: &str, key: &str, mut more: Value) {
+        more["kind"] = json!(kind);
+        more["key"] = json!(key);
+        more["client"] = json!(self.client);
+        more["user"] = json!(self.user);
+        self.history.write(more);
+    }
+
+    /// The server said that it has the message.
+    pub(crate) fn accepted(&self, key: &str, run: &str) {
+        self.write("accepted", key, json!({"run": run}));
+    }
+
+    /// An event of a stream.
+    pub(crate) fn event(&self, key: &str, run: &str, seq: i64, event: &Value) {
+        let more = json!({"run": run, "seq": seq, "event": event});
+        self.write("event", key, more);
+    }
+
+    /// The reply, or none if the run failed with this code.
+    pub(crate) fn ended(&self, key: &str, run: &str, reply: Option<&str>, code: Option<&str>) {
+        let more = json!({"run": run, "reply": reply, "code": code});
+        self.write("ended", key, more);
+    }
+
+    /// Something that must not be: a gap in a stream, an answer outside the contract, no answer at all.
+    pub(crate) fn wrong(&self, key: &str, what: &str) {
+        self.write("wrong", key, json!({"what": what}));
+    }
+}

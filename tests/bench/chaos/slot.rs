@@ -1,0 +1,219 @@
+//! A slot of the platform: one process that is started again whenever it ends, as the platform would.
+
+use std::{
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use errand_shared::faults;
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
+use tokio::{
+    process::{Child, Command},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{proxy::Proxy, tally::Tally};
+
+/// Between the end of a process and the next start.
+const RESTART: Duration = Duration::from_millis(150);
+/// Share of starts with a fail point.
+const WITH_FAIL_POINT: f64 = 0.6;
+/// Share of worker starts under another clock.
+const WITH_OTHER_CLOCK: f64 = 0.2;
+/// A process that was asked to stop must be gone by then; a platform kills after 30 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+const LIBFAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+/// What abort sends.
+const SIGABRT: i32 = 6;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Api,
+    Worker,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Api => "API",
+            Self::Worker => "worker",
+        }
+    }
+
+    /// The fail points that this kind of process comes to.
+    fn points(self) -> Vec<&'static str> {
+        let is_api = |point: &&str| point.starts_with("accept.") || point.starts_with("answer.");
+        let points = faults::POINTS.iter().copied();
+        points
+            .filter(|point| is_api(point) == (self == Self::Api))
+            .collect()
+    }
+}
+
+/// How the slot's process is started.
+pub(crate) struct Plan {
+    pub(crate) kind: Kind,
+    pub(crate) program: PathBuf,
+    pub(crate) environment: Vec<(String, String)>,
+    /// A safeguard that is taken away.
+    pub(crate) mutation: Option<&'static str>,
+    pub(crate) log: PathBuf,
+    pub(crate) seed: u64,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Slot {
+    pub(crate) kind: Kind,
+    pub(crate) proxy: Proxy,
+    pid: Arc<Mutex<Option<u32>>>,
+    faults: Arc<AtomicBool>,
+    leaving: Arc<AtomicBool>,
+}
+
+impl Slot {
+    /// Fills a slot.
+    pub(crate) fn fill(
+        plan: Plan,
+        proxy: Proxy,
+        tally: Arc<Tally>,
+    ) -> (Self, JoinHandle<Result<()>>) {
+        let slot = Self {
+            kind: plan.kind,
+            proxy,
+            pid: Arc::default(),
+            faults: Arc::new(AtomicBool::new(true)),
+            leaving: Arc::default(),
+        };
+        let keeper = tokio::spawn(slot.clone().keep(plan, tally));
+        (slot, keeper)
+    }
+
+    /// Sends a signal by name to the process, if there is one.
+    pub(crate) async fn signal(&self, signal: &str) {
+        let pid = *self.pid.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pid) = pid {
+            let mut kill = Command::new("kill");
+            let kill = kill.args(["-s", signal, &pid.to_string()]);
+            let _ = kill.stderr(Stdio::null()).status().await;
+        }
+    }
+
+    /// Ends every fault; from the next start on the process is left in peace.
+    pub(crate) async fn heal(&self) {
+        self.faults.store(false, Ordering::Relaxed);
+        self.proxy.heal();
+        self.proxy.cut();
+        self.signal("CONT").await;
+    }
+
+    /// Asks the process to stop, for good.
+    pub(crate) async fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+        self.signal("CONT").await;
+        self.signal("TERM").await;
+    }
+
+    async fn keep(self, plan: Plan, tally: Arc<Tally>) -> Result<()> {
+        let mut random = StdRng::seed_from_u64(plan.seed);
+        let mut points = Vec::new();
+        loop {
+            if points.is_empty() {
+                points = plan.kind.points();
+                points.shuffle(&mut random);
+            }
+            let faults = self.faults.load(Ordering::Relaxed);
+            let point = (faults && random.random_bool(WITH_FAIL_POINT))
+                .then(|| points.pop())
+                .flatten();
+            let skipped = random.random_range(0..12);
+            let other_clock = faults
+                && plan.kind == Kind::Worker
+                && PathBuf::from(LIBFAKETIME).exists()
+                && random.random_bool(WITH_OTHER_CLOCK);
+            let clock = other_clock.then(|| ["+1h", "-1h"][random.random_range(0..2)]);
+            let mut child = start(&plan, point.map(|point| (point, skipped)), clock)?;
+            if let Some(clock) = clock {
+                tally.count(format!("clock {clock}"));
+            }
+            *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = child.id();
+            let status = self.wait(&mut child).await?;
+            *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            match (status.signal(), point) {
+                (Some(SIGABRT), Some(point)) => tally.count(format!("fail point {point}")),
+                (Some(SIGABRT), None) => anyhow::bail!("{} aborted", plan.kind.name()),
+                (None, _) if !status.success() => {
+                    tally.count(format!("{} gave up by itself", plan.kind.name()));
+                }
+                _ => {}
+            }
+            if self.leaving.load(Ordering::Relaxed) {
+                ensure!(
+                    status.success() || status.signal() == Some(SIGABRT),
+                    "{} ends with {status}",
+                    plan.kind.name()
+                );
+                return Ok(());
+            }
+            sleep(RESTART).await;
+        }
+    }
+
+    async fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
+        loop {
+            if let Ok(status) = timeout(STOP_TIMEOUT, child.wait()).await {
+                return Ok(status?);
+            }
+            if self.leaving.load(Ordering::Relaxed) {
+                child.kill().await?;
+            }
+        }
+    }
+}
+
+fn start(plan: &Plan, point: Option<(&str, u32)>, clock: Option<&str>) -> Result<Child> {
+    let mut failpoints: Vec<String> = Vec::new();
+    if let Some((point, skipped)) = point {
+        failpoints.push(format!("{point}={skipped}*off->1*return"));
+    }
+    if let Some(mutation) = plan.mutation {
+        failpoints.push(format!("{mutation}=return"));
+    }
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&plan.log)?;
+    let mut command = Command::new(&plan.program);
+    command
+        .env_clear()
+        .envs(plan.environment.iter().map(|(name, value)| (name, value)))
+        .env("FAILPOINTS", failpoints.join(";"))
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true);
+    if let Some(clock) = clock {
+        command
+            .env("LD_PRELOAD", LIBFAKETIME)
+            .env("FAKETIME", clock);
+        // Only the wall clock jumps: the monotonic one never does.
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+    command
+        .spawn()
+        .with_context(|| format!("{} does not start", plan.program.display()))
+}
+
+/// Whether clocks can be set at all here.
+pub(crate) fn clocks_jump() -> bool {
+    PathBuf::from(LIBFAKETIME).exists()
+}

@@ -1,0 +1,189 @@
+//! Everything that runs: Postgres, the stand-ins, and the slots with the programs, each behind a proxy of its own.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use errand_shared::store::migrate;
+use errand_tests::{
+    identity::{IdentityOptions, IdentityProvider},
+    model::ScriptedModel,
+    postgres::{Cluster, ClusterOptions},
+    programs::{self, Build},
+};
+use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+
+use crate::{
+    brain,
+    proxy::Proxy,
+    slot::{Kind, Plan, Slot},
+    tally::Tally,
+};
+
+/// Time until an API must be ready.
+const READY: Duration = Duration::from_secs(60);
+
+pub(crate) struct Stage {
+    cluster: Cluster,
+    pub(crate) identity: Arc<IdentityProvider>,
+    _model: ScriptedModel,
+    /// The database, without a proxy.
+    pub(crate) database: String,
+    /// Base URLs of the APIs.
+    pub(crate) apis: Vec<String>,
+    pub(crate) slots: Vec<Slot>,
+    keepers: JoinSet<Result<()>>,
+}
+
+/// How large, and what is taken away.
+pub(crate) struct Size {
+    pub(crate) apis: u16,
+    pub(crate) workers: u16,
+    pub(crate) seed: u64,
+    pub(crate) mutation: Option<&'static str>,
+}
+
+impl Stage {
+    /// Builds the programs and starts everything, with data and logs in this folder.
+    pub(crate) async fn open(state: &Path, size: &Size, tally: &Arc<Tally>) -> Result<Self> {
+        let programs = tokio::task::spawn_blocking(|| programs::build(Build::FailPoints)).await??;
+        let cluster = Cluster::start(ClusterOptions::durable(state)).await?;
+        cluster.ensure_database("errand").await?;
+        let database = cluster.url("errand");
+        migrate::run(&database).await?;
+        let identity = Arc::new(IdentityProvider::start(IdentityOptions::default()).await?);
+        let model = ScriptedModel::start().await?;
+        model.script(brain::answer);
+        let mut stage = Self {
+            cluster,
+            identity,
+            database,
+            apis: Vec::new(),
+            slots: Vec::new(),
+            keepers: JoinSet::new(),
+            _model: model,
+        };
+        for n in 0..size.apis {
+            let port = free_port().await?;
+            let environment = stage.api(port);
+            stage.apis.push(format!("http://127.0.0.1:{port}"));
+            stage
+                .fill(Kind::Api, n, environment, &programs, state, size, tally)
+                .await?;
+        }
+        let base_url = stage._model.base_url();
+        for n in 0..size.workers {
+            let environment = vec![
+                ("OPENAI_BASE_URL".to_owned(), base_url.clone()),
+                ("OPENAI_API_KEY".to_owned(), "chaos".to_owned()),
+            ];
+            stage
+                .fill(Kind::Worker, n, environment, &programs, state, size, tally)
+                .await?;
+        }
+        stage.ready().await?;
+        Ok(stage)
+    }
+
+    fn api(&self, port: u16) -> Vec<(String, String)> {
+        [
+            ("PORT", port.to_string()),
+            ("HOST", "127.0.0.1".to_owned()),
+            ("BETTER_AUTH_URL", self.identity.issuer().to_owned()),
+            ("RATE_RUNS_PER_MINUTE", "0".to_owned()),
+            ("MAX_ACTIVE_RUNS", "0".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "called twice, above")]
+    async fn fill(
+        &mut self,
+        kind: Kind,
+        n: u16,
+        mut environment: Vec<(String, String)>,
+        programs: &Path,
+        state: &Path,
+        size: &Size,
+        tally: &Arc<Tally>,
+    ) -> Result<()> {
+        let server = server_port(&self.database)?;
+        let proxy = Proxy::to(server).await?;
+        environment.push((
+            "DATABASE_URL".to_owned(),
+            proxy.url(&self.database, server)?,
+        ));
+        let (program, salt) = match kind {
+            Kind::Api => ("errand-api", 1000),
+            Kind::Worker => ("errand-worker", 2000),
+        };
+        let plan = Plan {
+            kind,
+            program: programs.join(program),
+            environment,
+            mutation: size.mutation.filter(|_| kind == Kind::Worker),
+            log: state.join(format!("{program}-{n}.log")),
+            seed: size.seed.wrapping_mul(31) + salt + u64::from(n),
+        };
+        let (slot, keeper) = Slot::fill(plan, proxy, Arc::clone(tally));
+        self.slots.push(slot);
+        self.keepers
+            .spawn(async move { keeper.await.context("a keeper panicked")? });
+        Ok(())
+    }
+
+    async fn ready(&self) -> Result<()> {
+        let http = reqwest::Client::new();
+        let ready = async {
+            for api in &self.apis {
+                let url = format!("{api}/readyz");
+                while !http
+                    .get(&url)
+                    .send()
+                    .await
+                    .is_ok_and(|answer| answer.status() == 200)
+                {
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        };
+        tokio::time::timeout(READY, ready)
+            .await
+            .context("the APIs do not get ready")
+    }
+
+    /// Stops the programs in good order. Postgres stays, for the checker.
+    pub(crate) async fn leave(&mut self) -> Result<()> {
+        for slot in &self.slots {
+            slot.leave().await;
+        }
+        while let Some(ended) = self.keepers.join_next().await {
+            ended.context("a keeper panicked")??;
+        }
+        Ok(())
+    }
+
+    /// Whether a slot could not be kept filled.
+    pub(crate) async fn broken(&mut self) -> anyhow::Error {
+        match self.keepers.join_next().await {
+            Some(Ok(Err(error))) => error,
+            _ => anyhow::anyhow!("a slot is empty"),
+        }
+    }
+
+    pub(crate) async fn close(self) -> Result<()> {
+        self.cluster.stop().await
+    }
+}
+
+fn server_port(url: &str) -> Result<u16> {
+    let (_, rest) = url
+        .split_once("127.0.0.1:")
+        .context("not on this machine")?;
+    let (port, _) = rest.split_once('/').context("no database")?;
+    Ok(port.parse()?)
+}
+
+async fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
+}

@@ -1,0 +1,73 @@
+//! The programs that ship, built for whoever starts them as processes: `cargo test` and `cargo run` build only their own.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+
+/// The programs.
+const PROGRAMS: [&str; 2] = ["errand-api", "errand-worker"];
+
+/// Which programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// As they ship.
+    Shipped,
+    /// With the fail points of the fault campaign.
+    FailPoints,
+}
+
+/// Builds the programs beside the running one and copies them into a folder of their own, whose path is returned. Blocks.
+///
+/// The copy keeps one kind from taking the other's place while somebody starts it. Builders take turns.
+///
+/// # Errors
+/// They do not build, or the disk refuses.
+pub fn build(build: Build) -> Result<PathBuf> {
+    let profile = profile_folder()?;
+    let turn = File::create(profile.join(".errand-programs.lock"))?;
+    turn.lock()?;
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet"])
+        .args(PROGRAMS.iter().flat_map(|program| ["-p", program]))
+        .arg("--target-dir")
+        .arg(profile.parent().context("no target folder")?)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null());
+    let folder = match build {
+        Build::Shipped => "errand-programs",
+        Build::FailPoints => {
+            let features = PROGRAMS.map(|program| format!("{program}/failpoints"));
+            cargo.args(["--features", &features.join(",")]);
+            "errand-programs-with-fail-points"
+        }
+    };
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    ensure!(cargo.status()?.success(), "the programs do not build");
+    let folder = profile.join(folder);
+    fs::create_dir_all(&folder)?;
+    for program in PROGRAMS {
+        // Renamed into place: one that runs is not written over.
+        let copy = folder.join(format!(".{program}-{}", std::process::id()));
+        fs::copy(profile.join(program), &copy)?;
+        fs::rename(copy, folder.join(program))?;
+    }
+    Ok(folder)
+}
+
+/// target/<profile>, from the path of the running program, which may be a test in `deps`.
+fn profile_folder() -> Result<PathBuf> {
+    let me = std::env::current_exe()?;
+    let folder = me.parent().context("no folder")?;
+    let folder = match folder.file_name() {
+        Some(name) if name == "deps" => folder.parent().context("no folder")?,
+        _ => folder,
+    };
+    Ok(Path::to_path_buf(folder))
+}
