@@ -7,6 +7,7 @@ mod auth;
 mod browser;
 mod cancels;
 mod chat;
+mod commits;
 mod operations;
 mod queue;
 mod reads;

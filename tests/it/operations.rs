@@ -232,7 +232,7 @@ async fn a_database_that_is_down_is_503_and_comes_back() {
     let accepted = Answer::of(accepted).await;
     gate.reached(1).await.unwrap();
 
-    door.close().await;
+    door.close();
     for _ in 0..2 {
         let answer = world.say("ada", "hello").await;
         answer.assert_error(503, "unavailable");
@@ -245,7 +245,7 @@ async fn a_database_that_is_down_is_503_and_comes_back() {
         .assert_ok();
     gate.open();
 
-    door.reopen().await;
+    door.reopen();
     let deadline = tokio::time::Instant::now() + world::PATIENCE;
     while world.say("ada", "hello").await.status != 200 {
         assert!(tokio::time::Instant::now() < deadline, "never comes back");
@@ -348,7 +348,7 @@ async fn cargo_dev_keeps_its_data() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_down_at_the_start_is_waited_for() {
     let door = world::door::Door::open_to(&world::database().await).await;
-    door.close().await;
+    door.close();
     let environment = [
         ("DATABASE_URL", door.url()),
         ("BETTER_AUTH_URL", "http://127.0.0.1:9"),
@@ -360,7 +360,7 @@ async fn a_database_that_is_down_at_the_start_is_waited_for() {
     let mut worker = Process::start("errand-worker", &[], environment).await;
     web.until_says("waiting for the database").await;
     worker.until_says("waiting for the database").await;
-    door.reopen().await;
+    door.reopen();
     web.until_says("the database is ready").await;
     worker.until_says("taking runs").await;
 }

@@ -92,6 +92,8 @@ pub(crate) struct Options {
     pub(crate) worker: Vec<&'static str>,
     /// Workers in this process; none by default means one.
     pub(crate) workers: Option<usize>,
+    /// Where the API's queries go, if not to the world's database URL, which then is its direct one.
+    pub(crate) api_database_url: Option<String>,
 }
 
 pub(crate) struct World {
@@ -125,6 +127,8 @@ impl World {
         let stop = CancellationToken::new();
         let mut arguments = vec![
             "--database-url",
+            options.api_database_url.as_deref().unwrap_or(&database_url),
+            "--database-direct-url",
             &database_url,
             "--better-auth-url",
             identity.issuer(),
