@@ -9,6 +9,7 @@ mod cancels;
 mod chat;
 mod commits;
 mod operations;
+mod outages;
 mod queue;
 mod reads;
 mod sockets;

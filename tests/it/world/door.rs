@@ -17,14 +17,21 @@ use tokio::{
 /// A simple query of the frontend, as the driver sends it.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
 
-/// What happens to connections.
+/// What happens to new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Open,
-    /// Connections are cut, new ones refused.
+    /// They are refused, and the others were cut.
     Closed,
-    /// Bytes vanish, in both directions and without a reset; new connections are made and say nothing.
+    /// They are made and say nothing, and the others fell silent.
     Silent,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    mode: Mode,
+    /// How often everything fell silent: a connection from before that stays so.
+    silences: u32,
 }
 
 /// What the server gets to see of a commit before its connection is cut.
@@ -39,7 +46,7 @@ pub(crate) enum Cut {
 /// A proxy on a port of its own.
 pub(crate) struct Door {
     url: String,
-    mode: watch::Sender<Mode>,
+    state: watch::Sender<State>,
     trap: Arc<Trap>,
 }
 
@@ -72,9 +79,18 @@ impl Door {
             &database_url[..start],
             &database_url[end..]
         );
-        let (mode, trap) = (watch::Sender::new(Mode::Open), Arc::default());
-        tokio::spawn(serve(listener, server, mode.subscribe(), Arc::clone(&trap)));
-        Self { url, mode, trap }
+        let state = watch::Sender::new(State {
+            mode: Mode::Open,
+            silences: 0,
+        });
+        let trap = Arc::default();
+        tokio::spawn(serve(
+            listener,
+            server,
+            state.subscribe(),
+            Arc::clone(&trap),
+        ));
+        Self { url, state, trap }
     }
 
     /// The database through the door.
@@ -84,17 +100,20 @@ impl Door {
 
     /// Cuts every connection and refuses new ones at once.
     pub(crate) fn close(&self) {
-        self.mode.send_replace(Mode::Closed);
+        self.state.send_modify(|state| state.mode = Mode::Closed);
     }
 
-    /// Makes a black hole of every connection there is, and of new ones.
+    /// Makes a black hole of every connection there is, and of new ones: bytes vanish in both directions, without a reset.
     pub(crate) fn silence(&self) {
-        self.mode.send_replace(Mode::Silent);
+        self.state.send_modify(|state| {
+            state.mode = Mode::Silent;
+            state.silences += 1;
+        });
     }
 
     /// Lets new connections through. Those that are silent stay silent.
     pub(crate) fn reopen(&self) {
-        self.mode.send_replace(Mode::Open);
+        self.state.send_modify(|state| state.mode = Mode::Open);
     }
 
     /// Cuts the connection that makes the `nth` commit from now.
@@ -111,19 +130,19 @@ impl Door {
 async fn serve(
     listener: TcpListener,
     server: String,
-    mode: watch::Receiver<Mode>,
+    state: watch::Receiver<State>,
     trap: Arc<Trap>,
 ) {
     while let Ok((client, _)) = listener.accept().await {
-        let (server, mode, trap) = (server.clone(), mode.clone(), Arc::clone(&trap));
-        tokio::spawn(async move { carry(client, server, mode, &trap).await });
+        let (server, state, trap) = (server.clone(), state.clone(), Arc::clone(&trap));
+        tokio::spawn(async move { carry(client, server, state, &trap).await });
     }
 }
 
 /// One connection, for as long as the door lets it be.
-async fn carry(client: TcpStream, server: String, mut mode: watch::Receiver<Mode>, trap: &Trap) {
-    let now = *mode.borrow_and_update();
-    let upstream = match now {
+async fn carry(client: TcpStream, server: String, mut state: watch::Receiver<State>, trap: &Trap) {
+    let born = *state.borrow_and_update();
+    let upstream = match born.mode {
         Mode::Closed => return,
         Mode::Silent => return std::future::pending().await,
         Mode::Open => TcpStream::connect(server).await,
@@ -131,12 +150,13 @@ async fn carry(client: TcpStream, server: String, mut mode: watch::Receiver<Mode
     let Ok(upstream) = upstream else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = upstream.into_split();
+    let fell_silent = |state: &State| state.silences > born.silences;
     let changed = tokio::select! {
         _ = requests(&mut from_client, &mut to_server, trap) => return,
         _ = copy(&mut from_server, &mut to_client) => return,
-        changed = mode.wait_for(|mode| *mode != Mode::Open) => changed.map(|mode| *mode),
+        changed = state.wait_for(|state| fell_silent(state) || state.mode == Mode::Closed) => changed.map(|state| *state),
     };
-    if changed.is_ok_and(|mode| mode == Mode::Silent) {
+    if changed.is_ok_and(|state| fell_silent(&state)) {
         // Both sockets stay open, and nobody reads.
         std::future::pending::<()>().await;
     }
