@@ -12,6 +12,7 @@ mod operations;
 mod outages;
 mod queue;
 mod reads;
+mod restarts;
 mod sockets;
 mod streams;
 mod tools;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use errand_tests::model::{Gate, Turn, request};
 use futures::future::join_all;
 use reqwest::Method;
-use serde_json::{Value, json};
-use sqlx::PgPool;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::time::Instant;
 
 use crate::world::{self, Answer, Options, World, door::Door, process::Process};
@@ -332,4 +332,34 @@ async fn a_database_that_is_down_at_the_start_is_waited_for() {
     door.reopen();
     web.until_says("the database is ready").await;
     worker.until_says("taking runs").await;
+}
+
+/// What the server reports of itself: a full disk, too many connections, a failing device, a shutdown, an idle time-out.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_own_trouble_is_503() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    for code in [
+        "53100", "53200", "53300", "58030", "57P03", "57014", "25P03", "08006", "40001",
+    ] {
+        let fail = format!(
+            "create or replace function fail() returns trigger language plpgsql as
+             $$ begin raise exception 'trouble' using errcode = '{code}'; end $$;
+             create or replace trigger fail before insert on messages for each row execute function fail()"
+        );
+        sqlx::raw_sql(AssertSqlSafe(fail))
+            .execute(&world.db)
+            .await
+            .unwrap();
+        let answer = world.say("ada", "hello").await;
+        answer.assert_error(503, "unavailable");
+        assert!(
+            answer.header("retry-after").parse::<u64>().unwrap() >= 1,
+            "{code}"
+        );
+    }
+    assert_eq!(world.count("select count(*) from runs").await, 0);
 }

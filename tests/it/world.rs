@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) mod door;
 pub(crate) mod events;
+pub(crate) mod load;
 pub(crate) mod process;
 pub(crate) mod socket;
 
