@@ -11,10 +11,11 @@ use std::{
 
 use errand_shared::store::migrate;
 use errand_tests::postgres::{Cluster, ClusterOptions, Shutdown};
+use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 
-use crate::world::{Options, World, load::Load};
+use crate::world::{Answer, Options, World, load::Load};
 
 /// What is promised after the database is back, and what a test adds for the work itself.
 const RECOVERY: Duration = Duration::from_secs(15);
@@ -88,10 +89,18 @@ async fn a_full_disk_is_503_and_nothing_accepted_is_lost() {
     load.until_answered(Instant::now(), RECOVERY).await;
 
     disk.fill();
-    let deadline = Instant::now() + RECOVERY;
-    while load.refused() == 0 {
+    let deadline = Instant::now() + 3 * RECOVERY;
+    loop {
+        let message = json!({"message": "is there room?"});
+        let request = world.post_chat("ada", &message);
+        let answer = Answer::of(request.header("prefer", "respond-async")).await;
+        if answer.status != 202 {
+            answer.assert_error(503, "unavailable");
+            assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+            break;
+        }
         assert!(Instant::now() < deadline, "the disk is never full");
-        // Each takes a new file of the log.
+        // Takes a new file of the log.
         let next = "select pg_logical_emit_message(false, 'full', 'x'), pg_switch_wal()";
         let _ = tokio::time::timeout(Duration::from_secs(1), run(&url, next)).await;
     }

@@ -19,6 +19,9 @@ pub enum StoreError {
     /// The schema is older than this program.
     #[error("the database is not migrated; run `errand-api migrate`")]
     NotMigrated,
+    /// A crash of the server took back events that were not on its disk yet; only a new attempt can go on from there.
+    #[error("events of the run were lost in a crash of the database")]
+    EventsLost,
     /// The queue's own code failed.
     #[error("job queue: {0}")]
     Queue(String),
@@ -49,7 +52,7 @@ impl StoreError {
     /// True if the database is unreachable, restarting, full or overloaded: the same work may succeed later.
     pub fn is_outage(&self) -> bool {
         let Self::Database(error) = self else {
-            return !matches!(self, Self::Queue(_));
+            return !matches!(self, Self::Queue(_) | Self::EventsLost);
         };
         match error {
             sqlx::Error::Io(_)

@@ -24,8 +24,9 @@ pub struct Batch {
 
 /// Appends the events of many runs with one statement and one notification, without waiting for the disk.
 ///
-/// Events of a run that is over, or that another attempt owns, are left out; the returned runs are those that were
-/// written for. Appending the same batch again changes nothing.
+/// Events of a run that is over, or that another attempt owns, are left out; so are those that would leave a gap, because
+/// a crash of the server took back the ones before. The returned runs are those that were written for. Appending the
+/// same batch again changes nothing.
 ///
 /// # Errors
 /// The database failed: whether the events were written is unknown, so append the same again.
@@ -44,9 +45,13 @@ pub async fn append(db: &mut Connection, batches: &[Batch]) -> Result<Vec<Uuid>,
         r#"with fast as (select set_config('synchronous_commit', 'off', true)),
          owned as (
              select r.id from runs r
-             join (select distinct run_id, attempt from unnest($1::uuid[], $2::integer[]) as u (run_id, attempt)) w
-               on r.id = w.run_id and r.attempt = w.attempt
+             join (
+                 select run_id, attempt, min(seq) as first
+                 from unnest($1::uuid[], $2::integer[], $3::bigint[]) as u (run_id, attempt, seq)
+                 group by run_id, attempt
+             ) w on r.id = w.run_id and r.attempt = w.attempt
              where r.status = 'running' and (select count(*) from fast) = 1
+               and (w.first = 1 or exists (select 1 from run_events e where e.run_id = r.id and e.seq = w.first - 1))
              for share of r
          ),
          written as (
@@ -79,7 +84,7 @@ fn json(event: &Event) -> Result<Value, StoreError> {
 /// Writes events of one run as part of the caller's transaction, which has proven that it owns the run.
 ///
 /// # Errors
-/// The database failed; a seq is taken (`run_events_pkey`).
+/// The database failed; a seq is taken (`run_events_pkey`); [`StoreError::EventsLost`].
 pub async fn write(
     db: &mut Connection,
     run_id: Uuid,
@@ -90,15 +95,19 @@ pub async fn write(
         return Ok(());
     }
     let events = events.iter().map(json).collect::<Result<Vec<_>, _>>()?;
-    sqlx::query!(
+    let written = sqlx::query!(
         "insert into run_events (run_id, seq, event)
-         select $1, $2 + place - 1, event from unnest($3::jsonb[]) with ordinality as e (event, place)",
+         select $1, $2 + place - 1, event from unnest($3::jsonb[]) with ordinality as e (event, place)
+         where $2 = 1 or exists (select 1 from run_events where run_id = $1 and seq = $2 - 1)",
         run_id,
         first_seq,
         &events
     )
     .execute(&mut *db)
     .await?;
+    if written.rows_affected() == 0 {
+        return Err(StoreError::EventsLost.into());
+    }
     sqlx::query!("select pg_notify($1, $2)", RUN_EVENTS, run_id.to_string())
         .execute(db)
         .await?;
