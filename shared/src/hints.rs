@@ -33,6 +33,8 @@ const ECHO: &str = "errand_echo";
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 /// How long a connection may take to answer or to be made.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it is not tried again where notifications do not arrive.
+const DEAF_PAUSE: Duration = Duration::from_secs(60);
 /// Pause between two attempts to connect.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
@@ -66,12 +68,16 @@ pub async fn listen(
                 outage_logged = false;
             }
             on_hint(Hint::Connected);
-            if !hears(&pool, &mut listener, &mut on_hint).await? {
-                tracing::warn!(
-                    "notifications do not arrive, so answers are late: is DATABASE_DIRECT_URL a transaction pooler?"
-                );
+            if hears(&pool, &mut listener, &mut on_hint).await? {
+                return hear(&mut listener, &mut on_hint).await;
             }
-            hear(&mut listener, &mut on_hint).await
+            tracing::error!(
+                "notifications do not arrive, so answers are late: is DATABASE_DIRECT_URL a transaction pooler?"
+            );
+            // To listen on there would only hand notifications to other clients of the pooler.
+            drop(listener);
+            tokio::time::sleep(DEAF_PAUSE).await;
+            Ok(())
         };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -109,19 +115,26 @@ async fn connect(pool: &Pool, channels: &[&str]) -> Result<PgListener, sqlx::Err
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-/// Whether the listener hears what another connection sends: a transaction pooler accepts LISTEN and delivers nothing.
+/// Whether the listener hears what another connection sends: a transaction pooler accepts LISTEN and delivers nothing, or to
+/// whoever uses the server's connection just then.
 async fn hears(
     pool: &Pool,
     listener: &mut PgListener,
     on_hint: &mut impl FnMut(Hint),
 ) -> Result<bool, sqlx::Error> {
     let sign = Uuid::now_v7().to_string();
+    let send = sqlx::query("select pg_notify($1, $2)")
+        .bind(ECHO)
+        .bind(&sign)
+        .execute(pool);
+    match tokio::time::timeout(PROBE_TIMEOUT, send).await {
+        Ok(Ok(_)) => {}
+        // A notification that was not asked for.
+        Ok(Err(sqlx::Error::Protocol(_))) => return Ok(false),
+        Ok(Err(error)) => return Err(error),
+        Err(_) => return Err(sqlx::Error::PoolTimedOut),
+    }
     let echo = async {
-        sqlx::query("select pg_notify($1, $2)")
-            .bind(ECHO)
-            .bind(&sign)
-            .execute(pool)
-            .await?;
         loop {
             let heard = listener.try_recv().await?;
             let heard = heard.ok_or(sqlx::Error::WorkerCrashed)?;
@@ -131,9 +144,11 @@ async fn hears(
             tell(&heard, on_hint);
         }
     };
-    tokio::time::timeout(PROBE_TIMEOUT, echo)
-        .await
-        .unwrap_or(Ok(false))
+    match tokio::time::timeout(PROBE_TIMEOUT, echo).await {
+        Ok(heard) => heard,
+        // Deaf, or dead?
+        Err(_) => ask(listener).await.map(|()| false),
+    }
 }
 
 /// Hears until the connection is lost. A black hole sends no reset, so a silent connection is probed.
@@ -146,9 +161,7 @@ async fn hear(
             Ok(Ok(Some(heard))) => tell(&heard, on_hint),
             Ok(Ok(None)) => return Err(sqlx::Error::WorkerCrashed),
             Ok(Err(error)) => return Err(error),
-            Err(_) => tokio::time::timeout(PROBE_TIMEOUT, probe(listener))
-                .await
-                .unwrap_or(Err(sqlx::Error::PoolTimedOut))?,
+            Err(_) => ask(listener).await?,
         }
     }
 }
@@ -162,9 +175,10 @@ fn tell(heard: &PgNotification, on_hint: &mut impl FnMut(Hint)) {
     }
 }
 
-async fn probe(listener: &mut PgListener) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql("select 1")
-        .execute(&mut *listener)
+async fn ask(listener: &mut PgListener) -> Result<(), sqlx::Error> {
+    let answer = sqlx::raw_sql("select 1").execute(&mut *listener);
+    tokio::time::timeout(PROBE_TIMEOUT, answer)
         .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
         .map(|_| ())
 }

@@ -10,6 +10,7 @@ mod chat;
 mod commits;
 mod operations;
 mod outages;
+mod pooler;
 mod queue;
 mod reads;
 mod restarts;

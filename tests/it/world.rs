@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) mod door;
 pub(crate) mod events;
 pub(crate) mod load;
+pub(crate) mod pooler;
 pub(crate) mod process;
 pub(crate) mod socket;
 

@@ -30,13 +30,17 @@ pub enum StoreError {
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            // What PgBouncer says to the start-up options of a direct connection.
-            sqlx::Error::Database(refusal) if refusal.message().contains("startup parameter") => {
+            sqlx::Error::Database(refusal) if refuses_options(refusal.message()) => {
                 Self::Pooler(refusal.message().to_owned())
             }
             _ => Self::Database(error),
         }
     }
+}
+
+/// What PgBouncer says to the start-up options of a direct connection.
+fn refuses_options(message: &str) -> bool {
+    message.contains("startup parameter") && message.contains("options")
 }
 
 impl From<apalis_postgres::Error> for StoreError {

@@ -19,11 +19,14 @@ const LOCK: i64 = 0x6572_7261_6e64;
 /// where the lock would be anybody's.
 pub async fn run(url: &str) -> Result<(), StoreError> {
     // A migration takes as long as it takes, whatever the role's defaults. A transaction pooler refuses such options.
-    let options = url.parse::<PgConnectOptions>()?.options([
-        ("statement_timeout", "0"),
-        ("lock_timeout", "0"),
-        ("idle_in_transaction_session_timeout", "0"),
-    ]);
+    let options = url
+        .parse::<PgConnectOptions>()?
+        .extra_float_digits(None)
+        .options([
+            ("statement_timeout", "0"),
+            ("lock_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ]);
     let mut connection = PgConnection::connect_with(&options).await?;
     sqlx::query!("select pg_advisory_lock($1)", LOCK)
         .execute(&mut connection)

@@ -44,7 +44,9 @@ pub fn pool(
 ) -> Result<Pool, StoreError> {
     let mut options = url
         .parse::<PgConnectOptions>()?
-        .application_name(application);
+        .application_name(application)
+        // The driver's default, which matters for numbers as text only, is refused by a PgBouncer that is not told otherwise.
+        .extra_float_digits(None);
     if direct {
         options = options.options(SERVER_TIMEOUTS);
     }
