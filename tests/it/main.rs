@@ -8,6 +8,7 @@ mod browser;
 mod cancels;
 mod chat;
 mod commits;
+mod model_trouble;
 mod operations;
 mod outages;
 mod pooler;

@@ -50,6 +50,12 @@ async fn world(url: &str) -> Arc<World> {
     Arc::new(World::on(url, options).await)
 }
 
+/// Before its cluster goes.
+async fn stop(world: Arc<World>) {
+    let world = Arc::into_inner(world).expect("no client is left");
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_and_crashes_under_load_lose_nothing() {
     let (mut cluster, url) = cluster().await;
@@ -70,6 +76,7 @@ async fn restarts_and_crashes_under_load_lose_nothing() {
         println!("{how:?} and an outage of {outage:?}: answers again after {took:.2?}");
     }
     load.finish(&world).await;
+    stop(world).await;
 }
 
 /// The write-ahead log lies on a disk of its own, which fills up and is freed again.
@@ -117,6 +124,7 @@ async fn a_full_disk_is_503_and_nothing_accepted_is_lost() {
     let took = load.until_answered(Instant::now(), RECOVERY).await;
     println!("the server came back by itself: {by_itself}; answers again after {took:.2?}");
     load.finish(&world).await;
+    stop(world).await;
 }
 
 /// A small disk below `pg_wal`. Unmounted when dropped.

@@ -103,6 +103,8 @@ pub(crate) struct World {
     pub(crate) db: PgPool,
     pub(crate) database_url: String,
     pub(crate) model: ScriptedModel,
+    /// Where workers that are started from now on find their model, if not there.
+    pub(crate) model_url: Option<String>,
     pub(crate) identity: IdentityProvider,
     http: reqwest::Client,
     worker_arguments: Vec<&'static str>,
@@ -147,6 +149,7 @@ impl World {
             db: PgPool::connect_lazy(&database_url).expect("a URL"),
             database_url,
             model,
+            model_url: None,
             identity,
             http: reqwest::Client::new(),
             worker_arguments: options.worker,
@@ -161,7 +164,8 @@ impl World {
 
     /// Starts a worker in this process.
     pub(crate) async fn start_worker(&mut self) -> CancellationToken {
-        let base_url = self.model.base_url();
+        let base_url = self.model_url.clone();
+        let base_url = base_url.unwrap_or_else(|| self.model.base_url());
         let mut arguments = vec!["errand-worker", "--database-url", &self.database_url];
         arguments.extend([
             "--openai-base-url",
