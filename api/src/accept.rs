@@ -54,52 +54,98 @@ pub(crate) struct Idempotency<'a> {
     pub(crate) request_hash: &'a [u8],
 }
 
-/// Accepts a message, or finds the run that its key already began. Returns the run.
-///
-/// # Errors
-/// A limit, an unknown conversation, a reused key; or the database is down and nothing was accepted.
-pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Uuid, ApiError> {
-    let _turn = app.bulkhead.enter(message.user_id).await?;
-    faults::point("accept.begin");
-    store::within(async {
-        let mut tx = store::begin(&app.db).await?;
-        admission::lock_user(&mut tx, message.user_id).await?;
-        if let Some(earlier) = earlier_run(&mut tx, message).await? {
-            return Ok(earlier);
-        }
-        check_limits(&mut tx, message.user_id, &app.limits).await?;
-        let conversation_id = conversation(&mut tx, app, message).await?;
-        insert(&mut tx, message, conversation_id)
-            .await
-            .map_err(|error| match error.constraint() {
-                // A run id that the client made and that is taken, by whomever.
-                Some("runs_pkey") => ApiError::idempotency_key_reused(),
-                _ => error.into(),
-            })?;
-        admission::admit(
-            &mut tx,
-            message.user_id,
-            conversation_id,
-            i64::from(app.limits.max_ready_runs),
-        )
-        .await?;
-        outcome::announce(&mut tx, conversation_id).await?;
-        faults::point("accept.before-commit");
-        store::commit(tx).await?;
-        faults::point("accept.committed");
-        Ok(message.run_id)
-    })
-    .await
+/// A run that is as good as its commit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted {
+    pub(crate) run_id: Uuid,
+    pub(crate) conversation_id: Uuid,
 }
 
-async fn earlier_run(db: &mut Connection, message: &Message<'_>) -> Result<Option<Uuid>, ApiError> {
+/// Accepts a message, or finds the run that its key already began.
+///
+/// # Errors
+/// A limit, an unknown conversation, a reused key; or the database is down and nothing is known to be accepted.
+pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Accepted, ApiError> {
+    let _turn = app.bulkhead.enter(message.user_id).await?;
+    faults::point("accept.begin");
+    let mut committing = false;
+    match store::within(write(app, message, &mut committing)).await {
+        Err(error) if committing && error.is_unavailable() => find_out(app, message).await,
+        result => result,
+    }
+}
+
+async fn write(
+    app: &App,
+    message: &Message<'_>,
+    committing: &mut bool,
+) -> Result<Accepted, ApiError> {
+    let mut tx = store::begin(&app.db).await?;
+    admission::lock_user(&mut tx, message.user_id).await?;
+    if let Some(earlier) = earlier_run(&mut tx, message).await? {
+        return Ok(earlier);
+    }
+    check_limits(&mut tx, message.user_id, &app.limits).await?;
+    let conversation_id = conversation(&mut tx, app, message).await?;
+    insert(&mut tx, message, conversation_id)
+        .await
+        .map_err(|error| match error.constraint() {
+            // A run id that the client made and that is taken, by whomever.
+            Some("runs_pkey") => ApiError::idempotency_key_reused(),
+            _ => error.into(),
+        })?;
+    admission::admit(
+        &mut tx,
+        message.user_id,
+        conversation_id,
+        i64::from(app.limits.max_ready_runs),
+    )
+    .await?;
+    outcome::announce(&mut tx, conversation_id).await?;
+    faults::point("accept.before-commit");
+    *committing = true;
+    store::commit(tx).await?;
+    faults::point("accept.committed");
+    Ok(Accepted {
+        run_id: message.run_id,
+        conversation_id,
+    })
+}
+
+/// The answer to the commit was lost, so the rows have to tell. The server may still be committing: the user's lock is free
+/// only when that transaction is over, and what is read then stays true.
+async fn find_out(app: &App, message: &Message<'_>) -> Result<Accepted, ApiError> {
+    tracing::warn!(run = %message.run_id, "the outcome of an acceptance is unknown; looking for the run");
+    let found = store::within(async {
+        let mut tx = store::begin(&app.db).await?;
+        admission::lock_user(&mut tx, message.user_id).await?;
+        runs::find(&mut tx, message.user_id, message.run_id).await
+    });
+    match found.await? {
+        Some(run) => Ok(Accepted {
+            run_id: run.id,
+            conversation_id: run.conversation_id,
+        }),
+        None => Err(ApiError::unavailable(
+            "The database was not available; the message was not accepted.",
+        )),
+    }
+}
+
+async fn earlier_run(
+    db: &mut Connection,
+    message: &Message<'_>,
+) -> Result<Option<Accepted>, ApiError> {
     let Some(idempotency) = message.idempotency else {
         return Ok(None);
     };
     match runs::find_by_key(db, message.user_id, idempotency.key).await? {
         None => Ok(None),
         Some(run) if run.request_hash.as_deref() == Some(idempotency.request_hash) => {
-            Ok(Some(run.id))
+            Ok(Some(Accepted {
+                run_id: run.id,
+                conversation_id: run.conversation_id,
+            }))
         }
         Some(_) => Err(ApiError::idempotency_key_reused()),
     }

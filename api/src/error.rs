@@ -195,6 +195,11 @@ impl ApiError {
         self.code
     }
 
+    /// Whether the same may succeed later, as far as it depends on the database.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.code == Code::Unavailable
+    }
+
     /// The message for people.
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -211,7 +216,7 @@ impl From<StoreError> for ApiError {
         // Logged here, once, at the boundary; the client is told nothing of the inside.
         if error.is_outage() {
             tracing::warn!(%error, "the database is unavailable");
-            Self::unavailable("The database is not available; nothing was lost.")
+            Self::unavailable("The database is not available.")
         } else {
             tracing::error!(%error, "the database refused a query");
             Self::internal()

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 pub use sqlx::PgConnection as Connection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub mod admission;
 pub mod conversations;
@@ -18,6 +17,7 @@ pub mod leases;
 pub mod messages;
 pub mod migrate;
 pub mod outcome;
+mod pool;
 pub mod requeue;
 pub mod runs;
 pub mod steps;
@@ -25,6 +25,7 @@ pub mod tasks;
 pub mod tool_calls;
 
 pub use error::{StoreError, WriteError};
+pub use pool::pool;
 
 /// A pool of connections. Cheap to clone.
 pub type Pool = sqlx::PgPool;
@@ -32,41 +33,9 @@ pub type Pool = sqlx::PgPool;
 /// A transaction: rolled back when it is dropped without a commit.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
-/// How long a caller waits for a free connection, and for a new one to be made.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long one unit of work on the database (a transaction, a few queries) may take before it is given up.
-pub const WORK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A pool that connects when it is first used: a database that is down is an error of the query, not of the start.
-///
-/// `direct` says that no pooler is in between, so the server may be told to give up on its own: statements after
-/// 15 s, waits for a lock after 10 s, idle transactions after 30 s. A transaction pooler refuses such start-up options.
-///
-/// # Errors
-/// The URL is malformed.
-pub fn pool(
-    url: &str,
-    application: &str,
-    max_connections: u32,
-    direct: bool,
-) -> Result<Pool, StoreError> {
-    let mut options = url
-        .parse::<PgConnectOptions>()?
-        .application_name(application);
-    if direct {
-        options = options.options([
-            ("statement_timeout", "15s"),
-            ("lock_timeout", "10s"),
-            ("idle_in_transaction_session_timeout", "30s"),
-        ]);
-    }
-    Ok(PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(Duration::from_secs(240))
-        .connect_lazy_with(options))
-}
+/// How long one unit of work on the database (a transaction, a few queries) may take before it is given up. What hangs on a
+/// connection that went silent has to end and be done anew within the ten seconds that a recovery may take.
+pub const WORK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether the database answers.
 ///
@@ -121,7 +90,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Waits until the database answers and every migration of this version is applied, saying what is missing meanwhile.
 ///
 /// # Errors
-/// The last trouble, after a minute.
+/// The last trouble, after a minute; at once if this is a pooler and should not be.
 pub async fn wait_until_current(pool: &Pool) -> Result<(), StoreError> {
     let begun = tokio::time::Instant::now();
     let mut pause = Duration::from_millis(250);
@@ -129,6 +98,7 @@ pub async fn wait_until_current(pool: &Pool) -> Result<(), StoreError> {
         let trouble = match within(migrate::is_current(pool)).await {
             Ok(true) => return Ok(()),
             Ok(false) => StoreError::NotMigrated,
+            Err(error @ StoreError::Pooler(_)) => return Err(error),
             Err(error) => error,
         };
         if begun.elapsed() > START_TIMEOUT {

@@ -122,7 +122,7 @@ async fn five_seconds_without_a_network_lose_and_double_nothing() {
         .sees("the first words", |seen| seen.reads("one two", reply))
         .await;
     let cut = Instant::now();
-    network.close().await;
+    network.close();
     // Words that come while nobody can hear them.
     before.open();
     behind.reached(1).await.expect("the second gate");
@@ -135,7 +135,7 @@ async fn five_seconds_without_a_network_lose_and_double_nothing() {
     let seen = browser.look().await;
     assert!(seen.connection.contains("Reconnecting"), "{seen:?}");
     assert!(seen.reads("one two", reply), "{seen:?}");
-    network.reopen().await;
+    network.reopen();
     browser
         .sees("the words missed", |seen| {
             seen.reads("one two three four", reply)

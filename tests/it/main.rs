@@ -1,4 +1,8 @@
 //! End-to-end tests: real Postgres, real sockets, the real protocols. Each test has a database and processes of its own.
+#![expect(
+    clippy::print_stdout,
+    reason = "tests say what they measured and what they skipped"
+)]
 
 mod world;
 
@@ -7,7 +11,12 @@ mod auth;
 mod browser;
 mod cancels;
 mod chat;
+mod commits;
+mod crashes;
+mod model_trouble;
 mod operations;
+mod outages;
+mod pooler;
 mod queue;
 mod reads;
 mod restarts;

@@ -1,16 +1,15 @@
-//! What an operator meets: bad configuration, an empty database, a database that goes away, the Procfile.
+//! What an operator meets: bad configuration, an empty database, the Procfile, `cargo dev`.
 
 use std::time::Duration;
 
 use errand_tests::{
     identity::{IdentityOptions, IdentityProvider},
-    model::{Gate, ScriptedModel, Turn, request},
+    model::{ScriptedModel, Turn},
 };
-use reqwest::Method;
 use serde_json::json;
 
 use crate::world::{
-    self, Answer, Options, World,
+    self, Answer,
     process::{self, Process},
 };
 
@@ -204,96 +203,6 @@ async fn the_procfile_works_on_an_empty_database() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_down_is_503_and_comes_back() {
-    // Through a door that the test can close: the database itself is shared.
-    let door = world::door::Door::open_to(&world::database().await).await;
-    let world = World::on(door.url(), Options::default()).await;
-    world.model.script(|request| {
-        // The turn that the outage hits asks again if its first answer could not be committed.
-        match (
-            request::last_user(request).as_str(),
-            request::steps(request).len(),
-        ) {
-            ("add", 0) => Turn::call("add_task", json!({"title": "not lost"})),
-            _ => Turn::text("Hello."),
-        }
-    });
-    world.say("ada", "hello").await.assert_ok();
-
-    // Accepted before the outage, and at work when it comes.
-    let gate = Gate::closed();
-    world
-        .model
-        .push(Turn::call("add_task", json!({"title": "not lost"})).gate_after(1, &gate));
-    let accepted = world
-        .post_chat("bob", &json!({"message": "add"}))
-        .header("prefer", "respond-async");
-    let accepted = Answer::of(accepted).await;
-    gate.reached(1).await.unwrap();
-
-    door.close().await;
-    for _ in 0..2 {
-        let answer = world.say("ada", "hello").await;
-        answer.assert_error(503, "unavailable");
-        assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
-    }
-    let ready = Answer::of(world.bare(Method::GET, "/readyz")).await;
-    ready.assert_error(503, "unavailable");
-    Answer::of(world.bare(Method::GET, "/healthz"))
-        .await
-        .assert_ok();
-    gate.open();
-
-    door.reopen().await;
-    let deadline = tokio::time::Instant::now() + world::PATIENCE;
-    while world.say("ada", "hello").await.status != 200 {
-        assert!(tokio::time::Instant::now() < deadline, "never comes back");
-    }
-    let run = accepted.body["run_id"].as_str().unwrap();
-    let run = world.get("bob", &format!("runs/{run}?wait=30")).await;
-    assert_eq!(run.assert_ok()["status"], "completed", "{}", run.body);
-    assert_eq!(world.titles("bob").await.len(), 1);
-}
-
-/// Losing every notification costs a second, never an answer.
-#[tokio::test(flavor = "multi_thread")]
-async fn without_notifications_answers_still_come() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
-    world.say("ada", "hello").await.assert_ok();
-    sqlx::raw_sql(
-        "drop trigger notify_workers on apalis.jobs;
-         create function public.pg_notify(text, text) returns void language sql as 'select'",
-    )
-    .execute(&world.db)
-    .await
-    .unwrap();
-    // Our own notify goes to the function of the same name that comes first in the path.
-    sqlx::raw_sql("do $$ begin execute format('alter database %I set search_path = public, pg_catalog', current_database()); end $$")
-        .execute(&world.db)
-        .await
-        .unwrap();
-    sqlx::raw_sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
-        .execute(&world.db)
-        .await
-        .unwrap();
-    // Killed connections may answer 503 at first; nothing hangs.
-    let deadline = tokio::time::Instant::now() + world::PATIENCE;
-    while world.get("ada", "tasks").await.status != 200 {
-        assert!(tokio::time::Instant::now() < deadline, "never comes back");
-    }
-    for _ in 0..3 {
-        // The wait is far longer than the patience: an answer that comes with its end is too late.
-        let request = world
-            .post_chat("ada", &json!({"message": "hello"}))
-            .header("prefer", "wait=60");
-        let answer = tokio::time::timeout(world::PATIENCE, Answer::of(request)).await;
-        let answer = answer.expect("the slow polls find the job and the end of the run");
-        assert_eq!(answer.assert_ok()["response"], "Hello.");
-    }
-}
-
 /// `cargo dev`: a turn with the stand-ins, Ctrl-C, and the data after a second start.
 #[tokio::test(flavor = "multi_thread")]
 async fn cargo_dev_keeps_its_data() {
@@ -342,25 +251,4 @@ async fn cargo_dev_keeps_its_data() {
         );
     }
     std::fs::remove_dir_all(state).unwrap();
-}
-
-/// A database that is down at the start is waited for.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_down_at_the_start_is_waited_for() {
-    let door = world::door::Door::open_to(&world::database().await).await;
-    door.close().await;
-    let environment = [
-        ("DATABASE_URL", door.url()),
-        ("BETTER_AUTH_URL", "http://127.0.0.1:9"),
-        ("OPENAI_BASE_URL", "http://127.0.0.1:9"),
-        ("HOST", "127.0.0.1"),
-        ("PORT", "0"),
-    ];
-    let mut web = Process::start("errand-api", &[], environment).await;
-    let mut worker = Process::start("errand-worker", &[], environment).await;
-    web.until_says("waiting for the database").await;
-    worker.until_says("waiting for the database").await;
-    door.reopen().await;
-    web.until_says("the database is ready").await;
-    worker.until_says("taking runs").await;
 }

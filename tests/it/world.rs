@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) mod door;
 pub(crate) mod events;
+pub(crate) mod load;
+pub(crate) mod pooler;
 pub(crate) mod process;
 pub(crate) mod socket;
 
@@ -92,6 +94,8 @@ pub(crate) struct Options {
     pub(crate) worker: Vec<&'static str>,
     /// Workers in this process; none by default means one.
     pub(crate) workers: Option<usize>,
+    /// Where the API's queries go, if not to the world's database URL, which then is its direct one.
+    pub(crate) api_database_url: Option<String>,
 }
 
 pub(crate) struct World {
@@ -99,6 +103,8 @@ pub(crate) struct World {
     pub(crate) db: PgPool,
     pub(crate) database_url: String,
     pub(crate) model: ScriptedModel,
+    /// Where workers that are started from now on find their model, if not there.
+    pub(crate) model_url: Option<String>,
     pub(crate) identity: IdentityProvider,
     http: reqwest::Client,
     worker_arguments: Vec<&'static str>,
@@ -125,6 +131,8 @@ impl World {
         let stop = CancellationToken::new();
         let mut arguments = vec![
             "--database-url",
+            options.api_database_url.as_deref().unwrap_or(&database_url),
+            "--database-direct-url",
             &database_url,
             "--better-auth-url",
             identity.issuer(),
@@ -141,6 +149,7 @@ impl World {
             db: PgPool::connect_lazy(&database_url).expect("a URL"),
             database_url,
             model,
+            model_url: None,
             identity,
             http: reqwest::Client::new(),
             worker_arguments: options.worker,
@@ -155,7 +164,8 @@ impl World {
 
     /// Starts a worker in this process.
     pub(crate) async fn start_worker(&mut self) -> CancellationToken {
-        let base_url = self.model.base_url();
+        let base_url = self.model_url.clone();
+        let base_url = base_url.unwrap_or_else(|| self.model.base_url());
         let mut arguments = vec!["errand-worker", "--database-url", &self.database_url];
         arguments.extend([
             "--openai-base-url",

@@ -29,6 +29,8 @@ use home::Home;
 const SUPERUSER: &str = "errand";
 /// Long enough for recovery after a crash.
 const START_LIMIT: Duration = Duration::from_secs(120);
+/// Long enough for a checkpoint.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 const PORT_ATTEMPTS: u32 = 5;
 
 /// Where the data lies and how long it lasts.
@@ -74,9 +76,20 @@ impl ClusterOptions {
 pub struct Cluster {
     // The order matters on drop: the guardian is told to stop before the lock in the home is let go.
     guardian: Guardian,
+    /// What starts the server.
+    command: Command,
     data: PathBuf,
     port: u16,
     home: Home,
+}
+
+/// How a server is told to end, for tests of what its clients make of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Sessions are ended, data is written: what an operator does.
+    Fast,
+    /// At once, as in a crash; the next start recovers from the write-ahead log.
+    Immediate,
 }
 
 impl Cluster {
@@ -88,8 +101,9 @@ impl Cluster {
             DataDir::Throwaway => Home::throwaway()?,
         };
         match Self::start_in(&home, &options).await {
-            Ok((guardian, port)) => Ok(Self {
+            Ok((guardian, command, port)) => Ok(Self {
                 guardian,
+                command,
                 data: home.data(),
                 port,
                 home,
@@ -103,7 +117,7 @@ impl Cluster {
         }
     }
 
-    async fn start_in(home: &Home, options: &ClusterOptions) -> Result<(Guardian, u16)> {
+    async fn start_in(home: &Home, options: &ClusterOptions) -> Result<(Guardian, Command, u16)> {
         let binaries =
             Binaries::find(home.account, options.bin_dir.as_deref(), home.version()).await?;
         home.initialise(&binaries).await?;
@@ -117,7 +131,7 @@ impl Cluster {
             let mut guardian = Guardian::spawn(home.account, &command, &log, home.remove())?;
             let Err(error) = wait_until_ready(&mut guardian, &data, port).await else {
                 tracing::debug!(port, data = %data.display(), "PostgreSQL is ready");
-                return Ok((guardian, port));
+                return Ok((guardian, command, port));
             };
             let log = tail(&log);
             let _ = guardian.release().await;
@@ -167,6 +181,37 @@ impl Cluster {
         }
         connection.close().await?;
         Ok(())
+    }
+
+    /// Ends the server and waits until it is gone; [`Cluster::start_again`] starts it. Done already if it ended by itself.
+    pub async fn shut_down(&mut self, how: Shutdown) -> Result<()> {
+        if self.guardian.ended()?.is_none() {
+            let signal = match how {
+                Shutdown::Fast => "INT",
+                Shutdown::Immediate => "QUIT",
+            };
+            let pid = fs::read_to_string(self.data.join("postmaster.pid"))?;
+            let pid = pid.lines().next().context("an empty postmaster.pid")?;
+            let kill = Command::new("kill").args(["-s", signal, pid]).status()?;
+            ensure!(kill.success(), "cannot signal the server");
+        }
+        self.guardian.wait(STOP_LIMIT).await?;
+        Ok(())
+    }
+
+    /// Starts the server that was shut down or has died, on its port, and waits until it accepts connections.
+    pub async fn start_again(&mut self) -> Result<()> {
+        let log = self.data.join("server.log");
+        self.guardian =
+            Guardian::spawn(self.home.account, &self.command, &log, self.home.remove())?;
+        wait_until_ready(&mut self.guardian, &self.data, self.port)
+            .await
+            .with_context(|| format!("PostgreSQL does not start again:\n{}", tail(&log)))
+    }
+
+    /// Whether the server runs, or has ended by itself.
+    pub fn is_up(&mut self) -> Result<bool> {
+        Ok(self.guardian.ended()?.is_none())
     }
 
     /// Shuts the server down (open sessions are ended) and waits until it is gone, at most 30 s.

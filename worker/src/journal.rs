@@ -3,7 +3,10 @@
 //! Text is streamed as it comes. The calls of an answer are told of in the transaction that commits the step, and the end in
 //! the one that ends the run: a client never sees a step that could be lost.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use errand_shared::{
     events::{Event, Open},
@@ -28,6 +31,8 @@ use crate::{
 
 /// Tasks of the list that clients are shown live.
 const MAX_LIVE_TASKS: i64 = 200;
+/// Pause before a write is tried again.
+const SECOND_TRY: Duration = Duration::from_secs(1);
 
 /// Keeps and tells.
 pub(crate) struct RunJournal<'a> {
@@ -121,16 +126,8 @@ impl<'a> RunJournal<'a> {
             first_seq,
             events: &events,
         };
-        let write = || store::within(outcome::finish(self.pool, self.run, &ending, max_ready));
-        match write().await {
-            // The outcome of the commit is unknown. If it took effect, the second try finds the run over.
-            Err(WriteError::Store(error)) if error.is_outage() => {
-                tracing::warn!(%error, "cannot write the run's end; trying once more");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-                write().await
-            }
-            result => result,
-        }
+        // If a commit took effect whose answer was lost, the second try finds the run over.
+        twice(|| store::within(outcome::finish(self.pool, self.run, &ending, max_ready))).await
     }
 
     /// Tells of the task list after a change: whole the first time, then only what changed.
@@ -215,13 +212,16 @@ impl Journal for RunJournal<'_> {
         let commit = async {
             let (first_seq, events) = self.stream.take(events).await?;
             let step = step(number, answer);
-            store::within(steps::commit(self.pool, self.run, step, first_seq, &events)).await
+            let commit = || steps::commit(self.pool, self.run, step.clone(), first_seq, &events);
+            twice(|| store::within(commit())).await
         };
         match commit.await {
             Ok(()) => {
                 faults::point("step.committed");
                 Ok(())
             }
+            // Only this attempt can have written it, so the first try did, and its answer was lost.
+            Err(WriteError::Store(error)) if error.constraint() == Some("steps_pkey") => Ok(()),
             Err(WriteError::Fenced) => Err(Interrupted::Fenced),
             Err(WriteError::Store(error)) => Err(Interrupted::Unavailable(error.to_string())),
         }
@@ -242,6 +242,22 @@ impl Journal for RunJournal<'_> {
         if tools::changes_tasks(&call.name) && outcome.result["success"] == true {
             self.tell_tasks().await;
         }
+    }
+}
+
+/// Writes, and once more if the database failed on the way: then nobody knows whether the first try took effect. Keys and the
+/// fence make the second one wait for it and tell.
+async fn twice<F>(write: impl Fn() -> F) -> Result<(), WriteError>
+where
+    F: Future<Output = Result<(), WriteError>>,
+{
+    match write().await {
+        Err(WriteError::Store(error)) if error.is_outage() => {
+            tracing::warn!(%error, "cannot write; trying once more");
+            tokio::time::sleep(SECOND_TRY).await;
+            write().await
+        }
+        result => result,
     }
 }
 

@@ -63,7 +63,8 @@ impl Worker {
             (concurrency / 4).clamp(4, 24) + 4,
             true,
         )?;
-        let model = openai::OpenAi::new(&config.model)?;
+        // A model that falls silent leaves time for another try.
+        let model = openai::OpenAi::new(&config.model, config.run_timeout / 2)?;
         let toolbox = toolbox::Toolbox::start(tools::TaskServer::new(pool.clone())).await?;
         let queue = queue::Queue::new(pool.clone(), config.into());
         let turns = Arc::new(turn::Turns {

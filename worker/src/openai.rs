@@ -33,13 +33,16 @@ pub(crate) struct OpenAi {
 }
 
 impl OpenAi {
+    /// `silence` is how long the model may say nothing, before its first byte or after any other.
+    ///
     /// # Errors
     /// The HTTP client cannot be built.
-    pub(crate) fn new(config: &ModelConfig) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(config: &ModelConfig, silence: Duration) -> Result<Self, reqwest::Error> {
         let settings = OpenAIConfig::new()
             .with_api_base(config.base_url())
             .with_api_key(config.api_key());
-        let client = Client::with_config(settings).with_http_service(transport::Transport::new()?);
+        let client =
+            Client::with_config(settings).with_http_service(transport::Transport::new(silence)?);
         Ok(Self {
             client,
             model: config.model().to_owned(),

@@ -13,7 +13,7 @@ use std::{
 use apalis::prelude::*;
 use errand_shared::{
     jobs::{RunAgent, job_id},
-    store::{Pool, StoreError, leases},
+    store::{self, Pool, StoreError, leases},
 };
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -104,7 +104,10 @@ impl Queue {
         H: Fn(Delivery, CancellationToken) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        leases::register(&mut *acquire(&self.pool).await?, &self.worker).await?;
+        store::within(async {
+            leases::register(&mut *acquire(&self.pool).await?, &self.worker).await
+        })
+        .await?;
         tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
 
         let over = CancellationToken::new();
@@ -140,7 +143,10 @@ impl Queue {
         over.cancel();
         let _ = claims.await;
         let _ = heart.await;
-        leases::leave(&mut *acquire(&self.pool).await?, &self.worker).await?;
+        store::within(async {
+            leases::leave(&mut *acquire(&self.pool).await?, &self.worker).await
+        })
+        .await?;
         tracing::info!(worker = %self.worker, "drained");
         result
     }

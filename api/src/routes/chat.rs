@@ -15,7 +15,7 @@ use super::{
     streams,
 };
 use crate::{
-    App,
+    App, accept,
     auth::User,
     error::{ApiError, ErrorBody},
     request::{self, JsonBytes, Preference},
@@ -40,6 +40,7 @@ pub(crate) struct ChatResponse {
 pub(crate) struct Accepted {
     run_id: Uuid,
     conversation_id: Uuid,
+    /// As far as it is known: `queued`, `running` or `waiting`.
     status: String,
 }
 
@@ -85,11 +86,18 @@ pub(crate) async fn post(
         return streams::chat(&app, &user, &headers, &body).await;
     }
     let request: ChatRequest = body.parse()?;
-    let run_id = message::accept_chat(&app, &user, &headers, &request).await?;
+    let accepted = message::accept_chat(&app, &user, &headers, &request).await?;
     let preference = Preference::from_headers(&headers);
-    let run = runs::wait(&app, &user, run_id, preference.wait).await?;
+    let run = runs::wait(&app, &user, accepted.run_id, preference.wait).await;
     faults::point("answer.before");
-    answer(&user, run, preference)
+    match run {
+        Ok(run) => answer(&user, run, preference),
+        // It is accepted, whatever has become of the database since: an error would make the client say it again.
+        Err(error) if error.is_unavailable() => {
+            Ok(under_way(&user, accepted, "queued", preference))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// A run that is over answers with its reply or its error, any other with 202.
@@ -115,25 +123,38 @@ fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Res
             run.error_code.as_deref(),
             run.error_message.as_deref(),
         )),
-        _ => {
-            let location = runs::location(&user.id, run.id);
-            let body = Accepted {
+        (status, ..) => {
+            let accepted = accept::Accepted {
                 run_id: run.id,
                 conversation_id: run.conversation_id,
-                status: run.status,
             };
-            let mut response = (StatusCode::ACCEPTED, axum::Json(body)).into_response();
-            let headers = response.headers_mut();
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            for (name, value) in [
-                ("location", location),
-                ("preference-applied", preference.applied()),
-            ] {
-                if let Ok(value) = HeaderValue::from_str(&value) {
-                    headers.insert(name, value);
-                }
-            }
-            Ok(response)
+            Ok(under_way(user, accepted, status, preference))
         }
     }
+}
+
+fn under_way(
+    user: &User,
+    accepted: accept::Accepted,
+    status: &str,
+    preference: Preference,
+) -> Response {
+    let location = runs::location(&user.id, accepted.run_id);
+    let body = Accepted {
+        run_id: accepted.run_id,
+        conversation_id: accepted.conversation_id,
+        status: status.to_owned(),
+    };
+    let mut response = (StatusCode::ACCEPTED, axum::Json(body)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    for (name, value) in [
+        ("location", location),
+        ("preference-applied", preference.applied()),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     App,
-    accept::{self, Idempotency, OnBusy},
+    accept::{self, Accepted, Idempotency, OnBusy},
     auth::User,
     error::ApiError,
     request::{self, JsonBytes},
@@ -101,7 +101,7 @@ pub(super) async fn accept_chat(
     user: &User,
     headers: &HeaderMap,
     request: &ChatRequest,
-) -> Result<Uuid, ApiError> {
+) -> Result<Accepted, ApiError> {
     request.check()?;
     let request_hash = request.hash();
     let key = request::idempotency_key(headers)?;
@@ -157,7 +157,7 @@ pub(super) async fn accept_agent_input(
     app: &App,
     user: &User,
     body: &JsonBytes,
-) -> Result<Uuid, ApiError> {
+) -> Result<Accepted, ApiError> {
     let input: RunAgentInput = body.parse()?;
     let id = |field: &str, text: &str| {
         Uuid::parse_str(text)

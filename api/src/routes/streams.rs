@@ -12,7 +12,7 @@ use axum::{
 use errand_shared::store::{self, runs as stored};
 use futures::{Stream, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::message::{self, ChatRequest};
@@ -84,13 +84,17 @@ pub(super) async fn chat(
     body: &JsonBytes,
 ) -> Result<Response, ApiError> {
     let fields: Value = body.parse()?;
-    let run_id = if fields.get("threadId").is_some() || fields.get("messages").is_some() {
+    let accepted = if fields.get("threadId").is_some() || fields.get("messages").is_some() {
         message::accept_agent_input(app, user, body).await?
     } else {
         let request: ChatRequest = body.parse()?;
         message::accept_chat(app, user, headers, &request).await?
     };
-    stream_run(app, user, run_id, 0).await
+    let run_id = accepted.run_id;
+    stream_run(app, user, run_id, 0)
+        .await
+        // It is accepted whatever happens to the stream: the client follows this run, and does not say it again.
+        .map_err(|error| error.with_details(json!({"run_id": run_id})))
 }
 
 async fn stream_run(app: &App, user: &User, run_id: Uuid, seq: i64) -> Result<Response, ApiError> {

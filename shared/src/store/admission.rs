@@ -13,14 +13,18 @@ const WINDOW: i64 = 200;
 
 /// Takes the user's lock until the transaction ends: acceptance, admission and limits of one user are serial.
 ///
+/// Behind a pooler no start-up option limits what a client that went silent keeps, so this transaction limits itself.
+///
 /// # Errors
 /// The database failed, or the lock was not free in time.
 pub async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
     sqlx::query!(
-        "select pg_advisory_xact_lock(hashtextextended($1, 1))",
+        "select set_config('lock_timeout', '4s', true) as locks,
+                set_config('idle_in_transaction_session_timeout', '5s', true) as idle,
+                pg_advisory_xact_lock(hashtextextended($1, 1))",
         user_id
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
     Ok(())
 }

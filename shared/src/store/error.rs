@@ -7,7 +7,12 @@ use std::time::Duration;
 pub enum StoreError {
     /// The driver or the server said no.
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
+    /// A transaction pooler is where Postgres itself should be.
+    #[error(
+        "a transaction pooler answers where Postgres itself is needed; set DATABASE_DIRECT_URL ({0})"
+    )]
+    Pooler(String),
     /// No answer in time; whether a commit took effect is unknown.
     #[error("the database did not answer within {0:?}")]
     Timeout(Duration),
@@ -19,11 +24,36 @@ pub enum StoreError {
     Queue(String),
 }
 
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(refusal) if refuses_options(refusal.message()) => {
+                Self::Pooler(refusal.message().to_owned())
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// What PgBouncer says to the start-up options of a direct connection.
+fn refuses_options(message: &str) -> bool {
+    message.contains("startup parameter") && message.contains("options")
+}
+
+impl From<apalis_postgres::Error> for StoreError {
+    fn from(error: apalis_postgres::Error) -> Self {
+        match error {
+            apalis_postgres::Error::Database(error) => error.into(),
+            error => Self::Queue(error.to_string()),
+        }
+    }
+}
+
 impl StoreError {
     /// True if the database is unreachable, restarting, full or overloaded: the same work may succeed later.
     pub fn is_outage(&self) -> bool {
         let Self::Database(error) = self else {
-            return matches!(self, Self::Timeout(_) | Self::NotMigrated);
+            return !matches!(self, Self::Queue(_));
         };
         match error {
             sqlx::Error::Io(_)
@@ -46,15 +76,17 @@ impl StoreError {
     }
 }
 
-/// SQLSTATE classes: 08 connection, 53 resources (disk full, too many connections), 57P shutdown and start-up;
-/// 57014 a time-out, 55P03 a lock not available, 40001 and 40P01 a conflict, 25006 a read-only standby.
+/// SQLSTATE classes: 08 connection, 53 resources (disk full, too many connections), 57P shutdown and start-up, 58 the
+/// server's own system (an I/O error); 57014 a time-out, 55P03 a lock not available, 40001 and 40P01 a conflict,
+/// 25006 a read-only standby, 25P03 and 25P04 a transaction that was idle or took too long.
 fn is_outage_code(code: &str) -> bool {
     code.starts_with("08")
         || code.starts_with("53")
         || code.starts_with("57P")
+        || code.starts_with("58")
         || matches!(
             code,
-            "57014" | "55P03" | "40001" | "40P01" | "25006" | "58030"
+            "57014" | "55P03" | "40001" | "40P01" | "25006" | "25P03" | "25P04"
         )
 }
 

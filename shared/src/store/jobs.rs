@@ -38,9 +38,7 @@ pub async fn enqueue(db: &mut Connection, runs: &[Uuid]) -> Result<(), StoreErro
                 .build())
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
-    apalis_postgres::queries::push_tasks(db, QUEUE, tasks)
-        .await
-        .map_err(|error| StoreError::Queue(error.to_string()))
+    Ok(apalis_postgres::queries::push_tasks(db, QUEUE, tasks).await?)
 }
 
 /// Marks a run's job as done, whoever holds it: the run's end decides, the job only delivered it.

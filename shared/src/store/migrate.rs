@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{Acquire, Connection as _, PgConnection};
+use sqlx::{Acquire, Connection as _, PgConnection, postgres::PgConnectOptions};
 
 use super::{Connection, Pool, StoreError};
 
@@ -15,9 +15,19 @@ const LOCK: i64 = 0x6572_7261_6e64;
 /// Brings the database to this version. Safe to run twice and by several processes at once: the others wait.
 ///
 /// # Errors
-/// The database is unreachable, or a migration failed (a later version's database included).
+/// The database is unreachable, or a migration failed (a later version's database included); or the URL is a pooler's,
+/// where the lock would be anybody's.
 pub async fn run(url: &str) -> Result<(), StoreError> {
-    let mut connection = PgConnection::connect(url).await?;
+    // A migration takes as long as it takes, whatever the role's defaults. A transaction pooler refuses such options.
+    let options = url
+        .parse::<PgConnectOptions>()?
+        .extra_float_digits(None)
+        .options([
+            ("statement_timeout", "0"),
+            ("lock_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ]);
+    let mut connection = PgConnection::connect_with(&options).await?;
     sqlx::query!("select pg_advisory_lock($1)", LOCK)
         .execute(&mut connection)
         .await?;
@@ -35,6 +45,7 @@ pub async fn run_when_up(url: &SecretString) -> Result<(), StoreError> {
     let begun = tokio::time::Instant::now();
     loop {
         match run(url.expose_secret()).await {
+            Err(error @ StoreError::Pooler(_)) => return Err(error),
             Err(error) if error.is_outage() && begun.elapsed() < super::START_TIMEOUT => {
                 tracing::warn!(%error, "waiting for the database");
                 tokio::time::sleep(Duration::from_secs(2)).await;

@@ -1,17 +1,67 @@
-//! A door in front of the database: a TCP proxy that a test can close and open again.
+//! A door in front of the database: a TCP proxy that a test can close, silence, or slam at the moment of a commit.
 
-use std::sync::Arc;
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt, AsyncWriteExt, copy},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::watch,
 };
 
-/// A proxy on a port of its own. Closed, it cuts every connection and refuses new ones at once.
+/// A simple query of the frontend, as the driver sends it.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+
+/// What happens to new connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Open,
+    /// They are refused, and the others were cut.
+    Closed,
+    /// They are made and say nothing, and the others fell silent.
+    Silent,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    mode: Mode,
+    /// How often everything fell silent: a connection from before that stays so.
+    silences: u32,
+}
+
+/// What the server gets to see of a commit before its connection is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Nothing.
+    Before,
+    /// The commit; its answer vanishes.
+    After,
+}
+
+/// A proxy on a port of its own.
 pub(crate) struct Door {
     url: String,
-    open: Arc<watch::Sender<bool>>,
+    state: watch::Sender<State>,
+    trap: Arc<Trap>,
+}
+
+/// Which commit to cut: so many from now.
+#[derive(Default)]
+struct Trap(Mutex<Option<(usize, Cut)>>);
+
+impl Trap {
+    /// A commit passes; what is to happen to it.
+    fn springs(&self) -> Option<Cut> {
+        let mut trap = self.0.lock().expect("no panic");
+        let (left, cut) = trap.as_mut()?;
+        *left -= 1;
+        (*left == 0).then_some(*cut).inspect(|_| *trap = None)
+    }
 }
 
 impl Door {
@@ -29,9 +79,18 @@ impl Door {
             &database_url[..start],
             &database_url[end..]
         );
-        let open = Arc::new(watch::Sender::new(true));
-        tokio::spawn(serve(listener, server, open.subscribe()));
-        Self { url, open }
+        let state = watch::Sender::new(State {
+            mode: Mode::Open,
+            silences: 0,
+        });
+        let trap = Arc::default();
+        tokio::spawn(serve(
+            listener,
+            server,
+            state.subscribe(),
+            Arc::clone(&trap),
+        ));
+        Self { url, state, trap }
     }
 
     /// The database through the door.
@@ -39,29 +98,89 @@ impl Door {
         &self.url
     }
 
-    pub(crate) async fn close(&self) {
-        self.open.send_replace(false);
+    /// Cuts every connection and refuses new ones at once.
+    pub(crate) fn close(&self) {
+        self.state.send_modify(|state| state.mode = Mode::Closed);
     }
 
-    pub(crate) async fn reopen(&self) {
-        self.open.send_replace(true);
+    /// Makes a black hole of every connection there is, and of new ones: bytes vanish in both directions, without a reset.
+    pub(crate) fn silence(&self) {
+        self.state.send_modify(|state| {
+            state.mode = Mode::Silent;
+            state.silences += 1;
+        });
+    }
+
+    /// Lets new connections through. Those that are silent stay silent.
+    pub(crate) fn reopen(&self) {
+        self.state.send_modify(|state| state.mode = Mode::Open);
+    }
+
+    /// Cuts the connection that makes the `nth` commit from now.
+    pub(crate) fn cut_commit(&self, nth: usize, cut: Cut) {
+        *self.trap.0.lock().expect("no panic") = Some((nth, cut));
+    }
+
+    /// Whether the commit to cut has come.
+    pub(crate) fn has_cut(&self) -> bool {
+        self.trap.0.lock().expect("no panic").is_none()
     }
 }
 
-async fn serve(listener: TcpListener, server: String, open: watch::Receiver<bool>) {
-    while let Ok((mut client, _)) = listener.accept().await {
-        let (server, mut open) = (server.clone(), open.clone());
-        tokio::spawn(async move {
-            if !*open.borrow() {
-                return;
-            }
-            let Ok(mut upstream) = TcpStream::connect(server).await else {
-                return;
-            };
-            tokio::select! {
-                _ = copy_bidirectional(&mut client, &mut upstream) => {}
-                _ = open.wait_for(|open| !open) => {}
-            }
-        });
+async fn serve(
+    listener: TcpListener,
+    server: String,
+    state: watch::Receiver<State>,
+    trap: Arc<Trap>,
+) {
+    while let Ok((client, _)) = listener.accept().await {
+        let (server, state, trap) = (server.clone(), state.clone(), Arc::clone(&trap));
+        tokio::spawn(async move { carry(client, server, state, &trap).await });
+    }
+}
+
+/// One connection, for as long as the door lets it be.
+async fn carry(client: TcpStream, server: String, mut state: watch::Receiver<State>, trap: &Trap) {
+    let born = *state.borrow_and_update();
+    let upstream = match born.mode {
+        Mode::Closed => return,
+        Mode::Silent => return std::future::pending().await,
+        Mode::Open => TcpStream::connect(server).await,
+    };
+    let Ok(upstream) = upstream else { return };
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = upstream.into_split();
+    let fell_silent = |state: &State| state.silences > born.silences;
+    let changed = tokio::select! {
+        _ = requests(&mut from_client, &mut to_server, trap) => return,
+        _ = copy(&mut from_server, &mut to_client) => return,
+        changed = state.wait_for(|state| fell_silent(state) || state.mode == Mode::Closed) => changed.map(|state| *state),
+    };
+    if changed.is_ok_and(|state| fell_silent(&state)) {
+        // Both sockets stay open, and nobody reads.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Carries what the client sends. Ends when the connection is to be cut.
+async fn requests(
+    client: &mut OwnedReadHalf,
+    server: &mut OwnedWriteHalf,
+    trap: &Trap,
+) -> io::Result<()> {
+    let mut bytes = vec![0; 16 * 1024];
+    loop {
+        let read = client.read(&mut bytes).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        let sent = &bytes[..read];
+        let is_commit = sent.windows(COMMIT.len()).any(|bytes| bytes == COMMIT);
+        match is_commit.then(|| trap.springs()).flatten() {
+            None => server.write_all(sent).await?,
+            Some(Cut::Before) => return Ok(()),
+            // Cut at once: the server may still be committing when the client looks for the outcome.
+            Some(Cut::After) => return server.write_all(sent).await,
+        }
     }
 }

@@ -14,8 +14,6 @@ use super::failure::{CallFailure, reason};
 
 /// To make a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two reads: the first byte of an answer, and any stall in its middle.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an error's body that are read.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
@@ -26,10 +24,10 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
+    pub(super) fn new(silence: Duration) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
+            .read_timeout(silence)
             .tcp_nodelay(true)
             .user_agent(concat!("errand/", env!("CARGO_PKG_VERSION")))
             .build()?;

@@ -88,9 +88,7 @@ impl Claims {
         let config = Config::default().queue(QUEUE).batch_size(limit);
         let mut connection = self.pool.acquire().await?;
         // One statement, so one transaction: nothing is held open between the claim and its answer.
-        queries::fetch_next(&mut *connection, &config, context)
-            .await
-            .map_err(|error| StoreError::Queue(error.to_string()))
+        Ok(queries::fetch_next(&mut *connection, &config, context).await?)
     }
 
     async fn deliver(

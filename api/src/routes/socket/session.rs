@@ -264,7 +264,7 @@ impl Session {
                 request_hash: &request_hash,
             }),
         };
-        let run_id = accept::accept(&self.app, &message).await?;
+        let run_id = accept::accept(&self.app, &message).await?.run_id;
         let run = store::within(async {
             let mut db = store::connection(&self.app.db).await?;
             runs::find(&mut db, &self.user_id, run_id).await

@@ -1,0 +1,197 @@
+//! Commits whose answer is lost: what happened is found out from the rows, and nothing is done twice or lost.
+
+use std::time::Duration;
+
+use errand_tests::model::{Turn, request};
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
+
+use crate::world::{
+    self, Answer, Options, World,
+    door::{Cut, Door},
+};
+
+/// A world whose API alone reaches the database through the door.
+async fn with_api_behind_a_door() -> (World, Door) {
+    let database = world::database().await;
+    let door = Door::open_to(&database).await;
+    let options = Options {
+        api_database_url: Some(door.url().to_owned()),
+        ..Options::default()
+    };
+    let world = World::on(&database, options).await;
+    world.model.script(|_| Turn::text("Hello."));
+    world.say("ada", "hello").await.assert_ok();
+    (world, door)
+}
+
+async fn messages(world: &World, text: &str) -> i64 {
+    let query = "select count(*) from messages where role = 'user' and content = $1";
+    let count = sqlx::query_scalar(query).bind(text).fetch_one(&world.db);
+    count.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acceptance_whose_commit_took_effect_goes_on_as_accepted() {
+    let (world, door) = with_api_behind_a_door().await;
+    for n in 0..5 {
+        let text = format!("hello {n}");
+        door.cut_commit(1, Cut::After);
+        let answer = world.say("ada", &text).await;
+        assert!(door.has_cut());
+        assert_eq!(answer.assert_ok()["response"], "Hello.");
+        assert_eq!(messages(&world, &text).await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acceptance_whose_commit_never_arrived_is_refused_and_can_be_repeated() {
+    let (world, door) = with_api_behind_a_door().await;
+    for key in [None, Some("key-1")] {
+        let ask = || {
+            let request = world.post_chat("ada", &json!({"message": "hello again"}));
+            Answer::of(match key {
+                Some(key) => request.header("idempotency-key", key),
+                None => request,
+            })
+        };
+        let before = messages(&world, "hello again").await;
+        door.cut_commit(1, Cut::Before);
+        let answer = ask().await;
+        assert!(door.has_cut());
+        answer.assert_error(503, "unavailable");
+        assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+        assert_eq!(messages(&world, "hello again").await, before);
+        ask().await.assert_ok();
+        assert_eq!(messages(&world, "hello again").await, before + 1);
+    }
+}
+
+/// The server is still committing when the API looks: the look waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_still_under_way_is_waited_for() {
+    let (world, door) = with_api_behind_a_door().await;
+    // A deferred trigger makes commits of this one message slow.
+    let slow = "create function dawdle() returns trigger language plpgsql as
+                $$ begin perform pg_sleep(1.5); return null; end $$;
+                create constraint trigger dawdle after insert on messages deferrable initially deferred
+                for each row when (new.content = 'slowly') execute function dawdle()";
+    sqlx::raw_sql(slow).execute(&world.db).await.unwrap();
+    door.cut_commit(1, Cut::After);
+    let answer = world.say("ada", "slowly").await;
+    assert!(door.has_cut());
+    assert_eq!(answer.assert_ok()["response"], "Hello.");
+    assert_eq!(messages(&world, "slowly").await, 1);
+}
+
+/// Who cannot find out says so, and the key finds the run later.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_cannot_be_read_is_503_and_the_key_finds_the_run() {
+    let (world, door) = with_api_behind_a_door().await;
+    let ask = || {
+        let request = world.post_chat("ada", &json!({"message": "who knows"}));
+        Answer::of(request.header("idempotency-key", "key-1"))
+    };
+    door.cut_commit(1, Cut::After);
+    let close = async {
+        while !door.has_cut() {
+            tokio::task::yield_now().await;
+        }
+        door.close();
+    };
+    let (answer, ()) = tokio::join!(ask(), close);
+    answer.assert_error(503, "unavailable");
+    door.reopen();
+    assert_eq!(ask().await.assert_ok()["response"], "Hello.");
+    assert_eq!(messages(&world, "who knows").await, 1);
+}
+
+/// Accepted stays accepted: an outage during the wait is no reason to make the client say it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_after_the_acceptance_is_answered_with_202() {
+    let (world, door) = with_api_behind_a_door().await;
+    let gate = errand_tests::model::Gate::closed();
+    world
+        .model
+        .push(Turn::text("At last.").gate_after(0, &gate));
+    let request = world.post_chat("ada", &json!({"message": "patience"}));
+    let outage = async {
+        gate.reached(1).await.unwrap();
+        door.close();
+        gate.open();
+    };
+    let (answer, ()) = tokio::join!(Answer::of(request.header("prefer", "wait=2")), outage);
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    assert!(!answer.header("retry-after").is_empty());
+    door.reopen();
+    let run = answer.body["run_id"].as_str().unwrap();
+    assert!(answer.header("location").ends_with(run));
+    let run = world.get("ada", &format!("runs/{run}?wait=20")).await;
+    assert_eq!(run.assert_ok()["response"], "At last.");
+}
+
+/// The worker's commits of one turn: the step, the tool call, the end. Each cut, before and after it took effect.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_survives_the_loss_of_each_of_its_commits() {
+    let database = world::database().await;
+    let door = Door::open_to(&database).await;
+    let options = Options {
+        api_database_url: Some(database.clone()),
+        ..Options::default()
+    };
+    let world = World::on(door.url(), options).await;
+    world
+        .model
+        .script(|request| match request::steps(request).len() {
+            0 => {
+                let title = request::last_user(request);
+                Turn::call("add_task", json!({"title": title}))
+            }
+            _ => Turn::text("Done."),
+        });
+    for cut in [Cut::Before, Cut::After] {
+        for nth in 1..=3 {
+            let title = format!("{cut:?} {nth}");
+            door.cut_commit(nth, cut);
+            let answer = world.say("ada", &title).await;
+            assert!(door.has_cut(), "{title}");
+            assert_eq!(answer.assert_ok()["response"], "Done.", "{title}");
+            assert_eq!(
+                calls_and_tasks(&world, &answer, &title).await,
+                (1, 1, 2),
+                "{title}"
+            );
+            // Found out in place: no attempt was lost to it.
+            let run = answer.body["run_id"].as_str().unwrap();
+            let run = world.get("ada", &format!("runs/{run}")).await;
+            assert_eq!(run.assert_ok()["attempt"], 1, "{title}");
+            assert_gapless(&world, &answer.body["run_id"]).await;
+        }
+    }
+    tokio::time::timeout(Duration::from_secs(20), world.stop())
+        .await
+        .expect("no place in the pool is lost");
+}
+
+async fn calls_and_tasks(world: &World, answer: &Answer, title: &str) -> (usize, usize, i64) {
+    let run = answer.body["run_id"].as_str().unwrap();
+    let steps = format!("select count(*) from steps where run_id = '{run}'");
+    let steps = sqlx::query_scalar(AssertSqlSafe(steps)).fetch_one(&world.db);
+    let titles = world.titles("ada").await;
+    (
+        answer.body["tool_calls"].as_array().unwrap().len(),
+        titles.iter().filter(|task| *task == title).count(),
+        steps.await.unwrap(),
+    )
+}
+
+async fn assert_gapless(world: &World, run: &Value) {
+    let query = "select count(*) = max(seq) and count(*) filter (where event ->> 'type' = 'RUN_FINISHED') = 1
+                 from run_events where run_id = $1::uuid";
+    let gapless: bool = sqlx::query_scalar(query)
+        .bind(run.as_str().unwrap())
+        .fetch_one(&world.db)
+        .await
+        .unwrap();
+    assert!(gapless, "events of {run}");
+}
