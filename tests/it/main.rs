@@ -15,6 +15,7 @@ mod pooler;
 mod queue;
 mod reads;
 mod restarts;
+mod silences;
 mod sockets;
 mod streams;
 mod tools;
