@@ -334,7 +334,7 @@ async fn failed_runs_answer_with_their_code() {
     assert_eq!(run.assert_ok()["status"], "failed");
     assert_eq!(run.body["error"]["code"], "model_error");
 
-    world.model.push(Turn::text("never").stall_after(1));
+    world.model.script(|_| Turn::text("never").stall_after(1));
     let slow = world.say("ada", "hello").await;
     assert!(slow.assert_error(504, "run_timeout")["run_id"].is_string());
 

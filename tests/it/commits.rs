@@ -67,16 +67,20 @@ async fn an_acceptance_whose_commit_never_arrived_is_refused_and_can_be_repeated
     }
 }
 
-/// The server is still committing when the API looks: the look waits for it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_is_still_under_way_is_waited_for() {
-    let (world, door) = with_api_behind_a_door().await;
-    // A deferred trigger makes commits of this one message slow.
+/// Commits of the message "slowly" take a while.
+async fn make_commits_slow(world: &World) {
     let slow = "create function dawdle() returns trigger language plpgsql as
                 $$ begin perform pg_sleep(1.5); return null; end $$;
                 create constraint trigger dawdle after insert on messages deferrable initially deferred
                 for each row when (new.content = 'slowly') execute function dawdle()";
     sqlx::raw_sql(slow).execute(&world.db).await.unwrap();
+}
+
+/// The server is still committing when the API looks: the look waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_still_under_way_is_waited_for() {
+    let (world, door) = with_api_behind_a_door().await;
+    make_commits_slow(&world).await;
     door.cut_commit(1, Cut::After);
     let answer = world.say("ada", "slowly").await;
     assert!(door.has_cut());
@@ -88,22 +92,25 @@ async fn a_commit_that_is_still_under_way_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_cannot_be_read_is_503_and_the_key_finds_the_run() {
     let (world, door) = with_api_behind_a_door().await;
+    make_commits_slow(&world).await;
     let ask = || {
-        let request = world.post_chat("ada", &json!({"message": "who knows"}));
+        let request = world.post_chat("ada", &json!({"message": "slowly"}));
         Answer::of(request.header("idempotency-key", "key-1"))
     };
     door.cut_commit(1, Cut::After);
     let close = async {
         while !door.has_cut() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        // The look waits for the commit.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         door.close();
     };
     let (answer, ()) = tokio::join!(ask(), close);
     answer.assert_error(503, "unavailable");
     door.reopen();
     assert_eq!(ask().await.assert_ok()["response"], "Hello.");
-    assert_eq!(messages(&world, "who knows").await, 1);
+    assert_eq!(messages(&world, "slowly").await, 1);
 }
 
 /// Accepted stays accepted: an outage during the wait is no reason to make the client say it again.

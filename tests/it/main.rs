@@ -1,8 +1,4 @@
 //! End-to-end tests: real Postgres, real sockets, the real protocols. Each test has a database and processes of its own.
-#![expect(
-    clippy::print_stdout,
-    reason = "tests say what they measured and what they skipped"
-)]
 
 mod world;
 
@@ -20,6 +16,7 @@ mod pooler;
 mod queue;
 mod reads;
 mod restarts;
+mod silences;
 mod sockets;
 mod streams;
 mod tools;

@@ -20,9 +20,14 @@ macro_rules! pooler_or_skip {
     ($database:expr, $settings:expr) => {
         match Pooler::in_front_of($database, $settings).await {
             Ok(pooler) => pooler,
-            Err(reason) => return println!("skipped: no PgBouncer 1.21 or newer ({reason})"),
+            Err(reason) => return skip(&reason),
         }
     };
+}
+
+#[expect(clippy::print_stderr, reason = "a skipped test says why")]
+fn skip(reason: &str) {
+    eprintln!("skipped: no PgBouncer 1.21 or newer ({reason})");
 }
 
 async fn world_behind(pooler: &Pooler, database: &str) -> World {

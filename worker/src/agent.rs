@@ -59,6 +59,9 @@ pub enum Interrupted {
     /// The store or the tool server failed; another attempt may succeed.
     #[error("{0}")]
     Unavailable(String),
+    /// The database is away, which is no fault of the run: another attempt succeeds when it is back.
+    #[error("{0}")]
+    Outage(String),
 }
 
 /// How the agent acts. A call that was made before under the same key returns what it returned then.

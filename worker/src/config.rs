@@ -48,7 +48,7 @@ pub struct Config {
     pub max_ready_runs: u16,
 
     /// Silence after which a worker is taken for dead and its runs go to others
-    #[arg(long, env = "LEASE_TIMEOUT", default_value = "5s", value_parser = duration)]
+    #[arg(long, env = "LEASE_TIMEOUT", default_value = "4s", value_parser = duration)]
     pub lease_timeout: Duration,
 
     /// Attempts lost to dead workers or errors before a run fails

@@ -223,6 +223,9 @@ impl Journal for RunJournal<'_> {
             // Only this attempt can have written it, so the first try did, and its answer was lost.
             Err(WriteError::Store(error)) if error.constraint() == Some("steps_pkey") => Ok(()),
             Err(WriteError::Fenced) => Err(Interrupted::Fenced),
+            Err(WriteError::Store(error)) if error.is_outage() => {
+                Err(Interrupted::Outage(error.to_string()))
+            }
             Err(WriteError::Store(error)) => Err(Interrupted::Unavailable(error.to_string())),
         }
     }

@@ -20,7 +20,7 @@ use tokio::sync::RwLock;
 
 use crate::{
     agent::{Interrupted, ToolDefinition, ToolOutcome},
-    tools::{Caller, FENCED, TaskServer},
+    tools::{Caller, FENCED, OUTAGE, TaskServer},
 };
 
 /// Bytes between client and server before one waits for the other.
@@ -86,6 +86,9 @@ impl Toolbox {
             Ok(Err(ServiceError::McpError(error))) if error.code == FENCED => {
                 Err(CallError::Fenced)
             }
+            Ok(Err(ServiceError::McpError(error))) if error.code == OUTAGE => {
+                Err(CallError::Outage(error.message.into_owned()))
+            }
             Ok(Err(ServiceError::McpError(error))) => {
                 Err(CallError::Unavailable(error.message.into_owned()))
             }
@@ -117,6 +120,7 @@ impl Toolbox {
 enum CallError {
     Fenced,
     Unavailable(String),
+    Outage(String),
 }
 
 async fn connect(server: &TaskServer) -> Result<Client, ToolboxError> {
@@ -185,10 +189,11 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
             .with_max_times(REPEATS);
         let result = (|| self.toolbox.call(params.clone()))
             .retry(repeats)
-            .when(|error| matches!(error, CallError::Unavailable(_)))
+            .when(|error| !matches!(error, CallError::Fenced))
             .await
             .map_err(|error| match error {
                 CallError::Fenced => Interrupted::Fenced,
+                CallError::Outage(reason) => Interrupted::Outage(reason),
                 CallError::Unavailable(reason) => Interrupted::Unavailable(reason),
             })?;
         Ok(ToolOutcome {

@@ -33,6 +33,9 @@ pub(crate) const FENCED: ErrorCode = ErrorCode(-32_010);
 /// Answered when the store fails: the same call may be repeated.
 pub(crate) const UNAVAILABLE: ErrorCode = ErrorCode(-32_011);
 
+/// Answered when the database is away: the same call may be repeated, and the run is not at fault.
+pub(crate) const OUTAGE: ErrorCode = ErrorCode(-32_012);
+
 /// Tells similar tools apart, for any client.
 const INSTRUCTIONS: &str = "One user's to-do list. Find a task's id with list_tasks before you change it. \
 complete_task marks a task as done and keeps it; delete_task removes it for good; update_task changes title, \
@@ -151,11 +154,12 @@ impl ServerHandler for TaskServer {
             }
             Ok(Err(WriteError::Store(error))) => {
                 tracing::warn!(call = %caller.key, %error, "a tool call failed in the store");
-                return Err(ErrorData::new(
-                    UNAVAILABLE,
-                    "the store is unavailable",
-                    None,
-                ));
+                let code = if error.is_outage() {
+                    OUTAGE
+                } else {
+                    UNAVAILABLE
+                };
+                return Err(ErrorData::new(code, "the store is unavailable", None));
             }
             Err(_) => return Err(ErrorData::internal_error("the tool panicked", None)),
         };

@@ -77,6 +77,8 @@ enum Attempt {
     Fenced,
     /// Another attempt may succeed.
     Lost(String),
+    /// The database is away; that does not count as an attempt.
+    Outage(String),
     /// The worker stops.
     Drained,
 }
@@ -115,7 +117,7 @@ impl Turns {
         let journal = match store::within(RunJournal::begin(&self.pool, run, &self.publisher)).await
         {
             Ok(journal) => journal,
-            Err(error) => return self.give_back(run, Attempt::Lost(error.to_string())).await,
+            Err(error) => return self.give_back(run, of_store(&error)).await,
         };
         let watch = self.cancels.watch(run.id, run.attempt);
         let attempt = tokio::select! {
@@ -139,11 +141,15 @@ impl Turns {
             unfinished => return self.give_back(run, unfinished).await,
         };
         log_end(&outcome, begun.elapsed());
-        report(
-            journal
-                .finish(&outcome, reply.as_ref(), self.limits.max_ready_runs)
-                .await,
-        );
+        let max_ready = self.limits.max_ready_runs;
+        match journal.finish(&outcome, reply.as_ref(), max_ready).await {
+            // If it took effect after all, the fence says so to whoever tries again.
+            Err(WriteError::Store(error)) if error.is_outage() => {
+                self.give_back(run, Attempt::Outage(error.to_string()))
+                    .await;
+            }
+            written => report(written),
+        }
     }
 
     /// Gives back a run that is not at its end.
@@ -159,6 +165,13 @@ impl Turns {
                     "the attempt failed; the run goes back to the queue"
                 );
                 Return::Retry(pause)
+            }
+            Attempt::Outage(reason) => {
+                tracing::warn!(
+                    reason,
+                    "the database is away; the run goes back to the queue"
+                );
+                Return::Outage(FIRST_RETRY)
             }
             _ => {
                 tracing::info!("handed back to the queue: this worker stops");
@@ -182,7 +195,7 @@ impl Turns {
         }
         let assignment = match store::within(self.assignment(run)).await {
             Ok(assignment) => assignment,
-            Err(error) => return Attempt::Lost(error.to_string()),
+            Err(error) => return of_store(&error),
         };
         faults::point("model.before");
         let tools = self.toolbox.for_attempt(run.attempt);
@@ -212,10 +225,19 @@ impl Turns {
     }
 }
 
+fn of_store(error: &StoreError) -> Attempt {
+    if error.is_outage() {
+        Attempt::Outage(error.to_string())
+    } else {
+        Attempt::Lost(error.to_string())
+    }
+}
+
 fn of_failure(failure: Failure) -> Attempt {
     match failure {
         Failure::Interrupted(Interrupted::Fenced) => Attempt::Fenced,
         Failure::Interrupted(Interrupted::Unavailable(reason)) => Attempt::Lost(reason),
+        Failure::Interrupted(Interrupted::Outage(reason)) => Attempt::Outage(reason),
         Failure::TooManySteps(steps) => failed(
             "run_failed",
             &format!("The agent came to no answer within {steps} steps."),

@@ -44,8 +44,8 @@ pub async fn admit(
     conversation_id: Uuid,
     max_ready: i64,
 ) -> Result<Vec<Uuid>, StoreError> {
-    let admitted = sqlx::query_scalar!(
-        "with ready as (
+    let admitted = sqlx::query!(
+        r#"with ready as (
              select count(*) as n from runs
              where user_id = $1 and finished_at is null and admitted_at is not null and status <> 'waiting'
          ),
@@ -74,7 +74,7 @@ pub async fn admit(
          )
          update runs set admitted_at = clock_timestamp()
          from startable where runs.id = startable.id
-         returning runs.id",
+         returning runs.id, floor(extract(epoch from now()))::bigint as "now!""#,
         user_id,
         conversation_id,
         max_ready,
@@ -82,7 +82,9 @@ pub async fn admit(
     )
     .fetch_all(&mut *db)
     .await?;
-    jobs::enqueue(db, &admitted).await?;
+    let now = admitted.first().map_or(0, |run| run.now);
+    let admitted: Vec<Uuid> = admitted.into_iter().map(|run| run.id).collect();
+    jobs::enqueue(db, &admitted, now).await?;
     Ok(admitted)
 }
 

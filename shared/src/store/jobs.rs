@@ -11,22 +11,16 @@ use uuid::Uuid;
 use super::{Connection, StoreError};
 use crate::jobs::{QUEUE, RunAgent, job_id};
 
-/// apalis notifies only for jobs that are due by the server's clock, and the time comes from ours: a job is
-/// dated back by more than any sane difference between the two.
-const BACKDATED_SECONDS: u64 = 5;
-
-/// Puts one job for each run into the queue, as part of the caller's transaction.
+/// Puts one job for each run into the queue, as part of the caller's transaction. `now` is the server's time in
+/// seconds: a job must be due by its clock, whatever ours says.
 ///
 /// # Errors
 /// The database failed.
-pub async fn enqueue(db: &mut Connection, runs: &[Uuid]) -> Result<(), StoreError> {
+pub async fn enqueue(db: &mut Connection, runs: &[Uuid], now: i64) -> Result<(), StoreError> {
     if runs.is_empty() {
         return Ok(());
     }
-    let now = chrono::Utc::now().timestamp();
-    let due = u64::try_from(now)
-        .unwrap_or(0)
-        .saturating_sub(BACKDATED_SECONDS);
+    let due = u64::try_from(now).unwrap_or(0);
     let tasks = runs
         .iter()
         .map(|&run_id| {

@@ -56,7 +56,7 @@ pub struct GivenBack {
 
 /// One beat: says that this worker lives, takes jobs from those that do not, and gives back its own that it does not know.
 ///
-/// `held` are the jobs the worker knows of. A claim younger than `lease` may still be on its way here and is left alone.
+/// Others' jobs are taken only with `take_over`. `held` are the jobs the worker knows of. A claim younger than `lease` may still be on its way here and is left alone.
 ///
 /// # Errors
 /// The database failed.
@@ -65,13 +65,14 @@ pub async fn beat(
     worker: &str,
     held: &[String],
     lease: Duration,
+    take_over: bool,
 ) -> Result<GivenBack, StoreError> {
     register(db, worker).await?;
     let row = sqlx::query!(
         r#"with dead as (
              select j.id from apalis.jobs j join apalis.workers w on w.id = j.lock_by
              where j.status in ('Queued', 'Running') and j.job_type = $1
-               and w.last_seen < now() - make_interval(secs => $2)
+               and w.last_seen < now() - make_interval(secs => $2) and $6
              for update of j skip locked
          ),
          lost as (
@@ -92,7 +93,8 @@ pub async fn beat(
         lease.as_secs_f64(),
         worker,
         held,
-        crate::hints::JOB_READY
+        crate::hints::JOB_READY,
+        take_over
     )
     .fetch_one(db)
     .await?;

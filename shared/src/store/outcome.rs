@@ -183,6 +183,8 @@ async fn after_end(
 pub enum Return {
     /// This attempt failed; the next one starts after the delay.
     Retry(Duration),
+    /// The database was away; the next attempt starts after the delay, and this one is not counted.
+    Outage(Duration),
     /// The worker stops in good order; another may start at once, and no attempt is counted.
     Handback,
 }
@@ -199,6 +201,7 @@ pub async fn give_back(
 ) -> Result<(), WriteError> {
     let (delay, handbacks) = match why {
         Return::Retry(delay) => (delay, 0),
+        Return::Outage(delay) => (delay, 1),
         Return::Handback => (Duration::ZERO, 1),
     };
     let mut tx = pool.begin().await?;

@@ -51,7 +51,7 @@ struct Options {
     #[arg(long, default_value_t = 3)]
     workers: u16,
     /// Milliseconds between two faults, on average
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1500)]
     pause: u64,
     /// Keep logs, history and database
     #[arg(long)]

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use errand_shared::store::{self, Pool, StoreError, events, leases};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Held, Settings};
@@ -29,24 +30,36 @@ pub(super) async fn keep(
 ) {
     let mut beat = tokio::time::interval(settings.lease / BEATS_PER_LEASE);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut next_purge = tokio::time::Instant::now() + PURGE_EVERY;
+    // Since when every beat has arrived in time.
+    let mut healthy: Option<Instant> = None;
+    let mut last = Instant::now();
+    let mut next_purge = Instant::now() + PURGE_EVERY;
     let mut outage_logged = false;
     loop {
         tokio::select! {
             () = over.cancelled() => return,
             _ = beat.tick() => {}
         }
-        let purge = tokio::time::Instant::now() >= next_purge;
+        let purge = Instant::now() >= next_purge;
         if purge {
             next_purge += PURGE_EVERY;
         }
-        match store::within(once(&pool, &worker, &held, &settings, purge)).await {
-            Ok(()) => outage_logged = false,
+        // After an outage all workers look dead: nobody takes over before everybody had the time to beat again.
+        let take_over = healthy.is_some_and(|since| since.elapsed() >= settings.lease);
+        match store::within(once(&pool, &worker, &held, &settings, take_over, purge)).await {
+            Ok(()) => {
+                if healthy.is_none() || last.elapsed() >= settings.lease {
+                    healthy = Some(Instant::now());
+                }
+                last = Instant::now();
+                outage_logged = false;
+            }
             Err(error) if !outage_logged => {
+                healthy = None;
                 tracing::warn!(%error, "cannot renew the lease; others may take over this worker's runs");
                 outage_logged = true;
             }
-            Err(_) => {}
+            Err(_) => healthy = None,
         }
     }
 }
@@ -56,10 +69,18 @@ async fn once(
     worker: &str,
     held: &Held,
     settings: &Settings,
+    take_over: bool,
     purge: bool,
 ) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await?;
-    let given_back = leases::beat(&mut connection, worker, &held.job_ids(), settings.lease).await?;
+    let given_back = leases::beat(
+        &mut connection,
+        worker,
+        &held.job_ids(),
+        settings.lease,
+        take_over,
+    )
+    .await?;
     if given_back.orphaned > 0 {
         tracing::warn!(
             jobs = given_back.orphaned,
