@@ -5,6 +5,7 @@ mod world;
 mod agent;
 mod auth;
 mod browser;
+mod campaign;
 mod cancels;
 mod chat;
 mod commits;

@@ -73,6 +73,9 @@ pub(crate) async fn inflict(
     while begun.elapsed() < time {
         let jitter = random.random_range(0.5..1.5);
         sleep(pause.mul_f64(jitter)).await;
+        if begun.elapsed() >= time {
+            break;
+        }
         if crash_at.is_some_and(|at| begun.elapsed() > at) {
             crash_at = None;
             crash(database).await;

@@ -53,6 +53,9 @@ struct Options {
     /// Milliseconds between two faults, on average
     #[arg(long, default_value_t = 1500)]
     pause: u64,
+    /// Do not judge how many runs completed: for a machine that is busy with other things
+    #[arg(long)]
+    only_invariants: bool,
     /// Keep logs, history and database
     #[arg(long)]
     keep: bool,
@@ -120,7 +123,7 @@ async fn campaign(options: &Options, state: &Path) -> Result<bool> {
     print_violations(&violations);
     let share = 100.0 * runs.completed as f64 / runs.accepted.max(1) as f64;
     println!("{share:.2} % of the accepted runs completed");
-    Ok(violations.is_empty() && share >= COMPLETED)
+    Ok(violations.is_empty() && (options.only_invariants || share >= COMPLETED))
 }
 
 /// Lets clients take turns while faults come, then heals the house and lets them end. Returns how many turns were taken.

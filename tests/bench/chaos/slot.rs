@@ -156,25 +156,23 @@ impl Slot {
                 _ => {}
             }
             if self.leaving.load(Ordering::Relaxed) {
-                ensure!(
-                    status.success() || status.signal() == Some(SIGABRT),
-                    "{} ends with {status}",
-                    plan.kind.name()
-                );
                 return Ok(());
             }
             sleep(RESTART).await;
         }
     }
 
+    /// Waits for the end of a process. One that was asked to leave has to be gone in time.
     async fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
         loop {
             if let Ok(status) = timeout(STOP_TIMEOUT, child.wait()).await {
                 return Ok(status?);
             }
-            if self.leaving.load(Ordering::Relaxed) {
-                child.kill().await?;
-            }
+            ensure!(
+                !self.leaving.load(Ordering::Relaxed),
+                "a {} does not stop when asked to",
+                self.kind.name()
+            );
         }
     }
 }

@@ -1,0 +1,44 @@
+//! The fault campaign in short: it holds, and it would notice if it did not.
+//!
+//! `tests/bench/chaos` is the program; `.ci/run` runs it for longer.
+
+use std::time::Duration;
+
+use tokio::{process::Command, time::timeout};
+
+/// Building the programs with their fail points included.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// Runs the campaign; whether it ended well, and what it said.
+async fn campaign(arguments: &[&str]) -> (bool, String) {
+    let mut chaos = Command::new(env!("CARGO_BIN_EXE_chaos"));
+    let output = chaos.args(arguments).kill_on_drop(true).output();
+    let output = timeout(PATIENCE, output)
+        .await
+        .expect("ends in time")
+        .expect("starts");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (output.status.success(), said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_minute_of_faults_violates_nothing() {
+    let (held, said) = campaign(&["--seconds", "30", "--seed", "1", "--only-invariants"]).await;
+    assert!(held, "{said}");
+    assert!(said.contains("\n0 violations"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_fence_it_finds_violations() {
+    let (held, said) = campaign(&["--seconds", "20", "--mutate", "fence"]).await;
+    assert!(!held, "{said}");
+    assert!(said.contains("violations\n  I"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_key_of_a_tool_call_it_finds_violations() {
+    let (held, said) = campaign(&["--seconds", "20", "--mutate", "tool-key"]).await;
+    assert!(!held, "{said}");
+    assert!(said.contains("violations\n  I2"), "{said}");
+}
