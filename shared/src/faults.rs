@@ -40,11 +40,23 @@ pub fn start() {
     std::mem::forget(fail::FailScenario::setup());
 }
 
-/// The process may die here, as if by kill -9.
+/// The process may die here, as if by kill -9; or, with `return(freeze)`, stand still.
 #[cfg_attr(not(feature = "failpoints"), expect(unused_variables))]
 pub fn point(name: &'static str) {
     #[cfg(feature = "failpoints")]
-    fail::fail_point!(name, |_| std::process::abort());
+    fail::fail_point!(name, |how: Option<String>| match how.as_deref() {
+        Some("freeze") => freeze(),
+        _ => std::process::abort(),
+    });
+}
+
+/// Stops the whole process, until somebody sends SIGCONT.
+#[cfg(feature = "failpoints")]
+fn freeze() {
+    let me = std::process::id().to_string();
+    let _ = std::process::Command::new("kill")
+        .args(["-s", "STOP", &me])
+        .status();
 }
 
 /// The key of a tool call; with the mutation, another one for each repeat.

@@ -5,12 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use crate::world::{
-    self, Answer, Options, World,
-    door::Door,
-    events::{assert_well_formed, stored, text},
-    process::Process,
-};
+use crate::world::{self, Answer, Options, World, door::Door, process::Process};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_down_is_503_and_comes_back() {
@@ -152,32 +147,4 @@ async fn the_servers_own_trouble_is_503() {
         );
     }
     assert_eq!(world.count("select count(*) from runs").await, 0);
-}
-
-/// Streamed words are not waited for on the disk, so a crash of the server may take back the last of them.
-#[tokio::test(flavor = "multi_thread")]
-async fn events_that_a_crash_took_back_leave_no_gap() {
-    let world = World::start().await;
-    let gate = Gate::closed();
-    world
-        .model
-        .push(Turn::text("words that a crash takes back").gate_after(4, &gate));
-    world.model.script(|_| Turn::text("Told anew."));
-    let accepted = world.post_chat("ada", &json!({"message": "hello"}));
-    let accepted = Answer::of(accepted.header("prefer", "respond-async")).await;
-    let run = accepted.body["run_id"].as_str().unwrap();
-    gate.reached(1).await.unwrap();
-    world
-        .until("select least(count(*), 3) from run_events", 3)
-        .await;
-    sqlx::raw_sql("delete from run_events where seq = (select max(seq) from run_events)")
-        .execute(&world.db)
-        .await
-        .unwrap();
-    gate.open();
-    let view = world.get("ada", &format!("runs/{run}?wait=20")).await;
-    assert_eq!(view.assert_ok()["response"], "Told anew.");
-    let events = stored(&world, run).await;
-    assert_well_formed(&events);
-    assert!(text(&events).ends_with("Told anew."));
 }

@@ -15,6 +15,7 @@ pub(crate) struct Runs {
     pub(crate) ends: Vec<(String, i64)>,
     pub(crate) accepted: i64,
     pub(crate) completed: i64,
+    pub(crate) cancelled: i64,
     /// p50 and p99 in milliseconds of turns that needed one attempt, and of those that lost one.
     pub(crate) quick: [f64; 2],
     pub(crate) hit: [f64; 2],
@@ -57,6 +58,7 @@ pub(crate) async fn runs(database: &str) -> Result<Runs> {
              select attempt > 1 as hit, status, extract(epoch from finished_at - created_at)::float8 * 1000 as ms from runs
          )
          select count(*), count(*) filter (where status = 'completed'), count(*) filter (where hit),
+                count(*) filter (where status = 'cancelled'),
                 percentile_cont(0.5) within group (order by ms) filter (where not hit),
                 percentile_cont(0.99) within group (order by ms) filter (where not hit),
                 percentile_cont(0.5) within group (order by ms) filter (where hit),
@@ -71,7 +73,8 @@ pub(crate) async fn runs(database: &str) -> Result<Runs> {
         accepted: row.get(0),
         completed: row.get(1),
         hits: row.get(2),
-        quick: [quantile(3), quantile(4)],
-        hit: [quantile(5), quantile(6)],
+        cancelled: row.get(3),
+        quick: [quantile(4), quantile(5)],
+        hit: [quantile(6), quantile(7)],
     })
 }

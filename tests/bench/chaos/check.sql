@@ -74,7 +74,9 @@ violations (invariant, found) as (
     union all
     select 'I3 a client was told another end', l.key from lines l join runs r on r.id = l.run_id
     left join messages m on m.run_id = r.id and m.role = 'assistant'
-    where l.kind = 'ended' and (m.content is distinct from l.reply or r.error_code is distinct from l.code)
+    where l.kind = 'ended' and ((r.status = 'failed' and r.error_code is distinct from l.code)
+      -- What was said before a cancel is in the messages only.
+      or (r.status = 'completed' and m.content is distinct from l.reply))
 
     -- I4: the runs of a conversation do not overlap and go in order.
     union all

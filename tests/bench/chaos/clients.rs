@@ -30,6 +30,8 @@ pub(crate) struct World<'a> {
     pub(crate) identity: &'a IdentityProvider,
     pub(crate) history: &'a History,
     pub(crate) seed: u64,
+    /// Share of the plain turns that are cancelled on the way.
+    pub(crate) cancels: f64,
     pub(crate) until: Instant,
 }
 

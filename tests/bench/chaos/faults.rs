@@ -58,15 +58,42 @@ impl Fault {
     }
 }
 
-/// Does harm until the end. `crashes` says whether Postgres itself is crashed, in the middle of the time.
+/// How much harm, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) time: Duration,
+    /// Between two faults, on average.
+    pub(crate) pause: Duration,
+    /// The workers freeze by themselves; only wake them, when their leases are over.
+    pub(crate) only_wake: bool,
+}
+
+async fn wake(slots: &[Slot], time: Duration, tally: &Tally) {
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        sleep(FROZEN).await;
+        for slot in slots.iter().filter(|slot| slot.kind == Kind::Worker) {
+            slot.signal("CONT").await;
+        }
+        tally.count("SIGCONT to all workers");
+    }
+}
+
+/// Does harm until the end; in the middle of the time Postgres itself crashes, once.
 pub(crate) async fn inflict(
     slots: &[Slot],
     database: &str,
-    seed: u64,
-    time: Duration,
-    pause: Duration,
+    plan: Plan,
     tally: &Arc<Tally>,
 ) -> Result<()> {
+    if plan.only_wake {
+        wake(slots, plan.time, tally).await;
+        return Ok(());
+    }
+    let Plan {
+        seed, time, pause, ..
+    } = plan;
     let mut random = StdRng::seed_from_u64(seed);
     let begun = Instant::now();
     let mut crash_at = Some(time / 2);

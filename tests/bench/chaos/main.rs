@@ -121,8 +121,9 @@ async fn campaign(options: &Options, state: &Path) -> Result<bool> {
     print_faults(&tally);
     print_runs(turns, &runs);
     print_violations(&violations);
-    let share = 100.0 * runs.completed as f64 / runs.accepted.max(1) as f64;
-    println!("{share:.2} % of the accepted runs completed");
+    let wanted = runs.accepted - runs.cancelled;
+    let share = 100.0 * runs.completed as f64 / wanted.max(1) as f64;
+    println!("{share:.2} % of the accepted runs that nobody cancelled completed");
     Ok(violations.is_empty() && (options.only_invariants || share >= COMPLETED))
 }
 
@@ -142,12 +143,21 @@ async fn turns(
         identity: &stage.identity.clone(),
         history,
         seed: options.seed,
+        cancels: match options.mutate {
+            Some(Mutation::Fence) => 1.0,
+            _ => 0.1,
+        },
         until: Instant::now() + time,
     };
     let clients = try_join_all((0..options.clients).map(|n| clients::live(&world, n)));
     let faults = async {
-        let pause = Duration::from_millis(options.pause);
-        faults::inflict(&slots, &database, options.seed, time, pause, tally).await?;
+        let plan = faults::Plan {
+            seed: options.seed,
+            time,
+            pause: Duration::from_millis(options.pause),
+            only_wake: matches!(options.mutate, Some(Mutation::Fence)),
+        };
+        faults::inflict(&slots, &database, plan, tally).await?;
         for slot in &slots {
             slot.heal().await;
         }

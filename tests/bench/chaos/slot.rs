@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use errand_shared::faults;
+use errand_shared::faults::{self, NO_FENCE};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use tokio::{
     process::{Child, Command},
@@ -28,6 +28,8 @@ const RESTART: Duration = Duration::from_millis(150);
 const WITH_FAIL_POINT: f64 = 0.6;
 /// Share of worker starts under another clock.
 const WITH_OTHER_CLOCK: f64 = 0.2;
+/// Between two looks at a process.
+const LOOK: Duration = Duration::from_secs(1);
 /// A process that was asked to stop must be gone by then; a platform kills after 30 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const LIBFAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
@@ -65,6 +67,8 @@ pub(crate) struct Plan {
     pub(crate) environment: Vec<(String, String)>,
     /// A safeguard that is taken away.
     pub(crate) mutation: Option<&'static str>,
+    /// Stands still at some of its tool calls, until somebody wakes it.
+    pub(crate) freezes: bool,
     pub(crate) log: PathBuf,
     pub(crate) seed: u64,
 }
@@ -130,7 +134,7 @@ impl Slot {
                 points = plan.kind.points();
                 points.shuffle(&mut random);
             }
-            let faults = self.faults.load(Ordering::Relaxed);
+            let faults = self.faults.load(Ordering::Relaxed) && plan.mutation != Some(NO_FENCE);
             let point = (faults && random.random_bool(WITH_FAIL_POINT))
                 .then(|| points.pop())
                 .flatten();
@@ -164,15 +168,17 @@ impl Slot {
 
     /// Waits for the end of a process. One that was asked to leave has to be gone in time.
     async fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
+        let mut asked = Duration::ZERO;
         loop {
-            if let Ok(status) = timeout(STOP_TIMEOUT, child.wait()).await {
+            if let Ok(status) = timeout(LOOK, child.wait()).await {
                 return Ok(status?);
             }
-            ensure!(
-                !self.leaving.load(Ordering::Relaxed),
-                "a {} does not stop when asked to",
-                self.kind.name()
-            );
+            if self.leaving.load(Ordering::Relaxed) {
+                self.signal("CONT").await;
+                asked += LOOK;
+            }
+            let kind = self.kind.name();
+            ensure!(asked < STOP_TIMEOUT, "a {kind} does not stop when asked to");
         }
     }
 }
@@ -181,6 +187,9 @@ fn start(plan: &Plan, point: Option<(&str, u32)>, clock: Option<&str>) -> Result
     let mut failpoints: Vec<String> = Vec::new();
     if let Some((point, skipped)) = point {
         failpoints.push(format!("{point}={skipped}*off->1*return"));
+    }
+    if plan.freezes {
+        failpoints.push("tool.before=60%return(freeze)".to_owned());
     }
     if let Some(mutation) = plan.mutation {
         failpoints.push(format!("{mutation}=return"));

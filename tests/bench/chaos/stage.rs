@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use errand_shared::store::migrate;
+use errand_shared::{faults::NO_FENCE, store::migrate};
 use errand_tests::{
     identity::{IdentityOptions, IdentityProvider},
     model::ScriptedModel,
@@ -122,6 +122,8 @@ impl Stage {
             program: programs.join(program),
             environment,
             mutation: size.mutation.filter(|_| kind == Kind::Worker),
+            // One stays awake, to take over.
+            freezes: kind == Kind::Worker && n > 0 && size.mutation == Some(NO_FENCE),
             log: state.join(format!("{program}-{n}.log")),
             seed: size.seed.wrapping_mul(31) + salt + u64::from(n),
         };

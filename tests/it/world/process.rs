@@ -35,7 +35,12 @@ pub(crate) async fn command<'a>(
     arguments: &[&str],
     environment: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Command {
-    let mut command = Command::new(programs().await.join(program));
+    let program = match program {
+        // One of this package's own, which cargo has built.
+        "errand-dev" => PathBuf::from(env!("CARGO_BIN_EXE_errand-dev")),
+        shipped => programs().await.join(shipped),
+    };
+    let mut command = Command::new(program);
     command
         .args(arguments)
         .env_clear()

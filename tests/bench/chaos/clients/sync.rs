@@ -1,5 +1,8 @@
 //! The plain way: POST with a key, repeated until there is an answer.
 
+use std::time::Duration;
+
+use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -8,6 +11,8 @@ use crate::brain;
 
 impl Client<'_> {
     pub(super) async fn sync_turn(&mut self, key: &str) -> End {
+        let cancels = self.random.random_bool(self.world.cancels);
+        let prefer = if cancels { "respond-async" } else { "wait=25" };
         loop {
             let mut body = json!({"message": brain::message(key)});
             if let Some(conversation) = self.conversation {
@@ -19,11 +24,12 @@ impl Client<'_> {
                 .post(url)
                 .bearer_auth(&self.token)
                 .header("idempotency-key", key)
+                .header("prefer", prefer)
                 .json(&body);
             if let Ok(answer) = request.send().await {
                 let status = answer.status().as_u16();
                 let body: Value = answer.json().await.unwrap_or_default();
-                if let Some(end) = self.read(key, status, &body).await {
+                if let Some(end) = self.read(key, status, &body, cancels).await {
                     return end;
                 }
             }
@@ -31,8 +37,15 @@ impl Client<'_> {
         }
     }
 
+    /// Asks for a cancel, at any moment of the run; whether it comes in time is seen at the end.
+    async fn cancel(&mut self, run: &str) {
+        sleep(Duration::from_millis(self.random.random_range(0..1500))).await;
+        let url = self.url(&format!("runs/{run}/cancel"));
+        let _ = self.http.post(url).bearer_auth(&self.token).send().await;
+    }
+
     /// What an answer means; none if the request is to be repeated.
-    async fn read(&mut self, key: &str, status: u16, body: &Value) -> Option<End> {
+    async fn read(&mut self, key: &str, status: u16, body: &Value, cancels: bool) -> Option<End> {
         let run = body["run_id"]
             .as_str()
             .or(body["error"]["details"]["run_id"].as_str());
@@ -51,6 +64,9 @@ impl Client<'_> {
             (202, Some(run)) => {
                 self.pen.accepted(key, run);
                 let run = run.to_owned();
+                if cancels {
+                    self.cancel(&run).await;
+                }
                 Some(self.poll(key, &run).await)
             }
             // The run has failed, or its process could not say more.
