@@ -33,7 +33,7 @@ pub async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), StoreEr
 /// conversation. The caller holds the user's lock.
 ///
 /// The cost does not grow with a backlog. What the change can have set free is the conversation's own next run; others only
-/// if they had waited for a place, of which one has now become free, and of these the oldest [`WINDOW`] are looked at. A user
+/// if they had waited for a place, of which one has now become free, and of these the oldest 200 are looked at. A user
 /// without any place taken is looked at in any case, so nothing gets stuck when the number of places is changed.
 ///
 /// # Errors
