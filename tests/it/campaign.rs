@@ -1,35 +1,17 @@
 //! The fault campaign in short: it holds, and it would notice if it did not.
 //!
-//! `tests/bench/chaos` is the program. Runs with `ERRAND_CAMPAIGN=1`.
+//! `tests/bench/chaos` is the program. Only the invariants count here: its bounds on time and on failures are those of a
+//! machine with nothing else to do, which one that runs all tests at once is not.
 
 use std::time::Duration;
 
-use tokio::{
-    process::Command,
-    sync::{Mutex, MutexGuard},
-    time::timeout,
-};
+use tokio::{process::Command, sync::Mutex, time::timeout};
 
 /// Building the programs with their fail points included.
 const PATIENCE: Duration = Duration::from_secs(400);
 
 /// One campaign at a time: each is a house of ten processes.
 static TURN: Mutex<()> = Mutex::const_new(());
-
-/// Its bounds are those of a machine with nothing else to do, which one that runs all tests at once is not.
-async fn turn() -> Option<MutexGuard<'static, ()>> {
-    if std::env::var_os("ERRAND_CAMPAIGN").is_none() {
-        #[expect(
-            clippy::print_stderr,
-            reason = "a test that proves nothing must say so"
-        )]
-        {
-            eprintln!("skipped: set ERRAND_CAMPAIGN=1 to run the fault campaign");
-        }
-        return None;
-    }
-    Some(TURN.lock().await)
-}
 
 /// Runs the campaign; whether it ended well, and what it said.
 async fn campaign(arguments: &[&str]) -> (bool, String) {
@@ -46,7 +28,7 @@ async fn campaign(arguments: &[&str]) -> (bool, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_a_minute_of_faults_violates_nothing() {
-    let Some(_turn) = turn().await else { return };
+    let _turn = TURN.lock().await;
     let (held, said) = campaign(&["--seconds", "30", "--seed", "1", "--only-invariants"]).await;
     assert!(held, "{said}");
     assert!(said.contains("\n0 violations"), "{said}");
@@ -55,7 +37,7 @@ async fn half_a_minute_of_faults_violates_nothing() {
 /// Zombies are rare enough to miss a short campaign, so there are some.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_fence_it_finds_violations() {
-    let Some(_turn) = turn().await else { return };
+    let _turn = TURN.lock().await;
     let mut last = String::new();
     for seed in ["7", "8", "9", "10", "11"] {
         let arguments = ["--seconds", "15", "--mutate", "fence", "--clients", "36"];
@@ -70,7 +52,7 @@ async fn without_the_fence_it_finds_violations() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_key_of_a_tool_call_it_finds_violations() {
-    let Some(_turn) = turn().await else { return };
+    let _turn = TURN.lock().await;
     let (held, said) = campaign(&["--seconds", "15", "--mutate", "tool-key"]).await;
     assert!(!held, "{said}");
     assert!(said.contains("I2 an effect twice"), "{said}");

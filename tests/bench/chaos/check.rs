@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{Connection, PgConnection};
 
 /// How the runs came out.
 pub(crate) struct Runs {
@@ -16,10 +16,18 @@ pub(crate) struct Runs {
     pub(crate) accepted: i64,
     pub(crate) completed: i64,
     pub(crate) cancelled: i64,
-    /// p50 and p99 in milliseconds of turns that needed one attempt, and of those that lost one.
-    pub(crate) quick: [f64; 2],
-    pub(crate) hit: [f64; 2],
-    pub(crate) hits: i64,
+    pub(crate) times: Vec<Times>,
+}
+
+/// How long turns took that lost as many attempts to faults.
+#[derive(sqlx::FromRow)]
+pub(crate) struct Times {
+    /// Attempts lost; those given back in good order or because of an outage are not counted.
+    pub(crate) lost: i32,
+    pub(crate) turns: i64,
+    /// Milliseconds from acceptance to end.
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
 }
 
 /// Violations: the invariant and what was found.
@@ -53,28 +61,29 @@ pub(crate) async fn runs(database: &str) -> Result<Runs> {
     )
     .fetch_all(&mut db)
     .await?;
-    let row = sqlx::query(
-        "with took as (
-             select attempt > 1 as hit, status, extract(epoch from finished_at - created_at)::float8 * 1000 as ms from runs
-         )
-         select count(*), count(*) filter (where status = 'completed'), count(*) filter (where hit),
-                count(*) filter (where status = 'cancelled'),
-                percentile_cont(0.5) within group (order by ms) filter (where not hit),
-                percentile_cont(0.99) within group (order by ms) filter (where not hit),
-                percentile_cont(0.5) within group (order by ms) filter (where hit),
-                percentile_cont(0.99) within group (order by ms) filter (where hit)
-         from took",
+    let (accepted, completed, cancelled) = sqlx::query_as(
+        "select count(*), count(*) filter (where status = 'completed'), count(*) filter (where status = 'cancelled')
+         from runs",
     )
     .fetch_one(&mut db)
     .await?;
-    let quantile = |at: usize| row.get::<Option<f64>, _>(at).unwrap_or(f64::NAN);
+    let times = sqlx::query_as(
+        "with took as (
+             select greatest(attempt - 1 - handbacks, 0) as lost,
+                    extract(epoch from finished_at - created_at)::float8 * 1000 as ms
+             from runs where finished_at is not null
+         )
+         select lost, count(*) as turns, percentile_cont(0.5) within group (order by ms) as p50,
+                percentile_cont(0.99) within group (order by ms) as p99
+         from took group by lost order by lost",
+    )
+    .fetch_all(&mut db)
+    .await?;
     Ok(Runs {
         ends,
-        accepted: row.get(0),
-        completed: row.get(1),
-        hits: row.get(2),
-        cancelled: row.get(3),
-        quick: [quantile(4), quantile(5)],
-        hit: [quantile(6), quantile(7)],
+        accepted,
+        completed,
+        cancelled,
+        times,
     })
 }

@@ -187,11 +187,15 @@ fn print_runs(turns: u64, runs: &Runs) {
         println!("  {end:<42} {count:>6}");
     }
     println!("{:<44} {:>8} {:>8}", "a turn takes, ms", "p50", "p99");
-    let [p50, p99] = runs.quick;
-    println!("  {:<42} {p50:>8.0} {p99:>8.0}", "in one attempt");
-    let [p50, p99] = runs.hit;
-    let title = format!("hit, so in several attempts ({})", runs.hits);
-    println!("  {title:<42} {p50:>8.0} {p99:>8.0}");
+    for times in &runs.times {
+        let title = match times.lost {
+            0 => "hit by no kill".to_owned(),
+            1 => "hit by one".to_owned(),
+            lost => format!("hit by {lost}"),
+        };
+        let title = format!("{title} ({})", times.turns);
+        println!("  {title:<42} {:>8.0} {:>8.0}", times.p50, times.p99);
+    }
 }
 
 fn print_violations(violations: &[(String, String)]) {
