@@ -16,6 +16,18 @@ begin
 end
 $$;
 
+-- Becomes the tools' role within a user's transaction, which has just opened the record of the call that `call` names:
+-- `run/step/ordinal`, or `mcp/<id>` for a call of an outside client.
+create function act_as_tool(call text) returns void
+language plpgsql as $$
+begin
+    perform set_config('errand.tool_call', call, true);
+    if to_regrole('errand_tool') is not null and pg_has_role(session_user, 'errand_tool', 'member') then
+        perform set_config('role', 'errand_tool', true);
+    end if;
+end
+$$;
+
 -- Tokens that a user's runs have used, by day (UTC): the daily cap asks one row, however many runs there were.
 create table usage_days (
     user_id text   not null,

@@ -44,6 +44,7 @@ pub(crate) enum Told {
 /// One follower.
 pub(crate) struct Follower {
     app: App,
+    user_id: String,
     following: Following,
     /// The last event told of each run.
     seen: HashMap<Uuid, i64>,
@@ -66,7 +67,7 @@ impl Follower {
         // First the place among the followers, then the rows: nothing falls in between.
         let following = app.hub.follow(conversation_id).await?;
         let runs = store::within(async {
-            let mut db = store::connection(&app.db).await?;
+            let mut db = store::begin_for(&app.db, user_id).await?;
             runs::to_follow(
                 &mut db,
                 user_id,
@@ -79,6 +80,7 @@ impl Follower {
         .await?;
         let mut follower = Self {
             app: app.clone(),
+            user_id: user_id.to_owned(),
             following,
             seen: HashMap::new(),
             open: HashSet::new(),
@@ -170,7 +172,7 @@ impl Follower {
         loop {
             let seen = *self.seen.entry(run_id).or_insert(0);
             let stored = store::within(async {
-                let mut db = store::connection(&self.app.db).await?;
+                let mut db = store::begin_for(&self.app.db, &self.user_id).await?;
                 events::after(&mut db, &[run_id], &[seen], PAGE).await
             })
             .await?;

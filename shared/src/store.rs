@@ -12,6 +12,7 @@ pub mod conversations;
 mod error;
 pub mod events;
 pub mod history;
+mod isolation;
 pub mod jobs;
 pub mod leases;
 pub mod messages;
@@ -25,6 +26,7 @@ pub mod tasks;
 pub mod tool_calls;
 
 pub use error::{StoreError, WriteError};
+pub use isolation::begin_for;
 pub use pool::pool;
 
 /// A pool of connections. Cheap to clone.
@@ -45,7 +47,8 @@ pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
     Ok(sqlx::Connection::ping(&mut *pool.acquire().await?).await?)
 }
 
-/// Begins a transaction.
+/// Begins a transaction as the owner of the tables; what it does for a user it does after
+/// [`admission::lock_user`] or [`runs::enter`], which act for that user.
 ///
 /// # Errors
 /// The database is unreachable.
@@ -53,7 +56,7 @@ pub async fn begin(pool: &Pool) -> Result<Transaction, StoreError> {
     Ok(pool.begin().await?)
 }
 
-/// Takes a connection for a few reads.
+/// Takes a connection for work that is for no user in particular.
 ///
 /// # Errors
 /// The database is unreachable.
@@ -96,7 +99,7 @@ pub async fn wait_until_current(pool: &Pool) -> Result<(), StoreError> {
     let mut pause = Duration::from_millis(250);
     loop {
         let trouble = match within(migrate::is_current(pool)).await {
-            Ok(true) => return Ok(()),
+            Ok(true) => return within(isolation::report(pool)).await,
             Ok(false) => StoreError::NotMigrated,
             Err(error @ StoreError::Pooler(_)) => return Err(error),
             Err(error) => error,

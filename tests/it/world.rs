@@ -58,10 +58,10 @@ async fn cluster() -> &'static Cluster {
 pub(crate) async fn database() -> String {
     let cluster = cluster().await;
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let mut admin = PgConnection::connect(&cluster.url("postgres"))
+    let mut admin = PgConnection::connect(&cluster.admin_url("postgres"))
         .await
         .expect("the cluster");
-    let create = format!("create database {name} template {TEMPLATE}");
+    let create = format!("create database {name} template {TEMPLATE} owner errand_app");
     // A template with another clone under way is "being accessed by other users".
     for _ in 0..100 {
         match sqlx::raw_sql(AssertSqlSafe(create.clone()))

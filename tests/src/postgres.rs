@@ -27,6 +27,8 @@ use home::Home;
 
 /// The cluster's superuser; it has no password.
 const SUPERUSER: &str = "errand";
+/// The programs' login, as README advises: it owns its databases and makes roles, and no policy is bypassed by it.
+const LOGIN: &str = "errand_app";
 /// Long enough for recovery after a crash.
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// Long enough for a checkpoint.
@@ -145,9 +147,14 @@ impl Cluster {
         unreachable!("the last attempt returns")
     }
 
-    /// The URL of a database, such as `postgres://errand@127.0.0.1:40123/errand`.
+    /// The URL of a database for the programs' login, such as `postgres://errand_app@127.0.0.1:40123/errand`.
     pub fn url(&self, database: &str) -> String {
-        url(self.port, database)
+        url(LOGIN, self.port, database)
+    }
+
+    /// The URL of a database for the superuser.
+    pub fn admin_url(&self, database: &str) -> String {
+        url(SUPERUSER, self.port, database)
     }
 
     /// The data directory. Not below the clone if the clone is closed to the account that runs the server.
@@ -163,21 +170,26 @@ impl Cluster {
             "{name:?} is no plain database name"
         );
         let mut connection = connect(self.port).await?;
-        let exists: bool =
-            sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
-                .bind(name)
-                .fetch_one(&mut connection)
-                .await?;
-        if !exists {
-            let create = AssertSqlSafe(format!("create database \"{name}\""));
-            if let Err(error) = sqlx::query(create).execute(&mut connection).await {
-                // Another caller may have been faster: duplicate_database, or unique_violation in the catalogue.
-                let code = error.as_database_error().and_then(|e| e.code());
-                if !matches!(code.as_deref(), Some("42P04" | "23505")) {
-                    return Err(error)
-                        .with_context(|| format!("cannot create the database {name}"));
-                }
-            }
+        create(
+            &mut connection,
+            format!("create role {LOGIN} login createrole"),
+        )
+        .await?;
+        create(
+            &mut connection,
+            format!("create database \"{name}\" owner {LOGIN}"),
+        )
+        .await?;
+        let is_superusers: bool = sqlx::query_scalar(
+            "select pg_get_userbyid(datdba) = current_user from pg_database where datname = $1",
+        )
+        .bind(name)
+        .fetch_one(&mut connection)
+        .await?;
+        if is_superusers {
+            // Made by a version that had no login of its own: what the superuser owns is the login's too.
+            let grant = AssertSqlSafe(format!("grant {SUPERUSER} to {LOGIN}"));
+            sqlx::query(grant).execute(&mut connection).await?;
         }
         connection.close().await?;
         Ok(())
@@ -225,11 +237,26 @@ impl Cluster {
     }
 }
 
-fn url(port: u16, database: &str) -> String {
+fn url(login: &str, port: u16, database: &str) -> String {
     format!(
-        "postgres://{SUPERUSER}@{}:{port}/{database}",
+        "postgres://{login}@{}:{port}/{database}",
         Ipv4Addr::LOCALHOST
     )
+}
+
+/// Executes a CREATE that may have been executed before, by anybody.
+async fn create(connection: &mut PgConnection, statement: String) -> Result<()> {
+    let Err(error) = sqlx::query(AssertSqlSafe(statement.clone()))
+        .execute(connection)
+        .await
+    else {
+        return Ok(());
+    };
+    // duplicate_object, duplicate_database, or unique_violation in the catalogue if another caller was faster.
+    match error.as_database_error().and_then(|e| e.code()).as_deref() {
+        Some("42710" | "42P04" | "23505") => Ok(()),
+        _ => Err(error).context(statement),
+    }
 }
 
 fn server_command(binaries: &Binaries, home: &Home, max_connections: u16, port: u16) -> Command {
@@ -292,7 +319,8 @@ async fn answers(data: &Path, port: u16) -> bool {
 /// A connection to the database every cluster has.
 async fn connect(port: u16) -> Result<PgConnection> {
     // The caller's PGSSLMODE is about other servers.
-    let options = PgConnectOptions::from_str(&url(port, "postgres"))?.ssl_mode(PgSslMode::Disable);
+    let options =
+        PgConnectOptions::from_str(&url(SUPERUSER, port, "postgres"))?.ssl_mode(PgSslMode::Disable);
     Ok(PgConnection::connect_with(&options).await?)
 }
 

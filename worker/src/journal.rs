@@ -65,7 +65,7 @@ impl<'a> RunJournal<'a> {
         publisher: &Publisher,
     ) -> Result<Self, StoreError> {
         let (last, mut open) = if run.attempt > 1 {
-            let mut db = store::connection(pool).await?;
+            let mut db = store::begin_for(pool, &run.user_id).await?;
             events::state(&mut db, run.id).await?
         } else {
             (0, Open::default())
@@ -133,7 +133,7 @@ impl<'a> RunJournal<'a> {
     /// Tells of the task list after a change: whole the first time, then only what changed.
     async fn tell_tasks(&self) {
         let listed = store::within(async {
-            let mut db = store::connection(self.pool).await?;
+            let mut db = store::begin_for(self.pool, &self.run.user_id).await?;
             tasks::list(
                 &mut db,
                 &self.run.user_id,

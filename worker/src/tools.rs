@@ -68,7 +68,7 @@ impl TaskServer {
         let begun = Instant::now();
         let parameters = without_nul(Value::Object(arguments));
         let mut tx = self.pool.begin().await?;
-        runs::fence(&mut tx, caller.key.run_id, caller.attempt).await?;
+        runs::enter(&mut tx, caller.key.run_id, &caller.user_id, caller.attempt).await?;
         let key = faults::key(caller.key);
         if let Some(earlier) =
             tool_calls::open(&mut tx, key, &caller.user_id, name, &parameters).await?

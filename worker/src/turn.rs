@@ -208,7 +208,7 @@ impl Turns {
     }
 
     async fn assignment(&self, run: &Claimed) -> Result<Assignment, StoreError> {
-        let mut db = store::connection(&self.pool).await?;
+        let mut db = store::begin_for(&self.pool, &run.user_id).await?;
         Ok(Assignment {
             run_id: run.id,
             user_id: run.user_id.clone(),

@@ -87,7 +87,7 @@ pub(crate) async fn conversations(
 ) -> Result<axum::Json<ConversationPage>, ApiError> {
     let (after, limit) = (page.cursor(conversation_cursor)?, page.limit()?);
     let Page { rows, next } = store::within(async {
-        let mut db = store::connection(&app.db).await?;
+        let mut db = store::begin_for(&app.db, &user.id).await?;
         conversations::list(&mut db, &user.id, after, limit).await
     })
     .await?;
@@ -142,7 +142,7 @@ pub(crate) async fn messages(
         .map_err(|_| ApiError::not_found("conversation"))?;
     let (after, limit) = (page.cursor(|text| text.parse().ok())?, page.limit()?);
     let found = store::within(async {
-        let mut db = store::connection(&app.db).await?;
+        let mut db = store::begin_for(&app.db, &user.id).await?;
         if !conversations::exists(&mut db, id, &user.id).await? {
             return Ok::<_, StoreError>(None);
         }
@@ -211,7 +211,7 @@ pub(crate) async fn tasks(
         search,
     };
     let Page { rows, next } = store::within(async {
-        let mut db = store::connection(&app.db).await?;
+        let mut db = store::begin_for(&app.db, &user.id).await?;
         tasks::list(&mut db, &user.id, filter, after, limit).await
     })
     .await?;

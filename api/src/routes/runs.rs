@@ -184,7 +184,7 @@ pub(crate) async fn wait(
 
 async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
     let found = store::within(async {
-        let mut db = store::connection(&app.db).await?;
+        let mut db = store::begin_for(&app.db, &user.id).await?;
         let Some(run) = runs::find(&mut db, &user.id, id).await? else {
             return Ok(None);
         };

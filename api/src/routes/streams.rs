@@ -99,7 +99,7 @@ pub(super) async fn chat(
 
 async fn stream_run(app: &App, user: &User, run_id: Uuid, seq: i64) -> Result<Response, ApiError> {
     let run = store::within(async {
-        let mut db = store::connection(&app.db).await?;
+        let mut db = store::begin_for(&app.db, &user.id).await?;
         stored::find(&mut db, &user.id, run_id).await
     });
     let run = run.await?.ok_or_else(|| ApiError::not_found("run"))?;

@@ -11,7 +11,8 @@ use super::{Connection, StoreError, jobs};
 /// Waiting runs of a user that one admission looks at.
 const WINDOW: i64 = 200;
 
-/// Takes the user's lock until the transaction ends: acceptance, admission and limits of one user are serial.
+/// Acts for the user and takes the user's lock until the transaction ends: acceptance, admission and limits of one user
+/// are serial.
 ///
 /// Behind a pooler no start-up option limits what a client that went silent keeps, so this transaction limits itself.
 ///
@@ -21,6 +22,7 @@ pub async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), StoreEr
     sqlx::query!(
         "select set_config('lock_timeout', '4s', true) as locks,
                 set_config('idle_in_transaction_session_timeout', '5s', true) as idle,
+                act_for($1),
                 pg_advisory_xact_lock(hashtextextended($1, 1))",
         user_id
     )

@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Acquire, Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use super::{Connection, Pool, StoreError};
+use super::{Connection, Pool, StoreError, isolation};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
@@ -61,10 +61,10 @@ async fn apply(connection: &mut Connection) -> Result<(), StoreError> {
         .await
         .map_err(sqlx::Error::from)?;
     MIGRATIONS
-        .run(connection)
+        .run(connection.acquire().await?)
         .await
         .map_err(sqlx::Error::from)?;
-    Ok(())
+    isolation::make_roles(connection).await
 }
 
 /// Whether every migration of this version has been applied.

@@ -211,7 +211,34 @@ pub async fn claim(
     .await?)
 }
 
-/// Proves that the attempt still owns the run, and keeps it so until the transaction ends: a claim has to wait.
+/// Begins what an attempt writes for its run: proves that it still owns the run, keeps it so until the transaction ends (a
+/// claim has to wait), and acts for the run's owner from here on.
+///
+/// # Errors
+/// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed.
+pub async fn enter(
+    db: &mut Connection,
+    id: Uuid,
+    user_id: &str,
+    attempt: i32,
+) -> Result<(), WriteError> {
+    let is_fenced = !faults::is_mutated(faults::NO_FENCE);
+    sqlx::query!(
+        "select act_for($2) from runs
+         where id = $1 and user_id = $2 and (not $4 or (attempt = $3 and status = 'running'))
+         for share",
+        id,
+        user_id,
+        attempt,
+        is_fenced
+    )
+    .fetch_optional(db)
+    .await?
+    .map(|_| ())
+    .ok_or(WriteError::Fenced)
+}
+
+/// As [`enter`], in a transaction that acts for the owner already.
 ///
 /// # Errors
 /// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed.

@@ -50,7 +50,7 @@ pub async fn commit(
     events: &[Event],
 ) -> Result<(), WriteError> {
     let mut tx = pool.begin().await?;
-    runs::fence(&mut tx, run.id, run.attempt).await?;
+    runs::enter(&mut tx, run.id, &run.user_id, run.attempt).await?;
     insert(&mut tx, run, step).await?;
     events::write(&mut tx, run.id, first_seq, events).await?;
     faults::point("step.before-commit");

@@ -18,7 +18,8 @@ pub struct Record {
     pub is_error: bool,
 }
 
-/// Opens the record of a call, and with it this transaction's right to change the owner's tasks.
+/// Opens the record of a call, and with it this transaction's right to change the owner's tasks: from here on it has the
+/// tools' role. The caller acts for the owner.
 ///
 /// Returns the earlier record if the call was made before: then its effect is committed and must not be repeated.
 ///
@@ -61,12 +62,9 @@ pub async fn open(
             ..record
         }));
     }
-    sqlx::query!(
-        "select set_config('errand.tool_call', $1, true)",
-        key.to_string()
-    )
-    .fetch_one(db)
-    .await?;
+    sqlx::query!("select act_as_tool($1)", key.to_string())
+        .fetch_one(db)
+        .await?;
     Ok(None)
 }
 

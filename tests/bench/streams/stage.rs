@@ -51,7 +51,7 @@ impl Stage {
         cluster.ensure_database("errand").await?;
         let database = cluster.url("errand");
         migrate::run(&database).await?;
-        let statements = Statements::connect(&cluster.url("postgres")).await?;
+        let statements = Statements::connect(&cluster.admin_url("postgres")).await?;
         let identity = IdentityProvider::start(IdentityOptions::default()).await?;
         let model = PacedModel::start().await?;
         let api = start_api(&database, identity.issuer(), state).await?;

@@ -18,8 +18,9 @@ use super::{Delivery, Held};
 /// The slow poll: what a lost notification costs at most, and how late a delayed retry may start.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Jobs claimed in one statement at most.
-const BATCH: usize = 64;
+/// Jobs claimed in one statement at most. Few, so that a crowd that becomes due at once, as after the death of a worker, is shared
+/// by all that are left and does not fall with the next one as a whole.
+const BATCH: usize = 8;
 
 /// What the loop needs.
 pub(super) struct Claims {

@@ -266,7 +266,7 @@ impl Session {
         };
         let run_id = accept::accept(&self.app, &message).await?.run_id;
         let run = store::within(async {
-            let mut db = store::connection(&self.app.db).await?;
+            let mut db = store::begin_for(&self.app.db, &self.user_id).await?;
             runs::find(&mut db, &self.user_id, run_id).await
         })
         .await?
@@ -280,7 +280,7 @@ impl Session {
         let subscribe: Subscribe = params(call)?;
         let thread_id = subscribe.thread_id;
         let (exists, active) = store::within(async {
-            let mut db = store::connection(&self.app.db).await?;
+            let mut db = store::begin_for(&self.app.db, &self.user_id).await?;
             let exists = conversations::exists(&mut db, thread_id, &self.user_id).await?;
             Ok::<_, StoreError>((
                 exists,

@@ -1,0 +1,82 @@
+//! Isolation by the database: transactions that act for one user, the roles they take, and what weakens them.
+//!
+//! Every query on a user's rows names the user. Behind that stands row level security: a transaction that acts for a user
+//! runs under a role that sees and writes that user's rows only, so a forgotten WHERE finds nothing of anybody else. Work for
+//! all users (claims, leases, batches of events) runs as the owner of the tables, who is not bound.
+
+use super::{Connection, Pool, StoreError, Transaction};
+
+/// Tables that hold rows of users.
+const TABLES: [&str; 9] = [
+    "conversations",
+    "messages",
+    "runs",
+    "steps",
+    "tool_calls",
+    "run_events",
+    "tasks",
+    "usage_days",
+    "mcp_calls",
+];
+
+/// Begins a transaction that acts for a user. Its writes last if it is committed; reads need no commit.
+///
+/// # Errors
+/// The database is unreachable.
+pub async fn begin_for(pool: &Pool, user_id: &str) -> Result<Transaction, StoreError> {
+    let mut tx = pool.begin().await?;
+    sqlx::query!("select act_for($1)", user_id)
+        .fetch_one(&mut *tx)
+        .await?;
+    Ok(tx)
+}
+
+/// Makes the roles and gives them their rights, as far as this login may.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn make_roles(db: &mut Connection) -> Result<(), StoreError> {
+    sqlx::raw_sql(include_str!("roles.sql")).execute(db).await?;
+    Ok(())
+}
+
+/// Says in the log what makes isolation by the database weaker than it should be.
+///
+/// # Errors
+/// The database failed.
+pub(super) async fn report(pool: &Pool) -> Result<(), StoreError> {
+    let mut db = pool.acquire().await?;
+    let login = sqlx::query!(
+        r#"select session_user::text as "name!",
+                  coalesce(rolsuper or rolbypassrls, false) as "bypasses!",
+                  coalesce(pg_has_role(session_user, to_regrole('errand_user'), 'member')
+                       and pg_has_role(session_user, to_regrole('errand_tool'), 'member'), false) as "takes_roles!",
+                  array(select t from unnest($1::text[]) t
+                        where not coalesce((select relrowsecurity from pg_class where oid = to_regclass('public.' || t)), false)
+                  ) as "open!: Vec<String>",
+                  exists (select 1 from pg_roles where rolname in ('errand_user', 'errand_tool') and (rolsuper or rolbypassrls))
+                      as "roles_bypass!"
+           from pg_roles where rolname = session_user"#,
+        &TABLES.map(str::to_owned) as &[String]
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if !login.takes_roles {
+        tracing::warn!(
+            login = login.name,
+            "row level security is not in force: the roles errand_user and errand_tool do not exist or this login may not take them; \
+             run `errand-api migrate` as a login that may create roles"
+        );
+    }
+    if login.bypasses || login.roles_bypass {
+        tracing::warn!(
+            login = login.name,
+            "the login role bypasses row level security outside a user's transactions; use a role made in SQL, \
+             neither superuser nor BYPASSRLS"
+        );
+    }
+    if !login.open.is_empty() {
+        tracing::warn!(tables = ?login.open, "row level security is switched off");
+    }
+    Ok(())
+}

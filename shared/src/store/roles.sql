@@ -1,0 +1,43 @@
+-- The two roles behind row level security and what they may do. Run at every migration, because roles belong to the server
+-- and not to the database: a dump that is restored elsewhere comes without them. Running it again changes nothing.
+--
+-- Nobody logs in as one of them. A transaction takes `errand_user` for a user (`act_for`) and `errand_tool` inside a
+-- tool call (`act_as_tool`); neither owns a table or bypasses a policy.
+do $$
+declare
+    name text;
+begin
+    foreach name in array array['errand_user', 'errand_tool'] loop
+        begin
+            if to_regrole(name) is null then
+                execute format('create role %I nologin', name);
+            end if;
+            if not exists (
+                select 1 from pg_auth_members m
+                where m.roleid = to_regrole(name) and m.member = to_regrole(quote_ident(current_user))
+            ) then
+                execute format('grant %I to %I', name, current_user);
+            end if;
+        exception
+            -- Another database of this server was faster. XX000: "tuple concurrently updated".
+            when duplicate_object or unique_violation or internal_error then null;
+            when insufficient_privilege then
+                raise warning 'this login may not make or take the role %: have an administrator run: create role %; grant % to %;',
+                    name, name, name, current_user;
+        end;
+        if to_regrole(name) is null then
+            return;
+        end if;
+    end loop;
+
+    grant usage on schema public, apalis to errand_user, errand_tool;
+    grant select, insert, update on conversations, runs, usage_days to errand_user;
+    grant select, insert on messages, steps, run_events, tool_calls, mcp_calls to errand_user;
+    grant select on tasks to errand_user;
+    grant select, insert, update, delete on apalis.jobs to errand_user;
+
+    grant select, insert, update, delete on tasks to errand_tool;
+    grant select on tool_calls, mcp_calls to errand_tool;
+    grant update (result, is_error, duration_ms) on tool_calls, mcp_calls to errand_tool;
+end
+$$;
