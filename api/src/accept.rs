@@ -1,7 +1,6 @@
 //! Acceptance: message, run and job commit together or not at all.
 
-use std::time::Duration;
-
+use axum::response::{IntoResponse, Response};
 use errand_shared::{
     faults,
     store::{
@@ -15,10 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{App, config::Limits, error::ApiError};
-
-/// When to try again after too many active runs; how soon one ends is anybody's guess.
-const BUSY_PAUSE: Duration = Duration::from_secs(2);
+use crate::{App, error::ApiError, quota::Quota};
 
 /// A message to accept.
 pub(crate) struct Message<'a> {
@@ -59,6 +55,19 @@ pub(crate) struct Idempotency<'a> {
 pub(crate) struct Accepted {
     pub(crate) run_id: Uuid,
     pub(crate) conversation_id: Uuid,
+    /// What the user may still ask for, if it was looked up.
+    pub(crate) quota: Option<Quota>,
+}
+
+impl Accepted {
+    /// Adds to an answer, be it an error, what the user may still ask for.
+    pub(crate) fn tell_quota(&self, answer: Result<Response, ApiError>) -> Response {
+        let mut response = answer.into_response();
+        if let Some(quota) = &self.quota {
+            quota.write(response.headers_mut());
+        }
+        response
+    }
 }
 
 /// Accepts a message, or finds the run that its key already began.
@@ -85,7 +94,8 @@ async fn write(
     if let Some(earlier) = earlier_run(&mut tx, message).await? {
         return Ok(earlier);
     }
-    check_limits(&mut tx, message.user_id, &app.limits).await?;
+    let usage = admission::usage(&mut tx, message.user_id, app.limits.bounds()).await?;
+    let quota = Quota::take(&usage, &app.limits)?;
     let conversation_id = conversation(&mut tx, app, message).await?;
     insert(&mut tx, message, conversation_id)
         .await
@@ -109,6 +119,7 @@ async fn write(
     Ok(Accepted {
         run_id: message.run_id,
         conversation_id,
+        quota: Some(quota),
     })
 }
 
@@ -125,6 +136,7 @@ async fn find_out(app: &App, message: &Message<'_>) -> Result<Accepted, ApiError
         Some(run) => Ok(Accepted {
             run_id: run.id,
             conversation_id: run.conversation_id,
+            quota: None,
         }),
         None => Err(ApiError::unavailable(
             "The database was not available; the message was not accepted.",
@@ -145,26 +157,11 @@ async fn earlier_run(
             Ok(Some(Accepted {
                 run_id: run.id,
                 conversation_id: run.conversation_id,
+                quota: None,
             }))
         }
         Some(_) => Err(ApiError::idempotency_key_reused()),
     }
-}
-
-async fn check_limits(db: &mut Connection, user_id: &str, limits: &Limits) -> Result<(), ApiError> {
-    let active = i64::from(limits.max_active_runs);
-    let rate = i64::from(limits.rate_runs_per_minute);
-    let usage = admission::usage(db, user_id, active, rate).await?;
-    if active > 0 && usage.active >= active {
-        let message = format!("At most {active} messages may be under way at the same time.");
-        return Err(ApiError::rate_limited(message, BUSY_PAUSE));
-    }
-    if rate > 0 && usage.last_minute >= rate {
-        let pause = Duration::try_from_secs_f64(usage.window_frees_in).unwrap_or(BUSY_PAUSE);
-        let message = format!("At most {rate} messages may be sent in a minute.");
-        return Err(ApiError::rate_limited(message, pause));
-    }
-    Ok(())
 }
 
 /// The conversation: proven to be the user's, or opened.

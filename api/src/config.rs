@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::{Args, FromArgMatches};
-use errand_shared::config::{self, DatabaseConfig, Invalid, LogConfig};
+use errand_shared::{
+    config::{self, DatabaseConfig, Invalid, LogConfig},
+    store::admission::Bounds,
+};
 use http::HeaderValue;
 
 /// What the process is to do.
@@ -126,6 +129,10 @@ pub struct Config {
     #[arg(long, env = "ALLOWED_ORIGINS", value_delimiter = ',')]
     pub allowed_origins: Vec<String>,
 
+    /// Proxies of ours in front, each appending to X-Forwarded-For whom it heard from; 0: clients connect directly
+    #[arg(long, env = "TRUSTED_PROXIES", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
+    pub trusted_proxies: u8,
+
     /// What one user may ask for.
     #[command(flatten)]
     pub limits: Limits,
@@ -162,9 +169,28 @@ pub struct Limits {
     #[arg(long, env = "MAX_ACTIVE_RUNS", default_value_t = 10)]
     pub max_active_runs: u32,
 
+    /// Runs of a user that may wait to be started; 0: any number
+    #[arg(long, env = "MAX_QUEUED_RUNS", default_value_t = 0)]
+    pub max_queued_runs: u32,
+
+    /// Tokens that the model may read and write for a user in a day (UTC); a run that is under way is not cut off. 0: any number
+    #[arg(long, env = "TOKENS_PER_DAY", default_value_t = 0)]
+    pub tokens_per_day: u64,
+
     /// Runs of a user that may be in the job queue or at work at the same time
     #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_ready_runs: u16,
+}
+
+impl Limits {
+    /// How far usage has to be counted.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            active: i64::from(self.max_active_runs),
+            queued: i64::from(self.max_queued_runs),
+            per_minute: i64::from(self.rate_runs_per_minute),
+        }
+    }
 }
 
 impl Config {

@@ -15,6 +15,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::quota::Quota;
+
 /// A stable code of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -60,7 +62,9 @@ pub(crate) struct ApiError {
     code: Code,
     message: String,
     details: Value,
-    retry_after: Option<Duration>,
+    /// Seconds.
+    retry_after: Option<u32>,
+    quota: Option<Box<Quota>>,
 }
 
 impl ApiError {
@@ -71,6 +75,7 @@ impl ApiError {
             message: message.into(),
             details: json!({}),
             retry_after: None,
+            quota: None,
         }
     }
 
@@ -131,6 +136,11 @@ impl ApiError {
         )
     }
 
+    pub(crate) fn request_timeout() -> Self {
+        let message = "The body did not arrive in time.";
+        Self::new(StatusCode::REQUEST_TIMEOUT, Code::InvalidRequest, message)
+    }
+
     pub(crate) fn unsupported_media_type() -> Self {
         let message = "Send the body as application/json.";
         Self::new(
@@ -151,7 +161,7 @@ impl ApiError {
 
     pub(crate) fn rate_limited(message: impl Into<String>, retry_after: Duration) -> Self {
         let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message);
-        error.retry_after = Some(retry_after);
+        error.retry_after = Some(seconds_up(retry_after));
         error
     }
 
@@ -165,7 +175,7 @@ impl ApiError {
 
     pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message);
-        error.retry_after = Some(Duration::from_secs(2));
+        error.retry_after = Some(2);
         error
     }
 
@@ -205,6 +215,12 @@ impl ApiError {
         &self.message
     }
 
+    /// Tells what remains of the limits.
+    pub(crate) fn with_quota(mut self, quota: Quota) -> Self {
+        self.quota = Some(Box::new(quota));
+        self
+    }
+
     pub(crate) fn with_details(mut self, details: Value) -> Self {
         self.details = details;
         self
@@ -236,7 +252,10 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         if let Some(pause) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(pause)));
+            headers.insert(RETRY_AFTER, HeaderValue::from(pause));
+        }
+        if let Some(quota) = self.quota {
+            quota.write(headers);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -246,6 +265,7 @@ impl IntoResponse for ApiError {
 }
 
 /// Whole seconds, rounded up, at least 1: Retry-After knows no fractions.
-fn seconds_up(duration: Duration) -> u64 {
-    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+fn seconds_up(duration: Duration) -> u32 {
+    let seconds = (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }

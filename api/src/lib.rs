@@ -4,8 +4,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use axum::serve::ListenerExt;
-use errand_shared::store::{self, Pool};
+use errand_shared::{
+    serve,
+    store::{self, Pool},
+};
 use http::HeaderValue;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::OnceCell, task::JoinSet};
@@ -19,6 +21,7 @@ mod error;
 mod follow;
 mod hub;
 mod listener;
+mod quota;
 mod request;
 mod routes;
 mod waiting;
@@ -41,6 +44,7 @@ struct App {
     bulkhead: Arc<bulkhead::Bulkhead>,
     hub: Arc<hub::Hub>,
     sockets: Arc<routes::Sockets>,
+    trusted_proxies: u8,
     /// Origins whose pages may connect.
     origins: Arc<[HeaderValue]>,
     ui: Arc<routes::Ui>,
@@ -99,6 +103,7 @@ impl Api {
             waiting: Arc::default(),
             bulkhead: Arc::default(),
             sockets: Arc::default(),
+            trusted_proxies: config.trusted_proxies,
             origins: config.origins().into(),
             ui: Arc::new(routes::Ui::new(
                 config.auth.issuer(),
@@ -155,16 +160,8 @@ impl Api {
         background.spawn(Arc::clone(&app.waiting).poll(app.db.clone(), stop.clone()));
         background.spawn(Arc::clone(&app.hub).run(stop.clone()));
 
-        let listener = listener.tap_io(|socket| {
-            // Short answers must not wait for the client's acknowledgement.
-            let _ = socket.set_nodelay(true);
-        });
-        let signal = stop.clone();
-        let server = axum::serve(listener, router)
-            .with_graceful_shutdown(async move { signal.cancelled().await })
-            .into_future();
         let result = tokio::select! {
-            result = server => result.map_err(ApiStartError::from),
+            () = serve::serve(listener, router, stop.clone()) => Ok(()),
             error = never_ready(&app) => Err(error),
             () = too_late(&stop) => {
                 tracing::warn!("some requests did not end in time");

@@ -11,6 +11,8 @@ use crate::{App, error::ApiError};
 
 /// Bytes of a body.
 pub(crate) const MAX_BODY: usize = 64 * 1024;
+/// How long a client may take to send a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The default wait of a synchronous request: below the 30 s after which a PaaS router gives up.
 pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(25);
 /// The longest wait a client may ask for.
@@ -41,7 +43,10 @@ impl FromRequest<App> for JsonBytes {
         if !is_json(request.headers().get(CONTENT_TYPE)) {
             return Err(ApiError::unsupported_media_type());
         }
-        let body = Bytes::from_request(request, app).await;
+        let body = Bytes::from_request(request, app);
+        let Ok(body) = tokio::time::timeout(BODY_TIMEOUT, body).await else {
+            return Err(ApiError::request_timeout());
+        };
         body.map(Self).map_err(|rejection| match rejection {
             BytesRejection::FailedToBufferBody(error)
                 if error.status() == http::StatusCode::PAYLOAD_TOO_LARGE =>

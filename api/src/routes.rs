@@ -17,7 +17,7 @@ use tower_http::{
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, error::ApiError, request::MAX_BODY};
+use crate::{App, error::ApiError, quota, request::MAX_BODY};
 
 mod chat;
 mod health;
@@ -94,6 +94,14 @@ pub(crate) fn router(app: App) -> Router {
             header::REFERRER_POLICY,
             HeaderValue::from_static("no-referrer"),
         ))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::X_FRAME_OPTIONS,
+            HeaderValue::from_static("DENY"),
+        ))
+        .layer(SetResponseHeaderLayer::overriding(
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("same-origin"),
+        ))
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::internal().into_response()
         }))
@@ -119,6 +127,8 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .expose_headers([
             header::LOCATION,
             header::RETRY_AFTER,
+            quota::RATE_LIMIT,
+            quota::RATE_LIMIT_POLICY,
             HeaderName::from_static("preference-applied"),
             REQUEST_ID,
         ])

@@ -1,5 +1,5 @@
-//! What the API and the workers both need: configuration, the store (all SQL), jobs, hints and telemetry.
-//! Nothing in here knows HTTP, the model or a tool.
+//! What the API and the workers both need: configuration, the store (all SQL), jobs, hints, telemetry, a server's loop.
+//! Nothing in here knows a route, the model or a tool.
 
 pub mod config;
 pub mod events;
@@ -7,6 +7,7 @@ pub mod faults;
 pub mod hints;
 pub mod ids;
 pub mod jobs;
+pub mod serve;
 pub mod signals;
 pub mod store;
 pub mod telemetry;

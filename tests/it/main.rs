@@ -10,6 +10,7 @@ mod cancels;
 mod chat;
 mod commits;
 mod crashes;
+mod limits;
 mod model_trouble;
 mod operations;
 mod outages;

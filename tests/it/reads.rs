@@ -4,7 +4,7 @@ use errand_tests::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{Answer, Options, World};
+use crate::world::{Answer, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_conversation_is_404_and_so_is_another_users() {
@@ -77,39 +77,6 @@ async fn unknown_paths_and_methods_are_errors_of_the_contract() {
             .status
             .is_success()
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn limits_are_429_with_a_retry_after() {
-    let options = Options {
-        api: vec!["--rate-runs-per-minute", "3", "--max-active-runs", "2"],
-        workers: Some(0),
-        ..Options::default()
-    };
-    let mut world = World::with(options).await;
-    world.model.script(|_| Turn::text("Hello."));
-    let post = |user: &str| {
-        world
-            .post_chat(user, &json!({"message": "hi"}))
-            .header("prefer", "respond-async")
-    };
-    for _ in 0..2 {
-        assert_eq!(Answer::of(post("ada")).await.status, 202);
-    }
-    let active = Answer::of(post("ada")).await;
-    active.assert_error(429, "rate_limited");
-    assert!(active.header("retry-after").parse::<u64>().unwrap() >= 1);
-    // Another user has limits of their own.
-    assert_eq!(Answer::of(post("bob")).await.status, 202);
-    world.start_worker().await;
-    world
-        .until("select count(*) from runs where status = 'completed'", 3)
-        .await;
-    world.say("ada", "third").await.assert_ok();
-    let rate = world.say("ada", "fourth").await;
-    rate.assert_error(429, "rate_limited");
-    let pause: u64 = rate.header("retry-after").parse().unwrap();
-    assert!((1..=60).contains(&pause), "{pause}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

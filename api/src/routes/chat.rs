@@ -58,7 +58,8 @@ pub(crate) struct Accepted {
     ),
     request_body = ChatRequest,
     responses(
-        (status = 200, description = "The reply; with `Accept: text/event-stream` the run's AG-UI events instead", body = ChatResponse),
+        (status = 200, description = "The reply; with `Accept: text/event-stream` the run's AG-UI events instead", body = ChatResponse,
+            headers(("RateLimit" = String), ("RateLimit-Policy" = String))),
         (status = 202, description = "The wait has ended, the run goes on", body = Accepted,
             headers(("Location" = String), ("Retry-After" = u64), ("Preference-Applied" = String))),
         (status = 400, description = "Malformed request", body = ErrorBody),
@@ -69,7 +70,8 @@ pub(crate) struct Accepted {
         (status = 413, description = "Body larger than 64 KiB", body = ErrorBody),
         (status = 415, description = "Not application/json", body = ErrorBody),
         (status = 422, description = "Idempotency-Key reused with another body", body = ErrorBody),
-        (status = 429, description = "Too many messages", body = ErrorBody, headers(("Retry-After" = u64))),
+        (status = 429, description = "Too many messages", body = ErrorBody,
+            headers(("Retry-After" = u64), ("RateLimit" = String), ("RateLimit-Policy" = String))),
         (status = 500, description = "The run failed, or something went wrong here", body = ErrorBody),
         (status = 502, description = "The model failed", body = ErrorBody),
         (status = 503, description = "The database or the identity provider is down", body = ErrorBody, headers(("Retry-After" = u64))),
@@ -90,14 +92,15 @@ pub(crate) async fn post(
     let preference = Preference::from_headers(&headers);
     let run = runs::wait(&app, &user, accepted.run_id, preference.wait).await;
     faults::point("answer.before");
-    match run {
+    let answer = match run {
         Ok(run) => answer(&user, run, preference),
         // It is accepted, whatever has become of the database since: an error would make the client say it again.
         Err(error) if error.is_unavailable() => {
             Ok(under_way(&user, accepted, "queued", preference))
         }
         Err(error) => Err(error),
-    }
+    };
+    Ok(accepted.tell_quota(answer))
 }
 
 /// A run that is over answers with its reply or its error, any other with 202.
@@ -127,6 +130,7 @@ fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Res
             let accepted = accept::Accepted {
                 run_id: run.id,
                 conversation_id: run.conversation_id,
+                quota: None,
             };
             Ok(under_way(user, accepted, status, preference))
         }

@@ -2,22 +2,24 @@
 //!
 //! Here is the door: who may connect from where, and how many. What is said is in `session`, how it looks in `frames`.
 
-use std::sync::Arc;
-
 use axum::{
+    Extension,
     extract::{
         Path, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
     response::Response,
 };
+use errand_shared::serve::Peer;
 use http::{HeaderMap, StatusCode, header};
-use tokio::sync::Semaphore;
 
 use crate::{App, error::ApiError};
 
 mod frames;
+mod places;
 mod session;
+
+pub(crate) use places::Sockets;
 
 /// Bytes of a frame; a larger one closes the socket with 1009.
 const MAX_FRAME: usize = 64 * 1024;
@@ -25,22 +27,6 @@ const MAX_FRAME: usize = 64 * 1024;
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 /// Bytes read at a time, kept for as long as the socket is open: what clients say is short, and most are silent.
 const READ_BUFFER: usize = 4 * 1024;
-
-/// How many sockets this process takes.
-pub(crate) struct Sockets {
-    all: Arc<Semaphore>,
-    /// Those that have not said who they are.
-    strangers: Arc<Semaphore>,
-}
-
-impl Default for Sockets {
-    fn default() -> Self {
-        Self {
-            all: Arc::new(Semaphore::new(10_000)),
-            strangers: Arc::new(Semaphore::new(2_000)),
-        }
-    }
-}
 
 /// Chat over a WebSocket: JSON frames, a token in the first one.
 #[utoipa::path(
@@ -59,6 +45,7 @@ pub(crate) async fn get(
     State(app): State<App>,
     path: Path<String>,
     headers: HeaderMap,
+    Extension(Peer(peer)): Extension<Peer>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     if !is_welcome(&app, &headers) {
@@ -74,7 +61,8 @@ pub(crate) async fn get(
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME)
         .max_write_buffer_size(MAX_WRITE_BUFFER);
-    Ok(upgrade.on_upgrade(move |socket| session::serve(app, user_id, socket)))
+    let address = places::address(peer.ip(), &headers, app.trusted_proxies);
+    Ok(upgrade.on_upgrade(move |socket| session::serve(app, user_id, address, socket)))
 }
 
 /// A browser says where a page is from: one of the listed origins, or our own. What is no browser says nothing.

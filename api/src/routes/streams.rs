@@ -91,10 +91,11 @@ pub(super) async fn chat(
         message::accept_chat(app, user, headers, &request).await?
     };
     let run_id = accepted.run_id;
-    stream_run(app, user, run_id, 0)
+    let stream = stream_run(app, user, run_id, 0)
         .await
         // It is accepted whatever happens to the stream: the client follows this run, and does not say it again.
-        .map_err(|error| error.with_details(json!({"run_id": run_id})))
+        .map_err(|error| error.with_details(json!({"run_id": run_id})));
+    Ok(accepted.tell_quota(stream))
 }
 
 async fn stream_run(app: &App, user: &User, run_id: Uuid, seq: i64) -> Result<Response, ApiError> {

@@ -90,48 +90,78 @@ pub async fn admit(
     Ok(admitted)
 }
 
-/// How much a user has asked for lately, counted no further than the limits.
+/// How far usage is counted, at most; 0: not at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Runs that are not over.
+    pub active: i64,
+    /// Runs that have not been started.
+    pub queued: i64,
+    /// Runs accepted in the last minute.
+    pub per_minute: i64,
+}
+
+/// How much a user has asked for lately, counted no further than the bounds.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
     /// Runs that are not over.
     pub active: i64,
+    /// Runs that have not been started, or were given back.
+    pub queued: i64,
     /// Runs accepted in the last minute.
     pub last_minute: i64,
-    /// Seconds until one run less than the limit is in the window.
+    /// Seconds until one run less than the bound is in the window.
     pub window_frees_in: f64,
+    /// Tokens of the runs that ended today (UTC).
+    pub tokens_today: i64,
+    /// Seconds until tomorrow.
+    pub day_ends_in: f64,
 }
 
-/// The user's usage, for limits on active runs and on runs a minute; a limit of 0 is not counted for. Exact up to the
-/// limits while the caller holds the user's lock.
+/// The user's usage. Exact up to the bounds while the caller holds the user's lock. The cost does not grow with a backlog.
 ///
 /// # Errors
 /// The database failed.
 pub async fn usage(
     db: &mut Connection,
     user_id: &str,
-    max_active: i64,
-    max_per_minute: i64,
+    bounds: Bounds,
 ) -> Result<Usage, StoreError> {
     Ok(sqlx::query_as!(
         Usage,
-        r#"select
-            (select count(*) from (
-                 select 1 from runs where user_id = $1 and finished_at is null and admitted_at is not null limit $2
-             ) a) + (select count(*) from (
-                 select 1 from runs where user_id = $1 and finished_at is null and admitted_at is null limit $2
-             ) w) as "active!",
-            count(*) as "last_minute!",
-            coalesce(extract(epoch from min(created_at) + interval '1 minute' - clock_timestamp()), 0)::float8
-                as "window_frees_in!"
-           from (
-               select created_at from runs
-               where user_id = $1 and created_at > clock_timestamp() - interval '1 minute'
-               order by created_at desc
-               limit $3
-           ) lately"#,
+        r#"with waiting as (
+             select count(*) as n from (
+                 select 1 from runs where user_id = $1 and finished_at is null and admitted_at is null
+                 limit greatest($2::bigint, $3::bigint)
+             ) w
+           ),
+           admitted as (
+             select count(*) as n, count(*) filter (where status = 'queued') as queued from (
+                 select status from runs where user_id = $1 and finished_at is null and admitted_at is not null
+                 limit greatest($2::bigint, $3::bigint)
+             ) a
+           ),
+           lately as (
+             select count(*) as n, min(created_at) as first from (
+                 select created_at from runs
+                 where user_id = $1 and created_at > clock_timestamp() - interval '1 minute'
+                 order by created_at desc
+                 limit $4
+             ) l
+           )
+           select waiting.n + admitted.n as "active!", waiting.n + admitted.queued as "queued!",
+                  lately.n as "last_minute!",
+                  coalesce(extract(epoch from lately.first + interval '1 minute' - clock_timestamp()), 60)::float8
+                      as "window_frees_in!",
+                  coalesce((select tokens from usage_days
+                            where user_id = $1 and day = (now() at time zone 'utc')::date), 0) as "tokens_today!",
+                  extract(epoch from date_trunc('day', now() at time zone 'utc') + interval '1 day'
+                                     - (now() at time zone 'utc'))::float8 as "day_ends_in!"
+           from waiting, admitted, lately"#,
         user_id,
-        max_active,
-        max_per_minute
+        bounds.active,
+        bounds.queued,
+        bounds.per_minute
     )
     .fetch_one(db)
     .await?)

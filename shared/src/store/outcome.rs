@@ -131,7 +131,8 @@ pub async fn finish(
     Ok(())
 }
 
-/// The run's own row. The usage is that of the committed steps, whichever attempt wrote them.
+/// The run's own row, and the user's tokens of the day. The usage is that of the committed steps, whichever attempt wrote
+/// them.
 async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(), StoreError> {
     let (status, code, message) = match outcome {
         Outcome::Completed(_) => ("completed", None, None),
@@ -143,15 +144,26 @@ async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(),
         ),
     };
     sqlx::query!(
-        "update runs
-         set status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(),
-             input_tokens = used.input, output_tokens = used.output, model_calls = used.calls
-         from (
+        "with used as (
              select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
                     count(*)::integer as calls
              from steps where run_id = $1
-         ) used
-         where id = $1 and finished_at is null",
+         ),
+         -- A run that was requeued has been counted up to its first end.
+         before as (
+             select user_id, input_tokens + output_tokens as tokens from runs where id = $1 and finished_at is null
+         ),
+         ended as (
+             update runs
+             set status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(),
+                 input_tokens = used.input, output_tokens = used.output, model_calls = used.calls
+             from used
+             where id = $1 and finished_at is null
+         )
+         insert into usage_days (user_id, day, tokens)
+         select user_id, (now() at time zone 'utc')::date, used.input + used.output - before.tokens from before, used
+         where used.input + used.output > before.tokens
+         on conflict (user_id, day) do update set tokens = usage_days.tokens + excluded.tokens",
         run_id,
         status,
         code,

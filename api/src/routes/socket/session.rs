@@ -1,6 +1,6 @@
 //! One socket, from its first frame to its close.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use errand_shared::store::{self, StoreError, conversations, runs};
@@ -42,13 +42,10 @@ const MAX_FRAMES: u32 = 200;
 const FRAME_WINDOW: Duration = Duration::from_secs(10);
 
 /// Serves a socket until it closes.
-pub(super) async fn serve(app: App, user_id: String, mut socket: WebSocket) {
-    let close = match (
-        app.sockets.all.clone().try_acquire_owned(),
-        app.sockets.strangers.clone().try_acquire_owned(),
-    ) {
+pub(super) async fn serve(app: App, user_id: String, address: IpAddr, mut socket: WebSocket) {
+    let close = match app.sockets.enter(address) {
         // What is done now and then is boxed here and below: a socket is silent most of the time, and should be small then.
-        (Ok(_place), Ok(stranger)) => {
+        Some((_place, stranger)) => {
             match Box::pin(authenticate(&app, &user_id, &mut socket)).await {
                 Ok(expires_at) => {
                     drop(stranger);
@@ -58,7 +55,7 @@ pub(super) async fn serve(app: App, user_id: String, mut socket: WebSocket) {
                 Err(close) => close,
             }
         }
-        _ => Some(Close::TooMany),
+        None => Some(Close::TooMany),
     };
     if let Some(close) = close {
         let frame = CloseFrame {
