@@ -161,7 +161,7 @@ impl Api {
         background.spawn(Arc::clone(&app.hub).run(stop.clone()));
 
         let result = tokio::select! {
-            () = serve::serve(listener, router, stop.clone()) => Ok(()),
+            () = Box::pin(serve::serve(listener, router, stop.clone())) => Ok(()),
             error = never_ready(&app) => Err(error),
             () = too_late(&stop) => {
                 tracing::warn!("some requests did not end in time");

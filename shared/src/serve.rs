@@ -3,7 +3,7 @@
 //! axum's own `serve` has no time-out for request heads, so a client that sends one byte a minute would keep a connection
 //! for ever.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -44,7 +44,7 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let graceful = GracefulShutdown::new();
-    let server = builder();
+    let server = Arc::new(builder());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -60,7 +60,7 @@ where
         };
         // Short answers must not wait for the client's acknowledgement.
         let _ = socket.set_nodelay(true);
-        let (server, watcher) = (server.clone(), graceful.watcher());
+        let (server, watcher) = (Arc::clone(&server), graceful.watcher());
         let service = service
             .clone()
             .map_request(move |mut request: Request<Incoming>| {

@@ -70,7 +70,7 @@ pub async fn main() -> ExitCode {
     if let Err(invalid) = telemetry::start(&config.log) {
         return config::refuse(&invalid);
     }
-    match run(&config).await {
+    match Box::pin(run(&config)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             banner::failed(&error);
