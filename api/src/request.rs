@@ -179,6 +179,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParams {
     /// Rows to return at most, 1 to 200; 50 if absent.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -222,6 +223,7 @@ impl PageParams {
 #[into_params(parameter_in = Query)]
 pub(crate) struct WaitParams {
     /// Seconds to wait for the run to end, at most 60; 0 if absent.
+    #[param(minimum = 0)]
     wait: Option<u64>,
 }
 

@@ -22,7 +22,7 @@ const MAX_MESSAGE: usize = 8000;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChatRequest {
     /// What the user says, 1 to 8000 characters.
-    #[schema(min_length = 1, max_length = 8000)]
+    #[schema(min_length = 1, max_length = 8000, pattern = "^[^\\u0000]+$")]
     message: String,
     /// The conversation to go on with; a new one is opened if absent.
     #[serde(default)]

@@ -28,6 +28,16 @@ use crate::{
 /// Routers cut idle streams at 55 to 60 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// An event of the stream, as the HTML standard has it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "it describes what is written line by line")]
+pub(crate) struct ServerSentEvent {
+    /// The event's `seq`: `Last-Event-ID` goes on behind it.
+    id: String,
+    /// An AG-UI event as JSON.
+    data: String,
+}
+
 /// The events of a run, from its start or behind `Last-Event-ID`, until its end.
 #[utoipa::path(
     get,
@@ -36,10 +46,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     params(
         ("user_id" = String, Path, description = "The user; must be the token's `sub`"),
         ("id" = Uuid, Path, description = "The run"),
-        ("Last-Event-ID" = Option<i64>, Header, description = "The seq of the last event seen"),
+        ("Last-Event-ID" = Option<i64>, Header, minimum = 0, description = "The seq of the last event seen"),
     ),
     responses(
-        (status = 200, description = "AG-UI events, each under its seq as id", content_type = "text/event-stream", body = String),
+        (status = 200, description = "AG-UI events, each under its seq as id", content_type = "text/event-stream", body = ServerSentEvent),
         (status = 400, description = "Malformed request", body = ErrorBody),
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "Another user's path", body = ErrorBody),
