@@ -127,6 +127,10 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, Code::ConversationBusy, message)
     }
 
+    pub(crate) fn conflict(code: Code, message: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
     pub(crate) fn payload_too_large(limit: usize) -> Self {
         let message = format!("The body is larger than {limit} bytes.");
         Self::new(

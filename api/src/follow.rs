@@ -99,8 +99,10 @@ impl Follower {
             }
             follower.seen.insert(after.run_id, after.seq);
         }
-        for (run, before) in runs.iter().zip(0..) {
-            if !is_over(&run.status) {
+        let mut before = 0;
+        for run in &runs {
+            let is_open = !is_over(&run.status);
+            if is_open {
                 follower.open.insert(run.id);
             }
             if run.status == "queued" && before > 0 {
@@ -110,6 +112,7 @@ impl Follower {
                 };
                 follower.ready.push_back(Told::News(news));
             }
+            before += usize::from(is_open);
             follower.read(run.id).await?;
         }
         Ok(follower)
@@ -189,6 +192,7 @@ impl Follower {
     }
 }
 
+/// Whether no more events come of a run: one that waits for a decision has told everything.
 fn is_over(status: &str) -> bool {
-    matches!(status, "completed" | "failed" | "cancelled")
+    matches!(status, "completed" | "failed" | "cancelled" | "waiting")
 }

@@ -17,6 +17,7 @@ mod accept;
 mod auth;
 mod bulkhead;
 pub mod config;
+mod decide;
 mod error;
 mod follow;
 mod hub;

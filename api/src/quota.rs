@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use errand_shared::store::admission::Usage;
+use errand_shared::store::{admission::Usage, approvals};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{config::Limits, error::ApiError};
@@ -47,6 +47,10 @@ impl Quota {
         if queued > 0 && count(usage.queued) >= queued {
             let message = format!("At most {queued} messages may be waiting at the same time.");
             return refuse(message, BUSY_PAUSE);
+        }
+        if usage.undecided >= approvals::MAX_WAITING {
+            let message = "Too many runs wait for a decision: approve, reject or cancel some.";
+            return refuse(message.to_owned(), BUSY_PAUSE);
         }
         let active = u64::from(limits.max_active_runs);
         if active > 0 && count(usage.active) >= active {

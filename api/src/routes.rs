@@ -20,6 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{App, error::ApiError, quota, request::MAX_BODY};
 
 mod chat;
+mod decisions;
 mod health;
 mod lists;
 mod message;
@@ -66,6 +67,7 @@ pub(crate) fn router(app: App) -> Router {
         .routes(routes!(chat::post, socket::get))
         .routes(routes!(runs::get))
         .routes(routes!(runs::cancel))
+        .routes(routes!(decisions::post))
         .routes(routes!(streams::events))
         .routes(routes!(lists::conversations))
         .routes(routes!(lists::messages))

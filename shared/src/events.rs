@@ -4,8 +4,10 @@
 //! unmodified.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::store::approvals::Pending;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,6 +107,47 @@ pub enum Event {
 pub enum RunOutcome {
     /// With a reply.
     Success,
+    /// It waits: the decision about these starts a run of its own.
+    Interrupt {
+        /// What is to be decided, all of it together.
+        interrupts: Vec<Interrupt>,
+    },
+}
+
+/// A tool call that needs approval, in AG-UI's form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Interrupt {
+    /// What a decision names: the call's key as text.
+    pub id: String,
+    /// Always `tool_call`.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// The call, as the events name it.
+    pub tool_call_id: String,
+    /// JSON Schema of an answer.
+    #[schema(value_type = Object)]
+    pub response_schema: Value,
+    /// `toolName` and `parameters` of the call.
+    #[schema(value_type = Object)]
+    pub metadata: Value,
+}
+
+impl From<&Pending> for Interrupt {
+    fn from(call: &Pending) -> Self {
+        let id = call.key.to_string();
+        Self {
+            reason: "tool_call".to_owned(),
+            message: format!("{} needs your approval.", call.tool_name),
+            tool_call_id: id.clone(),
+            id,
+            response_schema: json!({
+                "type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"],
+            }),
+            metadata: json!({"toolName": call.tool_name, "parameters": call.parameters}),
+        }
+    }
 }
 
 impl Event {

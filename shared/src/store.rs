@@ -8,6 +8,7 @@ use std::time::Duration;
 pub use sqlx::PgConnection as Connection;
 
 pub mod admission;
+pub mod approvals;
 pub mod conversations;
 mod error;
 pub mod events;

@@ -3,6 +3,7 @@
 mod world;
 
 mod agent;
+mod approvals;
 mod auth;
 mod browser;
 mod campaign;

@@ -6,7 +6,7 @@
 use errand_shared::{
     ids::CallKey,
     store::{
-        history::{PastTurn, RecordedStep},
+        history::{PastTurn, RecordedCall, RecordedStep},
         steps::AskedCall,
     },
 };
@@ -22,7 +22,7 @@ use conversation::Conversation;
 pub use model::{Answer, Message, Model, ModelError, Request, Told, ToolDefinition};
 
 /// Calls of one answer that are executed; the model is told that the others were not.
-const MAX_CALLS_PER_STEP: usize = 32;
+const MAX_CALLS_PER_STEP: i32 = 32;
 
 /// What the agent is to answer.
 #[derive(Debug, Clone)]
@@ -35,8 +35,10 @@ pub struct Assignment {
     pub message: String,
     /// Earlier turns, the latest first.
     pub history: Vec<PastTurn>,
-    /// What earlier attempts at this run have committed.
+    /// What earlier attempts at this run, and earlier runs of this turn, have committed.
     pub recorded: Vec<RecordedStep>,
+    /// Tools whose calls wait for the user's approval.
+    pub needs_approval: Vec<String>,
     /// Tokens that earlier turns may take.
     pub history_tokens: usize,
     /// Answers the model may give in all.
@@ -91,21 +93,30 @@ pub trait Journal: Send + Sync {
         answer: &Answer,
     ) -> impl Future<Output = Result<(), Interrupted>> + Send;
 
-    /// A call was made and its record is committed.
+    /// A call was made and its record is committed. `told` is the key under which clients were told of it.
     fn acted(
         &self,
-        key: CallKey,
+        told: CallKey,
         call: &AskedCall,
         outcome: &ToolOutcome,
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// The agent's last answer: it is committed together with the end of the run.
+/// Where the agent stops.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// It has answered.
+    Replied(Reply),
+    /// Its answer asks for calls that need the user's approval; none of that answer's calls has been made.
+    NeedsApproval(Reply),
+}
+
+/// The agent's last answer: it is committed together with the end, or the pause, of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// The step that it is.
     pub step: i32,
-    /// The answer, without calls.
+    /// The answer.
     pub answer: Answer,
 }
 
@@ -126,7 +137,8 @@ pub enum Failure {
 /// Answers one message.
 ///
 /// Steps that an earlier attempt committed are taken up where it stopped: their calls are made again under the
-/// same keys (so each happens once), and the model is not asked for them again.
+/// same keys (so each happens once), and the model is not asked for them again. Steps that an earlier run of the turn has
+/// executed are only shown to the model.
 ///
 /// # Errors
 /// The model failed, never came to an answer, or the work was interrupted.
@@ -135,13 +147,19 @@ pub async fn run(
     model: &impl Model,
     tools: &impl Toolbox,
     journal: &impl Journal,
-) -> Result<Reply, Failure> {
+) -> Result<Stop, Failure> {
     let mut conversation = Conversation::new(assignment);
     let mut next_step = 1;
     for recorded in &assignment.recorded {
         next_step = recorded.step + 1;
         let answer = Answer::from(recorded);
-        let results = act(assignment, recorded.step, &answer, tools, journal).await?;
+        let results = match earlier_results(assignment, recorded) {
+            Some(results) => results,
+            None => {
+                let step = Step::recorded(assignment, recorded);
+                act(assignment, &step, &answer, tools, journal).await?
+            }
+        };
         conversation.push_step(&answer, &results);
     }
     for step in next_step..=assignment.max_steps {
@@ -155,10 +173,18 @@ pub async fn run(
             }
         }
         if answer.calls.is_empty() {
-            return Ok(Reply { step, answer });
+            return Ok(Stop::Replied(Reply { step, answer }));
+        }
+        if answer
+            .calls
+            .iter()
+            .any(|call| assignment.needs_approval.contains(&call.name))
+        {
+            return Ok(Stop::NeedsApproval(Reply { step, answer }));
         }
         journal.commit(step, &answer).await?;
-        let results = act(assignment, step, &answer, tools, journal).await?;
+        let step = Step::new(assignment, step);
+        let results = act(assignment, &step, &answer, tools, journal).await?;
         conversation.push_step(&answer, &results);
     }
     Err(Failure::TooManySteps(assignment.max_steps))
@@ -193,25 +219,76 @@ async fn ask(
     }
 }
 
+/// The results of a step that an earlier run of the turn has executed; none if its calls are this run's to make.
+fn earlier_results(assignment: &Assignment, recorded: &RecordedStep) -> Option<Vec<ToolOutcome>> {
+    let outcome = |call: &RecordedCall| ToolOutcome {
+        result: call.result.clone().unwrap_or_default(),
+    };
+    (recorded.run_id != assignment.run_id).then(|| recorded.calls.iter().map(outcome).collect())
+}
+
+/// A step whose calls are to be made.
+struct Step {
+    number: i32,
+    /// The run that told of its calls.
+    told_by: Uuid,
+    /// Calls that the user rejected, by ordinal.
+    rejected: Vec<i32>,
+}
+
+impl Step {
+    fn new(assignment: &Assignment, number: i32) -> Self {
+        Self {
+            number,
+            told_by: assignment.run_id,
+            rejected: Vec::new(),
+        }
+    }
+
+    fn recorded(assignment: &Assignment, recorded: &RecordedStep) -> Self {
+        let calls = recorded.calls.iter().zip(0..);
+        Self {
+            told_by: recorded.told_by,
+            rejected: calls
+                .filter(|(call, _)| call.approved == Some(false))
+                .map(|(_, ordinal)| ordinal)
+                .collect(),
+            ..Self::new(assignment, recorded.step)
+        }
+    }
+
+    fn refusal(&self, ordinal: i32) -> Option<&'static str> {
+        const TOO_MANY: &str = "too many calls in one answer; this one was not executed";
+        const REJECTED: &str = "The user rejected this call; it was not executed.";
+        if self.rejected.contains(&ordinal) {
+            return Some(REJECTED);
+        }
+        (ordinal >= MAX_CALLS_PER_STEP).then_some(TOO_MANY)
+    }
+}
+
 /// Makes an answer's calls, one after the other: the order of their effects is the order the model gave.
 async fn act(
     assignment: &Assignment,
-    step: i32,
+    step: &Step,
     answer: &Answer,
     tools: &impl Toolbox,
     journal: &impl Journal,
 ) -> Result<Vec<ToolOutcome>, Interrupted> {
-    const TOO_MANY: &str = "too many calls in one answer; this one was not executed";
     let mut results = Vec::with_capacity(answer.calls.len());
     for (call, ordinal) in answer.calls.iter().zip(0..) {
-        let refused = (results.len() >= MAX_CALLS_PER_STEP).then_some(TOO_MANY);
         let key = CallKey {
             run_id: assignment.run_id,
-            step,
+            step: step.number,
             ordinal,
         };
+        let refused = step.refusal(ordinal);
         let outcome = tools.call(key, &assignment.user_id, call, refused).await?;
-        journal.acted(key, call, &outcome).await;
+        let told = CallKey {
+            run_id: step.told_by,
+            ..key
+        };
+        journal.acted(told, call, &outcome).await;
         results.push(outcome);
     }
     Ok(results)

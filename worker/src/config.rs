@@ -5,6 +5,8 @@ use std::time::Duration;
 use errand_shared::config::{DatabaseConfig, Invalid, LogConfig, duration};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::tools;
+
 /// Gemini's endpoint that speaks Chat Completions.
 const GEMINI_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
 const GEMINI_MODEL: &str = "gemini-2.5-flash";
@@ -54,6 +56,10 @@ pub struct Config {
     /// Attempts lost to dead workers or errors before a run fails
     #[arg(long, env = "MAX_ATTEMPTS", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=100))]
     pub max_attempts: i32,
+
+    /// Tools, separated by commas, whose calls wait until the user approves them, such as delete_task
+    #[arg(long, env = "REQUIRE_APPROVAL", value_delimiter = ',')]
+    pub require_approval: Vec<String>,
 
     /// Time that the events of a run are kept after its end, for clients that resume
     #[arg(long, env = "KEEP_EVENTS", default_value = "24h", value_parser = duration)]
@@ -172,6 +178,26 @@ impl Config {
     /// Names the variable.
     pub fn check(&self) -> Result<(), Invalid> {
         self.database.check()?;
+        for tool in self.gated_tools() {
+            if !tools::NAMES.contains(&tool.as_str()) {
+                return Err(Invalid::new(
+                    "REQUIRE_APPROVAL",
+                    format!(
+                        "expected names of tools, separated by commas: {}",
+                        tools::NAMES.join(", ")
+                    ),
+                ));
+            }
+        }
         self.model.check()
+    }
+
+    /// The tools that need approval.
+    pub(crate) fn gated_tools(&self) -> Vec<String> {
+        let names = self.require_approval.iter().map(|name| name.trim());
+        names
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 }

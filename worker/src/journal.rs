@@ -117,6 +117,9 @@ impl<'a> RunJournal<'a> {
             let mut story = self.story();
             (story.open.close(), story.last_message)
         };
+        if let (Outcome::Waiting(_), Some(reply)) = (outcome, reply) {
+            closing.extend(self.tell_calls(reply.step, &reply.answer));
+        }
         closing.push(outcome.event(self.run.conversation_id, self.run.id));
         let (first_seq, events) = self.stream.take(closing).await?;
         let ending = Ending {
@@ -128,6 +131,19 @@ impl<'a> RunJournal<'a> {
         };
         // If a commit took effect whose answer was lost, the second try finds the run over.
         twice(|| store::within(outcome::finish(self.pool, self.run, &ending, max_ready))).await
+    }
+
+    /// The events that tell of an answer's calls.
+    fn tell_calls(&self, step: i32, answer: &Answer) -> Vec<Event> {
+        let key = |ordinal| CallKey {
+            run_id: self.run.id,
+            step,
+            ordinal,
+        };
+        let calls = answer.calls.iter().zip(0..);
+        calls
+            .flat_map(|(call, ordinal)| tell_call(key(ordinal), call))
+            .collect()
     }
 
     /// Tells of the task list after a change: whole the first time, then only what changed.
@@ -201,14 +217,7 @@ impl Journal for RunJournal<'_> {
             story.text.clear();
             story.open.close()
         };
-        for (call, ordinal) in answer.calls.iter().zip(0..) {
-            let key = CallKey {
-                run_id: self.run.id,
-                step: number,
-                ordinal,
-            };
-            events.extend(tell_call(key, call));
-        }
+        events.extend(self.tell_calls(number, answer));
         let commit = async {
             let (first_seq, events) = self.stream.take(events).await?;
             let step = step(number, answer);
@@ -230,8 +239,8 @@ impl Journal for RunJournal<'_> {
         }
     }
 
-    async fn acted(&self, key: CallKey, call: &AskedCall, outcome: &ToolOutcome) {
-        let tool_call_id = key.to_string();
+    async fn acted(&self, told: CallKey, call: &AskedCall, outcome: &ToolOutcome) {
+        let tool_call_id = told.to_string();
         // An earlier attempt may have told of it already.
         if self.story().open.answered.contains(&tool_call_id) {
             return;

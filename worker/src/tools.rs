@@ -26,6 +26,7 @@ mod contract;
 mod error;
 
 pub use caller::Caller;
+pub(crate) use contract::NAMES;
 use error::ToolError;
 
 /// Answered to a caller whose attempt no longer owns the run: nothing was written.
@@ -173,7 +174,7 @@ impl ServerHandler for TaskServer {
 }
 
 /// Postgres cannot store NUL in a text or in JSON; a model that sends one gets a replacement character.
-fn without_nul(value: Value) -> Value {
+pub(crate) fn without_nul(value: Value) -> Value {
     match value {
         Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
         Value::Array(items) => items.into_iter().map(without_nul).collect(),

@@ -7,8 +7,11 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use errand_shared::{
     faults,
+    ids::CallKey,
     store::{
-        self, Pool, StoreError, WriteError, history, jobs,
+        self, Pool, StoreError, WriteError,
+        approvals::Pending,
+        history, jobs,
         outcome::{self, Outcome, Return},
         runs::{self, Claimed},
     },
@@ -16,9 +19,10 @@ use errand_shared::{
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::{
-    agent::{self, Assignment, Failure, Interrupted, ModelError, Reply},
+    agent::{self, Assignment, Failure, Interrupted, ModelError, Reply, Stop},
     cancels::Cancels,
     config::Config,
     journal::RunJournal,
@@ -26,6 +30,7 @@ use crate::{
     publisher::Publisher,
     queue::Delivery,
     toolbox::Toolbox,
+    tools,
 };
 
 /// Earlier turns that are read at most; the token budget is usually tighter.
@@ -34,13 +39,14 @@ const MAX_HISTORY_TURNS: i64 = 40;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// Bounds of a run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) run_timeout: Duration,
     pub(crate) max_steps: i32,
     pub(crate) history_tokens: usize,
     pub(crate) max_ready_runs: i64,
     pub(crate) max_attempts: i32,
+    pub(crate) needs_approval: Vec<String>,
 }
 
 impl From<&Config> for Limits {
@@ -51,6 +57,7 @@ impl From<&Config> for Limits {
             history_tokens: usize::try_from(config.history_tokens).unwrap_or(usize::MAX),
             max_ready_runs: i64::from(config.max_ready_runs),
             max_attempts: config.max_attempts,
+            needs_approval: config.gated_tools(),
         }
     }
 }
@@ -68,6 +75,8 @@ pub(crate) struct Turns {
 /// How an attempt came out.
 enum Attempt {
     Replied(Reply),
+    /// The reply asks for calls that the user has to approve.
+    Paused(Reply),
     Failed {
         code: &'static str,
         message: String,
@@ -131,6 +140,10 @@ impl Turns {
         };
         let (outcome, reply) = match attempt {
             Attempt::Replied(reply) => (Outcome::Completed(reply.answer.text.clone()), Some(reply)),
+            Attempt::Paused(reply) => {
+                let pending = pending(run.id, &reply, &self.limits.needs_approval);
+                (Outcome::Waiting(pending), Some(reply))
+            }
             Attempt::Failed { code, message } => (Outcome::Failed { code, message }, None),
             Attempt::Cancelled => (
                 Outcome::Cancelled {
@@ -201,7 +214,8 @@ impl Turns {
         let tools = self.toolbox.for_attempt(run.attempt);
         let work = agent::run(&assignment, &self.model, &tools, journal);
         match tokio::time::timeout(self.limits.run_timeout, work).await {
-            Ok(Ok(reply)) => Attempt::Replied(reply),
+            Ok(Ok(Stop::Replied(reply))) => Attempt::Replied(reply),
+            Ok(Ok(Stop::NeedsApproval(reply))) => Attempt::Paused(reply),
             Ok(Err(failure)) => of_failure(failure),
             Err(_) => failed("run_timeout", "The run took too long."),
         }
@@ -214,15 +228,36 @@ impl Turns {
             user_id: run.user_id.clone(),
             message: run.message.clone(),
             history: history::before(&mut db, run, MAX_HISTORY_TURNS).await?,
-            recorded: if run.attempt > 1 {
+            recorded: if run.attempt > 1 || run.root_run_id != run.id {
                 history::of_run(&mut db, run).await?
             } else {
                 Vec::new()
             },
             history_tokens: self.limits.history_tokens,
             max_steps: self.limits.max_steps,
+            needs_approval: self.limits.needs_approval.clone(),
         })
     }
+}
+
+/// The calls of an answer that wait for approval.
+fn pending(run_id: Uuid, reply: &Reply, gated: &[String]) -> Vec<Pending> {
+    let calls = reply.answer.calls.iter().zip(0..);
+    calls
+        .filter(|(call, _)| gated.contains(&call.name))
+        .map(|(call, ordinal)| Pending {
+            key: CallKey {
+                run_id,
+                step: reply.step,
+                ordinal,
+            },
+            tool_name: call.name.clone(),
+            parameters: tools::without_nul(
+                serde_json::from_str(&call.arguments)
+                    .unwrap_or_else(|_| call.arguments.clone().into()),
+            ),
+        })
+        .collect()
 }
 
 fn of_store(error: &StoreError) -> Attempt {
@@ -280,6 +315,9 @@ fn log_end(outcome: &Outcome, took: Duration) {
     match outcome {
         Outcome::Completed(_) => tracing::info!(?took, "run completed"),
         Outcome::Cancelled { .. } => tracing::info!(?took, "run cancelled"),
+        Outcome::Waiting(pending) => {
+            tracing::info!(?took, calls = pending.len(), "run waits for approval")
+        }
         Outcome::Failed { code, message } => tracing::warn!(?took, code, message, "run failed"),
     }
 }

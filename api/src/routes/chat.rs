@@ -1,5 +1,7 @@
 //! `POST /api/{user_id}/chat`: the one entry. Accepts a message, then waits for its run.
 
+use std::time::Duration;
+
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -7,6 +9,7 @@ use axum::{
 use errand_shared::faults;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -89,23 +92,52 @@ pub(crate) async fn post(
     }
     let request: ChatRequest = body.parse()?;
     let accepted = message::accept_chat(&app, &user, &headers, &request).await?;
-    let preference = Preference::from_headers(&headers);
-    let run = runs::wait(&app, &user, accepted.run_id, preference.wait).await;
+    reply(&app, &user, &headers, accepted).await
+}
+
+/// Waits for the reply of a run that has been accepted.
+///
+/// # Errors
+/// Those of the run.
+pub(super) async fn reply(
+    app: &App,
+    user: &User,
+    headers: &HeaderMap,
+    accepted: accept::Accepted,
+) -> Result<Response, ApiError> {
+    let preference = Preference::from_headers(headers);
+    let run = turn_end(app, user, accepted.run_id, preference.wait).await;
     faults::point("answer.before");
     let answer = match run {
-        Ok(run) => answer(&user, run, preference),
+        Ok(run) => answer(user, run, preference),
         // It is accepted, whatever has become of the database since: an error would make the client say it again.
-        Err(error) if error.is_unavailable() => {
-            Ok(under_way(&user, accepted, "queued", preference))
-        }
+        Err(error) if error.is_unavailable() => Ok(under_way(user, accepted, "queued", preference)),
         Err(error) => Err(error),
     };
     Ok(accepted.tell_quota(answer))
 }
 
+/// Waits for a run; for one that a decision has ended meanwhile, for the run that goes on.
+async fn turn_end(
+    app: &App,
+    user: &User,
+    run_id: Uuid,
+    wait: Duration,
+) -> Result<runs::Outcome, ApiError> {
+    let deadline = Instant::now() + wait;
+    let mut outcome = runs::wait(app, user, run_id, wait).await?;
+    while let Some(next) = outcome.run.continued_by {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        outcome = runs::wait(app, user, next, rest).await?;
+    }
+    Ok(outcome)
+}
+
 /// A run that is over answers with its reply or its error, any other with 202.
 fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Response, ApiError> {
-    let runs::Outcome { run, tool_calls } = run;
+    let runs::Outcome {
+        run, tool_calls, ..
+    } = run;
     match (run.status.as_str(), run.response, run.message_id) {
         ("completed", Some(response), Some(message_id)) => Ok(axum::Json(ChatResponse {
             response,

@@ -6,10 +6,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::decisions;
 use crate::{
     App,
     accept::{self, Accepted, Idempotency, OnBusy},
     auth::User,
+    decide::{self, Wish},
     error::ApiError,
     request::{self, JsonBytes},
 };
@@ -130,6 +132,25 @@ struct RunAgentInput {
     thread_id: String,
     run_id: String,
     messages: Vec<Value>,
+    #[serde(default)]
+    resume: Vec<ResumeEntry>,
+}
+
+/// AG-UI's answer to one interrupt.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResumeEntry {
+    interrupt_id: String,
+    status: String,
+    #[serde(default)]
+    payload: Value,
+}
+
+impl ResumeEntry {
+    /// Rejected unless the answer says plainly that it is approved.
+    fn approves(&self) -> bool {
+        self.status == "resolved" && (self.payload == true || self.payload["approved"] == true)
+    }
 }
 
 impl RunAgentInput {
@@ -167,6 +188,9 @@ pub(super) async fn accept_agent_input(
         id("threadId", &input.thread_id)?,
         id("runId", &input.run_id)?,
     );
+    if !input.resume.is_empty() {
+        return resume(app, user, &input.resume, thread_id, run_id).await;
+    }
     let text = input.text().ok_or_else(|| {
         ApiError::invalid_field(
             "messages",
@@ -189,6 +213,37 @@ pub(super) async fn accept_agent_input(
         }),
     };
     accept::accept(app, &message).await
+}
+
+/// A decision in AG-UI's form; the interrupts' ids name the run that waits.
+async fn resume(
+    app: &App,
+    user: &User,
+    entries: &[ResumeEntry],
+    thread_id: Uuid,
+    child: Uuid,
+) -> Result<Accepted, ApiError> {
+    let unknown = || ApiError::invalid_field("resume", "resume names no interrupt of one run.");
+    let mut runs = entries.iter().map(|entry| {
+        let (run_id, _) = entry.interrupt_id.split_once('/')?;
+        Uuid::parse_str(run_id).ok()
+    });
+    let run_id = runs.next().flatten().ok_or_else(unknown)?;
+    if runs.any(|other| other != Some(run_id)) {
+        return Err(unknown());
+    }
+    let each = entries
+        .iter()
+        .map(|entry| (entry.interrupt_id.clone(), entry.approves()))
+        .collect();
+    let wish = Wish {
+        user_id: &user.id,
+        run_id,
+        conversation_id: Some(thread_id),
+        decision: &decisions::decision(None, Some(each))?,
+        child,
+    };
+    decide::decide(app, &wish).await
 }
 
 /// What makes two requests under one run id the same.

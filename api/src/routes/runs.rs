@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
+use errand_shared::events::Interrupt;
 use errand_shared::store::{
-    self, StoreError, admission, outcome,
+    self, StoreError, admission, approvals, outcome,
     runs::{self, Run},
     tool_calls::{self, ToolCall},
 };
@@ -81,12 +82,19 @@ pub(crate) struct RunView {
     started_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     finished_at: Option<DateTime<Utc>>,
+    /// What a `waiting` run waits for: decide with `POST …/runs/{id}/decision`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    interrupts: Vec<Interrupt>,
+    /// The run that goes on after a decision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    continued_by: Option<Uuid>,
 }
 
 /// A run as the database has it, with its calls.
 pub(crate) struct Outcome {
     pub(crate) run: Run,
     pub(crate) tool_calls: Vec<ToolCallView>,
+    pub(crate) interrupts: Vec<Interrupt>,
 }
 
 /// Where a run can be asked for. The user's id is any text, so it is escaped.
@@ -128,7 +136,11 @@ pub(crate) async fn get(
 ) -> Result<axum::Json<RunView>, ApiError> {
     let Path((_, id)) = path;
     let id = id.parse().map_err(|_| ApiError::not_found("run"))?;
-    let Outcome { run, tool_calls } = wait(&app, &user, id, params.wait()).await?;
+    let Outcome {
+        run,
+        tool_calls,
+        interrupts,
+    } = wait(&app, &user, id, params.wait()).await?;
     Ok(axum::Json(RunView {
         run_id: run.id,
         conversation_id: run.conversation_id,
@@ -149,10 +161,12 @@ pub(crate) async fn get(
         created_at: run.created_at,
         started_at: run.started_at,
         finished_at: run.finished_at,
+        interrupts,
+        continued_by: run.continued_by,
     }))
 }
 
-/// Waits until the run has ended, the wait is over, or this process is asked to stop; then reads it.
+/// Waits until the run has ended or waits for a decision, the wait is over, or this process is asked to stop; then reads it.
 ///
 /// # Errors
 /// The user has no such run, or the database is down.
@@ -171,7 +185,7 @@ pub(crate) async fn wait(
         // The sign is asked for before the row is read: an end in between is not missed.
         let ended = waiter.ended();
         let outcome = read(app, user, id).await?;
-        if outcome.run.finished_at.is_some() {
+        if outcome.run.finished_at.is_some() || outcome.run.status == "waiting" {
             return Ok(outcome);
         }
         tokio::select! {
@@ -189,8 +203,13 @@ async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
             return Ok(None);
         };
         let tool_calls = tool_calls::of_run(&mut db, &user.id, id).await?;
+        let pending = match run.status.as_str() {
+            "waiting" => approvals::pending(&mut db, &user.id, id).await?,
+            _ => Vec::new(),
+        };
         Ok::<_, StoreError>(Some(Outcome {
             run,
+            interrupts: pending.iter().map(Interrupt::from).collect(),
             tool_calls: tool_calls.into_iter().map(ToolCallView::from).collect(),
         }))
     });

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::message::{self, ChatRequest};
 use crate::{
     App,
+    accept::Accepted,
     auth::User,
     error::{ApiError, ErrorBody},
     follow::{After, Follower, Told},
@@ -100,6 +101,18 @@ pub(super) async fn chat(
         let request: ChatRequest = body.parse()?;
         message::accept_chat(app, user, headers, &request).await?
     };
+    stream_accepted(app, user, accepted).await
+}
+
+/// Streams a run that has just been accepted.
+///
+/// # Errors
+/// The database is down; the details name the run.
+pub(super) async fn stream_accepted(
+    app: &App,
+    user: &User,
+    accepted: Accepted,
+) -> Result<Response, ApiError> {
     let run_id = accepted.run_id;
     let stream = stream_run(app, user, run_id, 0)
         .await

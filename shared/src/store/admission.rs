@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use super::{Connection, StoreError, jobs};
+use super::{Connection, StoreError, approvals, jobs};
 
 /// Waiting runs of a user that one admission looks at.
 const WINDOW: i64 = 200;
@@ -108,6 +108,8 @@ pub struct Usage {
     pub active: i64,
     /// Runs that have not been started, or were given back.
     pub queued: i64,
+    /// Runs that wait for the user's decision; they hold no worker and are not active.
+    pub undecided: i64,
     /// Runs accepted in the last minute.
     pub last_minute: i64,
     /// Seconds until one run less than the bound is in the window.
@@ -137,7 +139,8 @@ pub async fn usage(
            ),
            admitted as (
              select count(*) as n, count(*) filter (where status = 'queued') as queued from (
-                 select status from runs where user_id = $1 and finished_at is null and admitted_at is not null
+                 select status from runs
+                 where user_id = $1 and finished_at is null and admitted_at is not null and status <> 'waiting'
                  limit greatest($2::bigint, $3::bigint)
              ) a
            ),
@@ -150,6 +153,9 @@ pub async fn usage(
              ) l
            )
            select waiting.n + admitted.n as "active!", waiting.n + admitted.queued as "queued!",
+                  (select count(*) from (
+                      select 1 from runs where user_id = $1 and status = 'waiting' limit $5
+                  ) u) as "undecided!",
                   lately.n as "last_minute!",
                   coalesce(extract(epoch from lately.first + interval '1 minute' - clock_timestamp()), 60)::float8
                       as "window_frees_in!",
@@ -161,7 +167,8 @@ pub async fn usage(
         user_id,
         bounds.active,
         bounds.queued,
-        bounds.per_minute
+        bounds.per_minute,
+        approvals::MAX_WAITING
     )
     .fetch_one(db)
     .await?)

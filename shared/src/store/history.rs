@@ -5,11 +5,15 @@ use std::collections::HashMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Connection, StoreError, runs::Claimed, steps::AskedCall};
+use super::{Connection, StoreError, approvals, runs::Claimed, steps::AskedCall};
 
 /// A step that was committed, with the results its calls have so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedStep {
+    /// The run that executes its calls: the run itself, or an earlier one of the turn, which has done so.
+    pub run_id: Uuid,
+    /// The run that told of its calls: another if they had to wait for a decision.
+    pub told_by: Uuid,
     /// Its number in the run.
     pub step: i32,
     /// The model's text.
@@ -25,6 +29,8 @@ pub struct RecordedCall {
     pub asked: AskedCall,
     /// The recorded result; none if the call has not been executed.
     pub result: Option<Value>,
+    /// What the user decided about it; none if it needs no approval.
+    pub approved: Option<bool>,
 }
 
 /// An earlier turn of the conversation.
@@ -51,8 +57,15 @@ pub async fn before(
         r#"select r.id, u.content as message, a.content as "reply?"
            from runs r
            join messages u on u.run_id = r.id and u.role = 'user'
-           left join messages a on a.run_id = r.id and a.role = 'assistant'
-           where r.conversation_id = $1 and r.user_id = $2 and r.position < $3 and r.finished_at is not null
+           left join lateral (
+               select m.content
+               from runs c join messages m on m.run_id = c.id and m.role = 'assistant'
+               where c.id = r.id or c.root_run_id = r.id
+               order by c.position desc
+               limit 1
+           ) a on true
+           where r.conversation_id = $1 and r.user_id = $2 and r.position < $3
+             and (r.finished_at is not null or r.status = 'waiting')
            order by r.position desc
            limit $4"#,
         run.conversation_id,
@@ -74,37 +87,51 @@ pub async fn before(
         .collect())
 }
 
-/// The steps that earlier attempts of the run committed.
+/// The steps that the turn has so far: those of earlier attempts, and of earlier runs if a decision started this one.
 ///
 /// # Errors
 /// The database failed.
 pub async fn of_run(db: &mut Connection, run: &Claimed) -> Result<Vec<RecordedStep>, StoreError> {
-    let mut steps = steps_of(db, &run.user_id, &[run.id]).await?;
-    Ok(steps.remove(&run.id).unwrap_or_default())
+    let mut turns = steps_of(db, &run.user_id, &[run.root_run_id]).await?;
+    let mut steps = turns.remove(&run.root_run_id).unwrap_or_default();
+    if run.root_run_id != run.id {
+        let decisions = approvals::decisions(db, &run.user_id, run.id).await?;
+        for step in steps.iter_mut().filter(|step| step.run_id == run.id) {
+            for (call, ordinal) in step.calls.iter_mut().zip(0..) {
+                call.approved = decisions.get(&(step.step, ordinal)).copied();
+            }
+        }
+    }
+    Ok(steps)
 }
 
+/// The steps of these turns, each turn named by its first run. A step whose calls had to wait is there twice: in the run that
+/// waited, and in the one that executes them; the latter counts.
 async fn steps_of(
     db: &mut Connection,
     user_id: &str,
-    runs: &[Uuid],
+    roots: &[Uuid],
 ) -> Result<HashMap<Uuid, Vec<RecordedStep>>, StoreError> {
-    if runs.is_empty() {
+    if roots.is_empty() {
         return Ok(HashMap::new());
     }
     let steps = sqlx::query!(
-        "select s.run_id, s.step, s.content, s.tool_calls
-         from steps s join runs r on r.id = s.run_id
-         where s.run_id = any($1) and r.user_id = $2
-         order by s.run_id, s.step",
-        runs,
+        r#"select distinct on (coalesce(r.root_run_id, r.id), s.step)
+                  coalesce(r.root_run_id, r.id) as "root!", s.run_id, s.step, s.content, s.tool_calls,
+                  case when s.attempt = 0 then coalesce(r.parent_run_id, r.id) else r.id end as "told_by!"
+           from runs r join steps s on s.run_id = r.id
+           where (r.id = any($1) or r.root_run_id = any($1)) and r.user_id = $2
+           order by coalesce(r.root_run_id, r.id), s.step, r.position desc"#,
+        roots,
         user_id
     )
     .fetch_all(&mut *db)
     .await?;
+    let runs: Vec<Uuid> = steps.iter().map(|step| step.run_id).collect();
     let mut results: HashMap<(Uuid, i32, i32), Value> = sqlx::query!(
         r#"select run_id, step, ordinal, result as "result!" from tool_calls
            where run_id = any($1) and user_id = $2 and result is not null"#,
-        runs,
+        &runs,
         user_id
     )
     .fetch_all(db)
@@ -113,7 +140,7 @@ async fn steps_of(
     .map(|call| ((call.run_id, call.step, call.ordinal), call.result))
     .collect();
 
-    let mut by_run: HashMap<Uuid, Vec<RecordedStep>> = HashMap::new();
+    let mut by_turn: HashMap<Uuid, Vec<RecordedStep>> = HashMap::new();
     for row in steps {
         let asked: Vec<AskedCall> = serde_json::from_value(row.tool_calls)
             .map_err(|error| StoreError::Database(sqlx::Error::Decode(error.into())))?;
@@ -123,13 +150,16 @@ async fn steps_of(
             .map(|(asked, ordinal)| RecordedCall {
                 asked,
                 result: results.remove(&(row.run_id, row.step, ordinal)),
+                approved: None,
             })
             .collect();
-        by_run.entry(row.run_id).or_default().push(RecordedStep {
+        by_turn.entry(row.root).or_default().push(RecordedStep {
+            run_id: row.run_id,
+            told_by: row.told_by,
             step: row.step,
             content: row.content,
             calls,
         });
     }
-    Ok(by_run)
+    Ok(by_turn)
 }

@@ -7,7 +7,7 @@
 use super::{Connection, Pool, StoreError, Transaction};
 
 /// Tables that hold rows of users.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "conversations",
     "messages",
     "runs",
@@ -17,6 +17,7 @@ const TABLES: [&str; 9] = [
     "tasks",
     "usage_days",
     "mcp_calls",
+    "approvals",
 ];
 
 /// Begins a transaction that acts for a user. Its writes last if it is committed; reads need no commit.

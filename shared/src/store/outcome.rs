@@ -1,17 +1,19 @@
-//! How a run ends, or goes back for another attempt: each in one fenced transaction.
+//! How a run ends, waits for a decision, or goes back for another attempt: each in one fenced transaction.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::{
-    Connection, Pool, StoreError, WriteError, admission, events, jobs,
+    Connection, Pool, StoreError, WriteError, admission,
+    approvals::{self, Pending},
+    events, jobs,
     messages::{self, NewMessage},
     runs::Claimed,
     steps::{self, NewStep},
 };
 use crate::{
-    events::{Event, RunOutcome},
+    events::{Event, Interrupt, RunOutcome},
     faults,
     hints::{CANCEL, CONVERSATION, RUN_ENDED},
 };
@@ -33,6 +35,8 @@ pub enum Outcome {
         /// The reply so far, possibly empty.
         partial: String,
     },
+    /// It waits for a decision about these calls, of which none has been executed.
+    Waiting(Vec<Pending>),
 }
 
 impl Outcome {
@@ -57,6 +61,13 @@ impl Outcome {
                 code: (*code).to_owned(),
             },
             Self::Cancelled { .. } => cancelled(),
+            Self::Waiting(pending) => Event::RunFinished {
+                thread_id: conversation_id,
+                run_id,
+                outcome: RunOutcome::Interrupt {
+                    interrupts: pending.iter().map(Interrupt::from).collect(),
+                },
+            },
         }
     }
 }
@@ -103,6 +114,9 @@ pub async fn finish(
         steps::insert(&mut tx, run, step).await?;
     }
     end(&mut tx, run.id, ending.outcome).await?;
+    if let Outcome::Waiting(pending) = ending.outcome {
+        approvals::ask(&mut tx, &run.user_id, pending).await?;
+    }
     if let Some((content, partial)) = ending.outcome.reply() {
         let reply = NewMessage {
             id: ending.message_id,
@@ -142,6 +156,7 @@ async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(),
             Some("cancelled"),
             Some("The run was cancelled."),
         ),
+        Outcome::Waiting(_) => ("waiting", None, None),
     };
     sqlx::query!(
         "with used as (
@@ -155,7 +170,8 @@ async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(),
          ),
          ended as (
              update runs
-             set status = $2, error_code = $3, error_message = $4, finished_at = clock_timestamp(),
+             set status = $2, error_code = $3, error_message = $4,
+                 finished_at = case when $2 <> 'waiting' then clock_timestamp() end,
                  input_tokens = used.input, output_tokens = used.output, model_calls = used.calls
              from used
              where id = $1 and finished_at is null
@@ -258,13 +274,17 @@ pub async fn cancel(
     let Some(run) = run else { return Ok(None) };
     match run.status.as_str() {
         "queued" | "waiting" => {
-            let (last, mut open) = events::state(db, run_id).await?;
-            let mut closing = open.close();
-            if !open.started {
-                let thread_id = run.conversation_id;
-                closing.push(Event::RunStarted { thread_id, run_id });
+            // The events of a run that waits have ended.
+            if run.status == "queued" {
+                let (last, mut open) = events::state(db, run_id).await?;
+                let mut closing = open.close();
+                if !open.started {
+                    let thread_id = run.conversation_id;
+                    closing.push(Event::RunStarted { thread_id, run_id });
+                }
+                closing.push(cancelled());
+                events::write(db, run_id, last + 1, &closing).await?;
             }
-            closing.push(cancelled());
             end(
                 db,
                 run_id,
@@ -273,7 +293,6 @@ pub async fn cancel(
                 },
             )
             .await?;
-            events::write(db, run_id, last + 1, &closing).await?;
             after_end(db, user_id, run.conversation_id, run_id, max_ready).await?;
             Ok(Some("cancelled".to_owned()))
         }

@@ -80,7 +80,7 @@ pub async fn is_busy(
 ) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
-             select 1 from runs where conversation_id = $1 and user_id = $2 and finished_at is null
+             select 1 from runs where conversation_id = $1 and user_id = $2 and finished_at is null and status <> 'waiting'
            ) as "busy!""#,
         conversation_id,
         user_id
@@ -120,6 +120,8 @@ pub struct Run {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// The run that goes on after a decision.
+    pub continued_by: Option<Uuid>,
 }
 
 /// The user's run.
@@ -132,7 +134,8 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
         r#"select r.id, r.conversation_id, r.status, r.attempt,
                   m.id as "message_id?", m.content as "response?",
                   r.error_code, r.error_message, r.input_tokens, r.output_tokens, r.model_calls,
-                  r.created_at, r.started_at, r.finished_at
+                  r.created_at, r.started_at, r.finished_at,
+                  (select a.decision_run_id from approvals a where a.run_id = r.id limit 1) as continued_by
            from runs r left join messages m on m.run_id = r.id and m.user_id = r.user_id and m.role = 'assistant'
            where r.id = $1 and r.user_id = $2"#,
         id,
@@ -142,13 +145,13 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
     .await?)
 }
 
-/// Which of these runs are over. For a process that waits on behalf of their owners, who were checked before.
+/// Which of these runs are over, or wait for a decision. For a process that waits on behalf of their owners, who were checked before.
 ///
 /// # Errors
 /// The database failed.
 pub async fn ended(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "select id from runs where id = any($1) and finished_at is not null",
+        "select id from runs where id = any($1) and (finished_at is not null or status = 'waiting')",
         ids
     )
     .fetch_all(db)
@@ -168,7 +171,9 @@ pub struct Claimed {
     pub attempt: i32,
     /// Attempts that were lost or failed before this one.
     pub lost_attempts: i32,
-    /// Its place in the order of acceptance.
+    /// The run whose message it answers: itself, or, for one that a decision started, the first of the turn.
+    pub root_run_id: Uuid,
+    /// The root's place in the order of acceptance.
     pub position: i64,
     /// The user's message.
     pub message: String,
@@ -195,13 +200,13 @@ pub async fn claim(
              returning id
          )
          update runs r
-         set status = 'running', attempt = attempt + 1, started_at = coalesce(started_at, clock_timestamp())
-         from messages m
+         set status = 'running', attempt = r.attempt + 1, started_at = coalesce(r.started_at, clock_timestamp())
+         from messages m, runs root
          where r.id = $1 and r.status in ('queued', 'running') and r.admitted_at is not null
-           and m.run_id = r.id and m.role = 'user'
+           and root.id = coalesce(r.root_run_id, r.id) and m.run_id = root.id and m.role = 'user'
            and exists (select 1 from job)
          returning r.id, r.conversation_id, r.user_id, r.attempt, r.attempt - 1 - r.handbacks as "lost_attempts!",
-                   r.position, m.content as message,
+                   root.id as root_run_id, root.position, m.content as message,
                    r.cancel_requested_at is not null as "cancel_requested!""#,
         id,
         crate::jobs::job_id(id),
@@ -337,10 +342,10 @@ pub async fn news(
            cross join lateral (
                select n.id, n.conversation_id, n.status, n.attempt, n.position from runs n
                where n.conversation_id = w.conversation_id
-                 and (n.finished_at is null or n.position > w.position)
+                 and ((n.finished_at is null and n.status <> 'waiting') or n.position > w.position)
                  and n.position >= least(w.position, (
                      select min(u.position) from runs u
-                     where u.conversation_id = w.conversation_id and u.finished_at is null
+                     where u.conversation_id = w.conversation_id and u.finished_at is null and u.status <> 'waiting'
                  ))
                order by n.position
                limit 2000
@@ -379,6 +384,7 @@ pub async fn at_work(
     Ok(sqlx::query_scalar!(
         "select id from runs
          where conversation_id = $1 and user_id = $2 and finished_at is null and admitted_at is not null
+           and status <> 'waiting'
          order by position limit 1",
         conversation_id,
         user_id

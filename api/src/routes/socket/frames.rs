@@ -1,5 +1,7 @@
 //! The frames of the socket: what a client may say, and what it is told.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -66,6 +68,18 @@ pub(super) struct Thread {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RunRef {
     pub(super) run_id: Uuid,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RunDecide {
+    pub(super) run_id: Uuid,
+    #[serde(default)]
+    pub(super) approve: Option<bool>,
+    #[serde(default)]
+    pub(super) decisions: Option<HashMap<String, bool>>,
+    #[serde(default)]
+    pub(super) new_run_id: Option<Uuid>,
 }
 
 /// The answer to a call.

@@ -11,14 +11,16 @@ use uuid::Uuid;
 
 use super::{
     super::{
+        decisions::decision,
         message::{check_text, request_hash},
         runs::cancel_run,
     },
-    frames::{self, Auth, Call, Close, RunRef, RunStart, Subscribe, Thread},
+    frames::{self, Auth, Call, Close, RunDecide, RunRef, RunStart, Subscribe, Thread},
 };
 use crate::{
     App,
     accept::{self, Idempotency},
+    decide::{self, Wish},
     error::ApiError,
     follow::{After, Follower, Told},
 };
@@ -234,6 +236,7 @@ impl Session {
             "subscribe" => self.subscribe(call).await,
             "unsubscribe" => self.unsubscribe(call),
             "run.cancel" => self.cancel(call).await,
+            "run.decide" => self.decide(call).await,
             "ping" => Ok(json!({})),
             _ => Err(ApiError::invalid("There is no such method.")),
         };
@@ -262,6 +265,24 @@ impl Session {
             }),
         };
         let run_id = accept::accept(&self.app, &message).await?.run_id;
+        self.follow_new(run_id).await
+    }
+
+    async fn decide(&mut self, call: &Call) -> Result<Value, ApiError> {
+        let wanted: RunDecide = params(call)?;
+        let wish = Wish {
+            user_id: &self.user_id,
+            run_id: wanted.run_id,
+            conversation_id: None,
+            decision: &decision(wanted.approve, wanted.decisions)?,
+            child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
+        };
+        let run_id = decide::decide(&self.app, &wish).await?.run_id;
+        self.follow_new(run_id).await
+    }
+
+    /// Follows the conversation of a run that has just been accepted, from the run's start.
+    async fn follow_new(&mut self, run_id: Uuid) -> Result<Value, ApiError> {
         let run = store::within(async {
             let mut db = store::begin_for(&self.app.db, &self.user_id).await?;
             runs::find(&mut db, &self.user_id, run_id).await

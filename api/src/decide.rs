@@ -1,0 +1,86 @@
+//! Decisions: a user approves or rejects the tool calls that a run waits for, and another run goes on from there.
+
+use errand_shared::store::{
+    self, admission,
+    approvals::{self, Decided, Decision},
+    runs,
+};
+use uuid::Uuid;
+
+use crate::{
+    App,
+    accept::Accepted,
+    error::{ApiError, Code},
+};
+
+/// A decision to take.
+pub(crate) struct Wish<'a> {
+    pub(crate) user_id: &'a str,
+    /// The run that waits.
+    pub(crate) run_id: Uuid,
+    /// The conversation that it must be in, if the client says so.
+    pub(crate) conversation_id: Option<Uuid>,
+    pub(crate) decision: &'a Decision,
+    /// The run that is to go on.
+    pub(crate) child: Uuid,
+}
+
+/// Takes a decision, or finds the run that the same one has started before. Hours may lie between question and answer.
+///
+/// # Errors
+/// The user has no such run, it does not wait, the decision is incomplete, or the database is down.
+pub(crate) async fn decide(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
+    let _turn = app.bulkhead.enter(wish.user_id).await?;
+    match store::within(write(app, wish)).await {
+        // If the first try took effect after all, the second finds what it has started.
+        Err(error) if error.is_unavailable() => store::within(write(app, wish)).await,
+        result => result,
+    }
+}
+
+async fn write(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
+    let mut tx = store::begin(&app.db).await?;
+    admission::lock_user(&mut tx, wish.user_id).await?;
+    if wish.conversation_id.is_some() {
+        let run = runs::find(&mut tx, wish.user_id, wish.run_id).await?;
+        if run.map(|run| run.conversation_id) != wish.conversation_id {
+            return Err(ApiError::not_found("run"));
+        }
+    }
+    let max_ready = i64::from(app.limits.max_ready_runs);
+    let decided = approvals::decide(
+        &mut tx,
+        wish.user_id,
+        wish.run_id,
+        wish.decision,
+        wish.child,
+        max_ready,
+    )
+    .await
+    .map_err(|error| match error.constraint() {
+        Some("runs_pkey") => ApiError::idempotency_key_reused(),
+        _ => error.into(),
+    })?;
+    match decided {
+        Decided::Run {
+            run_id,
+            conversation_id,
+        } => {
+            store::commit(tx).await?;
+            Ok(Accepted {
+                run_id,
+                conversation_id,
+                quota: None,
+            })
+        }
+        Decided::Unknown => Err(ApiError::not_found("run")),
+        Decided::NotWaiting => Err(ApiError::conflict(
+            Code::InvalidRequest,
+            "The run does not wait for a decision, or was decided otherwise.",
+        )),
+        Decided::Incomplete => Err(ApiError::invalid_field(
+            "decisions",
+            "Decide about every call that the run waits for, and no other.",
+        )),
+    }
+}

@@ -1,0 +1,276 @@
+//! Approvals: tool calls that wait for their user's decision, and the decision, which starts a run of its own.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Connection, StoreError, admission, outcome};
+use crate::ids::CallKey;
+
+/// Runs of one user that may wait for a decision; more messages are refused until some are decided or cancelled.
+pub const MAX_WAITING: i64 = 100;
+
+/// A call that needs approval.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// Its key in the run that waits.
+    pub key: CallKey,
+    /// The tool.
+    pub tool_name: String,
+    /// The arguments as the model gave them; text that is no JSON as a string.
+    pub parameters: Value,
+}
+
+/// Asks for approval of these calls, as part of the transaction that puts their run to `waiting`.
+///
+/// # Errors
+/// The database failed.
+pub async fn ask(
+    db: &mut Connection,
+    user_id: &str,
+    pending: &[Pending],
+) -> Result<(), StoreError> {
+    for call in pending {
+        sqlx::query!(
+            "insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters) values ($1, $2, $3, $4, $5, $6)",
+            call.key.run_id,
+            call.key.step,
+            call.key.ordinal,
+            user_id,
+            call.tool_name,
+            call.parameters
+        )
+        .execute(&mut *db)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The calls of a run that nobody has decided about, in order.
+///
+/// # Errors
+/// The database failed.
+pub async fn pending(
+    db: &mut Connection,
+    user_id: &str,
+    run_id: Uuid,
+) -> Result<Vec<Pending>, StoreError> {
+    let rows = sqlx::query!(
+        "select step, ordinal, tool_name, parameters from approvals
+         where run_id = $1 and user_id = $2 and approved is null
+         order by step, ordinal",
+        run_id,
+        user_id
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Pending {
+            key: CallKey {
+                run_id,
+                step: row.step,
+                ordinal: row.ordinal,
+            },
+            tool_name: row.tool_name,
+            parameters: row.parameters,
+        })
+        .collect())
+}
+
+/// What a user decided: the same for every call of the run, or for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// All are approved, or all rejected.
+    All(bool),
+    /// By the call's key as text.
+    Each(HashMap<String, bool>),
+}
+
+/// What became of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decided {
+    /// This run goes on; the same decision has started it before, perhaps.
+    Run {
+        /// The run.
+        run_id: Uuid,
+        /// Its conversation.
+        conversation_id: Uuid,
+    },
+    /// The user has no such run.
+    Unknown,
+    /// The run does not wait, or was decided otherwise.
+    NotWaiting,
+    /// The decision leaves calls out, or names others.
+    Incomplete,
+}
+
+/// Decides about the calls of a waiting run: the run is over, and `child` goes on from its recorded steps. As part of the
+/// caller's transaction, which holds the user's lock.
+///
+/// # Errors
+/// The database failed; the child's id is taken (`runs_pkey`).
+pub async fn decide(
+    db: &mut Connection,
+    user_id: &str,
+    run_id: Uuid,
+    decision: &Decision,
+    child: Uuid,
+    max_ready: i64,
+) -> Result<Decided, StoreError> {
+    let Some(run) = sqlx::query!(
+        "select conversation_id, status from runs where id = $1 and user_id = $2 for update",
+        run_id,
+        user_id
+    )
+    .fetch_optional(&mut *db)
+    .await?
+    else {
+        return Ok(Decided::Unknown);
+    };
+    let conversation_id = run.conversation_id;
+    if run.status != "waiting" {
+        return Ok(repeated(db, user_id, run_id, decision).await?.map_or(
+            Decided::NotWaiting,
+            |run_id| Decided::Run {
+                run_id,
+                conversation_id,
+            },
+        ));
+    }
+    let pending = pending(db, user_id, run_id).await?;
+    let Some(answers) = answers(decision, &pending) else {
+        return Ok(Decided::Incomplete);
+    };
+    go_on(db, user_id, run_id, child).await?;
+    for (call, approved) in pending.iter().zip(&answers) {
+        sqlx::query!(
+            "update approvals set approved = $4, decided_at = clock_timestamp(), decision_run_id = $5
+             where run_id = $1 and step = $2 and ordinal = $3",
+            run_id,
+            call.key.step,
+            call.key.ordinal,
+            approved,
+            child
+        )
+        .execute(&mut *db)
+        .await?;
+        tracing::info!(call = %call.key, tool = call.tool_name, approved, "decided about a tool call");
+    }
+    admission::admit(db, user_id, conversation_id, max_ready).await?;
+    outcome::announce(db, conversation_id).await?;
+    Ok(Decided::Run {
+        run_id: child,
+        conversation_id,
+    })
+}
+
+/// One answer for each call; none if the decision does not fit.
+fn answers(decision: &Decision, pending: &[Pending]) -> Option<Vec<bool>> {
+    match decision {
+        Decision::All(approved) => Some(vec![*approved; pending.len()]),
+        Decision::Each(each) if each.len() == pending.len() => pending
+            .iter()
+            .map(|call| each.get(&call.key.to_string()).copied())
+            .collect(),
+        Decision::Each(_) => None,
+    }
+}
+
+/// The run that this very decision has started before.
+async fn repeated(
+    db: &mut Connection,
+    user_id: &str,
+    run_id: Uuid,
+    decision: &Decision,
+) -> Result<Option<Uuid>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select step, ordinal, approved as "approved!", decision_run_id as "decision_run_id!" from approvals
+           where run_id = $1 and user_id = $2 and approved is not null
+           order by step, ordinal"#,
+        run_id,
+        user_id
+    )
+    .fetch_all(db)
+    .await?;
+    let is_same = match decision {
+        Decision::All(approved) => rows.iter().all(|row| row.approved == *approved),
+        Decision::Each(each) => {
+            each.len() == rows.len()
+                && rows.iter().all(|row| {
+                    let (step, ordinal) = (row.step, row.ordinal);
+                    let key = CallKey {
+                        run_id,
+                        step,
+                        ordinal,
+                    };
+                    each.get(&key.to_string()) == Some(&row.approved)
+                })
+        }
+    };
+    Ok(rows
+        .first()
+        .filter(|_| is_same)
+        .map(|row| row.decision_run_id))
+}
+
+/// Ends the run that waited and accepts the one that goes on, with the step whose calls are now decided as its first.
+async fn go_on(
+    db: &mut Connection,
+    user_id: &str,
+    run_id: Uuid,
+    child: Uuid,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update runs set status = 'completed', finished_at = clock_timestamp() where id = $1",
+        run_id
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!(
+        "insert into runs (id, conversation_id, user_id, parent_run_id, root_run_id)
+         select $3, conversation_id, user_id, id, coalesce(root_run_id, id) from runs where id = $1 and user_id = $2",
+        run_id,
+        user_id,
+        child
+    )
+    .execute(&mut *db)
+    .await?;
+    // Its tokens are the other run's.
+    sqlx::query!(
+        "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason)
+         select $2, step, 0, content, tool_calls, finish_reason from steps
+         where run_id = $1
+         order by step desc
+         limit 1",
+        run_id,
+        child
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What was decided about the calls that a run goes on with, by step and ordinal.
+///
+/// # Errors
+/// The database failed.
+pub async fn decisions(
+    db: &mut Connection,
+    user_id: &str,
+    child: Uuid,
+) -> Result<HashMap<(i32, i32), bool>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select step, ordinal, approved as "approved!" from approvals
+           where decision_run_id = $1 and user_id = $2"#,
+        child,
+        user_id
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ((row.step, row.ordinal), row.approved))
+        .collect())
+}
