@@ -97,6 +97,15 @@ export class Conversations extends EventTarget {
     }
   }
 
+  /** Decides about the calls that a turn waits for; `decisions` by the id of each interrupt. */
+  async decide(transcript, turn, decisions) {
+    if (this.#connection.online) await this.#connection.request("run.decide", { runId: turn.runId, decisions });
+    else await this.#api.decide(turn.runId, decisions);
+    this.#followed.add(transcript);
+    turn.decided();
+    transcript.changed(turn);
+  }
+
   /** Fetches a turn's tool calls and how it ended. */
   async loadDetail(transcript, turn) {
     if (turn.detail === "there" || turn.detail === "loading") return;

@@ -44,7 +44,17 @@ export function tellCall(part, titleOf) {
   const title = (part.name === "update_task" ? before ?? args.title : args.title ?? before);
   const state = part.state === "done" || part.state === "failed" ? part.state : "running";
   const text = tool[state](title ? quoted(title) : "a task", args, before, part.result);
+  if (part.state === "waiting") return { icon: "approve", text: tellWish(part, titleOf) };
   return { icon: tool.icon, text: part.state === "stopped" ? `${text}: stopped` : state === "running" ? `${text}…` : text };
+}
+
+/** What a call that needs approval would do. */
+export function tellWish(part, titleOf) {
+  const before = titleOf(part.args?.task_id);
+  const title = part.args?.title ?? before;
+  const subject = title ? quoted(title) : "a task";
+  const wish = { delete_task: `Delete ${subject} for good?`, update_task: `Change ${subject}?`, add_task: `Add ${subject}?`, complete_task: `Mark ${subject} as done?`, list_tasks: "Look at the list?" };
+  return wish[part.name] ?? `Use ${part.name.replaceAll("_", " ")}?`;
 }
 
 /** Why a tool call failed. The tool's own words speak to the model; they stay in the details where there are plainer ones. */

@@ -45,6 +45,14 @@ export class Api {
     return this.#request(`/runs/${encodeURIComponent(runId)}/cancel`, { method: "POST" });
   }
 
+  decide(runId, decisions) {
+    return this.#request(`/runs/${encodeURIComponent(runId)}/decision`, {
+      method: "POST",
+      headers: { "content-type": "application/json", prefer: "respond-async" },
+      body: JSON.stringify({ decisions }),
+    });
+  }
+
   /** The plain way in, for networks that let no WebSocket through. The key makes it safe to repeat. */
   chat({ message, threadId, runId }) {
     return this.#request("/chat", {

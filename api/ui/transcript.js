@@ -6,6 +6,7 @@ const ENDED = new Set(["completed", "failed", "cancelled", "waiting"]);
 /**
  * A turn of the conversation: one run. `status`: "sending" (not accepted yet), "queued", "running", "completed", "failed",
  * "cancelled", "waiting" (for an approval), or "unknown" (stored, not asked for yet).
+ * `interrupts`: AG-UI's, of a turn that waits for an approval.
  * `parts`: `{kind: "text", id, text, open}` and `{kind: "tool", id, name, args, argsText, result, state}`, in order;
  * a part that is `superseded` was left by an attempt that died, and another attempt does it again.
  */
@@ -19,6 +20,7 @@ export class Turn {
     this.position = null;
     this.attempt = 1;
     this.parts = [];
+    this.interrupts = [];
     this.error = null;
     /** Whether `parts` has the tool calls: "none", "loading", "failed" or "there". */
     this.detail = "none";
@@ -56,6 +58,10 @@ export class Turn {
     const tools = run.tool_calls.map(({ tool_name: name, parameters, result }, index) => ({
       kind: "tool", id: `${this.runId}/${index}`, name, args: parameters, argsText: "", result, state: outcome(result),
     }));
+    this.interrupts = run.status === "waiting" ? run.interrupts ?? [] : [];
+    for (const { toolCallId: id, metadata } of this.interrupts) {
+      tools.push({ kind: "tool", id, name: metadata.toolName, args: metadata.parameters, argsText: "", result: null, state: "waiting" });
+    }
     this.parts = kept ? [...tools, { kind: "text", id: `${this.runId}/reply`, text: kept, open: false }] : tools;
   }
 
@@ -87,6 +93,12 @@ export class Turn {
     return this.parts.find((part) => part.kind === "tool" && part.id === id);
   }
 
+  /** A decision was made: another run goes on. */
+  decided() {
+    this.status = "completed";
+    this.interrupts = [];
+  }
+
   end(status) {
     this.status = status;
     this.repliedAt = new Date().toISOString();
@@ -94,7 +106,8 @@ export class Turn {
       part.open = false;
       // A call without a result: of a dead attempt when the run went well, cut short when it did not.
       if (part.kind === "tool" && part.state === "running") {
-        if (status === "completed") part.superseded = true;
+        if (status === "waiting") part.state = "waiting";
+        else if (status === "completed") part.superseded = true;
         else part.state = "stopped";
       }
     }
@@ -151,6 +164,7 @@ const HANDLERS = {
   },
 
   RUN_FINISHED(turn, { outcome: how }) {
+    turn.interrupts = how?.interrupts ?? [];
     turn.end(how?.type === "interrupt" ? "waiting" : "completed");
   },
 
@@ -231,9 +245,19 @@ export class Transcript extends EventTarget {
     this.#seen.set(runId, seq);
     this.last = { runId, seq };
     const turn = this.#obtain(runId);
+    if (event.type === "TOOL_CALL_RESULT" && !turn.toolPart(event.toolCallId)) this.#answer(event);
     turn.apply(event);
     this.changed(turn);
     return turn;
+  }
+
+  /** The result of a call that an earlier run had asked for, before it waited for a decision. */
+  #answer(event) {
+    const turn = this.turns.find((turn) => turn.toolPart(event.toolCallId));
+    if (!turn) return;
+    HANDLERS.TOOL_CALL_RESULT(turn, event);
+    if (turn.status === "waiting") turn.decided();
+    this.changed(turn);
   }
 
   /** Forgets the stream, not what was read: the active run will be replayed from its start. */

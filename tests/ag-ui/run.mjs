@@ -1,5 +1,5 @@
-// One turn with the stock AG-UI client, unchanged: `node run.mjs URL TOKEN THREAD_ID MESSAGE`.
-// Prints one JSON object: what the client made of the stream.
+// A turn with the stock AG-UI client, unchanged: `node run.mjs URL TOKEN THREAD_ID MESSAGE`. What the agent asks leave for is
+// approved. Prints one JSON object: what the client made of the streams.
 import { randomUUID } from "node:crypto";
 import { HttpAgent } from "@ag-ui/client";
 
@@ -7,5 +7,14 @@ const [url, token, threadId, message] = process.argv.slice(2);
 const agent = new HttpAgent({ url, threadId, headers: { Authorization: `Bearer ${token}` } });
 agent.addMessage({ id: randomUUID(), role: "user", content: message });
 const types = [];
-await agent.runAgent({ runId: randomUUID() }, { onEvent: ({ event }) => void types.push(event.type) });
+let interrupts = [];
+const onEvent = ({ event }) => {
+  types.push(event.type);
+  if (event.type === "RUN_FINISHED") interrupts = event.outcome?.interrupts ?? [];
+};
+await agent.runAgent({ runId: randomUUID() }, { onEvent });
+while (interrupts.length) {
+  const resume = interrupts.map(({ id }) => ({ interruptId: id, status: "resolved", payload: { approved: true } }));
+  await agent.runAgent({ runId: randomUUID(), resume }, { onEvent });
+}
 console.log(JSON.stringify({ types, messages: agent.messages, state: agent.state }));

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::world::{
-    Answer, Options, World,
+    Answer, Options, World, ag_ui,
     events::{assert_well_formed, kinds, read_sse, stored},
     socket::Socket,
 };
@@ -280,10 +280,7 @@ async fn a_waiting_run_can_be_cancelled_and_who_repeats_a_message_hears_the_end(
     let cancelled = Answer::of(world.request(Method::POST, "ada", &path)).await;
     assert_eq!(cancelled.assert_ok()["status"], "cancelled");
     let events = stored(&world, run["run_id"].as_str().expect("a run")).await;
-    assert_eq!(
-        kinds(&events).last(),
-        Some(&"RUN_FINISHED")
-    );
+    assert_eq!(kinds(&events).last(), Some(&"RUN_FINISHED"));
     decide(&world, "ada", &run, json!({"approve": true}))
         .await
         .assert_error(409, "invalid_request");
@@ -329,4 +326,26 @@ async fn an_ag_ui_client_resumes_with_a_run_of_its_own() {
     assert_eq!(world.titles("ada").await, Vec::<String>::new());
     // The stream again, not the effect.
     assert_eq!(read_sse(resume(json!(true)), usize::MAX).await, events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stock_ag_ui_client_answers_and_goes_on() {
+    let (world, task) = world().await;
+    world
+        .model
+        .push(Turn::call("delete_task", json!({"task_id": task})));
+    world.model.push(Turn::text("Deleted."));
+    let thread = uuid::Uuid::now_v7().to_string();
+    let Some(made) = ag_ui::turn(&world, &thread, "delete it").await else {
+        return;
+    };
+    let messages = made["messages"].as_array().expect("messages");
+    let last = messages.last().expect("a message");
+    assert_eq!(
+        (&last["role"], &last["content"]),
+        (&json!("assistant"), &json!("Deleted."))
+    );
+    let ends = made["types"].as_array().expect("types").iter();
+    assert_eq!(ends.filter(|kind| *kind == "RUN_FINISHED").count(), 2);
+    assert_eq!(world.titles("ada").await, Vec::<String>::new());
 }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::world::{
-    Answer, Options, PATIENCE, World,
+    Answer, Options, World, ag_ui,
     events::{assert_well_formed, kinds, read_sse, stored, text},
     process::Process,
     socket::Socket,
@@ -216,13 +216,7 @@ async fn ag_ui_input_opens_the_conversation_under_the_clients_ids() {
 
 /// npm's `@ag-ui/client` runs a turn with a tool call against us, unchanged. It checks the order of events itself.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stderr, reason = "a skipped test says why")]
 async fn the_stock_ag_ui_client_runs_a_turn() {
-    let client = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("ag-ui");
-    if !client.join("node_modules/@ag-ui/client").exists() {
-        eprintln!("skipped: the AG-UI client is not installed; run `npm ci` in tests/ag-ui");
-        return;
-    }
     let world = World::start().await;
     world
         .model
@@ -230,26 +224,12 @@ async fn the_stock_ag_ui_client_runs_a_turn() {
     world.model.push(Turn::text("It is on your list."));
     world.model.push(Turn::text("Milk."));
     let thread = uuid::Uuid::now_v7().to_string();
-    let url = format!("{}/api/ada/chat", world.url);
     let mut made = Vec::new();
     for message in ["add buy milk", "what was it?"] {
-        let mut node = tokio::process::Command::new("node");
-        node.current_dir(&client).args([
-            "run.mjs",
-            &url,
-            &world.identity.token("ada"),
-            &thread,
-            message,
-        ]);
-        let output = tokio::time::timeout(PATIENCE, node.kill_on_drop(true).output()).await;
-        let output = output.expect("ends in time").expect("node");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success(),
-            "{said}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        made.push(serde_json::from_str::<Value>(&said).unwrap());
+        let Some(turn) = ag_ui::turn(&world, &thread, message).await else {
+            return;
+        };
+        made.push(turn);
     }
     let types = made[0]["types"].as_array().unwrap();
     assert_eq!(

@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::{sync::OnceCell, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) mod ag_ui;
 pub(crate) mod door;
 pub(crate) mod events;
 pub(crate) mod load;

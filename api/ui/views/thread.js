@@ -131,6 +131,7 @@ export class Thread {
         this.#composer.focus({ unlessTouch: true });
       },
       cancel: () => this.#conversations.cancel(this.transcript, turn).catch(() => {}),
+      decide: (decisions) => this.#conversations.decide(this.transcript, turn, decisions),
     };
     const view = new TurnView(turn, actions, this.#context);
     view.element.turn = turn;

@@ -36,7 +36,7 @@ export class ToolCard {
     this.#failure.hidden = this.#failure.textContent === "";
     this.#name.textContent = part.name;
     this.#args.textContent = pretty(part.args ?? part.argsText);
-    this.#result.textContent = part.result === null ? (part.state === "running" ? "Not yet." : "None.") : pretty(part.result);
+    this.#result.textContent = part.result === null ? (part.state === "running" || part.state === "waiting" ? "Not yet." : "None.") : pretty(part.result);
   }
 }
 

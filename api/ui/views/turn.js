@@ -3,6 +3,7 @@
 import { h, icon, time } from "../dom.js";
 import { MarkdownView } from "../markdown.js";
 import { tellError, tellWaiting } from "../phrases.js";
+import { ApprovalView } from "./approval.js";
 import { ToolCard } from "./tool-card.js";
 
 export class TurnView {
@@ -18,10 +19,11 @@ export class TurnView {
   #end = h("div", { class: "turn-end" });
   #foot = h("div", { class: "turn-foot" });
   #views = new Map();
+  #approval = null;
   #endKey = "";
   #userKey = "";
 
-  /** `actions`: retry(turn), cancel(turn); `context`: online(), titleOf(id). */
+  /** `actions`: retry(turn), cancel(turn), decide(decisions); `context`: online(), titleOf(id). */
   constructor(turn, actions, context) {
     this.#turn = turn;
     this.#actions = actions;
@@ -92,9 +94,11 @@ export class TurnView {
 
   #updateEnd() {
     const turn = this.#turn;
-    const key = `${turn.status} ${turn.error?.code} ${turn.reply.length} ${turn.detail}`;
+    const key = `${turn.status} ${turn.error?.code} ${turn.reply.length} ${turn.detail} ${turn.interrupts.length}`;
+    this.#approval?.update();
     if (key === this.#endKey) return;
     this.#endKey = key;
+    this.#approval = null;
     this.#end.replaceChildren(...this.#verdict());
     this.#end.hidden = this.#end.childNodes.length === 0;
     const foot = turn.ended && turn.reply ? [this.#copyButton(), turn.repliedAt ? time(turn.repliedAt) : null] : [];
@@ -110,6 +114,10 @@ export class TurnView {
         turn.text === null ? null : again())];
     }
     if (turn.status === "cancelled") return [h("p", { class: "stopped", icon: "stop" }, "Stopped.", turn.text === null ? "" : again())];
+    if (turn.status === "waiting" && turn.interrupts.length) {
+      this.#approval = new ApprovalView(turn, this.#actions.decide, this.context.titleOf);
+      return [this.#approval.element];
+    }
     if (turn.status === "waiting") return [h("p", { class: "stopped", icon: "approve" }, "Waiting for an approval.")];
     return [];
   }

@@ -1,5 +1,6 @@
 //! A Chromium without a screen, driven by a chromedriver of its own. Knows nothing of what the page shows.
 
+use base64::Engine;
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -171,6 +172,19 @@ impl Browser {
     pub(super) async fn script(&self, script: &str) -> Value {
         self.post("/execute/sync", json!({"script": script, "args": []}))
             .await
+    }
+
+    /// Takes a picture for people to look at, if `ERRAND_PICTURES` names a folder for it.
+    pub(super) async fn picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("ERRAND_PICTURES") else {
+            return;
+        };
+        let png = self.get("/screenshot").await;
+        let png = base64::prelude::BASE64_STANDARD
+            .decode(png.as_str().expect("text"))
+            .expect("base64");
+        let path = std::path::Path::new(&folder).join(format!("{name}.png"));
+        std::fs::write(path, png).expect("a picture");
     }
 
     /// Clicks on the element of this selector, as soon as it can be clicked.

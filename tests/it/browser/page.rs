@@ -101,6 +101,12 @@ impl Browser {
         self.until(what, async || holds(&self.look().await)).await;
     }
 
+    /// Waits until a script returns this text.
+    pub(super) async fn shows(&self, script: &str, text: &str) {
+        self.until(text, async || self.script(script).await == text)
+            .await;
+    }
+
     async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds().await {

@@ -1,0 +1,60 @@
+// What a run waits for: each call with a yes and a no. The decision goes out when there is an answer for every call.
+
+import { h } from "../dom.js";
+import { tellError, tellWish } from "../phrases.js";
+
+export class ApprovalView {
+  #turn;
+  #decide;
+  #titleOf;
+  #answers = new Map();
+  #words = [];
+  #error = h("p", { class: "approval-error", role: "alert" });
+
+  /** `decide(decisions)`: a promise that is rejected if the decision did not arrive. */
+  constructor(turn, decide, titleOf) {
+    this.#turn = turn;
+    this.#decide = decide;
+    this.#titleOf = titleOf;
+    this.#error.hidden = true;
+    this.element = h("div", { class: "approval", role: "group", "aria-label": "Your approval is needed" },
+      ...turn.interrupts.map((interrupt) => this.#row(interrupt)), this.#error);
+    this.update();
+  }
+
+  /** Tells the calls again: what a task is called may be known only now. */
+  update() {
+    for (const tell of this.#words) tell();
+  }
+
+  #row(interrupt) {
+    const { toolName, parameters } = interrupt.metadata ?? {};
+    const words = h("p", { class: "approval-words" });
+    this.#words.push(() => words.textContent = tellWish({ name: toolName ?? "", args: parameters }, this.#titleOf));
+    const choose = (approved) => () => this.#answer(interrupt.id, approved, buttons);
+    const buttons = [
+      h("button", { class: "primary", on: { click: choose(true) } }, "Approve"),
+      h("button", { class: "secondary", on: { click: choose(false) } }, "Reject"),
+    ];
+    return h("div", { class: "approval-row" }, words, h("span", { class: "approval-buttons" }, ...buttons));
+  }
+
+  async #answer(id, approved, buttons) {
+    this.#answers.set(id, approved);
+    buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(approved === (index === 0))));
+    if (this.#answers.size < this.#turn.interrupts.length) return;
+    this.#disable(true);
+    this.#error.hidden = true;
+    try {
+      await this.#decide(Object.fromEntries(this.#answers));
+    } catch (error) {
+      this.#disable(false);
+      this.#error.textContent = tellError(error);
+      this.#error.hidden = false;
+    }
+  }
+
+  #disable(disabled) {
+    for (const button of this.element.querySelectorAll("button")) button.disabled = disabled;
+  }
+}

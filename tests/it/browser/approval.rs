@@ -1,0 +1,64 @@
+//! An approval on the page: asked in one window, answered in another after a reload.
+
+use errand_tests::model::Turn;
+use serde_json::json;
+
+use super::{by_name, chrome::Browser};
+use crate::world::{Options, World};
+
+const QUESTION: &str = "return [...document.querySelectorAll('.approval-words')].map((words) => words.innerText).join()";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_outlives_a_reload_and_is_answered_from_another_window() {
+    let (Some(asking), Some(answering)) = (Browser::start().await, Browser::start().await) else {
+        return;
+    };
+    let world = World::with(Options {
+        worker: vec!["--require-approval", "delete_task"],
+        ..by_name()
+    })
+    .await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    world.model.push(Turn::text("Added."));
+    let added = world.say("ada", "add buy milk").await;
+    let task = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
+    world
+        .model
+        .push(Turn::call("delete_task", json!({"task_id": task})));
+
+    asking.sign_in(&world.url, "ada").await;
+    asking.say("delete it").await;
+    asking.shows(QUESTION, "Delete “buy milk” for good?").await;
+    let place = asking.script("return location.href").await;
+    asking.picture("approval").await;
+    asking.reload().await;
+    asking.shows(QUESTION, "Delete “buy milk” for good?").await;
+
+    answering.sign_in(&world.url, "ada").await;
+    answering.open(place.as_str().expect("an address")).await;
+    answering
+        .shows(QUESTION, "Delete “buy milk” for good?")
+        .await;
+    world.model.push(Turn::text("It is gone."));
+    answering.click(".approval .primary").await;
+    for window in [&answering, &asking] {
+        window
+            .sees("the reply", |seen| seen.replies == ["It is gone."])
+            .await;
+        let seen = window.look().await;
+        assert_eq!(seen.messages, ["delete it"]);
+        assert_eq!(seen.tools, ["Deleted “buy milk”, done"]);
+        window.shows(QUESTION, "").await;
+    }
+    assert_eq!(world.titles("ada").await, Vec::<String>::new());
+    asking.reload().await;
+    asking
+        .sees("the stored turn", |seen| {
+            seen.replies == ["It is gone."] && seen.tools.len() == 1
+        })
+        .await;
+    asking.end(&[]).await;
+    answering.end(&[]).await;
+}
