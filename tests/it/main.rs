@@ -11,6 +11,7 @@ mod cancels;
 mod chat;
 mod commits;
 mod crashes;
+mod fuzz;
 mod limits;
 mod model_trouble;
 mod operations;
