@@ -38,7 +38,7 @@ async fn world() -> World {
     world
         .model
         .script(|asked| match request::steps(asked).len() {
-            0 if request::last_user(asked).len() % 3 == 0 => {
+            0 if request::last_user(asked).len().is_multiple_of(3) => {
                 Turn::call("delete_task", json!({"task_id": uuid::Uuid::nil()}))
             }
             0 => Turn::call("list_tasks", json!({})),
