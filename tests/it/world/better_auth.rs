@@ -155,6 +155,12 @@ impl BetterAuth {
         assert_eq!(aged.rows_affected(), 1, "one key was in use");
     }
 
+    /// Sessions that are open.
+    pub(crate) async fn sessions(&self) -> i64 {
+        let count = sqlx::query_scalar("select count(*) from session").fetch_one(&self.db);
+        count.await.expect("sessions")
+    }
+
     /// How often a path of it was asked for since it runs.
     pub(crate) async fn requests(&self, path: &str) -> u64 {
         let answer = self.http.get(format!("{}/requests", self.url)).send().await;
