@@ -86,6 +86,7 @@ function card({ title, lead, fields, action, busy = action, submit, done, extra 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     problem.textContent = "";
+    for (const { input } of fields) input.removeAttribute("aria-invalid");
     wait(true);
     try {
       await submit();

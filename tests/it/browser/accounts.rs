@@ -121,8 +121,17 @@ async fn from_an_account_to_signing_out() {
     let kept = kept.as_str().expect("a text");
     assert!(!kept.contains("eyJ") && !kept.contains("session"), "{kept}");
 
+    // Signing out in one window means all of them.
+    let (first, second) = (browser.window().await, browser.new_window().await);
+    browser.look_at(&second).await;
+    browser.open(&world.url).await;
+    browser.is_in("Ada").await;
+    browser.look_at(&first).await;
     browser.click("#sign-out").await;
-    browser.finds("h1", "Welcome back").await;
+    for window in [&second, &first] {
+        browser.look_at(window).await;
+        browser.finds("h1", "Welcome back").await;
+    }
     browser.reload().await;
     browser.finds("h1", "Welcome back").await;
     assert_eq!(provider.sessions().await, 0);
