@@ -215,8 +215,12 @@ async fn a_provider_that_is_away_is_waited_for() {
     browser.open(&world.url).await;
     browser.finds("h1", "Welcome back").await;
     browser.sign_up("Ada").await;
+    world.model.push(Turn::text("Hello."));
+    browser.say("hi").await;
     browser
-        .sees("no trouble", |seen| seen.connection.is_empty())
+        .sees("the first reply, so a socket", |seen| {
+            seen.replies == ["Hello."] && !seen.can_stop
+        })
         .await;
 
     // With the token's life the socket ends (4401), and there is no other token.
@@ -231,7 +235,7 @@ async fn a_provider_that_is_away_is_waited_for() {
     run(&mut provider, &world, "4s").await;
     browser
         .sees("the answer to what was written meanwhile", |seen| {
-            seen.replies == ["At last."] && seen.messages == ["anybody there?"]
+            seen.replies == ["Hello.", "At last."] && seen.messages == ["hi", "anybody there?"]
         })
         .await;
 
