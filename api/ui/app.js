@@ -4,6 +4,7 @@ import { Conversations } from "./conversations.js";
 import { byId, fillIcons, h } from "./dom.js";
 import { Identity } from "./identity.js";
 import { Outbox } from "./outbox.js";
+import { IdentityError } from "./provider.js";
 import { Api } from "./rest.js";
 import { addressOf, rename, route } from "./router.js";
 import { Connection } from "./socket.js";
@@ -97,10 +98,10 @@ function run(identity) {
 main().catch((error) => {
   console.warn("Errand could not start:", error);
   const again = h("button", { class: "primary", text: "Try again", on: { click: () => location.reload() } });
-  const notice = h("div", { class: "gate-card" },
-    h("h1", { text: "Errand cannot be reached" }),
-    h("p", { class: "gate-lead", text: "The server or the sign-in service does not answer. Your tasks are safe where they are." }),
-    again);
+  const [title, lead] = error instanceof IdentityError
+    ? ["Signing in is not possible now", "The sign-in service does not answer. Your tasks are safe where they are."]
+    : ["Errand cannot be reached", "The server does not answer. Your tasks are safe where they are."];
+  const notice = h("div", { class: "gate-card" }, h("h1", { text: title }), h("p", { class: "gate-lead", text: lead }), again);
   byId("gate").replaceChildren(notice);
   byId("gate").hidden = false;
   again.focus();

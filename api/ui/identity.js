@@ -1,38 +1,35 @@
-// Who the user is: signing in at the identity provider, the token, and its renewal. The token lives in memory only.
+// Who the user is: signing in, the token and its renewal, signing out. The token lives in memory only; what outlives a
+// reload is the provider's session cookie, which no script sees.
 
 import { remembered } from "./dom.js";
+import { IdentityError, Provider } from "./provider.js";
 
-/** Renew this long before the token ends. */
+/** Renew this long before the token ends, or half its life before if that is shorter. */
 const MARGIN = 60_000;
+/** Renew at least so often, and not more often. */
+const LONGEST = 24 * 3600_000;
+const SHORTEST = 1_000;
+const RETRY_AFTER = 10_000;
+
+/** The stand-in's session: a name. */
 const NAME = "errand.name";
-
-/** The provider said no, or could not be reached (`status` 0). */
-export class IdentityError extends Error {
-  constructor(message, status) {
-    super(message);
-    this.name = "IdentityError";
-    this.status = status;
-  }
-
-  /** Only signing in again helps. */
-  get final() {
-    return this.status >= 400 && this.status < 500 && this.status !== 429;
-  }
-}
+/** Signed out here, and the provider may not have heard of it: then its cookie counts for nothing. */
+const LEFT = "errand.left";
 
 /** Events: `token` (a new one is there), `signedout`. */
 export class Identity extends EventTarget {
-  #base;
+  #provider;
   #token = null;
+  #endsAt = 0;
   #renewAt = 0;
   #timer = 0;
   #renewal = null;
   #name = null;
 
-  constructor({ auth_url, stand_in }) {
+  constructor(configuration) {
     super();
-    this.#base = `${auth_url.replace(/\/$/, "")}/api/auth`;
-    this.standIn = stand_in;
+    this.#provider = new Provider(configuration);
+    this.standIn = configuration.stand_in;
     this.userId = null;
     /** What to call the user; null if the provider does not say. */
     this.displayName = null;
@@ -40,12 +37,20 @@ export class Identity extends EventTarget {
       // Timers sleep with the machine; the token does not.
       if (!document.hidden && this.#token && Date.now() >= this.#renewAt) this.#renewSoon(0);
     });
+    window.addEventListener("storage", ({ key, newValue }) => {
+      // Another tab signed out, and meant all of them.
+      if (key === LEFT && newValue) this.expire();
+    });
   }
 
   /** Signs in without asking: the remembered name, or the provider's cookie. False: somebody has to ask. */
   async resume() {
     this.#name = this.standIn ? remembered.get("localStorage", NAME) : null;
     if (this.standIn && !this.#name) return false;
+    if (remembered.get("localStorage", LEFT)) {
+      await this.#leave();
+      return false;
+    }
     try {
       await this.renew();
       return true;
@@ -63,24 +68,47 @@ export class Identity extends EventTarget {
   }
 
   async signIn(email, password) {
-    await this.#call("/sign-in/email", { email, password });
-    await this.renew();
+    this.#enter(await this.#provider.signIn(email, password));
   }
 
   async signUp(name, email, password) {
-    await this.#call("/sign-up/email", { name, email, password });
-    await this.renew();
+    this.#enter(await this.#provider.signUp(name, email, password));
+  }
+
+  #enter(token) {
+    remembered.set("localStorage", LEFT, null);
+    this.#take(token);
   }
 
   async signOut() {
-    const asked = this.standIn ? null : this.#call("/sign-out", {}).catch(() => null);
+    if (!this.standIn) {
+      remembered.set("localStorage", LEFT, "yes");
+      // First, as leaving the page may take the request back.
+      await this.#leave();
+    }
     this.#forget();
-    await asked;
+  }
+
+  /** Ends the session at the provider. If that fails, the next visit tries again before anything else. */
+  async #leave() {
+    try {
+      await this.#provider.signOut();
+      remembered.set("localStorage", LEFT, null);
+    } catch (error) {
+      console.warn("The session could not be ended:", error.message);
+    }
   }
 
   /** A token good for at least the next moments. */
   async token() {
-    if (!this.#token || Date.now() >= this.#renewAt + MARGIN / 2) await this.renew();
+    const soon = (this.#renewAt + this.#endsAt) / 2;
+    if (this.#token && Date.now() < soon) return this.#token;
+    try {
+      await this.renew();
+    } catch (error) {
+      // A provider that is away for a moment stops nobody whose token is still good.
+      if (error.final || !this.#token || Date.now() >= this.#endsAt) throw error;
+    }
     return this.#token;
   }
 
@@ -91,20 +119,26 @@ export class Identity extends EventTarget {
   }
 
   async #fetchToken() {
-    const query = this.standIn ? `?user=${encodeURIComponent(this.#name)}` : "";
-    const { token } = await this.#call(`/token${query}`);
-    const claims = decode(token);
-    if (this.userId !== null && this.userId !== claims.sub) {
-      // Another tab signed in as somebody else: nothing on this page is theirs.
+    const token = await this.#provider.token(this.#name);
+    if (this.userId !== null && this.userId !== decode(token).sub) {
+      // Another tab signed in as somebody else: nothing on this page is theirs, and nothing here goes on.
       location.reload();
+      await new Promise(() => {});
     }
+    this.#take(token);
+  }
+
+  #take(token) {
+    const claims = decode(token);
     this.#token = token;
     this.userId = claims.sub;
-    this.displayName = claims.name ?? (this.standIn ? claims.sub : claims.email ?? null);
+    this.displayName = claims.name || (this.standIn ? claims.sub : claims.email ?? null);
     // Lifetimes, not times of day: the clock of this machine may be wrong.
     const lifetime = (claims.exp - (claims.iat ?? Date.now() / 1000)) * 1000;
-    this.#renewAt = Date.now() + Math.max(lifetime - MARGIN, 5_000);
-    this.#renewSoon(this.#renewAt - Date.now());
+    const pause = Math.min(Math.max(lifetime - Math.min(MARGIN, lifetime / 2), SHORTEST), LONGEST);
+    this.#endsAt = Date.now() + lifetime;
+    this.#renewAt = Date.now() + pause;
+    this.#renewSoon(pause);
     this.dispatchEvent(new Event("token"));
   }
 
@@ -113,7 +147,7 @@ export class Identity extends EventTarget {
     this.#timer = setTimeout(() => {
       this.renew().catch((error) => {
         if (error.final) this.expire();
-        else this.#renewSoon(10_000);
+        else this.#renewSoon(RETRY_AFTER);
       });
     }, delay);
   }
@@ -130,26 +164,6 @@ export class Identity extends EventTarget {
     this.userId = null;
     remembered.set("localStorage", NAME, null);
     this.dispatchEvent(new Event("signedout"));
-  }
-
-  async #call(path, body) {
-    const request = { headers: { accept: "application/json" }, cache: "no-store" };
-    // The stand-in answers any origin, which a browser forbids to combine with cookies.
-    if (!this.standIn) request.credentials = "include";
-    if (body) {
-      request.method = "POST";
-      request.headers["content-type"] = "application/json";
-      request.body = JSON.stringify(body);
-    }
-    let response;
-    try {
-      response = await fetch(this.#base + path, request);
-    } catch {
-      throw new IdentityError("The sign-in service cannot be reached.", 0);
-    }
-    const answer = await response.json().catch(() => null);
-    if (!response.ok) throw new IdentityError(answer?.message ?? "Signing in did not work.", response.status);
-    return answer ?? {};
   }
 }
 

@@ -5,8 +5,11 @@ const PING_EVERY = 25_000;
 const PONG_WITHIN = 10_000;
 const ANSWER_WITHIN = 20_000;
 const LONGEST_DELAY = 30_000;
-/** Refusals of fresh tokens in a row after which only signing in again helps. */
-const MAX_REFUSALS = 3;
+/**
+ * Refusals of fresh tokens in a row after which only signing in again helps. With the pauses between them they last for
+ * more than the ten seconds that the server may take to ask for a new key.
+ */
+const MAX_REFUSALS = 5;
 
 /** Close codes of the protocol. */
 const NOT_AUTHENTICATED = 4401;

@@ -1,6 +1,7 @@
 //! The page in a real browser: streaming, reloads, lost connections, dead workers, two windows, hostile words.
 //! Every test ends with a look at the browser's log.
 
+mod accounts;
 mod approval;
 mod chrome;
 mod page;

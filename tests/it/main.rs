@@ -5,6 +5,7 @@ mod world;
 mod agent;
 mod approvals;
 mod auth;
+mod better_auth;
 mod browser;
 mod campaign;
 mod cancels;

@@ -21,6 +21,7 @@ use tokio::{sync::OnceCell, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) mod ag_ui;
+pub(crate) mod better_auth;
 pub(crate) mod door;
 pub(crate) mod events;
 pub(crate) mod load;
@@ -97,6 +98,8 @@ pub(crate) struct Options {
     pub(crate) workers: Option<usize>,
     /// Where the API's queries go, if not to the world's database URL, which then is its direct one.
     pub(crate) api_database_url: Option<String>,
+    /// Whose tokens the API believes, if not the stand-in's.
+    pub(crate) issuer: Option<String>,
 }
 
 pub(crate) struct World {
@@ -136,7 +139,7 @@ impl World {
             "--database-direct-url",
             &database_url,
             "--better-auth-url",
-            identity.issuer(),
+            options.issuer.as_deref().unwrap_or(identity.issuer()),
         ];
         arguments.extend(["--port", "0", "--host", "127.0.0.1"]);
         arguments.extend(&options.api);

@@ -28,8 +28,8 @@ const FAILED_PAUSE: Duration = Duration::from_secs(1);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a key set.
 const MAX_BODY: usize = 64 * 1024;
-/// Keys that are kept.
-const MAX_KEYS: usize = 64;
+/// Keys that are kept. A provider that rotates daily and keeps old keys for a month publishes dozens, the one that signs last.
+const MAX_KEYS: usize = 256;
 
 /// Why there is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

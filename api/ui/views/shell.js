@@ -82,7 +82,10 @@ export class Shell {
     byId("avatar").textContent = [...name][0].toUpperCase();
     byId("user-name").textContent = name;
     byId("user-name").title = name;
-    byId("sign-out").addEventListener("click", () => identity.signOut());
+    byId("sign-out").addEventListener("click", ({ currentTarget: button }) => {
+      button.disabled = true;
+      identity.signOut();
+    });
   }
 
   #theme() {

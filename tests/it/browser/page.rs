@@ -107,7 +107,8 @@ impl Browser {
             .await;
     }
 
-    async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+    /// Waits until this holds.
+    pub(super) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds().await {
             if Instant::now() > deadline {
