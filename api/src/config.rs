@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, FromArgMatches};
 use errand_shared::{
-    config::{self, DatabaseConfig, Invalid, LogConfig},
+    config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig},
     store::admission::Bounds,
 };
 use http::HeaderValue;
@@ -125,9 +125,9 @@ pub struct Config {
     #[command(flatten)]
     pub auth: AuthConfig,
 
-    /// Exact origins, separated by commas, that may use the API from a browser
-    #[arg(long, env = "ALLOWED_ORIGINS", value_delimiter = ',')]
-    pub allowed_origins: Vec<String>,
+    /// Whose pages may use the API.
+    #[command(flatten)]
+    pub origins: OriginsConfig,
 
     /// Proxies of ours in front, each appending to X-Forwarded-For whom it heard from; 0: clients connect directly
     #[arg(long, env = "TRUSTED_PROXIES", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
@@ -136,26 +136,6 @@ pub struct Config {
     /// What one user may ask for.
     #[command(flatten)]
     pub limits: Limits,
-}
-
-/// The identity provider: any that signs EdDSA tokens and publishes its keys, as Better Auth does.
-#[derive(Debug, Clone, Args)]
-pub struct AuthConfig {
-    /// The issuer of tokens; its keys are at /api/auth/jwks
-    #[arg(long, env = "BETTER_AUTH_URL")]
-    pub better_auth_url: String,
-
-    /// Where the issuer's keys are, if elsewhere
-    #[arg(long, env = "AUTH_JWKS_URL")]
-    pub auth_jwks_url: Option<String>,
-
-    /// The audience that tokens must name [default: the issuer]
-    #[arg(long, env = "AUTH_AUDIENCE")]
-    pub auth_audience: Option<String>,
-
-    /// The provider is a stand-in that trusts everybody: the web UI signs in by name. Never outside development
-    #[arg(long, hide = true)]
-    pub stand_in_sign_in: bool,
 }
 
 /// What one user may ask for. Counted in the database, so it holds across processes.
@@ -212,63 +192,15 @@ impl Config {
 
     fn check(&self) -> Result<(), Invalid> {
         self.database.check()?;
-        http_url("BETTER_AUTH_URL", &self.auth.better_auth_url)?;
-        if let Some(url) = self.auth.given_jwks_url() {
-            http_url("AUTH_JWKS_URL", url)?;
-        }
-        for origin in self.given_origins() {
-            let url = http_url("ALLOWED_ORIGINS", origin)?;
-            if url.origin().ascii_serialization() != origin {
-                return Err(Invalid::new(
-                    "ALLOWED_ORIGINS",
-                    "expected exact origins such as https://app.example.com, without a path, separated by commas",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn given_origins(&self) -> impl Iterator<Item = &str> {
-        self.allowed_origins
-            .iter()
-            .map(|origin| origin.trim())
-            .filter(|origin| !origin.is_empty())
+        self.auth.check()?;
+        self.origins.check()
     }
 
     /// The origins as headers carry them.
-    pub(crate) fn origins(&self) -> Vec<HeaderValue> {
-        self.given_origins()
+    pub(crate) fn allowed_origins(&self) -> Vec<HeaderValue> {
+        let given = self.origins.given();
+        given
             .filter_map(|origin| HeaderValue::from_str(origin).ok())
             .collect()
-    }
-}
-
-impl AuthConfig {
-    fn given_jwks_url(&self) -> Option<&str> {
-        self.auth_jwks_url.as_deref().filter(|url| !url.is_empty())
-    }
-
-    /// The issuer without a trailing slash.
-    pub(crate) fn issuer(&self) -> &str {
-        self.better_auth_url.trim_end_matches('/')
-    }
-
-    pub(crate) fn audience(&self) -> &str {
-        self.auth_audience
-            .as_deref()
-            .filter(|audience| !audience.is_empty())
-            .unwrap_or(self.issuer())
-    }
-
-    pub(crate) fn jwks_url(&self) -> String {
-        self.given_jwks_url()
-            .map_or_else(|| format!("{}/api/auth/jwks", self.issuer()), str::to_owned)
-    }
-}
-
-fn http_url(variable: &'static str, text: &str) -> Result<url::Url, Invalid> {
-    match url::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
-        _ => Err(Invalid::new(variable, "expected an http or https URL")),
     }
 }

@@ -5,6 +5,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use errand_shared::{
+    auth::Verifier,
     serve,
     store::{self, Pool},
 };
@@ -40,7 +41,7 @@ const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 #[derive(Clone)]
 struct App {
     db: Pool,
-    auth: Arc<auth::Verifier>,
+    auth: Arc<Verifier>,
     waiting: Arc<waiting::Waiting>,
     bulkhead: Arc<bulkhead::Bulkhead>,
     hub: Arc<hub::Hub>,
@@ -100,12 +101,12 @@ impl Api {
         let app = App {
             hub: Arc::new(hub::Hub::new(db.clone())),
             db,
-            auth: Arc::new(auth::Verifier::new(&config.auth)?),
+            auth: Arc::new(Verifier::new(&config.auth)?),
             waiting: Arc::default(),
             bulkhead: Arc::default(),
             sockets: Arc::default(),
             trusted_proxies: config.trusted_proxies,
-            origins: config.origins().into(),
+            origins: config.allowed_origins().into(),
             ui: Arc::new(routes::Ui::new(
                 config.auth.issuer(),
                 config.auth.stand_in_sign_in,

@@ -1,4 +1,4 @@
-//! Configuration that both programs share, and how a program reads its own.
+//! Configuration that several programs share, and how a program reads its own.
 //!
 //! Values come from the environment (and `.env`), once, at the start. A missing or malformed value names itself
 //! and ends the program with status 2; a secret is never echoed.
@@ -51,6 +51,109 @@ fn postgres_url(variable: &'static str, url: &SecretString) -> Result<(), Invali
     url.parse::<sqlx::postgres::PgConnectOptions>()
         .map(|_| ())
         .map_err(|_| Invalid::new(variable, "not a valid Postgres URL"))
+}
+
+/// The identity provider: any that signs EdDSA tokens and publishes its keys, as Better Auth does.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AuthConfig {
+    /// The issuer of tokens; its keys are at /api/auth/jwks
+    #[arg(long, env = "BETTER_AUTH_URL")]
+    pub better_auth_url: String,
+
+    /// Where the issuer's keys are, if elsewhere
+    #[arg(long, env = "AUTH_JWKS_URL")]
+    pub auth_jwks_url: Option<String>,
+
+    /// The audience that tokens must name [default: the issuer]
+    #[arg(long, env = "AUTH_AUDIENCE")]
+    pub auth_audience: Option<String>,
+
+    /// The provider is a stand-in that trusts everybody: the web UI signs in by name. Never outside development
+    #[arg(long, hide = true)]
+    pub stand_in_sign_in: bool,
+}
+
+impl AuthConfig {
+    /// Checks what the parser could not.
+    ///
+    /// # Errors
+    /// Names the variable.
+    pub fn check(&self) -> Result<(), Invalid> {
+        http_url("BETTER_AUTH_URL", &self.better_auth_url)?;
+        if let Some(url) = self.given_jwks_url() {
+            http_url("AUTH_JWKS_URL", url)?;
+        }
+        Ok(())
+    }
+
+    fn given_jwks_url(&self) -> Option<&str> {
+        self.auth_jwks_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// The issuer without a trailing slash.
+    pub fn issuer(&self) -> &str {
+        self.better_auth_url.trim_end_matches('/')
+    }
+
+    /// The audience that tokens must name.
+    pub fn audience(&self) -> &str {
+        self.auth_audience
+            .as_deref()
+            .filter(|audience| !audience.is_empty())
+            .unwrap_or(self.issuer())
+    }
+
+    /// Where the issuer's keys are.
+    pub fn jwks_url(&self) -> String {
+        self.given_jwks_url()
+            .map_or_else(|| format!("{}/api/auth/jwks", self.issuer()), str::to_owned)
+    }
+}
+
+/// Whose pages may talk to a server from a browser.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OriginsConfig {
+    /// Exact origins, separated by commas, whose pages may connect from a browser
+    #[arg(long, env = "ALLOWED_ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
+}
+
+impl OriginsConfig {
+    /// Checks that each is an origin and no more.
+    ///
+    /// # Errors
+    /// Names the variable.
+    pub fn check(&self) -> Result<(), Invalid> {
+        for origin in self.given() {
+            let url = http_url("ALLOWED_ORIGINS", origin)?;
+            if url.origin().ascii_serialization() != origin {
+                return Err(Invalid::new(
+                    "ALLOWED_ORIGINS",
+                    "expected exact origins such as https://app.example.com, without a path, separated by commas",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The origins, without what an empty variable or a trailing comma leaves behind.
+    pub fn given(&self) -> impl Iterator<Item = &str> {
+        self.allowed_origins
+            .iter()
+            .map(|origin| origin.trim())
+            .filter(|origin| !origin.is_empty())
+    }
+}
+
+/// A URL that names a server.
+///
+/// # Errors
+/// Names the variable.
+pub fn http_url(variable: &'static str, text: &str) -> Result<url::Url, Invalid> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => Err(Invalid::new(variable, "expected an http or https URL")),
+    }
 }
 
 /// How a process logs.

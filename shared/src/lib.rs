@@ -1,6 +1,7 @@
-//! What the API and the workers both need: configuration, the store (all SQL), jobs, hints, telemetry, a server's loop.
-//! Nothing in here knows a route, the model or a tool.
+//! What the API and the workers both need: configuration, the store (all SQL), jobs, hints, telemetry, a server's loop, and
+//! who a token's bearer is. Nothing in here knows a route, the model or a tool.
 
+pub mod auth;
 pub mod config;
 pub mod events;
 pub mod faults;
