@@ -16,6 +16,7 @@ pub mod history;
 mod isolation;
 pub mod jobs;
 pub mod leases;
+pub mod mcp_calls;
 pub mod messages;
 pub mod migrate;
 pub mod outcome;

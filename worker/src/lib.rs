@@ -2,7 +2,8 @@
 //!
 //! The rooms: `queue` delivers jobs, `turn` walks one run from claim to end, `journal` keeps
 //! and `publisher` streams what happens in it, `agent` thinks (and knows neither SQL nor
-//! HTTP nor the queue), `tools` is the MCP server (and never sees the agent), `toolbox` is the agent's way to it.
+//! HTTP nor the queue), `tools` is the MCP server (and never sees the agent), `toolbox` is the agent's way to it,
+//! `mcp` is that of clients from outside: the second program of this package, errand-mcp.
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub mod agent;
 mod cancels;
 pub mod config;
 mod journal;
+pub mod mcp;
 mod openai;
 mod publisher;
 mod queue;
@@ -65,7 +67,7 @@ impl Worker {
         )?;
         // A model that falls silent leaves time for another try.
         let model = openai::OpenAi::new(&config.model, config.run_timeout / 2)?;
-        let toolbox = toolbox::Toolbox::start(tools::TaskServer::new(pool.clone())).await?;
+        let toolbox = toolbox::Toolbox::start(tools::TaskServer::for_agent(pool.clone())).await?;
         let queue = queue::Queue::new(pool.clone(), config.into());
         let turns = Arc::new(turn::Turns {
             pool: pool.clone(),

@@ -1,14 +1,12 @@
 //! The MCP server: five tools, the only hands that change a to-do list. It never sees the agent.
 //!
 //! `call_tool` is the single place where a call is fenced, made, recorded and guarded against panics. Effect and record
-//! commit in one transaction under the key (run, step, ordinal); a call that is repeated returns what was recorded.
+//! commit in one transaction: for the agent under the key (run, step, ordinal), so that a call that is repeated returns
+//! what was recorded; for outside clients as a call of its own.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
-use errand_shared::{
-    faults,
-    store::{self, Connection, Pool, WriteError, runs, tool_calls},
-};
+use errand_shared::store::{self, Pool, WriteError, tool_calls::Record};
 use futures::FutureExt;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -18,16 +16,19 @@ use rmcp::{
     },
     service::RequestContext,
 };
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
-mod caller;
 mod calls;
 mod contract;
 mod error;
+mod identity;
+mod record;
 
-pub use caller::Caller;
 pub(crate) use contract::NAMES;
-use error::ToolError;
+pub(crate) use identity::Bearer;
+pub use identity::Caller;
+use identity::{Identity, Who};
+use record::CallError;
 
 /// Answered to a caller whose attempt no longer owns the run: nothing was written.
 pub(crate) const FENCED: ErrorCode = ErrorCode(-32_010);
@@ -36,6 +37,9 @@ pub(crate) const UNAVAILABLE: ErrorCode = ErrorCode(-32_011);
 
 /// Answered when the database is away: the same call may be repeated, and the run is not at fault.
 pub(crate) const OUTAGE: ErrorCode = ErrorCode(-32_012);
+
+/// Answered to an outside client that has made as many calls as a minute allows.
+const RATE_LIMITED: ErrorCode = ErrorCode(-32_013);
 
 /// Tells similar tools apart, for any client.
 const INSTRUCTIONS: &str = "One user's to-do list. Find a task's id with list_tasks before you change it. \
@@ -47,72 +51,91 @@ pub(crate) fn changes_tasks(name: &str) -> bool {
     contract::NAMES.contains(&name) && name != "list_tasks"
 }
 
-/// The server. It trusts the caller's `_meta` to name the user, so it is served to the worker's own process only.
+/// The server: of the worker's own agent, or of clients from outside.
 #[derive(Clone)]
 pub struct TaskServer {
     pool: Pool,
+    identity: Identity,
+    /// Calls a minute of one user from outside; 0: any number.
+    limit: u32,
 }
 
 impl TaskServer {
-    /// A server over this database.
-    pub fn new(pool: Pool) -> Self {
-        Self { pool }
+    /// For the agent of this process alone: it trusts the caller's `_meta` to name user and run.
+    pub fn for_agent(pool: Pool) -> Self {
+        Self {
+            pool,
+            identity: Identity::Meta,
+            limit: 0,
+        }
     }
 
-    async fn execute(
-        &self,
-        caller: &Caller,
-        name: &str,
-        arguments: Map<String, Value>,
-    ) -> Result<tool_calls::Record, WriteError> {
-        faults::point("tool.before");
-        let begun = Instant::now();
-        let parameters = without_nul(Value::Object(arguments));
-        let mut tx = self.pool.begin().await?;
-        runs::enter(&mut tx, caller.key.run_id, &caller.user_id, caller.attempt).await?;
-        let key = faults::key(caller.key);
-        if let Some(earlier) =
-            tool_calls::open(&mut tx, key, &caller.user_id, name, &parameters).await?
-        {
-            return Ok(earlier);
+    /// For HTTP clients whose token the middleware has verified; at most `limit` calls a minute of each user.
+    pub(crate) fn for_bearers(pool: Pool, limit: u32) -> Self {
+        Self {
+            pool,
+            identity: Identity::Bearer,
+            limit,
         }
-        let record = match perform(&mut tx, caller, name, parameters).await? {
-            Ok(result) => tool_calls::Record {
-                result,
-                is_error: false,
-            },
-            Err(error) => tool_calls::Record {
-                result: error.to_json(),
-                is_error: true,
-            },
-        };
-        tool_calls::close(&mut tx, key, &record, begun.elapsed()).await?;
-        faults::point("tool.before-commit");
-        tx.commit().await?;
-        faults::point("tool.committed");
-        tracing::info!(call = %caller.key, tool = name, is_error = record.is_error, "tool call");
-        Ok(record)
+    }
+
+    /// For a client of this one user; at most `limit` calls a minute.
+    pub(crate) fn for_user(pool: Pool, user_id: &str, limit: u32) -> Self {
+        Self {
+            pool,
+            identity: Identity::Fixed(user_id.into()),
+            limit,
+        }
+    }
+
+    /// Makes a call, records it, and keeps a panic in it from doing harm.
+    async fn make(&self, who: &Who, name: &str, parameters: Value) -> Result<Record, ErrorData> {
+        let work = store::within(async {
+            match who {
+                Who::Agent(caller) => record::for_agent(&self.pool, caller, name, parameters).await,
+                Who::Outsider(outsider) => {
+                    record::for_outsider(&self.pool, outsider, self.limit, name, parameters).await
+                }
+            }
+        });
+        // A panic would otherwise leave the caller waiting for ever; the transaction is rolled back when it is dropped.
+        match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(result) => result.map_err(|error| refusal(who, &error)),
+            Err(_) => Err(ErrorData::internal_error("the tool panicked", None)),
+        }
     }
 }
 
-/// Checks the call and has its effect. The outer error is the store's, the inner one is for the model to read.
-async fn perform(
-    db: &mut Connection,
-    caller: &Caller,
-    name: &str,
-    parameters: Value,
-) -> Result<Result<Value, ToolError>, WriteError> {
-    if let Some(reason) = &caller.refused {
-        return Ok(Err(ToolError::invalid(reason.clone())));
+/// What a caller is told when its call has neither effect nor record. The inside stays inside.
+fn refusal(who: &Who, error: &CallError) -> ErrorData {
+    match error {
+        CallError::Write(WriteError::Fenced) => {
+            ErrorData::new(FENCED, "the run is no longer this attempt's", None)
+        }
+        CallError::Write(WriteError::Store(error)) => {
+            tracing::warn!(call = %who, %error, "a tool call failed in the store");
+            let code = if error.is_outage() {
+                OUTAGE
+            } else {
+                UNAVAILABLE
+            };
+            ErrorData::new(code, "the store is unavailable", None)
+        }
+        CallError::TooMany(pause) => {
+            if let Who::Outsider(outsider) = who {
+                outsider.has_to_wait(*pause);
+            }
+            let seconds = whole_seconds(*pause);
+            let message = format!("Too many calls in a minute; try again in {seconds} seconds.");
+            let details = json!({"code": "rate_limited", "retry_after": seconds});
+            ErrorData::new(RATE_LIMITED, message, Some(details))
+        }
     }
-    let call = match calls::Call::parse(name, parameters) {
-        Ok(call) => call,
-        Err(error) => return Ok(Err(error)),
-    };
-    if call.user_id() != caller.user_id {
-        return Ok(Err(ToolError::unauthorized()));
-    }
-    Ok(call.perform(db, &caller.user_id).await?)
+}
+
+/// Whole seconds, rounded up, at least 1.
+pub(crate) fn whole_seconds(pause: Duration) -> u64 {
+    (pause.as_secs() + u64::from(pause.subsec_nanos() > 0)).max(1)
 }
 
 impl ServerHandler for TaskServer {
@@ -135,35 +158,12 @@ impl ServerHandler for TaskServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let caller = Caller::from_meta(&context.meta).ok_or_else(|| {
+        let who = self.identity.of(&context).ok_or_else(|| {
             ErrorData::invalid_params("the call does not say for whom it is made", None)
         })?;
-        let work = store::within(self.execute(
-            &caller,
-            &request.name,
-            request.arguments.unwrap_or_default(),
-        ));
-        // A panic would otherwise leave the caller waiting for ever; the transaction is rolled back when it is dropped.
-        let record = match AssertUnwindSafe(work).catch_unwind().await {
-            Ok(Ok(record)) => record,
-            Ok(Err(WriteError::Fenced)) => {
-                return Err(ErrorData::new(
-                    FENCED,
-                    "the run is no longer this attempt's",
-                    None,
-                ));
-            }
-            Ok(Err(WriteError::Store(error))) => {
-                tracing::warn!(call = %caller.key, %error, "a tool call failed in the store");
-                let code = if error.is_outage() {
-                    OUTAGE
-                } else {
-                    UNAVAILABLE
-                };
-                return Err(ErrorData::new(code, "the store is unavailable", None));
-            }
-            Err(_) => return Err(ErrorData::internal_error("the tool panicked", None)),
-        };
+        let name = request.name.replace('\0', "\u{fffd}");
+        let parameters = without_nul(Value::Object(request.arguments.unwrap_or_default()));
+        let record = self.make(&who, &name, parameters).await?;
         let result = if record.is_error {
             CallToolResult::structured_error(record.result)
         } else {

@@ -1,0 +1,92 @@
+//! Records of tool calls that outside MCP clients make: as with the agent's, each commits with the call's effect.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Connection, StoreError, tool_calls::Record};
+
+/// A call that is about to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct McpCall<'a> {
+    /// Its id, a new one.
+    pub id: Uuid,
+    /// For whom it is made.
+    pub user_id: &'a str,
+    /// What the client says it is.
+    pub client: Option<&'a str>,
+    /// The tool.
+    pub tool_name: &'a str,
+    /// Its full parameters.
+    pub parameters: &'a Value,
+}
+
+/// Opens the record of a call, and with it this transaction's right to change the owner's tasks: from here on it has the
+/// tools' role. The caller acts for the owner.
+///
+/// # Errors
+/// The database failed.
+pub async fn open(db: &mut Connection, call: McpCall<'_>) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into mcp_calls (id, user_id, client, tool_name, parameters) values ($1, $2, $3, $4, $5)",
+        call.id,
+        call.user_id,
+        call.client,
+        call.tool_name,
+        call.parameters
+    )
+    .execute(&mut *db)
+    .await?;
+    sqlx::query!("select act_as_tool($1)", format!("mcp/{}", call.id))
+        .fetch_one(db)
+        .await?;
+    Ok(())
+}
+
+/// Closes the record with the call's result. The effect and the record commit together.
+///
+/// # Errors
+/// The database failed.
+pub async fn close(
+    db: &mut Connection,
+    call: McpCall<'_>,
+    record: &Record,
+    took: Duration,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update mcp_calls set result = $3, is_error = $4, duration_ms = $5 where id = $1 and user_id = $2",
+        call.id,
+        call.user_id,
+        record.result,
+        record.is_error,
+        i32::try_from(took.as_millis()).unwrap_or(i32::MAX)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// How long the user has to wait until the calls of the last minute are fewer than `limit` (at least 1); none if they are
+/// now. Exact while the caller holds the user's lock.
+///
+/// # Errors
+/// The database failed.
+pub async fn wait_for_room(
+    db: &mut Connection,
+    user_id: &str,
+    limit: u32,
+) -> Result<Option<Duration>, StoreError> {
+    let seconds = sqlx::query_scalar!(
+        r#"select extract(epoch from created_at + interval '1 minute' - clock_timestamp())::float8 as "seconds!"
+           from mcp_calls
+           where user_id = $1 and created_at > clock_timestamp() - interval '1 minute'
+           order by created_at desc
+           offset $2 limit 1"#,
+        user_id,
+        i64::from(limit.max(1)) - 1
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 60.0))))
+}

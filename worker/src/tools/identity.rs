@@ -1,0 +1,147 @@
+//! For whom a call is made: how the server learns it depends on who can reach it, never on what a stranger writes.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use errand_shared::ids::CallKey;
+use rmcp::{
+    RoleServer,
+    model::{JsonObject, RequestMetaObject},
+    service::RequestContext,
+};
+use serde::{Deserialize, Serialize};
+
+/// The key in `_meta`.
+const FIELD: &str = "errand/call";
+/// Characters of a client's name that are kept.
+const MAX_CLIENT: usize = 200;
+
+/// Where the server finds the user of a call.
+#[derive(Debug, Clone)]
+pub(super) enum Identity {
+    /// In `_meta`, which the client writes: only for the worker's own process, where the client is ours.
+    Meta,
+    /// In the request's extensions, where the middleware that verified the token has put it.
+    Bearer,
+    /// One user, whom the process was started for.
+    Fixed(Arc<str>),
+}
+
+/// Who makes a call.
+#[derive(Debug)]
+pub(super) enum Who {
+    /// The agent, in a run.
+    Agent(Caller),
+    /// A client from outside.
+    Outsider(Outsider),
+}
+
+impl fmt::Display for Who {
+    /// For the log: no name of a user.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(caller) => caller.key.fmt(f),
+            Self::Outsider(_) => f.write_str("from outside"),
+        }
+    }
+}
+
+/// The identity of a call inside the worker's process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The owner of the run. The `user_id` argument must equal it.
+    pub user_id: String,
+    /// The call's key.
+    pub key: CallKey,
+    /// The attempt that makes the call: its fence.
+    pub attempt: i32,
+    /// Set if the call is only to be recorded and answered with this error, not made.
+    pub refused: Option<String>,
+}
+
+/// What a verified token proves, handed to the server in the extensions of an HTTP request.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer {
+    /// The token's user. The `user_id` argument must equal it.
+    pub(crate) user_id: String,
+    /// Set by the server if the user has made too many calls: how long to wait. HTTP has a status for that.
+    pub(crate) too_many: Arc<OnceLock<Duration>>,
+}
+
+/// A client from outside, and its user.
+#[derive(Debug)]
+pub(super) struct Outsider {
+    pub(super) user_id: String,
+    /// What it says it is.
+    pub(super) client: Option<String>,
+    too_many: Option<Arc<OnceLock<Duration>>>,
+}
+
+impl Identity {
+    /// Who makes this call; none if it does not say so in the place where this server looks.
+    pub(super) fn of(&self, context: &RequestContext<RoleServer>) -> Option<Who> {
+        let (user_id, too_many) = match self {
+            Self::Meta => return Caller::from_meta(&context.meta).map(Who::Agent),
+            Self::Fixed(user) => (user.to_string(), None),
+            Self::Bearer => {
+                let request = context.extensions.get::<http::request::Parts>()?;
+                let bearer = request.extensions.get::<Bearer>()?;
+                (bearer.user_id.clone(), Some(Arc::clone(&bearer.too_many)))
+            }
+        };
+        Some(Who::Outsider(Outsider {
+            user_id,
+            client: client(context),
+            too_many,
+        }))
+    }
+}
+
+impl Outsider {
+    pub(super) fn has_to_wait(&self, pause: Duration) {
+        if let Some(slot) = &self.too_many {
+            let _ = slot.set(pause);
+        }
+    }
+}
+
+/// The client's name and version as it told them to MCP, else to HTTP.
+fn client(context: &RequestContext<RoleServer>) -> Option<String> {
+    let told = context
+        .client_info()
+        .map(|client| (client.name, client.version));
+    let built_in = rmcp::model::Implementation::default();
+    let name = match told {
+        // What the library fills in for a request of an older protocol, which tells it only once, at the start.
+        Some((name, _)) if name == built_in.name || name.is_empty() => None,
+        Some((name, version)) => Some(format!("{name} {version}")),
+        None => None,
+    };
+    let name = name.or_else(|| {
+        let request = context.extensions.get::<http::request::Parts>()?;
+        let agent = request.headers.get(http::header::USER_AGENT)?;
+        agent.to_str().ok().map(str::to_owned)
+    })?;
+    let name = name.chars().filter(|c| !c.is_control());
+    let name: String = name.take(MAX_CLIENT).collect();
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+impl Caller {
+    /// As `_meta` of a request.
+    pub fn to_meta(&self) -> RequestMetaObject {
+        let mut meta = JsonObject::new();
+        if let Ok(caller) = serde_json::to_value(self) {
+            meta.insert(FIELD.to_owned(), caller);
+        }
+        rmcp::model::MetaObject::from(meta).into()
+    }
+
+    fn from_meta(meta: &RequestMetaObject) -> Option<Self> {
+        meta.get(FIELD)
+            .and_then(|caller| Self::deserialize(caller).ok())
+    }
+}

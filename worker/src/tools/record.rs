@@ -1,0 +1,133 @@
+//! Making a call: its effect and its record commit in one transaction, whoever makes it.
+
+use std::time::{Duration, Instant};
+
+use errand_shared::{
+    faults, ids,
+    store::{
+        self, Connection, Pool, StoreError, WriteError, admission,
+        mcp_calls::{self, McpCall},
+        runs,
+        tool_calls::{self, Record},
+    },
+};
+use serde_json::Value;
+
+use super::{
+    calls::Call,
+    error::ToolError,
+    identity::{Caller, Outsider},
+};
+
+/// Why a call has neither effect nor record.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// The run is no longer the attempt's, or the database failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The user has made as many calls as a minute allows.
+    #[error("too many calls")]
+    TooMany(Duration),
+}
+
+impl From<StoreError> for CallError {
+    fn from(error: StoreError) -> Self {
+        Self::Write(error.into())
+    }
+}
+
+/// Makes a call of the agent, under the key (run, step, ordinal); a call that is repeated returns what was recorded.
+pub(super) async fn for_agent(
+    pool: &Pool,
+    caller: &Caller,
+    name: &str,
+    parameters: Value,
+) -> Result<Record, CallError> {
+    faults::point("tool.before");
+    let begun = Instant::now();
+    let mut tx = store::begin(pool).await?;
+    runs::enter(&mut tx, caller.key.run_id, &caller.user_id, caller.attempt).await?;
+    let key = faults::key(caller.key);
+    if let Some(earlier) =
+        tool_calls::open(&mut tx, key, &caller.user_id, name, &parameters).await?
+    {
+        return Ok(earlier);
+    }
+    let outcome = match &caller.refused {
+        Some(reason) => Err(ToolError::invalid(reason.clone())),
+        None => perform(&mut tx, &caller.user_id, name, parameters).await?,
+    };
+    let record = record(outcome);
+    tool_calls::close(&mut tx, key, &record, begun.elapsed()).await?;
+    faults::point("tool.before-commit");
+    store::commit(tx).await?;
+    faults::point("tool.committed");
+    tracing::info!(call = %caller.key, tool = name, is_error = record.is_error, "tool call");
+    Ok(record)
+}
+
+/// Makes a call of an outside client, if the user has made fewer than `limit` in the last minute (0: any number).
+pub(super) async fn for_outsider(
+    pool: &Pool,
+    outsider: &Outsider,
+    limit: u32,
+    name: &str,
+    parameters: Value,
+) -> Result<Record, CallError> {
+    let begun = Instant::now();
+    let user_id = &outsider.user_id;
+    let mut tx = if limit == 0 {
+        store::begin_for(pool, user_id).await?
+    } else {
+        let mut tx = store::begin(pool).await?;
+        // Two calls at once must not both find the last place.
+        admission::lock_user(&mut tx, user_id).await?;
+        if let Some(pause) = mcp_calls::wait_for_room(&mut tx, user_id, limit).await? {
+            return Err(CallError::TooMany(pause));
+        }
+        tx
+    };
+    let call = McpCall {
+        id: ids::new_id(),
+        user_id,
+        client: outsider.client.as_deref(),
+        tool_name: name,
+        parameters: &parameters,
+    };
+    mcp_calls::open(&mut tx, call).await?;
+    let record = record(perform(&mut tx, user_id, name, parameters.clone()).await?);
+    mcp_calls::close(&mut tx, call, &record, begun.elapsed()).await?;
+    store::commit(tx).await?;
+    tracing::info!(call = %call.id, tool = name, is_error = record.is_error, "tool call from outside");
+    Ok(record)
+}
+
+/// Checks the call and has its effect. The outer error is the store's, the inner one is for the caller to read.
+async fn perform(
+    db: &mut Connection,
+    user_id: &str,
+    name: &str,
+    parameters: Value,
+) -> Result<Result<Value, ToolError>, StoreError> {
+    let call = match Call::parse(name, parameters) {
+        Ok(call) => call,
+        Err(error) => return Ok(Err(error)),
+    };
+    if call.user_id() != user_id {
+        return Ok(Err(ToolError::unauthorized()));
+    }
+    call.perform(db, user_id).await
+}
+
+fn record(outcome: Result<Value, ToolError>) -> Record {
+    match outcome {
+        Ok(result) => Record {
+            result,
+            is_error: false,
+        },
+        Err(error) => Record {
+            result: error.to_json(),
+            is_error: true,
+        },
+    }
+}
