@@ -25,6 +25,7 @@ pub(crate) mod better_auth;
 pub(crate) mod door;
 pub(crate) mod events;
 pub(crate) mod load;
+pub(crate) mod mcp;
 pub(crate) mod pooler;
 pub(crate) mod process;
 pub(crate) mod socket;

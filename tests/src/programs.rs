@@ -8,8 +8,9 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// The programs.
-const PROGRAMS: [&str; 2] = ["errand-api", "errand-worker"];
+/// The packages, and the programs that they hold.
+const PACKAGES: [&str; 2] = ["errand-api", "errand-worker"];
+const PROGRAMS: [&str; 3] = ["errand-api", "errand-worker", "errand-mcp"];
 
 /// Which programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub fn build(build: Build) -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--quiet"])
-        .args(PROGRAMS.iter().flat_map(|program| ["-p", program]))
+        .args(PACKAGES.iter().flat_map(|package| ["-p", package]))
         .arg("--target-dir")
         .arg(profile.parent().context("no target folder")?)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -41,7 +42,7 @@ pub fn build(build: Build) -> Result<PathBuf> {
     let folder = match build {
         Build::Shipped => "errand-programs",
         Build::FailPoints => {
-            let features = PROGRAMS.map(|program| format!("{program}/failpoints"));
+            let features = PACKAGES.map(|package| format!("{package}/failpoints"));
             cargo.args(["--features", &features.join(",")]);
             "errand-programs-with-fail-points"
         }

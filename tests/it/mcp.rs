@@ -1,0 +1,590 @@
+//! errand-mcp over HTTP: what outside clients may do, who they are, and what is refused at the door.
+
+use std::collections::BTreeSet;
+
+use errand_tests::{
+    identity::{Signature, TokenSpec},
+    model::Turn,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::world::{Answer, PATIENCE, World, door::Door, mcp::Mcp};
+
+const TOOLS: [&str; 5] = [
+    "add_task",
+    "list_tasks",
+    "complete_task",
+    "delete_task",
+    "update_task",
+];
+
+#[track_caller]
+fn assert_refused(result: &Value, kind: &str) {
+    assert_eq!(result["success"], false, "{result}");
+    assert_eq!(result["error"]["type"], kind, "{result}");
+}
+
+async fn add(mcp: &Mcp, user: &str, title: &str) -> String {
+    let added = mcp.call(user, "add_task", json!({"user_id": user, "title": title}));
+    let added = added.await;
+    assert_eq!(added["success"], true, "{added}");
+    added["task_id"].as_str().expect("an id").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_five_tools_the_agents_own() {
+    let world = World::start().await;
+    world.model.push(Turn::text("Hello."));
+    world.say("ada", "hi").await.assert_ok();
+    let mcp = Mcp::on(&world.database_url, &[]).await;
+    let listed = mcp.ask("ada", "tools/list", json!({})).await;
+    let tools = listed.assert_ok()["result"]["tools"]
+        .as_array()
+        .expect("tools");
+    let names: Vec<_> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, TOOLS);
+    // The model inside is told of the same ones; only the user is filled in for it.
+    let request = world.model.requests().remove(0);
+    let inside = request["tools"].as_array().expect("the agent's tools");
+    for (tool, inside) in tools.iter().zip(inside) {
+        let mut schema = tool["inputSchema"].clone();
+        assert_eq!(schema["required"][0], "user_id", "{tool}");
+        schema["required"].as_array_mut().unwrap().remove(0);
+        schema["properties"]
+            .as_object_mut()
+            .unwrap()
+            .remove("user_id")
+            .expect("a user");
+        assert_eq!(inside["function"]["parameters"], schema);
+        assert_eq!(inside["function"]["name"], tool["name"]);
+        assert_eq!(inside["function"]["description"], tool["description"]);
+    }
+    for other in [
+        "resources/list",
+        "resources/templates/list",
+        "prompts/list",
+        "completion/complete",
+        "tasks/list",
+    ] {
+        let answer = mcp.ask("ada", other, json!({})).await;
+        assert_eq!(
+            answer.body["error"]["code"], -32_601,
+            "{other}: {}",
+            answer.body
+        );
+    }
+    let initialize = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+    let answer = mcp.ask("ada", "initialize", initialize).await;
+    let result = &answer.assert_ok()["result"];
+    assert_eq!(result["capabilities"], json!({"tools": {}}));
+    // A model outside has no other way to know the user's id.
+    assert!(
+        result["instructions"].as_str().unwrap().contains("\"ada\""),
+        "{result}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_have_their_effect_and_are_recorded_with_it() {
+    let mcp = Mcp::start().await;
+    let id = add(&mcp, "ada", "buy milk").await;
+    for (tool, arguments) in [
+        ("complete_task", json!({"user_id": "ada", "task_id": id})),
+        (
+            "update_task",
+            json!({"user_id": "ada", "task_id": id, "title": "buy oat milk"}),
+        ),
+        ("list_tasks", json!({"user_id": "ada", "completed": true})),
+    ] {
+        let result = mcp.call("ada", tool, arguments).await;
+        assert_eq!(result["success"], true, "{tool}: {result}");
+    }
+    assert_eq!(mcp.titles("ada").await, ["buy oat milk"]);
+    let deleted = mcp.call(
+        "ada",
+        "delete_task",
+        json!({"user_id": "ada", "task_id": id}),
+    );
+    assert_eq!(deleted.await["success"], true);
+    assert!(mcp.titles("ada").await.is_empty());
+    // Also what comes to nothing.
+    let unknown = mcp
+        .call("ada", "drop_table", json!({"user_id": "ada"}))
+        .await;
+    assert_refused(&unknown, "invalid_parameters");
+    let nul = mcp
+        .call("ada", "add\0task", json!({"user_id": "ada", "title": "\0"}))
+        .await;
+    assert_refused(&nul, "invalid_parameters");
+    let missing = mcp
+        .call("ada", "add_task", json!({"title": "whose?"}))
+        .await;
+    assert_refused(&missing, "invalid_parameters");
+    let recorded = mcp.recorded().await;
+    let of = |name: &str, is_error| ("ada".to_owned(), name.to_owned(), is_error);
+    let expected = [
+        of("add_task", false),
+        of("complete_task", false),
+        of("update_task", false),
+        of("list_tasks", false),
+        of("delete_task", false),
+        of("drop_table", true),
+        of("add\u{fffd}task", true),
+        of("add_task", true),
+    ];
+    assert_eq!(recorded, expected);
+    let first: (Value, Value, String, i32) = sqlx::query_as(
+        "select parameters, result, client, duration_ms from mcp_calls order by id limit 1",
+    )
+    .fetch_one(&mcp.db)
+    .await
+    .expect("a record");
+    assert_eq!(first.0, json!({"user_id": "ada", "title": "buy milk"}));
+    assert_eq!(first.1["task_id"], id);
+    assert_eq!(first.2, "t 1", "the client's name");
+    assert!(first.3 >= 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_users_never_meet() {
+    let mcp = Mcp::start().await;
+    let hers = add(&mcp, "ada", "hers").await;
+    add(&mcp, "bob", "his").await;
+    let listed = mcp
+        .call("bob", "list_tasks", json!({"user_id": "bob"}))
+        .await;
+    assert_eq!(listed["count"], 1, "{listed}");
+    assert_eq!(listed["tasks"][0]["title"], "his");
+    for (tool, arguments) in [
+        ("complete_task", json!({"task_id": hers})),
+        ("delete_task", json!({"task_id": hers})),
+        ("update_task", json!({"task_id": hers, "title": "stolen"})),
+    ] {
+        // As himself he finds nothing; as her he is found out.
+        let mut arguments = arguments;
+        arguments["user_id"] = json!("bob");
+        let result = mcp.call("bob", tool, arguments.clone()).await;
+        assert_refused(&result, "resource_not_found");
+        arguments["user_id"] = json!("ada");
+        let result = mcp.call("bob", tool, arguments).await;
+        assert_refused(&result, "unauthorized_access");
+    }
+    for (tool, arguments) in [
+        ("list_tasks", json!({"user_id": "ada"})),
+        ("add_task", json!({"user_id": "ada", "title": "planted"})),
+    ] {
+        let result = mcp.call("bob", tool, arguments).await;
+        assert_refused(&result, "unauthorized_access");
+    }
+    assert_eq!(mcp.titles("ada").await, ["hers"]);
+    let refused = mcp.recorded().await;
+    let refused = refused
+        .iter()
+        .filter(|(user, _, is_error)| user == "bob" && *is_error);
+    assert_eq!(refused.count(), 8, "each of them is recorded, and as his");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_writes_in_meta_is_no_identity() {
+    let mcp = Mcp::start().await;
+    add(&mcp, "ada", "hers").await;
+    // As the agent's own client writes it.
+    let run = uuid::Uuid::now_v7();
+    let caller = json!({"user_id": "ada", "key": {"run_id": run, "step": 1, "ordinal": 0}, "attempt": 1, "refused": null});
+    for user_id in ["ada", "bob"] {
+        let params = json!({"name": "list_tasks", "arguments": {"user_id": user_id}, "_meta": {"errand/call": caller}});
+        let answer = mcp.ask("bob", "tools/call", params).await;
+        let result = &answer.assert_ok()["result"]["structuredContent"];
+        if user_id == "ada" {
+            assert_refused(result, "unauthorized_access");
+        } else {
+            assert_eq!(result["count"], 0, "{result}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_good_token_it_is_401_and_told_where_to_get_one() {
+    let mcp = Mcp::start().await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let none = Answer::of(mcp.post(&ping)).await;
+    none.assert_error(401, "unauthorized");
+    let server = mcp.url.strip_suffix("/mcp").unwrap();
+    let metadata = format!("{server}/.well-known/oauth-protected-resource/mcp");
+    let challenge = format!("Bearer resource_metadata=\"{metadata}\"");
+    assert_eq!(none.header("www-authenticate"), challenge);
+    let base = || TokenSpec {
+        user: "ada".to_owned(),
+        ..TokenSpec::default()
+    };
+    for spec in [
+        TokenSpec {
+            expires_in: -60,
+            ..base()
+        },
+        TokenSpec {
+            claims: json!({"aud": "somebody else"}),
+            ..base()
+        },
+        TokenSpec {
+            claims: json!({"iss": "https://elsewhere.example"}),
+            ..base()
+        },
+        TokenSpec {
+            signature: Signature::ForeignKey,
+            ..base()
+        },
+        TokenSpec {
+            signature: Signature::Unsigned,
+            ..base()
+        },
+        TokenSpec {
+            signature: Signature::Hs256WithPublicKey,
+            ..base()
+        },
+    ] {
+        let token = mcp.identity.token_with(&spec).unwrap();
+        let answer = Answer::of(mcp.post(&ping).bearer_auth(token)).await;
+        answer.assert_error(401, "unauthorized");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            format!("{challenge}, error=\"invalid_token\"")
+        );
+    }
+    // Also before anything else of the request is looked at.
+    let get = Answer::of(mcp.bare(Method::GET, "/mcp")).await;
+    get.assert_error(401, "unauthorized");
+    for path in ["/mcp", ""] {
+        let path = format!("/.well-known/oauth-protected-resource{path}");
+        let answer = Answer::of(mcp.bare(Method::GET, &path)).await;
+        let document = answer.assert_ok();
+        assert_eq!(document["resource"], mcp.url);
+        assert_eq!(
+            document["authorization_servers"],
+            json!([mcp.identity.issuer()])
+        );
+        assert_eq!(document["bearer_methods_supported"], json!(["header"]));
+    }
+    mcp.identity.set_down(true);
+    let fresh = Mcp::on(&mcp.database_url, &[]).await;
+    fresh.identity.set_down(true);
+    let answer = fresh.ask("ada", "ping", json!({})).await;
+    answer.assert_error(503, "unavailable");
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_public_name_that_name_is_told() {
+    let url = "https://mcp.example.com/mcp";
+    let mcp = Mcp::with(&["--mcp-url", url, "--mcp-allowed-hosts", "mcp.internal:8443"]).await;
+    for (host, is_served) in [
+        ("mcp.example.com", true),
+        ("MCP.example.com:443", true),
+        ("mcp.internal:8443", true),
+        ("mcp.internal", false),
+        ("mcp.example.com.evil.example", false),
+        ("mcp.example.com@evil.example", false),
+        ("evil.example", false),
+    ] {
+        let path = "/.well-known/oauth-protected-resource/mcp";
+        let answer = Answer::of(mcp.bare(Method::GET, path).header("host", host)).await;
+        if is_served {
+            assert_eq!(answer.assert_ok()["resource"], url, "{host}");
+        } else {
+            answer.assert_error(403, "forbidden");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_hosts_and_origins_are_refused() {
+    let mcp = Mcp::start().await;
+    let listed = Mcp::with(&["--allowed-origins", "https://app.example.com"]).await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let send = |mcp: &Mcp, name: &'static str, value: &'static str| {
+        let token = mcp.identity.token("ada");
+        Answer::of(mcp.post(&ping).bearer_auth(token).header(name, value))
+    };
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "user@localhost",
+        "",
+    ] {
+        let answer = send(&mcp, "host", host).await;
+        assert!(
+            matches!(answer.status.as_u16(), 400 | 403),
+            "{host}: {}",
+            answer.body
+        );
+        assert!(
+            answer.body["error"]["code"].is_string(),
+            "{host}: {}",
+            answer.body
+        );
+    }
+    for (origin, by_default, by_list) in [
+        ("http://localhost:6274", true, false),
+        ("http://127.0.0.1:6274", true, false),
+        ("http://[::1]:6274", true, false),
+        ("https://app.example.com", false, true),
+        ("https://app.example.com:8443", false, false),
+        ("http://localhost.evil.example", false, false),
+        ("https://evil.example", false, false),
+        ("null", false, false),
+    ] {
+        for (mcp, allowed) in [(&mcp, by_default), (&listed, by_list)] {
+            let answer = send(mcp, "origin", origin).await;
+            if allowed {
+                answer.assert_ok();
+                assert_eq!(answer.header("access-control-allow-origin"), origin);
+                assert!(
+                    answer
+                        .header("access-control-expose-headers")
+                        .contains("www-authenticate")
+                );
+            } else {
+                answer.assert_error(403, "forbidden");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_makes_so_many_calls_a_minute_and_no_more() {
+    let mcp = Mcp::with(&["--rate-calls-per-minute", "3"]).await;
+    let arguments = json!({"user_id": "ada", "title": "again"});
+    let params = json!({"name": "add_task", "arguments": arguments});
+    let calls = (0..8).map(|_| mcp.ask("ada", "tools/call", params.clone()));
+    let answers = futures::future::join_all(calls).await;
+    let (made, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    assert_eq!(
+        (made.len(), refused.len()),
+        (3, 5),
+        "at once, from any process"
+    );
+    for answer in refused {
+        assert_eq!(answer.status, 429, "{}", answer.body);
+        let pause: u64 = answer.header("retry-after").parse().expect("seconds");
+        assert!((1..=60).contains(&pause), "{pause}");
+        assert_eq!(
+            answer.body["error"]["data"]["code"], "rate_limited",
+            "{}",
+            answer.body
+        );
+        assert_eq!(answer.body["error"]["data"]["retry_after"], pause);
+        assert_eq!(answer.body["id"], 1);
+    }
+    assert_eq!(mcp.titles("ada").await.len(), 3);
+    // The others, and what is no call, are not concerned.
+    add(&mcp, "bob", "his").await;
+    mcp.ask("ada", "tools/list", json!({})).await.assert_ok();
+    // A minute later there is room again.
+    sqlx::query("update mcp_calls set created_at = created_at - interval '1 minute'")
+        .execute(&mcp.db)
+        .await
+        .unwrap();
+    add(&mcp, "ada", "later").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_requests_get_clean_answers() {
+    let mcp = Mcp::start().await;
+    let token = mcp.identity.token("ada");
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let nested = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"add_task","arguments":{{"title":{deep}}}}}}}"#
+    );
+    let huge = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"x":"{}"}}}}"#,
+        "x".repeat(300_000)
+    );
+    for (body, status, code) in [
+        (String::new(), 400, "invalid_request"),
+        ("not json".to_owned(), 400, "invalid_request"),
+        ("{}".to_owned(), 400, "invalid_request"),
+        ("[]".to_owned(), 400, "invalid_request"),
+        ("\"\0\"".to_owned(), 400, "invalid_request"),
+        (deep, 400, "invalid_request"),
+        (nested, 400, "invalid_request"),
+        (huge, 413, "payload_too_large"),
+    ] {
+        let shown: String = body.chars().take(60).collect();
+        let request = mcp.bare(Method::POST, "/mcp").bearer_auth(&token);
+        let request = request
+            .header("accept", "application/json, text/event-stream")
+            .header("content-type", "application/json");
+        let answer = Answer::of(request.body(body)).await;
+        assert_eq!(answer.status, status, "{shown}: {}", answer.body);
+        answer.assert_error(status, code);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert!(!answer.header("x-request-id").is_empty());
+    }
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let post = || mcp.bare(Method::POST, "/mcp").bearer_auth(&token);
+    let only_json = post().header("accept", "application/json").json(&ping);
+    Answer::of(only_json)
+        .await
+        .assert_error(406, "invalid_request");
+    let text = post()
+        .header("accept", "application/json, text/event-stream")
+        .body(ping.to_string());
+    Answer::of(text)
+        .await
+        .assert_error(415, "unsupported_media_type");
+    for method in [Method::GET, Method::DELETE, Method::PUT] {
+        let answer = Answer::of(mcp.bare(method, "/mcp").bearer_auth(&token)).await;
+        answer.assert_error(405, "invalid_request");
+        assert_eq!(answer.header("allow"), "POST");
+    }
+    Answer::of(mcp.bare(Method::GET, "/elsewhere"))
+        .await
+        .assert_error(404, "not_found");
+    assert!(mcp.recorded().await.is_empty());
+    mcp.ask("ada", "ping", json!({})).await.assert_ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_is_closed() {
+    let mcp = Mcp::start().await;
+    let address = mcp
+        .url
+        .strip_prefix("http://")
+        .unwrap()
+        .strip_suffix("/mcp")
+        .unwrap();
+    for head in ["", "POST /mcp HTTP/1.1\r\nhost: localh"] {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        timeout(PATIENCE, socket.read_to_end(&mut rest))
+            .await
+            .expect("closed in time")
+            .expect("in good order");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_call_ends_before_the_process_does() {
+    let mcp = Mcp::start().await;
+    let mut lock = mcp.db.begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('ada', 1))")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let params =
+        json!({"name": "add_task", "arguments": {"user_id": "ada", "title": "at the last moment"}});
+    let call = async {
+        let answer = mcp.ask("ada", "tools/call", params).await;
+        assert_eq!(
+            answer.assert_ok()["result"]["structuredContent"]["success"],
+            true
+        );
+    };
+    let stop = async {
+        let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted
+             and database = (select oid from pg_database where datname = current_database())";
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while sqlx::query_scalar::<_, i64>(waits)
+            .fetch_one(&mcp.db)
+            .await
+            .unwrap()
+            == 0
+        {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "the call never waits"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        mcp.ask_to_stop();
+        lock.rollback().await.unwrap();
+    };
+    tokio::join!(call, stop);
+    mcp.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_told_and_gets_over() {
+    let direct = crate::world::database().await;
+    let door = Door::open_to(&direct).await;
+    let mcp = Mcp::on(door.url(), &[]).await;
+    add(&mcp, "ada", "before").await;
+    let ready = || Answer::of(mcp.bare(Method::GET, "/readyz"));
+    ready().await.assert_ok();
+    door.close();
+    let params = json!({"name": "add_task", "arguments": {"user_id": "ada", "title": "during"}});
+    let answer = mcp.ask("ada", "tools/call", params).await;
+    assert_eq!(answer.body["error"]["code"], -32_012, "{}", answer.body);
+    ready().await.assert_error(503, "unavailable");
+    let alive = Answer::of(mcp.bare(Method::GET, "/healthz")).await;
+    alive.assert_ok();
+    door.reopen();
+    add(&mcp, "ada", "after").await;
+    ready().await.assert_ok();
+    let pool = sqlx::PgPool::connect(&direct).await.unwrap();
+    let titles: Vec<String> = sqlx::query_scalar("select title from tasks order by id")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(titles, ["before", "after"]);
+}
+
+/// The database's own refusal: the record of a call gives no right once it is closed, nor to another user's tasks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_gives_no_right_beyond_its_call() {
+    let mcp = Mcp::start().await;
+    add(&mcp, "ada", "hers").await;
+    let closed: uuid::Uuid = sqlx::query_scalar("select id from mcp_calls")
+        .fetch_one(&mcp.db)
+        .await
+        .unwrap();
+    let mut kinds = BTreeSet::new();
+    for (key, opens_for) in [(closed, None), (uuid::Uuid::now_v7(), Some("bob"))] {
+        let mut tx = mcp.db.begin().await.unwrap();
+        sqlx::query("select act_for($1)")
+            .bind(opens_for.unwrap_or("ada"))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        if let Some(user) = opens_for {
+            sqlx::query("insert into mcp_calls (id, user_id, tool_name, parameters) values ($1, $2, 'add_task', '{}')")
+                .bind(key)
+                .bind(user)
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+        }
+        sqlx::query("select act_as_tool($1)")
+            .bind(format!("mcp/{key}"))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let planted = sqlx::query(
+            "insert into tasks (id, user_id, title) values (gen_random_uuid(), 'ada', 'planted')",
+        )
+        .execute(&mut *tx)
+        .await;
+        kinds.insert(
+            planted
+                .unwrap_err()
+                .into_database_error()
+                .unwrap()
+                .code()
+                .unwrap()
+                .into_owned(),
+        );
+    }
+    assert_eq!(kinds, BTreeSet::from(["42501".to_owned()]));
+    assert_eq!(mcp.titles("ada").await, ["hers"]);
+}

@@ -1,0 +1,216 @@
+//! errand-mcp as a process: standard input and output with a desktop client, signals, the Procfile's way.
+
+use std::{process::Stdio, time::Duration};
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout},
+    time::timeout,
+};
+
+use crate::world::{
+    self, PATIENCE,
+    mcp::Mcp,
+    process::{self, Process},
+};
+
+/// The program at the other end of two pipes.
+struct Desktop {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Desktop {
+    async fn start(database_url: &str, arguments: &[&str]) -> Self {
+        let mut all = vec!["--stdio", "--user", "ada"];
+        all.extend(arguments);
+        let environment = [("DATABASE_URL", database_url), ("RUST_LOG", "debug")];
+        let mut command = process::command("errand-mcp", &all, environment).await;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        Self {
+            input: child.stdin.take(),
+            output,
+            child,
+        }
+    }
+
+    async fn send(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("open");
+        input.write_all(line.as_bytes()).await.expect("sent");
+        input.write_all(b"\n").await.expect("sent");
+        input.flush().await.expect("sent");
+    }
+
+    /// The next line, which must be JSON-RPC.
+    async fn next(&mut self) -> Value {
+        let line = timeout(PATIENCE, self.output.next_line()).await;
+        let line = line.expect("in time").expect("text").expect("a line");
+        let message: Value = serde_json::from_str(&line).expect("nothing but the protocol");
+        assert_eq!(message["jsonrpc"], "2.0", "{message}");
+        message
+    }
+
+    async fn greet(&mut self) -> Value {
+        let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "desk", "version": "3"}}});
+        self.send(&hello.to_string()).await;
+        let answer = self.next().await;
+        self.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+            .await;
+        answer
+    }
+
+    async fn call(&mut self, params: Value) -> Value {
+        let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+        self.send(&call.to_string()).await;
+        self.next().await
+    }
+
+    async fn said(mut self) -> String {
+        let mut said = String::new();
+        let mut log = self.child.stderr.take().expect("a pipe");
+        let read = timeout(PATIENCE, log.read_to_string(&mut said)).await;
+        read.expect("in time").expect("text");
+        said
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desktop_client_gets_the_list_of_its_user() {
+    let url = world::database().await;
+    let db = PgPool::connect(&url).await.unwrap();
+    let mut desk = Desktop::start(&url, &[]).await;
+    let hello = desk.greet().await;
+    let instructions = hello["result"]["instructions"].as_str().unwrap();
+    assert!(instructions.contains("\"ada\""), "{hello}");
+    let add =
+        json!({"name": "add_task", "arguments": {"user_id": "ada", "title": "from the desk"}});
+    let added = desk.call(add).await;
+    assert_eq!(
+        added["result"]["structuredContent"]["success"], true,
+        "{added}"
+    );
+    // The user is the command line's, whatever is written.
+    let caller = json!({"user_id": "bob", "key": {"run_id": uuid::Uuid::now_v7(), "step": 1, "ordinal": 0}, "attempt": 1, "refused": null});
+    let bobs = json!({"name": "list_tasks", "arguments": {"user_id": "bob"}, "_meta": {"errand/call": caller}});
+    let refused = desk.call(bobs).await;
+    assert_eq!(
+        refused["result"]["structuredContent"]["error"]["type"], "unauthorized_access",
+        "{refused}"
+    );
+    // A line that is no message is not the end.
+    desk.send("not json").await;
+    desk.send(r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#)
+        .await;
+    while desk.next().await["id"] != 7 {}
+    let recorded: Vec<(String, String, Option<String>, bool)> =
+        sqlx::query_as("select user_id, tool_name, client, is_error from mcp_calls order by id")
+            .fetch_all(&db)
+            .await
+            .unwrap();
+    let of = |tool: &str, is_error| {
+        (
+            "ada".to_owned(),
+            tool.to_owned(),
+            Some("desk 3".to_owned()),
+            is_error,
+        )
+    };
+    assert_eq!(recorded, [of("add_task", false), of("list_tasks", true)]);
+    // It hangs up: so does the program, and has kept standard output for MCP.
+    drop(desk.input.take());
+    let status = timeout(PATIENCE, desk.child.wait())
+        .await
+        .expect("ends in time")
+        .unwrap();
+    assert!(status.success(), "{status}");
+    let rest = timeout(PATIENCE, desk.output.next_line())
+        .await
+        .expect("in time");
+    assert_eq!(rest.unwrap(), None);
+    let said = desk.said().await;
+    assert!(said.contains("tool call from outside"), "{said}");
+    assert!(
+        !said.contains("from the desk"),
+        "titles are nobody's business: {said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desktop_clients_calls_are_limited_too() {
+    let url = world::database().await;
+    let mut desk = Desktop::start(&url, &["--rate-calls-per-minute", "1"]).await;
+    desk.greet().await;
+    let list = json!({"name": "list_tasks", "arguments": {"user_id": "ada"}});
+    let first = desk.call(list.clone()).await;
+    assert_eq!(first["result"]["isError"], false, "{first}");
+    let second = desk.call(list).await;
+    assert_eq!(second["error"]["data"]["code"], "rate_limited", "{second}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_a_desktop_clients_process_too() {
+    let url = world::database().await;
+    for greets in [true, false] {
+        let mut desk = Desktop::start(&url, &[]).await;
+        if greets {
+            desk.greet().await;
+        } else {
+            desk.send(r#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#)
+                .await;
+            desk.next().await;
+        }
+        let pid = desk.child.id().expect("is alive").to_string();
+        let kill = tokio::process::Command::new("kill")
+            .args(["-s", "TERM", &pid])
+            .status();
+        assert!(kill.await.expect("kill").success());
+        let status = timeout(PATIENCE, desk.child.wait())
+            .await
+            .expect("ends in time")
+            .unwrap();
+        assert!(status.success(), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_http_process_stops_at_sigterm() {
+    let mcp = Mcp::start().await;
+    let environment = [
+        ("DATABASE_URL", mcp.database_url.as_str()),
+        ("BETTER_AUTH_URL", mcp.identity.issuer()),
+        ("PORT", "0"),
+        ("HOST", "127.0.0.1"),
+    ];
+    let mut process = Process::start("errand-mcp", &[], environment).await;
+    let line = process.until_says("serving").await;
+    let address = line.split("address=").nth(1).expect("an address").trim();
+    process.until_says("the database is ready").await;
+    // A client keeps its connection, and is no reason to stay.
+    let http = reqwest::Client::new();
+    let answer = http
+        .post(format!("http://{address}/mcp"))
+        .header("accept", "application/json, text/event-stream")
+        .bearer_auth(mcp.identity.token("ada"))
+        .json(
+            &json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+            "name": "add_task", "arguments": {"user_id": "ada", "title": "by the process"}}}),
+        )
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(mcp.titles("ada").await, ["by the process"]);
+    process.signal("TERM").await;
+    let status = process.ends(Duration::from_secs(5)).await;
+    assert!(status.success(), "{status}");
+}

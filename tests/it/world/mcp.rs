@@ -1,0 +1,184 @@
+//! errand-mcp in this process, and a way in for clients that cannot send a token.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    response::Response,
+};
+use errand_tests::identity::{IdentityOptions, IdentityProvider};
+use errand_worker::mcp::{Config, HttpServer};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{Answer, PATIENCE, database};
+
+/// A server on a database of its own, with an identity provider.
+pub(crate) struct Mcp {
+    /// Of `/mcp`.
+    pub(crate) url: String,
+    pub(crate) db: PgPool,
+    pub(crate) database_url: String,
+    pub(crate) identity: IdentityProvider,
+    http: reqwest::Client,
+    stop: CancellationToken,
+    serve: JoinHandle<()>,
+}
+
+impl Mcp {
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these arguments beyond the necessary ones.
+    pub(crate) async fn with(arguments: &[&str]) -> Self {
+        Self::on(&database().await, arguments).await
+    }
+
+    pub(crate) async fn on(database_url: &str, arguments: &[&str]) -> Self {
+        let identity = IdentityProvider::start(IdentityOptions::default())
+            .await
+            .expect("an identity provider");
+        let mut all = vec!["errand-mcp", "--database-url", database_url];
+        all.extend(["--better-auth-url", identity.issuer()]);
+        all.extend(["--port", "0", "--host", "127.0.0.1"]);
+        all.extend(arguments);
+        let config = Config::from_arguments(all).expect("the configuration");
+        config.check().expect("the configuration");
+        let stop = CancellationToken::new();
+        let server = HttpServer::build(&config, stop.clone())
+            .await
+            .expect("a server");
+        let url = format!("http://{}/mcp", server.address().expect("an address"));
+        Self {
+            url,
+            db: PgPool::connect_lazy(database_url).expect("a URL"),
+            database_url: database_url.to_owned(),
+            identity,
+            http: reqwest::Client::new(),
+            stop,
+            serve: tokio::spawn(async move { server.serve().await.expect("it serves") }),
+        }
+    }
+
+    /// A request to any path, without a token.
+    pub(crate) fn bare(&self, method: Method, path: &str) -> RequestBuilder {
+        let server = self.url.strip_suffix("/mcp").expect("a path");
+        let request = self.http.request(method, format!("{server}{path}"));
+        request.timeout(PATIENCE)
+    }
+
+    /// A message to `/mcp`, without a token.
+    pub(crate) fn post(&self, message: &Value) -> RequestBuilder {
+        self.bare(Method::POST, "/mcp")
+            .header("accept", "application/json, text/event-stream")
+            .header("user-agent", "t 1")
+            .json(message)
+    }
+
+    /// A request of this user, as JSON-RPC and HTTP answer it.
+    pub(crate) async fn ask(&self, user: &str, method: &str, params: Value) -> Answer {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let token = self.identity.token(user);
+        Answer::of(self.post(&message).bearer_auth(token)).await
+    }
+
+    /// A call of this user; returns the structured result, which must be there also as text.
+    pub(crate) async fn call(&self, user: &str, tool: &str, arguments: Value) -> Value {
+        let params = json!({"name": tool, "arguments": arguments});
+        let answer = self.ask(user, "tools/call", params).await;
+        let result = &answer.assert_ok()["result"];
+        let structured = &result["structuredContent"];
+        let text = result["content"][0]["text"].as_str().expect("a text");
+        let text: Value = serde_json::from_str(text).expect("JSON");
+        assert_eq!(&text, structured, "{}", answer.body);
+        let failed = structured["success"] == false;
+        assert_eq!(result["isError"], failed, "{}", answer.body);
+        structured.clone()
+    }
+
+    /// What `mcp_calls` has: user, tool, whether it was an error.
+    pub(crate) async fn recorded(&self) -> Vec<(String, String, bool)> {
+        sqlx::query_as("select user_id, tool_name, is_error from mcp_calls where result is not null order by id")
+            .fetch_all(&self.db)
+            .await
+            .expect("the records")
+    }
+
+    /// The titles of the user's tasks, straight from the table.
+    pub(crate) async fn titles(&self, user: &str) -> Vec<String> {
+        sqlx::query_scalar("select title from tasks where user_id = $1 order by id")
+            .bind(user)
+            .fetch_all(&self.db)
+            .await
+            .expect("tasks")
+    }
+
+    /// As SIGTERM does.
+    pub(crate) fn ask_to_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Stops it in good order.
+    pub(crate) async fn stop(mut self) {
+        self.ask_to_stop();
+        let stopped = tokio::time::timeout(PATIENCE, &mut self.serve).await;
+        stopped.expect("stops in time").expect("without a panic");
+    }
+
+    /// The URL of a way in that adds this user's token to what passes, for clients that cannot send one. Everything else
+    /// stays as it is, the host included. Ends with the test's runtime.
+    pub(crate) async fn signed_in(&self, user: &str) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.expect("a port");
+        let url = format!("http://{}/mcp", listener.local_addr().expect("an address"));
+        let way = Arc::new(Way {
+            server: self.url.strip_suffix("/mcp").expect("a path").to_owned(),
+            token: self.identity.token(user),
+            http: reqwest::Client::new(),
+        });
+        let router = Router::new().fallback(pass).with_state(way);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+}
+
+struct Way {
+    server: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 8 << 20).await;
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let sent = way
+        .http
+        .request(parts.method, format!("{}{path}", way.server))
+        .headers(parts.headers)
+        .bearer_auth(&way.token)
+        .body(body.unwrap_or_else(|_| Bytes::new()))
+        .send();
+    let answer = sent.await.expect("an answer");
+    let mut response = Response::builder().status(answer.status());
+    for (name, value) in answer.headers() {
+        if name != "transfer-encoding" {
+            response = response.header(name, value);
+        }
+    }
+    response
+        .body(Body::from_stream(answer.bytes_stream()))
+        .expect("a response")
+}
+
+impl Drop for Mcp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
