@@ -12,7 +12,11 @@ use hyper_util::{
     server::{conn::auto::Builder, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
@@ -61,9 +65,12 @@ where
         // Short answers must not wait for the client's acknowledgement.
         let _ = socket.set_nodelay(true);
         let (server, watcher) = (Arc::clone(&server), graceful.watcher());
+        let begun = Arc::new(Notify::new());
+        let first = Arc::clone(&begun);
         let service = service
             .clone()
             .map_request(move |mut request: Request<Incoming>| {
+                first.notify_one();
                 request.extensions_mut().insert(Peer(peer));
                 request
             });
@@ -72,11 +79,22 @@ where
             let connection =
                 server.serve_connection_with_upgrades(io, TowerToHyperService::new(service));
             // A client that hangs up or falls silent is no event for anybody.
-            let _ = watcher.watch(connection.into_owned()).await;
+            tokio::select! {
+                _ = watcher.watch(connection.into_owned()) => {}
+                () = never_begins(&begun) => {}
+            }
         });
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// Ends only if no request has come in time. The builder's own time-outs begin when it knows which protocol is spoken, and
+/// for the bytes that tell it waits for ever.
+async fn never_begins(begun: &Notify) {
+    if timeout(HEAD_TIMEOUT, begun.notified()).await.is_ok() {
+        std::future::pending().await
+    }
 }
 
 fn builder() -> Builder<TokioExecutor> {
