@@ -92,6 +92,32 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
             &[database, key, ("DATABASE_DIRECT_URL", "nonsense:hunter2")],
             "DATABASE_DIRECT_URL",
         ),
+        ("errand-mcp", &[issuer], "DATABASE_URL"),
+        ("errand-mcp", &[database], "BETTER_AUTH_URL"),
+        (
+            "errand-mcp",
+            &[database, ("BETTER_AUTH_URL", "")],
+            "BETTER_AUTH_URL",
+        ),
+        (
+            "errand-mcp",
+            &[
+                database,
+                issuer,
+                ("MCP_URL", "https://mcp.example.com/elsewhere"),
+            ],
+            "MCP_URL",
+        ),
+        (
+            "errand-mcp",
+            &[database, issuer, ("MCP_ALLOWED_HOSTS", "a/b")],
+            "MCP_ALLOWED_HOSTS",
+        ),
+        (
+            "errand-mcp",
+            &[database, issuer, ("RATE_CALLS_PER_MINUTE", "many")],
+            "RATE_CALLS_PER_MINUTE",
+        ),
     ];
     for (program, environment, variable) in cases {
         let (status, said) = process::run(program, &[], environment.iter().copied()).await;
@@ -105,6 +131,7 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
 async fn help_lists_every_variable() {
     let api = process::run("errand-api", &["--help"], []).await;
     let worker = process::run("errand-worker", &["--help"], []).await;
+    let mcp = process::run("errand-mcp", &["--help"], []).await;
     for ((status, said), variables) in [
         (
             api,
@@ -135,6 +162,23 @@ async fn help_lists_every_variable() {
                 "RUN_TIMEOUT",
                 "MAX_STEPS",
                 "HISTORY_TOKENS",
+            ][..],
+        ),
+        (
+            mcp,
+            &[
+                "--stdio",
+                "--user",
+                "DATABASE_URL",
+                "PORT",
+                "HOST",
+                "BETTER_AUTH_URL",
+                "AUTH_JWKS_URL",
+                "AUTH_AUDIENCE",
+                "ALLOWED_ORIGINS",
+                "MCP_URL",
+                "MCP_ALLOWED_HOSTS",
+                "RATE_CALLS_PER_MINUTE",
             ][..],
         ),
     ] {
