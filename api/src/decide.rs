@@ -65,8 +65,15 @@ async fn write(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
         Decided::Run {
             run_id,
             conversation_id,
+            calls,
         } => {
             store::commit(tx).await?;
+            for (call, approved) in calls {
+                tracing::info!(
+                    call = %call.key, user = wish.user_id, tool = call.tool_name, approved, next_run = %run_id,
+                    "decided about a tool call"
+                );
+            }
             Ok(Accepted {
                 run_id,
                 conversation_id,

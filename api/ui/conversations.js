@@ -99,8 +99,16 @@ export class Conversations extends EventTarget {
 
   /** Decides about the calls that a turn waits for; `decisions` by the id of each interrupt. */
   async decide(transcript, turn, decisions) {
-    if (this.#connection.online) await this.#connection.request("run.decide", { runId: turn.runId, decisions });
-    else await this.#api.decide(turn.runId, decisions);
+    try {
+      if (this.#connection.online) await this.#connection.request("run.decide", { runId: turn.runId, decisions });
+      else await this.#api.decide(turn.runId, decisions);
+    } catch (error) {
+      // It may have been decided or cancelled elsewhere: then that is what is to be seen, and no error.
+      turn.detail = "none";
+      await this.loadDetail(transcript, turn);
+      if (turn.status === "waiting") throw error;
+      return;
+    }
     this.#followed.add(transcript);
     turn.decided();
     transcript.changed(turn);

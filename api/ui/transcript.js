@@ -246,9 +246,18 @@ export class Transcript extends EventTarget {
     this.last = { runId, seq };
     const turn = this.#obtain(runId);
     if (event.type === "TOOL_CALL_RESULT" && !turn.toolPart(event.toolCallId)) this.#answer(event);
+    if (event.type === "RUN_STARTED" && event.parentRunId) this.#goesOn(event.parentRunId);
     turn.apply(event);
     this.changed(turn);
     return turn;
+  }
+
+  /** Somebody decided, perhaps in another tab. */
+  #goesOn(runId) {
+    const turn = this.turn(runId);
+    if (turn?.status !== "waiting") return;
+    turn.decided();
+    this.changed(turn);
   }
 
   /** The result of a call that an earlier run had asked for, before it waited for a decision. */

@@ -23,6 +23,9 @@ pub enum Event {
         thread_id: Uuid,
         /// The run.
         run_id: Uuid,
+        /// The run that waited, if a decision started this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent_run_id: Option<Uuid>,
     },
     /// The model begins to talk.
     TextMessageStart {
@@ -83,7 +86,7 @@ pub enum Event {
         /// The patch.
         delta: Value,
     },
-    /// The run completed. Nothing follows.
+    /// The run completed, or waits for a decision. Nothing follows.
     RunFinished {
         /// The conversation.
         thread_id: Uuid,

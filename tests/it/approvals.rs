@@ -1,12 +1,13 @@
 //! Approvals: a run pauses before a gated tool, holds nothing meanwhile, and goes on when its user has decided.
 
-use errand_tests::model::{Turn, request};
+use errand_tests::model::{Gate, Turn, request};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::world::{
     Answer, Options, World, ag_ui,
     events::{assert_well_formed, kinds, read_sse, stored},
+    process::Process,
     socket::Socket,
 };
 
@@ -83,12 +84,18 @@ async fn a_gated_call_waits_without_a_slot_and_is_made_once_approved() {
         .await
         .assert_ok();
     assert_eq!(world.titles("ada").await, ["buy milk"]);
+    // There the model sees that the call has yet to be approved.
+    let asked = world.model.requests().pop().expect("a request");
+    let told = asked["messages"].to_string();
+    assert!(told.contains("waits for the user's approval"), "{told}");
 
     let done = decide(&world, "ada", &run, json!({"approve": true})).await;
     let body = done.assert_ok();
     assert_eq!(body["response"], "Hello.");
     assert_eq!(body["tool_calls"][0]["tool_name"], "delete_task");
     assert_eq!(body["tool_calls"][0]["result"]["success"], true);
+    // The answer that asked for the call was the other run's.
+    assert_eq!(body["usage"]["model_calls"], 1);
     assert_eq!(world.titles("ada").await, Vec::<String>::new());
     let before = view(&world, &run["run_id"]).await;
     assert_eq!(
@@ -97,6 +104,7 @@ async fn a_gated_call_waits_without_a_slot_and_is_made_once_approved() {
     );
     let events = stored(&world, body["run_id"].as_str().expect("a run")).await;
     assert_well_formed(&events);
+    assert_eq!(events[0].1["parentRunId"], run["run_id"]);
     let result = events
         .iter()
         .find(|(_, event)| event["type"] == "TOOL_CALL_RESULT");
@@ -348,4 +356,201 @@ async fn the_stock_ag_ui_client_answers_and_goes_on() {
     let ends = made["types"].as_array().expect("types").iter();
     assert_eq!(ends.filter(|kind| *kind == "RUN_FINISHED").count(), 2);
     assert_eq!(world.titles("ada").await, Vec::<String>::new());
+}
+
+/// Holds the user's task, so that a call that deletes it stands still in the middle of its transaction.
+async fn hold<'a>(world: &'a World, task: &str) -> sqlx::Transaction<'a, sqlx::Postgres> {
+    let mut held = world.db.begin().await.expect("a transaction");
+    sqlx::query("select 1 from tasks where id = $1::uuid for update")
+        .bind(task)
+        .execute(&mut *held)
+        .await
+        .expect("the task");
+    held
+}
+
+const STANDS_STILL: &str = "select count(*) from pg_stat_activity where datname = current_database() \
+    and wait_event_type = 'Lock' and query like 'delete from tasks%'";
+
+async fn worker(world: &World, gated: bool) -> Process {
+    let base_url = world.model.base_url();
+    let mut environment = vec![
+        ("DATABASE_URL", world.database_url.as_str()),
+        ("OPENAI_BASE_URL", &base_url),
+        ("LEASE_TIMEOUT", "1s"),
+    ];
+    if gated {
+        environment.push(("REQUIRE_APPROVAL", "delete_task"));
+    }
+    let mut worker = Process::start("errand-worker", &[], environment).await;
+    worker.until_says("taking runs").await;
+    worker
+}
+
+/// A world without a worker that lives long, and a task of ada's.
+async fn world_of_mortals() -> (World, String) {
+    let mut world = World::with(gated(0)).await;
+    let stop = world.start_worker().await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    world.model.push(Turn::text("Added."));
+    let added = world.say("ada", "add buy milk").await;
+    let task = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
+    let task = task.as_str().expect("an id").to_owned();
+    stop.cancel();
+    (world, task)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_call_is_made_once_though_its_worker_dies_in_the_middle() {
+    let (world, task) = world_of_mortals().await;
+    let mut doomed = worker(&world, true).await;
+    let run = ask(&world, &task).await;
+    let held = hold(&world, &task).await;
+    world.model.push(Turn::text("Deleted."));
+    let approve = json!({"approve": true});
+    let decided = decide(&world, "ada", &run, approve);
+    let death = async {
+        world.until(STANDS_STILL, 1).await;
+        doomed.kill().await;
+        let other = worker(&world, true).await;
+        held.rollback().await.expect("the task is free");
+        other
+    };
+    let (done, _other) = tokio::join!(decided, death);
+    let body = done.assert_ok();
+    assert_eq!(body["response"], "Deleted.");
+    assert_eq!(body["tool_calls"][0]["result"]["success"], true);
+    assert_eq!(world.titles("ada").await, Vec::<String>::new());
+    let child = view(&world, &body["run_id"]).await;
+    assert_eq!(child["attempt"], 2);
+    let events = stored(&world, body["run_id"].as_str().expect("a run")).await;
+    assert_well_formed(&events);
+    let results = events.iter().map(|(_, event)| &event["type"]);
+    assert_eq!(
+        results.filter(|kind| *kind == "TOOL_CALL_RESULT").count(),
+        1
+    );
+}
+
+/// A worker that does not ask yet has committed the step; the one that takes over does ask. Nothing is done without a yes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_nobody_was_asked_about_is_refused() {
+    let (world, task) = world_of_mortals().await;
+    let mut careless = worker(&world, false).await;
+    let held = hold(&world, &task).await;
+    world
+        .model
+        .push(Turn::call("delete_task", json!({"task_id": task})));
+    world.model.push(Turn::text("I may not."));
+    let said = world.say("ada", "delete it");
+    let death = async {
+        world.until(STANDS_STILL, 1).await;
+        careless.kill().await;
+        let careful = worker(&world, true).await;
+        held.rollback().await.expect("the task is free");
+        careful
+    };
+    let (said, _careful) = tokio::join!(said, death);
+    let call = &said.assert_ok()["tool_calls"][0]["result"];
+    assert_eq!(call["success"], false, "{call}");
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_anyway_is_not_asked_about() {
+    let (world, task) = world().await;
+    let mut turn = Turn::call_raw("delete_task", "[1]");
+    for _ in 0..31 {
+        turn = turn.and_call("list_tasks", json!({}));
+    }
+    // One too many for one answer.
+    let turn = turn.and_call("delete_task", json!({"task_id": task}));
+    world.model.push(turn);
+    world.model.push(Turn::text("Hm."));
+    let answer = world.say("ada", "go").await;
+    let calls = answer.assert_ok()["tool_calls"].as_array().expect("calls");
+    assert_eq!(calls.len(), 33);
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
+}
+
+/// A cancel that came before the question wins, also if the worker has not heard of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_to_be_cancelled_does_not_begin_to_wait() {
+    let (world, task) = world().await;
+    let gate = Gate::closed();
+    world
+        .model
+        .push(Turn::call("delete_task", json!({"task_id": task})).gate_after(1, &gate));
+    let said = tokio::spawn(
+        world
+            .post_chat("ada", &json!({"message": "delete it"}))
+            .send(),
+    );
+    gate.reached(1).await.expect("the model is asked");
+    // As the API does it, without the hint.
+    sqlx::query("update runs set cancel_requested_at = now() where status = 'running'")
+        .execute(&world.db)
+        .await
+        .expect("a cancel");
+    gate.open();
+    let said: Value = said.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(said["error"]["code"], "cancelled", "{said}");
+    let run = said["error"]["details"]["run_id"].as_str().expect("a run");
+    let events = stored(&world, run).await;
+    assert_well_formed(&events);
+    assert_eq!(kinds(&events).last(), Some(&"RUN_ERROR"));
+    assert_eq!(world.count("select count(*) from approvals").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_that_wait_are_few_and_do_not_count_as_active() {
+    let mut options = gated(1);
+    options.api = vec!["--max-active-runs", "1", "--rate-runs-per-minute", "0"];
+    let world = World::with(options).await;
+    let nobodys = uuid::Uuid::nil().to_string();
+    let run = ask(&world, &nobodys).await;
+    // A second one, though only one may be active.
+    ask(&world, &nobodys).await;
+    // 98 more, as if they had been asked for.
+    let more = "insert into runs (id, conversation_id, user_id, status, admitted_at)
+                select gen_random_uuid(), conversation_id, user_id, 'waiting', now() from runs, generate_series(1, 49)";
+    sqlx::query(more).execute(&world.db).await.expect("runs");
+    let refused = world.say("ada", "delete it").await;
+    refused.assert_error(429, "rate_limited");
+    let why = refused.body["error"]["message"].to_string();
+    assert!(why.contains("decision"), "{why}");
+    // Others, and who makes room, go on.
+    world.model.script(|_| Turn::text("Hello."));
+    world.say("bob", "hi").await.assert_ok();
+    decide(&world, "ada", &run, json!({"approve": false}))
+        .await
+        .assert_ok();
+    world.say("ada", "hi").await.assert_ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_run_hears_at_once_that_it_waits() {
+    let (world, task) = world().await;
+    let gate = Gate::closed();
+    world
+        .model
+        .push(Turn::call("delete_task", json!({"task_id": task})).gate_after(1, &gate));
+    let body = json!({"message": "delete it"});
+    let request = world.post_chat("ada", &body);
+    let run = Answer::of(request.header("prefer", "respond-async")).await;
+    let path = format!(
+        "runs/{}?wait=60",
+        run.body["run_id"].as_str().expect("a run")
+    );
+    let waits = world.get("ada", &path);
+    let opens = async {
+        gate.reached(1).await.expect("the model is asked");
+        gate.open();
+        std::time::Instant::now()
+    };
+    let (waits, opened) = tokio::join!(waits, opens);
+    assert_eq!(waits.assert_ok()["status"], "waiting");
+    assert!(opened.elapsed() < std::time::Duration::from_secs(10));
 }

@@ -89,6 +89,15 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
         ),
         (
             "errand-worker",
+            &[
+                database,
+                key,
+                ("REQUIRE_APPROVAL", "delete_task,delete_all"),
+            ],
+            "REQUIRE_APPROVAL",
+        ),
+        (
+            "errand-worker",
             &[database, key, ("DATABASE_DIRECT_URL", "nonsense:hunter2")],
             "DATABASE_DIRECT_URL",
         ),

@@ -156,7 +156,7 @@ pub async fn run(
         let results = match earlier_results(assignment, recorded) {
             Some(results) => results,
             None => {
-                let step = Step::recorded(assignment, recorded);
+                let step = Step::recorded(assignment, recorded, &answer);
                 act(assignment, &step, &answer, tools, journal).await?
             }
         };
@@ -175,11 +175,7 @@ pub async fn run(
         if answer.calls.is_empty() {
             return Ok(Stop::Replied(Reply { step, answer }));
         }
-        if answer
-            .calls
-            .iter()
-            .any(|call| assignment.needs_approval.contains(&call.name))
-        {
+        if !to_approve(&answer, &assignment.needs_approval).is_empty() {
             return Ok(Stop::NeedsApproval(Reply { step, answer }));
         }
         journal.commit(step, &answer).await?;
@@ -219,6 +215,16 @@ async fn ask(
     }
 }
 
+/// The calls of an answer, by ordinal, that the user has to approve. What would be refused anyway, because it is one too many or
+/// malformed, is nothing to ask anybody about.
+pub(crate) fn to_approve(answer: &Answer, gated: &[String]) -> Vec<i32> {
+    let calls = answer.calls.iter().zip(0..MAX_CALLS_PER_STEP);
+    calls
+        .filter(|(call, _)| gated.contains(&call.name) && call.has_object())
+        .map(|(_, ordinal)| ordinal)
+        .collect()
+}
+
 /// The results of a step that an earlier run of the turn has executed; none if its calls are this run's to make.
 fn earlier_results(assignment: &Assignment, recorded: &RecordedStep) -> Option<Vec<ToolOutcome>> {
     let outcome = |call: &RecordedCall| ToolOutcome {
@@ -232,38 +238,47 @@ struct Step {
     number: i32,
     /// The run that told of its calls.
     told_by: Uuid,
-    /// Calls that the user rejected, by ordinal.
-    rejected: Vec<i32>,
+    /// What the user decided, by ordinal.
+    decisions: Vec<Option<bool>>,
+    /// Calls that need a decision, by ordinal.
+    gated: Vec<i32>,
 }
 
 impl Step {
+    /// A step that has just been committed; it asks for no call that needs approval.
     fn new(assignment: &Assignment, number: i32) -> Self {
         Self {
             number,
             told_by: assignment.run_id,
-            rejected: Vec::new(),
+            decisions: Vec::new(),
+            gated: Vec::new(),
         }
     }
 
-    fn recorded(assignment: &Assignment, recorded: &RecordedStep) -> Self {
-        let calls = recorded.calls.iter().zip(0..);
+    fn recorded(assignment: &Assignment, recorded: &RecordedStep, answer: &Answer) -> Self {
         Self {
+            number: recorded.step,
             told_by: recorded.told_by,
-            rejected: calls
-                .filter(|(call, _)| call.approved == Some(false))
-                .map(|(_, ordinal)| ordinal)
-                .collect(),
-            ..Self::new(assignment, recorded.step)
+            decisions: recorded.calls.iter().map(|call| call.approved).collect(),
+            gated: to_approve(answer, &assignment.needs_approval),
         }
     }
 
+    /// Why a call may not be made. One that needs approval is made behind a recorded yes only: also if a worker that did not ask
+    /// for it yet has committed the step.
     fn refusal(&self, ordinal: i32) -> Option<&'static str> {
         const TOO_MANY: &str = "too many calls in one answer; this one was not executed";
         const REJECTED: &str = "The user rejected this call; it was not executed.";
-        if self.rejected.contains(&ordinal) {
-            return Some(REJECTED);
+        const UNASKED: &str =
+            "This call needs the user's approval and was not executed; call again to ask for it.";
+        let decision = usize::try_from(ordinal)
+            .ok()
+            .and_then(|place| self.decisions.get(place));
+        match decision.copied().flatten() {
+            Some(false) => Some(REJECTED),
+            None if self.gated.contains(&ordinal) => Some(UNASKED),
+            _ => (ordinal >= MAX_CALLS_PER_STEP).then_some(TOO_MANY),
         }
-        (ordinal >= MAX_CALLS_PER_STEP).then_some(TOO_MANY)
     }
 }
 

@@ -78,6 +78,7 @@ impl<'a> RunJournal<'a> {
             stream.push(Event::RunStarted {
                 thread_id: run.conversation_id,
                 run_id: run.id,
+                parent_run_id: run.parent_run_id,
             });
         }
         let story = Mutex::new(Story {

@@ -242,9 +242,10 @@ impl Turns {
 
 /// The calls of an answer that wait for approval.
 fn pending(run_id: Uuid, reply: &Reply, gated: &[String]) -> Vec<Pending> {
+    let asked = agent::to_approve(&reply.answer, gated);
     let calls = reply.answer.calls.iter().zip(0..);
     calls
-        .filter(|(call, _)| gated.contains(&call.name))
+        .filter(|(_, ordinal)| asked.contains(ordinal))
         .map(|(call, ordinal)| Pending {
             key: CallKey {
                 run_id,
@@ -253,8 +254,7 @@ fn pending(run_id: Uuid, reply: &Reply, gated: &[String]) -> Vec<Pending> {
             },
             tool_name: call.name.clone(),
             parameters: tools::without_nul(
-                serde_json::from_str(&call.arguments)
-                    .unwrap_or_else(|_| call.arguments.clone().into()),
+                serde_json::from_str(&call.arguments).unwrap_or_else(|_| serde_json::json!({})),
             ),
         })
         .collect()
@@ -316,7 +316,8 @@ fn log_end(outcome: &Outcome, took: Duration) {
         Outcome::Completed(_) => tracing::info!(?took, "run completed"),
         Outcome::Cancelled { .. } => tracing::info!(?took, "run cancelled"),
         Outcome::Waiting(pending) => {
-            tracing::info!(?took, calls = pending.len(), "run waits for approval")
+            let tools: Vec<_> = pending.iter().map(|call| &call.tool_name).collect();
+            tracing::info!(?took, ?tools, "run waits for approval")
         }
         Outcome::Failed { code, message } => tracing::warn!(?took, code, message, "run failed"),
     }

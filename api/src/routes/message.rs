@@ -132,8 +132,9 @@ struct RunAgentInput {
     thread_id: String,
     run_id: String,
     messages: Vec<Value>,
+    /// Absent, null and empty mean the same.
     #[serde(default)]
-    resume: Vec<ResumeEntry>,
+    resume: Option<Vec<ResumeEntry>>,
 }
 
 /// AG-UI's answer to one interrupt.
@@ -188,8 +189,12 @@ pub(super) async fn accept_agent_input(
         id("threadId", &input.thread_id)?,
         id("runId", &input.run_id)?,
     );
-    if !input.resume.is_empty() {
-        return resume(app, user, &input.resume, thread_id, run_id).await;
+    if let Some(entries) = input
+        .resume
+        .as_deref()
+        .filter(|entries| !entries.is_empty())
+    {
+        return resume(app, user, entries, thread_id, run_id).await;
     }
     let text = input.text().ok_or_else(|| {
         ApiError::invalid_field(

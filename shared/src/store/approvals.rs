@@ -18,7 +18,7 @@ pub struct Pending {
     pub key: CallKey,
     /// The tool.
     pub tool_name: String,
-    /// The arguments as the model gave them; text that is no JSON as a string.
+    /// The arguments as the model gave them.
     pub parameters: Value,
 }
 
@@ -89,7 +89,7 @@ pub enum Decision {
 }
 
 /// What became of a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Decided {
     /// This run goes on; the same decision has started it before, perhaps.
     Run {
@@ -97,6 +97,8 @@ pub enum Decided {
         run_id: Uuid,
         /// Its conversation.
         conversation_id: Uuid,
+        /// The calls and what was decided about each; empty if the decision was made before.
+        calls: Vec<(Pending, bool)>,
     },
     /// The user has no such run.
     Unknown,
@@ -136,6 +138,7 @@ pub async fn decide(
             |run_id| Decided::Run {
                 run_id,
                 conversation_id,
+                calls: Vec::new(),
             },
         ));
     }
@@ -156,13 +159,13 @@ pub async fn decide(
         )
         .execute(&mut *db)
         .await?;
-        tracing::info!(call = %call.key, tool = call.tool_name, approved, "decided about a tool call");
     }
     admission::admit(db, user_id, conversation_id, max_ready).await?;
     outcome::announce(db, conversation_id).await?;
     Ok(Decided::Run {
         run_id: child,
         conversation_id,
+        calls: pending.into_iter().zip(answers).collect(),
     })
 }
 

@@ -42,9 +42,11 @@ pub struct PastTurn {
     pub steps: Vec<RecordedStep>,
     /// What the agent replied; none if the run failed.
     pub reply: Option<String>,
+    /// It waits for the user's decision, or has not gone on since.
+    pub waits: bool,
 }
 
-/// The turns before a run, the latest first, at most `limit`.
+/// The turns before that of a run, the latest first, at most `limit`: those that are over or wait for a decision.
 ///
 /// # Errors
 /// The database failed.
@@ -54,7 +56,10 @@ pub async fn before(
     limit: i64,
 ) -> Result<Vec<PastTurn>, StoreError> {
     let turns = sqlx::query!(
-        r#"select r.id, u.content as message, a.content as "reply?"
+        r#"select r.id, u.content as message, a.content as "reply?",
+                  exists (
+                      select 1 from runs c where (c.id = r.id or c.root_run_id = r.id) and c.finished_at is null
+                  ) as "waits!"
            from runs r
            join messages u on u.run_id = r.id and u.role = 'user'
            left join lateral (
@@ -83,6 +88,7 @@ pub async fn before(
             message: turn.message,
             steps: steps.remove(&turn.id).unwrap_or_default(),
             reply: turn.reply,
+            waits: turn.waits,
         })
         .collect())
 }

@@ -94,7 +94,7 @@ pub struct Ending<'a> {
     pub events: &'a [Event],
 }
 
-/// Ends a run: last step, reply, events, status, job and the admission of the next run commit together, then waiters
+/// Ends a run, or lets it wait: last step, reply, events, status, job and the admission of the next run commit together, then waiters
 /// get a hint.
 ///
 /// # Errors
@@ -113,11 +113,20 @@ pub async fn finish(
     if let Some(step) = ending.step.clone() {
         steps::insert(&mut tx, run, step).await?;
     }
-    end(&mut tx, run.id, ending.outcome).await?;
-    if let Outcome::Waiting(pending) = ending.outcome {
+    let mut events = ending.events.to_vec();
+    let outcome = match ending.outcome {
+        Outcome::Waiting(_) if is_to_cancel(&mut tx, run.id).await? => {
+            events.pop();
+            events.push(cancelled());
+            &CANCELLED
+        }
+        outcome => outcome,
+    };
+    end(&mut tx, run.id, outcome).await?;
+    if let Outcome::Waiting(pending) = outcome {
         approvals::ask(&mut tx, &run.user_id, pending).await?;
     }
-    if let Some((content, partial)) = ending.outcome.reply() {
+    if let Some((content, partial)) = outcome.reply() {
         let reply = NewMessage {
             id: ending.message_id,
             conversation_id: run.conversation_id,
@@ -130,7 +139,7 @@ pub async fn finish(
         };
         messages::insert(&mut tx, reply).await?;
     }
-    events::write(&mut tx, run.id, ending.first_seq, ending.events).await?;
+    events::write(&mut tx, run.id, ending.first_seq, &events).await?;
     after_end(
         &mut tx,
         &run.user_id,
@@ -145,8 +154,19 @@ pub async fn finish(
     Ok(())
 }
 
+/// A cancel without a word of a reply.
+const CANCELLED: Outcome = Outcome::Cancelled {
+    partial: String::new(),
+};
+
+/// Whether a cancel was asked for that the run's worker has not heard of. A run at its end is past that; one that is about to
+/// wait would wait in spite of it, and nobody would act on it any more.
+async fn is_to_cancel(db: &mut Connection, run_id: Uuid) -> Result<bool, StoreError> {
+    Ok(!super::runs::to_cancel(db, &[run_id]).await?.is_empty())
+}
+
 /// The run's own row, and the user's tokens of the day. The usage is that of the committed steps, whichever attempt wrote
-/// them.
+/// them; a step that a decision took over (attempt 0) is another run's. A run that waits has not ended.
 async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(), StoreError> {
     let (status, code, message) = match outcome {
         Outcome::Completed(_) => ("completed", None, None),
@@ -161,10 +181,10 @@ async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(),
     sqlx::query!(
         "with used as (
              select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
-                    count(*)::integer as calls
+                    (count(*) filter (where attempt > 0))::integer as calls
              from steps where run_id = $1
          ),
-         -- A run that was requeued has been counted up to its first end.
+         -- A run that was requeued, or waited, has been counted up to then.
          before as (
              select user_id, input_tokens + output_tokens as tokens from runs where id = $1 and finished_at is null
          ),
@@ -265,7 +285,7 @@ pub async fn cancel(
     max_ready: i64,
 ) -> Result<Option<String>, WriteError> {
     let run = sqlx::query!(
-        "select status, conversation_id from runs where id = $1 and user_id = $2 for update",
+        "select status, conversation_id, parent_run_id from runs where id = $1 and user_id = $2 for update",
         run_id,
         user_id
     )
@@ -279,20 +299,16 @@ pub async fn cancel(
                 let (last, mut open) = events::state(db, run_id).await?;
                 let mut closing = open.close();
                 if !open.started {
-                    let thread_id = run.conversation_id;
-                    closing.push(Event::RunStarted { thread_id, run_id });
+                    closing.push(Event::RunStarted {
+                        thread_id: run.conversation_id,
+                        run_id,
+                        parent_run_id: run.parent_run_id,
+                    });
                 }
                 closing.push(cancelled());
                 events::write(db, run_id, last + 1, &closing).await?;
             }
-            end(
-                db,
-                run_id,
-                &Outcome::Cancelled {
-                    partial: String::new(),
-                },
-            )
-            .await?;
+            end(db, run_id, &CANCELLED).await?;
             after_end(db, user_id, run.conversation_id, run_id, max_ready).await?;
             Ok(Some("cancelled".to_owned()))
         }

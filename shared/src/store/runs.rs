@@ -173,6 +173,8 @@ pub struct Claimed {
     pub lost_attempts: i32,
     /// The run whose message it answers: itself, or, for one that a decision started, the first of the turn.
     pub root_run_id: Uuid,
+    /// The run that waited, if a decision started this one.
+    pub parent_run_id: Option<Uuid>,
     /// The root's place in the order of acceptance.
     pub position: i64,
     /// The user's message.
@@ -206,7 +208,7 @@ pub async fn claim(
            and root.id = coalesce(r.root_run_id, r.id) and m.run_id = root.id and m.role = 'user'
            and exists (select 1 from job)
          returning r.id, r.conversation_id, r.user_id, r.attempt, r.attempt - 1 - r.handbacks as "lost_attempts!",
-                   root.id as root_run_id, root.position, m.content as message,
+                   root.id as root_run_id, r.parent_run_id, root.position, m.content as message,
                    r.cancel_requested_at is not null as "cancel_requested!""#,
         id,
         crate::jobs::job_id(id),

@@ -20,6 +20,14 @@ pub struct AskedCall {
     pub arguments: String,
 }
 
+impl AskedCall {
+    /// Whether the arguments are what a tool takes: a JSON object, or nothing at all.
+    pub fn has_object(&self) -> bool {
+        self.arguments.trim().is_empty()
+            || serde_json::from_str::<serde_json::Map<String, Value>>(&self.arguments).is_ok()
+    }
+}
+
 /// One answer of the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewStep<'a> {

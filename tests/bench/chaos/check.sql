@@ -33,7 +33,9 @@ violations (invariant, found) as (
     union all
     select 'I2 asked for and not made', a.run_id || '/' || a.step || '/' || a.ordinal from asked a
     join runs r on r.id = a.run_id and r.status = 'completed'
-    where not exists (select from tool_calls t where (t.run_id, t.step, t.ordinal) = (a.run_id, a.step, a.ordinal))
+    -- What a run waited for is made, or refused, by the run that the decision began.
+    where not exists (select from runs c join steps s on s.run_id = c.id and s.step = a.step where c.parent_run_id = r.id)
+      and not exists (select from tool_calls t where (t.run_id, t.step, t.ordinal) = (a.run_id, a.step, a.ordinal))
     union all
     select 'I2 made and not asked for', t.run_id || '/' || t.step || '/' || t.ordinal from tool_calls t
     left join asked a on (t.run_id, t.step, t.ordinal) = (a.run_id, a.step, a.ordinal)
@@ -57,20 +59,31 @@ violations (invariant, found) as (
     select 'I2 written by an attempt that had lost the run', b.run_id || ' step ' || b.step from steps a
     join steps b on a.run_id = b.run_id and b.step > a.step and b.attempt < a.attempt
 
-    -- I3: every run ends, once, and says so.
     union all
-    select 'I3 not over', id || ' is ' || status from runs where finished_at is null
+    select 'I2 made without approval', t.run_id || '/' || t.step || '/' || t.ordinal from tool_calls t
+    join runs r on r.id = t.run_id
+    join approvals a on (a.run_id, a.step, a.ordinal) = (r.parent_run_id, t.step, t.ordinal)
+    where t.result ->> 'success' = 'true' and a.approved is not true
+
+    -- I3: every run ends, once, and says so; or waits for somebody's decision.
+    union all
+    select 'I3 not over', id || ' is ' || status from runs where finished_at is null and status <> 'waiting'
+    union all
+    select 'I3 waits for nothing', r.id::text from runs r where r.status = 'waiting'
+      and not exists (select from approvals a where a.run_id = r.id and a.approved is null)
     union all
     select 'I3 failed without a code', id::text from runs where status = 'failed' and error_code is null
     union all
     select 'I3 completed without one reply', r.id::text from runs r where r.status = 'completed'
-      and (select count(*) from messages m where m.run_id = r.id and m.role = 'assistant') <> 1
+      and (select count(*) from messages m where m.run_id = r.id and m.role = 'assistant')
+          <> case when exists (select from runs c where c.parent_run_id = r.id) then 0 else 1 end
     union all
     select 'I3 not one end in the events, and last', r.id::text from runs r
     where (select count(*) from run_events e
            where e.run_id = r.id and e.event ->> 'type' in ('RUN_FINISHED', 'RUN_ERROR')) <> 1
        or (select event ->> 'type' from run_events e where e.run_id = r.id order by seq desc limit 1)
-          is distinct from case r.status when 'completed' then 'RUN_FINISHED' else 'RUN_ERROR' end
+          is distinct from case when r.status in ('completed', 'waiting')
+              or exists (select from approvals a where a.run_id = r.id) then 'RUN_FINISHED' else 'RUN_ERROR' end
     union all
     select 'I3 a client was told another end', l.key from lines l join runs r on r.id = l.run_id
     left join messages m on m.run_id = r.id and m.role = 'assistant'
@@ -82,6 +95,8 @@ violations (invariant, found) as (
     union all
     select 'I4 overlap', a.id || ' and ' || b.id from runs a
     join runs b on a.conversation_id = b.conversation_id and a.position < b.position and b.started_at < a.finished_at
+    -- One that waited was out of the way, until its decision.
+    where not exists (select from approvals p where p.run_id = a.id)
 
     -- I5: events have no gaps, and what clients saw is what is stored.
     union all

@@ -1,7 +1,7 @@
 //! The conversation as the model is shown it: the prompt, as much history as fits, the message, the steps so far.
 
 use errand_shared::store::history::PastTurn;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Answer, Assignment, Message, ToolOutcome, model::MessageCall};
 
@@ -12,7 +12,9 @@ const PROMPT: &str = include_str!("prompt.md");
 const MAX_RESULT_CHARS: usize = 32_000;
 
 /// What stands for the result of a call that was never executed (its run failed before).
-const NOT_EXECUTED: &str = r#"{"success":false,"error":{"type":"not_executed","message":"the call was not executed","details":{}}}"#;
+const NOT_EXECUTED: &str = "the call was not executed";
+/// The same for a call that the user has not decided about, or whose run has not gone on since.
+const UNDECIDED: &str = "not executed: the call waits for the user's approval";
 
 /// Messages that grow with each step.
 pub(super) struct Conversation<'a> {
@@ -43,7 +45,7 @@ impl<'a> Conversation<'a> {
         let calls = answer
             .calls
             .iter()
-            .zip(results.iter().map(|outcome| Some(&outcome.result)));
+            .zip(results.iter().map(|outcome| &outcome.result));
         let messages = step(&answer.text, calls);
         self.messages.extend(messages.iter().cloned());
         self.steps.extend(messages);
@@ -97,11 +99,12 @@ fn turn(past: &PastTurn) -> Vec<Message> {
     let mut messages = vec![Message::User {
         content: past.message.clone(),
     }];
+    let missing = missing(if past.waits { UNDECIDED } else { NOT_EXECUTED });
     for recorded in past.steps.iter().filter(|step| !step.calls.is_empty()) {
         let calls = recorded
             .calls
             .iter()
-            .map(|call| (&call.asked, call.result.as_ref()));
+            .map(|call| (&call.asked, call.result.as_ref().unwrap_or(&missing)));
         messages.extend(step(&recorded.content, calls));
     }
     if let Some(reply) = &past.reply {
@@ -116,12 +119,7 @@ fn turn(past: &PastTurn) -> Vec<Message> {
 /// An answer with calls, followed by a result for each: providers refuse a call without one.
 fn step<'c>(
     text: &str,
-    calls: impl Iterator<
-        Item = (
-            &'c errand_shared::store::steps::AskedCall,
-            Option<&'c Value>,
-        ),
-    >,
+    calls: impl Iterator<Item = (&'c errand_shared::store::steps::AskedCall, &'c Value)>,
 ) -> Vec<Message> {
     let mut tool_calls = Vec::new();
     let mut results = Vec::new();
@@ -129,7 +127,7 @@ fn step<'c>(
         tool_calls.push(MessageCall::from(call));
         results.push(Message::Tool {
             tool_call_id: call.id.clone(),
-            content: result.map_or_else(|| NOT_EXECUTED.to_owned(), shown),
+            content: shown(result),
         });
     }
     let content = (!text.is_empty()).then(|| text.to_owned());
@@ -139,6 +137,10 @@ fn step<'c>(
     }];
     messages.append(&mut results);
     messages
+}
+
+fn missing(why: &str) -> Value {
+    json!({"success": false, "error": {"type": "not_executed", "message": why, "details": {}}})
 }
 
 /// A result as the model reads it, cut if it is huge.
@@ -176,6 +178,7 @@ mod tests {
             message: format!("message {n}"),
             steps: Vec::new(),
             reply: Some("x".repeat(400)),
+            waits: false,
         }
     }
 
