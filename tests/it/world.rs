@@ -25,8 +25,10 @@ pub(crate) mod better_auth;
 pub(crate) mod door;
 pub(crate) mod events;
 pub(crate) mod load;
+pub(crate) mod openapi;
 pub(crate) mod pooler;
 pub(crate) mod process;
+pub(crate) mod rows;
 pub(crate) mod socket;
 
 /// How long anything may take before a test gives up on it.
