@@ -142,11 +142,11 @@ pub struct Config {
 #[derive(Debug, Clone, Args)]
 pub struct AuthConfig {
     /// The issuer of tokens; its keys are at /api/auth/jwks
-    #[arg(long, env = "BETTER_AUTH_URL")]
+    #[arg(long, env = "BETTER_AUTH_URL", hide_env_values = true)]
     pub better_auth_url: String,
 
     /// Where the issuer's keys are, if elsewhere
-    #[arg(long, env = "AUTH_JWKS_URL")]
+    #[arg(long, env = "AUTH_JWKS_URL", hide_env_values = true)]
     pub auth_jwks_url: Option<String>,
 
     /// The audience that tokens must name [default: the issuer]

@@ -103,7 +103,7 @@ pub fn load<C>(
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
-        return Err(refuse(&Invalid::new(".env", error.to_string())));
+        return Err(refuse(&Invalid::new(".env", unreadable(&error))));
     }
     let config = parse().map_err(|error| {
         // clap writes help to standard output and errors to standard error.
@@ -112,6 +112,16 @@ pub fn load<C>(
     })?;
     check(&config).map_err(|invalid| refuse(&invalid))?;
     Ok(config)
+}
+
+/// Why `.env` cannot be read; a line is named by its place, as it may hold a secret.
+fn unreadable(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(_, place) => {
+            format!("a line cannot be parsed, at its character {place}")
+        }
+        error => error.to_string(),
+    }
 }
 
 /// Says on standard error what is wrong with the configuration; the exit code is 2.

@@ -19,6 +19,8 @@ use crate::world::{
 mod socket;
 mod tools;
 
+pub(crate) use socket::methods;
+
 /// In every text of Ada's, and in no other.
 const HERS: &str = "only Ada's";
 

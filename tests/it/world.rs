@@ -80,6 +80,11 @@ pub(crate) async fn database() -> String {
     panic!("the template is never free");
 }
 
+/// The same database for the superuser of the cluster.
+pub(crate) fn as_superuser(url: &str) -> String {
+    url.replacen("//errand_app@", "//errand@", 1)
+}
+
 /// A new database without any table; returns its URL.
 pub(crate) async fn empty_database() -> String {
     let cluster = cluster().await;

@@ -90,9 +90,15 @@ impl TaskServer {
         faults::point("tool.before-commit");
         tx.commit().await?;
         faults::point("tool.committed");
-        tracing::info!(call = %caller.key, tool = name, is_error = record.is_error, "tool call");
+        tracing::info!(call = %caller.key, tool = loggable(name), is_error = record.is_error, "tool call");
         Ok(record)
     }
+}
+
+/// A name that the model made up can hold anything that it has read.
+fn loggable(name: &str) -> &'static str {
+    let known = contract::NAMES.into_iter().find(|known| *known == name);
+    known.unwrap_or("unknown")
 }
 
 /// Checks the call and has its effect. The outer error is the store's, the inner one is for the model to read.
