@@ -34,6 +34,9 @@ pub(crate) mod socket;
 /// How long anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The key that workers send to their model.
+pub(crate) const MODEL_KEY: &str = "sk-key-of-the-scripted-model";
+
 const TEMPLATE: &str = "template_errand";
 
 static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
@@ -182,7 +185,7 @@ impl World {
             "--openai-base-url",
             &base_url,
             "--openai-api-key",
-            "test",
+            MODEL_KEY,
             "--openai-model",
             "scripted",
         ]);
