@@ -22,6 +22,8 @@ async fn two_users() -> Matrix {
         let rows = format!(
             "insert into usage_days (user_id, day, tokens) values ('{user}', current_date, 1)
                  on conflict do nothing;
+             insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters)
+                 select id, 99, 0, user_id, 'x', '{{}}' from runs where user_id = '{user}' limit 1;
              insert into mcp_calls (id, user_id, tool_name, parameters)
                  values (gen_random_uuid(), '{user}', 'list_tasks', '{{}}')"
         );
@@ -132,6 +134,7 @@ async fn a_write_that_forgot_its_where_touches_its_users_rows_only() {
         ("conversations", "title = 'x'"),
         ("runs", "error_message = 'x'"),
         ("usage_days", "tokens = 0"),
+        ("approvals", "tool_name = 'x'"),
     ] {
         let touched = attempt(&mut tx, &format!("update {table} set {set}")).await;
         assert_eq!(touched, Ok(count(table, &hers)), "{table}");
@@ -180,6 +183,7 @@ async fn an_insert_for_somebody_else_is_refused() {
         format!(r#"insert into run_events (run_id, seq, event) values ('{run}', 9999, '{{"type": "x"}}')"#),
         "insert into usage_days (user_id, day, tokens) values ('bob', '2000-01-01', 1)".to_owned(),
         "insert into mcp_calls (id, user_id, tool_name, parameters) values (gen_random_uuid(), 'bob', 'x', '{}')".to_owned(),
+        format!("insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters) values ('{run}', 1, 1, 'bob', 'x', '{{}}')"),
         "insert into tasks (id, user_id, title) values (gen_random_uuid(), 'bob', 'x')".to_owned(),
     ];
     assert_eq!(inserts.len(), rows::TABLES.len());
@@ -194,7 +198,7 @@ async fn an_insert_for_somebody_else_is_refused() {
     drop(tx);
     // The statements are what they seem: he may, but for the tasks.
     let mut tx = store::begin_for(&world.db, "bob").await.unwrap();
-    for insert in &inserts[..8] {
+    for insert in &inserts[..9] {
         assert_eq!(attempt(&mut tx, insert).await, Ok(1), "{insert}");
     }
 }

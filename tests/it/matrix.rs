@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::world::{
-    Answer, World,
+    Answer, Options, World,
     openapi::{self, Belongings, Operation},
     rows,
 };
@@ -46,13 +46,20 @@ pub(crate) struct Matrix {
 impl Matrix {
     /// A world in which Ada has something of everything, and Bob nothing.
     pub(crate) async fn build() -> Self {
-        let world = World::start().await;
+        let world = World::with(Options {
+            worker: vec!["--require-approval", "delete_task"],
+            ..Options::default()
+        })
+        .await;
         world.model.script(|asked| {
             let whose = if request::last_user(asked).contains(HERS) {
                 HERS
             } else {
                 "somebody's"
             };
+            if request::last_user(asked).starts_with("delete") && request::steps(asked).is_empty() {
+                return Turn::call("delete_task", json!({"task_id": whose}));
+            }
             match request::steps(asked).len() {
                 0 => Turn::call("add_task", json!({"title": format!("{whose} milk")}))
                     .and_call("add_task", json!({"title": "bread", "description": whose})),
@@ -66,10 +73,13 @@ impl Matrix {
             .header("idempotency-key", "hers");
         let first = Answer::of(first).await.assert_ok().clone();
         world.say("ada", HERS).await.assert_ok();
+        let waits = world.say("ada", &format!("delete what is {HERS}")).await;
+        assert_eq!(waits.body["status"], "waiting", "{}", waits.body);
         let text = |value: &Value| value.as_str().expect("an id").to_owned();
         let mut ids = Belongings {
             conversation: text(&first["conversation_id"]),
             run: text(&first["run_id"]),
+            waiting: text(&waits.body["run_id"]),
             task: text(&first["tool_calls"][0]["result"]["task_id"]),
             key: Some("hers".to_owned()),
             cursors: HashMap::new(),
@@ -184,6 +194,14 @@ impl Matrix {
         answer.assert_error(422, "idempotency_key_reused");
         let answer = agent_input(&self.ids.conversation, &self.ids.run).await;
         assert!(answer.status.is_client_error(), "{}", answer.body);
+        let decision = json!({"interruptId": format!("{}/1/0", self.ids.waiting), "status": "resolved", "payload": true});
+        for thread in [&self.ids.conversation, &new()] {
+            let body =
+                json!({"threadId": thread, "runId": new(), "messages": [], "resume": [decision]});
+            let request = self.world.post_chat("bob", &body);
+            let answer = Answer::of(request.header("accept", "text/event-stream")).await;
+            answer.assert_error(404, "not_found");
+        }
         assert_eq!(
             self.world
                 .count("select count(*) from runs where user_id = 'bob'")
@@ -273,10 +291,11 @@ impl Matrix {
         let Belongings {
             conversation,
             run,
+            waiting,
             task,
             ..
         } = &self.ids;
-        for hers in [HERS, conversation, run, task] {
+        for hers in [HERS, conversation, run, waiting, task] {
             assert!(
                 !text.contains(hers),
                 "{} {}: {text}",

@@ -68,6 +68,7 @@ async fn on_a_socket(world: &World, ids: &Belongings) {
         let (params, error) = match method.as_str() {
             "run.start" => (json!({"message": "hi"}), "internal_error"),
             "subscribe" => (json!({"threadId": thread}), "not_found"),
+            "run.decide" => (json!({"runId": ids.waiting, "approve": true}), "not_found"),
             "run.cancel" => (json!({"runId": run}), "not_found"),
             // These ask the database nothing.
             "auth" | "unsubscribe" | "ping" => continue,

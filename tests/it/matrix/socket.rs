@@ -56,6 +56,19 @@ impl Matrix {
             ],
             "unsubscribe" => vec![(json!({"threadId": thread}), Nothing)],
             "run.cancel" => vec![(json!({"runId": run}), Error("not_found"))],
+            "run.decide" => {
+                let waiting = &self.ids.waiting;
+                vec![
+                    (
+                        json!({"runId": waiting, "approve": true}),
+                        Error("not_found"),
+                    ),
+                    (
+                        json!({"runId": waiting, "approve": true, "newRunId": run}),
+                        Error("not_found"),
+                    ),
+                ]
+            }
             "ping" => vec![(json!({}), Nothing)],
             _ => panic!(
                 "teach this test the socket's method {method}: which of a user's ids does it take?"

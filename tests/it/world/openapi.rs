@@ -12,8 +12,10 @@ use super::{Answer, World};
 pub(crate) struct Belongings {
     pub(crate) conversation: String,
     pub(crate) run: String,
+    /// Another run, which waits for a decision.
+    pub(crate) waiting: String,
     pub(crate) task: String,
-    /// The key that the run was accepted under; none: send none.
+    /// The key that the run was accepted under. None: send none, and make new ids for what is to be new.
     pub(crate) key: Option<String>,
     /// A place in the middle of each list, by path.
     pub(crate) cursors: HashMap<String, String>,
@@ -118,6 +120,7 @@ impl Operation {
             let filled = match part {
                 "{user_id}" => user,
                 "{id}" if of == "conversations" => &ids.conversation,
+                "{id}" if of == "runs" && self.path.ends_with("/decision") => &ids.waiting,
                 "{id}" if of == "runs" => &ids.run,
                 _ if part.starts_with('{') => self.teach(&format!("the path parameter {part}")),
                 _ => part,
@@ -135,6 +138,11 @@ impl Operation {
             "metadata" => json!({"conversation_id": ids.conversation, "run_id": ids.run}),
             // The one that could do harm.
             "on_busy" => json!("interrupt"),
+            "approve" => json!(true),
+            // The other way to say it.
+            "decisions" => Value::Null,
+            "run_id" if ids.key.is_none() => json!(uuid::Uuid::now_v7()),
+            "run_id" => json!(ids.run),
             _ => self.teach(&format!("the field {name}")),
         }
     }

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Tables that hold rows of users, and how to find an owner's rows in them.
-pub(crate) const TABLES: [(&str, &str); 9] = [
+pub(crate) const TABLES: [(&str, &str); 10] = [
     ("conversations", "user_id = $1"),
     ("messages", "user_id = $1"),
     ("runs", "user_id = $1"),
@@ -16,6 +16,7 @@ pub(crate) const TABLES: [(&str, &str); 9] = [
         "run_events",
         "run_id in (select id from runs where user_id = $1)",
     ),
+    ("approvals", "user_id = $1"),
     ("tasks", "user_id = $1"),
     ("usage_days", "user_id = $1"),
     ("mcp_calls", "user_id = $1"),
