@@ -37,7 +37,7 @@ impl Desk {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let server = TaskServer::new(matrix.world.db.clone());
         tokio::spawn(async move {
-            let running = server.serve(theirs).await.expect("a handshake");
+            let running = Box::pin(server.serve(theirs)).await.expect("a handshake");
             let _ = running.waiting().await;
         });
         let info = Implementation::new("tests", "1");
