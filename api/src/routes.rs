@@ -60,10 +60,10 @@ impl utoipa::Modify for BearerToken {
     }
 }
 
-/// Everything the API answers to.
-pub(crate) fn router(app: App) -> Router {
-    let cors = cors(&app.origins);
-    let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
+/// What is documented, and its document. Everything under `/api` is here: a route that is served and not documented is one
+/// that no test of the document finds.
+fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(chat::post, socket::get))
         .routes(routes!(runs::get))
         .routes(routes!(runs::cancel))
@@ -74,7 +74,13 @@ pub(crate) fn router(app: App) -> Router {
         .routes(routes!(lists::tasks))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
-        .split_for_parts();
+        .split_for_parts()
+}
+
+/// Everything the API answers to.
+pub(crate) fn router(app: App) -> Router {
+    let cors = cors(&app.origins);
+    let (routes, document) = documented();
     routes
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document))
         .route("/", get(ui::index))
@@ -145,4 +151,53 @@ fn span(request: &http::Request<axum::body::Body>) -> tracing::Span {
         .and_then(|id| id.to_str().ok())
         .unwrap_or("");
     tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// The paths of a router, from its own table: axum shows it in `Debug` and nowhere else.
+    fn paths<S>(router: &Router<S>) -> BTreeSet<String> {
+        let table = format!("{router:?}");
+        let quoted = table.split('"').skip(1).step_by(2);
+        quoted
+            .filter(|text| text.starts_with('/') && !text.contains("__private__axum_fallback"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_served_under_api_that_is_not_documented() {
+        let arguments = [
+            "--database-url",
+            "postgres://nobody@127.0.0.1:1/none",
+            "--better-auth-url",
+            "https://auth.example.com",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+        ];
+        let config = crate::Config::from_arguments(arguments).expect("a configuration");
+        let api = crate::Api::build(&config, CancellationToken::new())
+            .await
+            .expect("an API");
+        let (_, document) = documented();
+        let document: BTreeSet<String> = document.paths.paths.into_keys().collect();
+        let served = paths(&api.router);
+        // If the table were no longer shown, this would be what notices.
+        assert!(served.is_superset(&document), "{served:?}");
+        let pages = ["/", "/docs", "/docs/", "/docs/{*rest}", "/openapi.json"]
+            .map(str::to_owned)
+            .into_iter();
+        let ui = ["/ui/config.json", "/ui/{*path}"].map(str::to_owned);
+        let known = document.into_iter().chain(pages).chain(ui).collect();
+        let undocumented: Vec<_> = served.difference(&known).collect();
+        assert!(undocumented.is_empty(), "{undocumented:?}");
+    }
 }

@@ -57,11 +57,11 @@ fn postgres_url(variable: &'static str, url: &SecretString) -> Result<(), Invali
 #[derive(Debug, Clone, clap::Args)]
 pub struct AuthConfig {
     /// The issuer of tokens; its keys are at /api/auth/jwks
-    #[arg(long, env = "BETTER_AUTH_URL")]
+    #[arg(long, env = "BETTER_AUTH_URL", hide_env_values = true)]
     pub better_auth_url: String,
 
     /// Where the issuer's keys are, if elsewhere
-    #[arg(long, env = "AUTH_JWKS_URL")]
+    #[arg(long, env = "AUTH_JWKS_URL", hide_env_values = true)]
     pub auth_jwks_url: Option<String>,
 
     /// The audience that tokens must name [default: the issuer]
@@ -206,7 +206,7 @@ pub fn load<C>(
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
-        return Err(refuse(&Invalid::new(".env", error.to_string())));
+        return Err(refuse(&Invalid::new(".env", unreadable(&error))));
     }
     let config = parse().map_err(|error| {
         // clap writes help to standard output and errors to standard error.
@@ -215,6 +215,16 @@ pub fn load<C>(
     })?;
     check(&config).map_err(|invalid| refuse(&invalid))?;
     Ok(config)
+}
+
+/// Why `.env` cannot be read; a line is named by its place, as it may hold a secret.
+fn unreadable(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(_, place) => {
+            format!("a line cannot be parsed, at its character {place}")
+        }
+        error => error.to_string(),
+    }
 }
 
 /// Says on standard error what is wrong with the configuration; the exit code is 2.

@@ -6,11 +6,15 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 
 use crate::config::{Invalid, LogConfig, LogFormat};
 
-/// Directives that always hold: rmcp and apalis log arguments, and so people's texts, below these levels.
-const QUIET: [&str; 5] = [
+/// Directives that always hold: below these levels rmcp and apalis log arguments, tungstenite and h2 log frames, and so
+/// people's texts and tokens.
+const QUIET: [&str; 8] = [
     "rmcp=warn",
     "apalis_core=warn",
     "async_openai=off",
+    "tungstenite=warn",
+    "tokio_tungstenite=warn",
+    "h2=warn",
     "sqlx::query=warn",
     "sqlx::postgres::notice=warn",
 ];

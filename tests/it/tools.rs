@@ -3,7 +3,9 @@
 use errand_tests::model::Turn;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::world::{World, as_superuser};
 
 /// One turn in which the model makes these calls; returns their results.
 async fn results(world: &World, user: &str, calls: &[(&str, Value)]) -> Vec<Value> {
@@ -263,5 +265,69 @@ async fn the_database_refuses_changes_outside_a_tool_call() {
         error.to_string().contains("only inside a tool call"),
         "{error}"
     );
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
+}
+
+/// Not even with a call that is open, if it is not the tools' role that writes: a superuser, the login, and the role alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_refuses_changes_of_anyone_but_the_tools_role() {
+    let world = World::start().await;
+    add(&world, "ada", "buy milk").await;
+    let superuser = PgPool::connect(&as_superuser(&world.database_url))
+        .await
+        .unwrap();
+    let open = "insert into tool_calls (run_id, step, ordinal, user_id, tool_name, parameters) select id, 1, 9, 'ada', 'add_task', '{}' from runs;
+                insert into mcp_calls (id, user_id, tool_name, parameters) values ('01890000-0000-7000-8000-000000000000', 'ada', 'x', '{}');";
+    for (db, who) in [
+        (&superuser, ""),
+        (&world.db, ""),
+        (&superuser, "set local role errand_user;"),
+    ] {
+        for key in [
+            "(select id || '/1/9' from runs)",
+            "'mcp/01890000-0000-7000-8000-000000000000'",
+        ] {
+            for change in [
+                "update tasks set title = 'changed'",
+                "delete from tasks",
+                "truncate tasks",
+                "insert into tasks (id, user_id, title) values (gen_random_uuid(), 'ada', 'sneaked in')",
+            ] {
+                let attempt = format!(
+                    "begin; {open} select set_config('errand.tool_call', {key}, true), set_config('errand.user_id', 'ada', true); {who} {change}; commit"
+                );
+                let mut connection = db.acquire().await.unwrap().detach();
+                let error = sqlx::raw_sql(AssertSqlSafe(attempt.clone()))
+                    .execute(&mut connection)
+                    .await
+                    .expect_err(&attempt);
+                let code = error
+                    .as_database_error()
+                    .and_then(|error| error.code())
+                    .map(|code| code.to_string());
+                assert_eq!(code.as_deref(), Some("42501"), "{attempt}: {error}");
+            }
+        }
+    }
+    // The role without a call of its own, or with one that is over.
+    for key in [
+        "''",
+        "(select run_id || '/1/0' from tool_calls limit 1)",
+        "'1/2/3/4'",
+        "'x'",
+        "'mcp'",
+    ] {
+        let attempt = format!("begin; select set_config('errand.tool_call', {key}, true), set_config('errand.user_id', 'ada', true);
+                               set local role errand_tool; update tasks set title = 'changed'; commit");
+        let mut connection = superuser.acquire().await.unwrap().detach();
+        let error = sqlx::raw_sql(AssertSqlSafe(attempt.clone()))
+            .execute(&mut connection)
+            .await
+            .expect_err(&attempt);
+        assert!(
+            error.to_string().contains("only inside a tool call"),
+            "{attempt}: {error}"
+        );
+    }
     assert_eq!(world.titles("ada").await, ["buy milk"]);
 }

@@ -26,12 +26,17 @@ pub(crate) mod door;
 pub(crate) mod events;
 pub(crate) mod load;
 pub(crate) mod mcp;
+pub(crate) mod openapi;
 pub(crate) mod pooler;
 pub(crate) mod process;
+pub(crate) mod rows;
 pub(crate) mod socket;
 
 /// How long anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The key that workers send to their model.
+pub(crate) const MODEL_KEY: &str = "sk-key-of-the-scripted-model";
 
 const TEMPLATE: &str = "template_errand";
 
@@ -77,6 +82,11 @@ pub(crate) async fn database() -> String {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("the template is never free");
+}
+
+/// The same database for the superuser of the cluster.
+pub(crate) fn as_superuser(url: &str) -> String {
+    url.replacen("//errand_app@", "//errand@", 1)
 }
 
 /// A new database without any table; returns its URL.
@@ -176,7 +186,7 @@ impl World {
             "--openai-base-url",
             &base_url,
             "--openai-api-key",
-            "test",
+            MODEL_KEY,
             "--openai-model",
             "scripted",
         ]);

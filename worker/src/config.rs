@@ -78,7 +78,7 @@ pub struct ModelConfig {
     openai_api_key: Option<SecretString>,
 
     /// The provider's base URL [default: OpenAI's]
-    #[arg(long, env = "OPENAI_BASE_URL")]
+    #[arg(long, env = "OPENAI_BASE_URL", hide_env_values = true)]
     openai_base_url: Option<String>,
 
     /// The model's name

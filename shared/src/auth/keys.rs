@@ -192,11 +192,18 @@ struct Published {
 #[derive(Debug, thiserror::Error)]
 enum DownloadError {
     #[error(transparent)]
-    Http(#[from] reqwest::Error),
+    Http(reqwest::Error),
     #[error("the key set is larger than {MAX_BODY} bytes")]
     TooLarge,
     #[error("the key set is malformed: {0}")]
     Malformed(#[from] serde_json::Error),
+}
+
+impl From<reqwest::Error> for DownloadError {
+    /// The URL can carry a key of its own.
+    fn from(error: reqwest::Error) -> Self {
+        Self::Http(error.without_url())
+    }
 }
 
 /// A published key as we use it; keys of other kinds are none of our business.

@@ -148,8 +148,10 @@ async fn steps_of(
 
     let mut by_turn: HashMap<Uuid, Vec<RecordedStep>> = HashMap::new();
     for row in steps {
-        let asked: Vec<AskedCall> = serde_json::from_value(row.tool_calls)
-            .map_err(|error| StoreError::Database(sqlx::Error::Decode(error.into())))?;
+        // The error that serde has would repeat the row.
+        let asked: Vec<AskedCall> = serde_json::from_value(row.tool_calls).map_err(|_| {
+            StoreError::Database(sqlx::Error::Decode("malformed steps.tool_calls".into()))
+        })?;
         let calls = asked
             .into_iter()
             .zip(0..)

@@ -50,8 +50,7 @@ pub(super) async fn report(pool: &Pool) -> Result<(), StoreError> {
     let login = sqlx::query!(
         r#"select session_user::text as "name!",
                   coalesce(rolsuper or rolbypassrls, false) as "bypasses!",
-                  coalesce(pg_has_role(session_user, to_regrole('errand_user'), 'member')
-                       and pg_has_role(session_user, to_regrole('errand_tool'), 'member'), false) as "takes_roles!",
+                  may_take('errand_user') and may_take('errand_tool') as "takes_roles!",
                   array(select t from unnest($1::text[]) t
                         where not coalesce((select relrowsecurity from pg_class where oid = to_regclass('public.' || t)), false)
                   ) as "open!: Vec<String>",

@@ -12,10 +12,7 @@ begin
             if to_regrole(name) is null then
                 execute format('create role %I nologin', name);
             end if;
-            if not exists (
-                select 1 from pg_auth_members m
-                where m.roleid = to_regrole(name) and m.member = to_regrole(quote_ident(current_user))
-            ) then
+            if not may_take(name) then
                 execute format('grant %I to %I', name, current_user);
             end if;
         exception

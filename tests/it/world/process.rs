@@ -1,9 +1,13 @@
 //! The shipped programs as processes of their own, for what only a process can suffer: kill -9, signals, exit codes.
 
+//!
+//! Whatever they say is searched for secrets: a test that plants one puts `canary-` in front of it.
+
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -18,6 +22,13 @@ use tokio::{
 use super::PATIENCE;
 
 static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+
+/// Whether a text holds what no log may: a planted secret, also in Base64 as in Basic authentication, or a token.
+pub(crate) fn leaks(text: &str) -> bool {
+    ["canary-", "Y2FuYXJ5", "eyJ"]
+        .iter()
+        .any(|secret| text.contains(secret))
+}
 
 /// Builds the programs once, as `cargo test` builds none of other packages; returns their folder.
 async fn programs() -> &'static Path {
@@ -64,21 +75,31 @@ pub(crate) async fn run<'a>(
         .expect("ends in time")
         .expect("starts");
     let said = [output.stdout, output.stderr].concat();
-    (output.status, String::from_utf8_lossy(&said).into_owned())
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let told: Vec<&str> = said.lines().filter(|line| leaks(line)).collect();
+    assert!(told.is_empty(), "{program} tells a secret: {told:#?}");
+    (output.status, said)
 }
 
-async fn read(output: impl AsyncRead + Unpin, lines: mpsc::UnboundedSender<String>) {
+async fn read(output: impl AsyncRead + Unpin, lines: mpsc::UnboundedSender<String>, told: Told) {
     let mut output = BufReader::new(output).lines();
     while let Ok(Some(line)) = output.next_line().await {
+        if leaks(&line) {
+            told.lock().expect("no panic").push(line.clone());
+        }
         let _ = lines.send(line);
     }
 }
+
+/// Lines with secrets.
+type Told = Arc<Mutex<Vec<String>>>;
 
 /// A program that runs on.
 pub(crate) struct Process {
     child: Child,
     said: mpsc::UnboundedReceiver<String>,
     heard: Vec<String>,
+    told: Told,
 }
 
 impl Process {
@@ -94,12 +115,19 @@ impl Process {
             .spawn()
             .expect("starts");
         let (sender, said) = mpsc::unbounded_channel();
-        tokio::spawn(read(child.stderr.take().expect("a pipe"), sender.clone()));
-        tokio::spawn(read(child.stdout.take().expect("a pipe"), sender));
+        let told = Told::default();
+        let (stderr, stdout) = (child.stderr.take(), child.stdout.take());
+        tokio::spawn(read(
+            stderr.expect("a pipe"),
+            sender.clone(),
+            Arc::clone(&told),
+        ));
+        tokio::spawn(read(stdout.expect("a pipe"), sender, Arc::clone(&told)));
         Self {
             child,
             said,
             heard: Vec::new(),
+            told,
         }
     }
 
@@ -127,6 +155,25 @@ impl Process {
         }
     }
 
+    /// The lines that were waited through so far.
+    pub(crate) fn heard(&self) -> &[String] {
+        &self.heard
+    }
+
+    /// Hears it out, after its end.
+    pub(crate) async fn rest(&mut self) {
+        while let Some(line) = timeout(PATIENCE, self.said.recv()).await.expect("ends") {
+            self.heard.push(line);
+        }
+    }
+
+    /// Checks that it has told no secret so far.
+    #[track_caller]
+    pub(crate) fn assert_discreet(&self) {
+        let told = self.told.lock().expect("no panic");
+        assert!(told.is_empty(), "it tells secrets: {told:#?}");
+    }
+
     /// kill -9.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("dies");
@@ -147,5 +194,13 @@ impl Process {
             .await
             .expect("ends in time")
             .expect("a status")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_discreet();
+        }
     }
 }

@@ -2,14 +2,16 @@
 
 use std::{fmt, time::Duration};
 
-use async_openai::error::OpenAIError;
+use async_openai::error::{OpenAIError, StreamError};
 use http::StatusCode;
 use serde_json::Value;
 
 use crate::agent::{Endless, ModelError};
 
-/// Characters of a provider's message that are kept for the log.
+/// Characters of an error that are kept for the log.
 const MAX_MESSAGE: usize = 300;
+/// Characters of a code in a provider's error.
+const MAX_CODE: usize = 64;
 
 /// One model call that failed.
 #[derive(Debug, Clone)]
@@ -61,14 +63,9 @@ impl CallFailure {
         } else {
             Kind::Permanent
         };
-        let message = if said.message.is_empty() {
-            body
-        } else {
-            &said.message
-        };
         Self {
             kind,
-            message: format!("{status}: {}", short(message)),
+            message: format!("{status}{}", said.codes()),
             retry_after,
         }
     }
@@ -115,7 +112,7 @@ pub(super) fn in_band(error: &Value) -> CallFailure {
     };
     CallFailure {
         kind,
-        message: format!("in the stream: {}", short(&said.message)),
+        message: format!("an error in the stream{}", said.codes()),
         retry_after: None,
     }
 }
@@ -125,20 +122,33 @@ pub(super) fn of(error: OpenAIError) -> CallFailure {
     match error {
         OpenAIError::Boxed(error) => match error.downcast::<CallFailure>() {
             Ok(failure) => *failure,
-            Err(error) => CallFailure::passing(error.to_string()),
+            Err(_) => CallFailure::passing("the request failed"),
         },
         // The URL of a failed request can carry a key.
         OpenAIError::Reqwest(error) => CallFailure::passing(reason(&error.without_url())),
         OpenAIError::JSONDeserialize(error, _) => {
-            CallFailure::passing(format!("a malformed chunk: {error}"))
+            let (kind, column) = (error.classify(), error.column());
+            CallFailure::passing(format!(
+                "a malformed chunk: {kind:?} error at column {column}"
+            ))
         }
-        OpenAIError::StreamError(error) => CallFailure::passing(error.to_string()),
+        OpenAIError::StreamError(error) => CallFailure::passing(match *error {
+            // "Transport error: …", "Parse error: …"; behind the colon comes what was sent, or a URL.
+            StreamError::EventStream(text) => {
+                let kind = text.split(':').next().unwrap_or_default();
+                format!("the stream broke: {}", short(kind))
+            }
+            StreamError::UnknownEvent(_) => "an unknown event in the stream".to_owned(),
+        }),
         OpenAIError::ApiError(error) => {
             CallFailure::of_status(error.status_code, None, &error.api_error.message)
         }
         error => CallFailure {
             kind: Kind::Permanent,
-            message: error.to_string(),
+            message: format!(
+                "the request could not be made: {}",
+                short(&error.to_string())
+            ),
             retry_after: None,
         },
     }
@@ -155,7 +165,8 @@ pub(super) fn reason(error: &dyn std::error::Error) -> String {
     short(&text)
 }
 
-/// What a provider's error says of itself.
+/// What a provider's error says of itself. The message tells kinds of trouble apart and is not kept: providers repeat in it
+/// what they were sent, the key and people's texts included.
 struct Said {
     message: String,
     code: String,
@@ -173,7 +184,19 @@ impl Said {
             .map_or_else(|| text("message"), str::to_owned);
         Self {
             message,
-            code: format!("{} {}", text("code"), text("type")),
+            code: format!("{} {} {}", text("code"), text("type"), text("status")),
+        }
+    }
+
+    /// The codes, for the log: words for machines, nothing of what was sent.
+    fn codes(&self) -> String {
+        let is_code = |word: &&str| {
+            word.len() <= MAX_CODE && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        };
+        let codes: Vec<&str> = self.code.split_whitespace().filter(is_code).collect();
+        match codes.join(", ") {
+            codes if codes.is_empty() => codes,
+            codes => format!(" ({codes})"),
         }
     }
 

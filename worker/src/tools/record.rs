@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::{
     calls::Call,
+    contract,
     error::ToolError,
     identity::{Caller, Outsider},
 };
@@ -62,7 +63,7 @@ pub(super) async fn for_agent(
     faults::point("tool.before-commit");
     store::commit(tx).await?;
     faults::point("tool.committed");
-    tracing::info!(call = %caller.key, tool = name, is_error = record.is_error, "tool call");
+    tracing::info!(call = %caller.key, tool = loggable(name), is_error = record.is_error, "tool call");
     Ok(record)
 }
 
@@ -98,7 +99,7 @@ pub(super) async fn for_outsider(
     let record = record(perform(&mut tx, user_id, name, parameters.clone()).await?);
     mcp_calls::close(&mut tx, call, &record, begun.elapsed()).await?;
     store::commit(tx).await?;
-    tracing::info!(call = %call.id, tool = name, is_error = record.is_error, "tool call from outside");
+    tracing::info!(call = %call.id, tool = loggable(name), is_error = record.is_error, "tool call from outside");
     Ok(record)
 }
 
@@ -117,6 +118,12 @@ async fn perform(
         return Ok(Err(ToolError::unauthorized()));
     }
     call.perform(db, user_id).await
+}
+
+/// A name that the model made up can hold anything that it has read.
+fn loggable(name: &str) -> &'static str {
+    let known = contract::NAMES.into_iter().find(|known| *known == name);
+    known.unwrap_or("unknown")
 }
 
 fn record(outcome: Result<Value, ToolError>) -> Record {

@@ -43,6 +43,38 @@ const MAX_THREADS: usize = 32;
 const MAX_FRAMES: u32 = 200;
 const FRAME_WINDOW: Duration = Duration::from_secs(10);
 
+/// What a client may call, by name. The answer to anything else lists the names.
+const METHODS: [(&str, Method); 7] = [
+    ("auth", Method::Auth),
+    ("run.start", Method::StartRun),
+    ("subscribe", Method::Subscribe),
+    ("unsubscribe", Method::Unsubscribe),
+    ("run.cancel", Method::CancelRun),
+    ("run.decide", Method::Decide),
+    ("ping", Method::Ping),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Auth,
+    StartRun,
+    Subscribe,
+    Unsubscribe,
+    CancelRun,
+    Decide,
+    Ping,
+}
+
+impl Method {
+    fn find(name: &str) -> Result<Self, ApiError> {
+        let known = METHODS.iter().find(|(known, _)| *known == name);
+        known.map(|(_, method)| *method).ok_or_else(|| {
+            let names = METHODS.map(|(name, _)| name).join(", ");
+            ApiError::invalid(format!("There is no such method; these are: {names}."))
+        })
+    }
+}
+
 /// Serves a socket until it closes.
 pub(super) async fn serve(app: App, user_id: String, address: IpAddr, mut socket: WebSocket) {
     let close = match app.sockets.enter(address) {
@@ -96,7 +128,7 @@ async fn authenticate(
             .await
             .map_err(|_| Some(Close::Unauthenticated))?;
         let Some(call) = read(message)? else { continue };
-        if call.method != "auth" {
+        if !matches!(Method::find(&call.method), Ok(Method::Auth)) {
             return Err(Some(Close::Unauthenticated));
         }
         let (answer, expires_at) = prove(app, user_id, &call).await;
@@ -226,19 +258,19 @@ impl Session {
     }
 
     async fn answer(&mut self, call: &Call) -> String {
-        let result = match call.method.as_str() {
-            "auth" => {
+        let result = match Method::find(&call.method) {
+            Ok(Method::Auth) => {
                 let (answer, expires_at) = prove(&self.app, &self.user_id, call).await;
                 self.expires_at = expires_at.unwrap_or(self.expires_at);
                 return answer;
             }
-            "run.start" => self.start_run(call).await,
-            "subscribe" => self.subscribe(call).await,
-            "unsubscribe" => self.unsubscribe(call),
-            "run.cancel" => self.cancel(call).await,
-            "run.decide" => self.decide(call).await,
-            "ping" => Ok(json!({})),
-            _ => Err(ApiError::invalid("There is no such method.")),
+            Ok(Method::StartRun) => self.start_run(call).await,
+            Ok(Method::Subscribe) => self.subscribe(call).await,
+            Ok(Method::Unsubscribe) => self.unsubscribe(call),
+            Ok(Method::CancelRun) => self.cancel(call).await,
+            Ok(Method::Decide) => self.decide(call).await,
+            Ok(Method::Ping) => Ok(json!({})),
+            Err(error) => Err(error),
         };
         frames::answer(&call.id, result)
     }

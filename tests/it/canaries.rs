@@ -1,0 +1,473 @@
+//! Secrets planted as canaries, in every place where one can be: no log holds one, however much is logged.
+//!
+//! The shipped programs as processes. What looks for canaries is `world::process`, in the output of every process of every
+//! test; here they are planted, and errors are provoked that could carry them.
+
+use std::time::Duration;
+
+use errand_tests::{
+    identity::{IdentityOptions, IdentityProvider, Signature, TokenSpec},
+    model::{ScriptedModel, Turn},
+};
+use futures::{SinkExt, StreamExt};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::world::{
+    self, Answer,
+    door::Door,
+    process::{self, Process},
+    rows,
+};
+
+/// Long enough for a program that must stop.
+const STOP: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_a_log_for_people() {
+    House::start(
+        "text",
+        "debug,errand_api=trace,errand_worker=trace,errand_shared=trace",
+    )
+    .await
+    .live()
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_a_log_for_machines() {
+    House::start("json", "trace").await.live().await;
+}
+
+/// A database behind a door, a model, an identity provider, an API, a worker; canaries in their configuration.
+struct House {
+    door: Door,
+    db: PgPool,
+    model: ScriptedModel,
+    identity: IdentityProvider,
+    api: Process,
+    worker: Process,
+    address: String,
+    http: reqwest::Client,
+}
+
+impl House {
+    async fn start(format: &str, level: &str) -> Self {
+        let url = world::database().await;
+        let door = Door::open_to(&url.replacen('@', ":canary-password@", 1)).await;
+        let model = ScriptedModel::start().await.unwrap();
+        let identity = IdentityProvider::start(IdentityOptions::default())
+            .await
+            .unwrap();
+        let jwks = format!("{}/api/auth/jwks?key=canary-jwks", identity.issuer());
+        let model_url = model
+            .base_url()
+            .replacen("//", "//canary-user:canary-pass@", 1);
+        let environment = [
+            ("DATABASE_URL", door.url()),
+            ("BETTER_AUTH_URL", identity.issuer()),
+            ("AUTH_JWKS_URL", &jwks),
+            ("OPENAI_BASE_URL", &model_url),
+            ("OPENAI_API_KEY", "canary-key"),
+            ("GEMINI_API_KEY", "canary-gemini-key"),
+            ("MAX_ATTEMPTS", "1"),
+            ("HOST", "127.0.0.1"),
+            ("PORT", "0"),
+            ("LOG_FORMAT", format),
+            ("RUST_LOG", level),
+        ];
+        let (status, _) = process::run("errand-api", &["migrate"], environment).await;
+        assert!(status.success());
+        let mut api = Process::start("errand-api", &[], environment).await;
+        let mut worker = Process::start("errand-worker", &[], environment).await;
+        let line = api.until_says("serving").await;
+        let (_, address) = line.split_once("127.0.0.1:").unwrap();
+        let port = address
+            .chars()
+            .take_while(char::is_ascii_digit)
+            .collect::<String>();
+        worker.until_says("taking runs").await;
+        Self {
+            door,
+            db: PgPool::connect_lazy(&url).unwrap(),
+            model,
+            identity,
+            api,
+            worker,
+            address: format!("127.0.0.1:{port}"),
+            http: reqwest::Client::new(),
+        }
+    }
+
+    async fn live(mut self) {
+        let conversation = self.turns().await;
+        self.streams().await;
+        self.strangers().await;
+        self.malformed_requests().await;
+        self.a_model_that_tells().await;
+        self.rows_that_cannot_be_read(&conversation).await;
+        self.outage().await;
+        self.stop().await;
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("http://{}/api/ada/{path}", self.address);
+        let request = self
+            .http
+            .request(method, url)
+            .header("cookie", "session=canary-cookie");
+        request.timeout(Duration::from_secs(70))
+    }
+
+    fn as_ada(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, path)
+            .bearer_auth(self.identity.token("ada"))
+    }
+
+    async fn say(&self, body: &Value) -> Answer {
+        Answer::of(
+            self.as_ada(Method::POST, "chat?token=canary-query")
+                .json(body),
+        )
+        .await
+    }
+
+    /// Texts of people and of the model, in a turn that goes well.
+    async fn turns(&self) -> Value {
+        self.model.push(
+            Turn::call(
+                "add_task",
+                json!({"title": "canary-title", "description": "canary-description"}),
+            )
+            .and_call("canary-tool", json!({"canary-name": "canary-argument"}))
+            .and_call_raw("add_task", "{\"title\": \"canary-broken")
+            .and_call(
+                "complete_task",
+                json!({"task_id": "canary-id", "user_id": "canary-user"}),
+            ),
+        );
+        self.model
+            .push(Turn::call("list_tasks", json!({"search": "canary-title"})));
+        self.model.push(Turn::text("canary-answer"));
+        let mut body =
+            json!({"message": "canary-message", "metadata": {"source": "canary-metadata"}});
+        for (text, status) in [
+            ("canary-message", 200),
+            ("canary-message", 200),
+            ("canary-other", 422),
+        ] {
+            body["message"] = json!(text);
+            let chat = self
+                .as_ada(Method::POST, "chat")
+                .header("idempotency-key", "canary-idempotency");
+            let answer = Answer::of(chat.json(&body)).await;
+            assert_eq!(answer.status, status, "{}", answer.body);
+            if status == 422 {
+                break;
+            }
+            // The canaries were there: this is what the logs are compared with.
+            assert!(process::leaks(&answer.body.to_string()));
+            let tasks = self.as_ada(Method::GET, "tasks?search=canary-title&limit=1");
+            assert!(process::leaks(
+                &Answer::of(tasks).await.assert_ok().to_string()
+            ));
+        }
+        let listed = Answer::of(self.as_ada(Method::GET, "conversations")).await;
+        listed.assert_ok()["conversations"][0]["id"].clone()
+    }
+
+    async fn streams(&self) {
+        self.model.push(Turn::text("canary-streamed words"));
+        let chat = self
+            .as_ada(Method::POST, "chat")
+            .header("accept", "text/event-stream");
+        let events = Answer::of(chat.json(&json!({"message": "canary-stream"}))).await;
+        assert!(events.body.as_str().unwrap().contains("canary-streamed"));
+
+        self.model.push(Turn::text("canary-socket-answer"));
+        let url = format!("ws://{}/api/ada/chat?token=canary-query", self.address);
+        let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
+        let auth = json!({"id": "canary-call", "method": "auth", "params": {"token": self.identity.token("ada")}});
+        let start =
+            json!({"id": "2", "method": "run.start", "params": {"message": "canary-socket"}});
+        for frame in [
+            auth,
+            start,
+            json!({"id": "3", "method": "canary-method", "params": "canary-params"}),
+        ] {
+            socket.send(Message::text(frame.to_string())).await.unwrap();
+        }
+        while let Some(Ok(frame)) = socket.next().await {
+            if frame.to_string().contains("RUN_FINISHED") {
+                break;
+            }
+        }
+        socket
+            .send(Message::text("canary-malformed {"))
+            .await
+            .unwrap();
+        while socket.next().await.is_some_and(|frame| frame.is_ok()) {}
+    }
+
+    async fn strangers(&self) {
+        // The provider is down when a key is needed that nobody has: the fetch fails, and says why.
+        self.identity.set_down(true);
+        let base = || TokenSpec {
+            user: "ada".to_owned(),
+            ..TokenSpec::default()
+        };
+        let specs = [
+            TokenSpec {
+                kid: Some("canary-kid".to_owned()),
+                ..base()
+            },
+            TokenSpec {
+                signature: Signature::ForeignKey,
+                ..base()
+            },
+            TokenSpec {
+                claims: json!({"iss": "https://canary-issuer.example"}),
+                ..base()
+            },
+            TokenSpec {
+                user: "canary-subject".to_owned(),
+                ..base()
+            },
+        ];
+        for spec in specs {
+            let token = self.identity.token_with(&spec).unwrap();
+            let answer = Answer::of(self.request(Method::GET, "tasks").bearer_auth(token)).await;
+            assert!(
+                matches!(answer.status.as_u16(), 401 | 403 | 503),
+                "{}",
+                answer.body
+            );
+        }
+        self.identity.set_down(false);
+        for header in [
+            "Bearer canary-token",
+            "Basic canary-basic",
+            "canary-scheme x",
+            "Bearer eyJhbGciOi.canary.x",
+        ] {
+            let request = self
+                .request(Method::GET, "tasks")
+                .header("authorization", header);
+            Answer::of(request).await.assert_error(401, "unauthorized");
+        }
+    }
+
+    async fn malformed_requests(&self) {
+        for body in [
+            "{\"message\": \"canary-cut",
+            "{\"canary-field\": 1}",
+            "{\"message\": {\"canary\": \"canary-\"}}",
+            "\"canary-text\"",
+        ] {
+            let chat = self
+                .as_ada(Method::POST, "chat")
+                .header("content-type", "application/json");
+            Answer::of(chat.body(body))
+                .await
+                .assert_error(400, "invalid_request");
+        }
+        let chat = self
+            .as_ada(Method::POST, "chat")
+            .header("content-type", "canary/canary-type");
+        Answer::of(chat.body("x"))
+            .await
+            .assert_error(415, "unsupported_media_type");
+        let huge = format!("{{\"message\": \"{}\"}}", "canary-".repeat(10_000));
+        let chat = self
+            .as_ada(Method::POST, "chat")
+            .header("content-type", "application/json");
+        Answer::of(chat.body(huge))
+            .await
+            .assert_error(413, "payload_too_large");
+        for path in [
+            "tasks?cursor=canary-cursor",
+            "tasks?canary-name=canary-value",
+            "tasks?completed=canary-no",
+        ] {
+            let answer = Answer::of(self.as_ada(Method::GET, path)).await;
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 400),
+                "{}",
+                answer.body
+            );
+        }
+    }
+
+    /// Providers repeat what they were sent, the key included.
+    async fn a_model_that_tells(&self) {
+        let told = json!({"error": {"message": "Incorrect API key provided: canary-key. You said: canary-message",
+                                    "type": "invalid_request_error", "code": "invalid_api_key", "param": "canary-param with words"}});
+        let chunk = "data: {\"choices\":\"canary-chunk\"}\n\n";
+        let nonsense = "data: canary-nonsense\n\n";
+        let cases = [
+            Turn::status(401).body(&told),
+            Turn::status(400).body("canary-plain text"),
+            Turn::status(503)
+                .header("retry-after", "0")
+                .body("<html>canary-page</html>"),
+            Turn::raw([chunk]),
+            Turn::raw([nonsense]),
+            Turn::text("canary-one canary-two canary-three").error_after(2, 400, "canary-in-band"),
+            Turn::text("canary-one canary-two canary-three").cut_after(2),
+        ];
+        for case in cases {
+            // Passing trouble is tried again three times.
+            self.model.script(move |_| case.clone());
+            let answer = self.say(&json!({"message": "canary-message"})).await;
+            answer.assert_error(502, "model_error");
+            assert!(!process::leaks(&answer.body.to_string()), "{}", answer.body);
+        }
+    }
+
+    /// A row that is not what it should be: the error says so, and not what it is.
+    async fn rows_that_cannot_be_read(&self, conversation: &Value) {
+        let rows = r#"update steps set tool_calls = '"canary-calls"'"#;
+        rows::execute(&self.db, rows).await;
+        let body = json!({"message": "canary-message", "conversation_id": conversation});
+        self.say(&body).await.assert_error(500, "run_failed");
+    }
+
+    async fn outage(&self) {
+        self.door.close();
+        let tasks = || self.as_ada(Method::GET, "tasks?search=canary-title");
+        Answer::of(tasks()).await.assert_error(503, "unavailable");
+        self.say(&json!({"message": "canary-outage"}))
+            .await
+            .assert_error(503, "unavailable");
+        self.door.reopen();
+        while Answer::of(tasks()).await.status != 200 {}
+    }
+
+    async fn stop(&mut self) {
+        for process in [&mut self.api, &mut self.worker] {
+            process.signal("TERM").await;
+            assert!(process.ends(STOP).await.success());
+            process.rest().await;
+        }
+        // It was all logged, only not that.
+        for (process, said) in [
+            (
+                &self.api,
+                &[
+                    "DEBUG",
+                    "finished processing request",
+                    "cannot fetch the identity provider's keys",
+                    "the database is unavailable",
+                ][..],
+            ),
+            (
+                &self.worker,
+                &[
+                    "DEBUG",
+                    "tool call",
+                    "the model failed",
+                    "the attempt failed",
+                ][..],
+            ),
+        ] {
+            for said in said {
+                assert!(
+                    process.heard().iter().any(|line| line.contains(said)),
+                    "{said}"
+                );
+            }
+            process.assert_discreet();
+        }
+    }
+}
+
+/// What is refused at the start, and what `--help` shows of the environment.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_told_by_a_program_that_does_not_start() {
+    let database = (
+        "DATABASE_URL",
+        "postgres://me:canary-password@127.0.0.1:1/none",
+    );
+    let secrets = [
+        database,
+        (
+            "DATABASE_DIRECT_URL",
+            "postgres://me:canary-direct@127.0.0.1:1/none",
+        ),
+        (
+            "BETTER_AUTH_URL",
+            "https://canary-user:canary-pass@auth.example.com",
+        ),
+        (
+            "AUTH_JWKS_URL",
+            "https://auth.example.com/keys?key=canary-jwks",
+        ),
+        ("OPENAI_API_KEY", "canary-key"),
+        ("GEMINI_API_KEY", "canary-gemini"),
+        (
+            "OPENAI_BASE_URL",
+            "http://canary-user:canary-pass@127.0.0.1/v1",
+        ),
+    ];
+    for program in ["errand-api", "errand-worker"] {
+        for arguments in [&["--help"][..], &["-h"], &["--version"]] {
+            let (status, said) = process::run(program, arguments, secrets).await;
+            assert!(status.success(), "{said}");
+        }
+        for (variable, value) in [
+            ("DATABASE_URL", "mysql://me:canary-password@host/db"),
+            ("DATABASE_URL", "canary-password"),
+            ("DATABASE_URL", "postgres://me:canary-password@host:port/db"),
+            (
+                "DATABASE_URL",
+                "postgres://me:canary-password@host/db?sslmode=canary-mode",
+            ),
+            ("DATABASE_DIRECT_URL", "postgres:/me:canary-password"),
+            ("OPENAI_BASE_URL", "canary-user:canary-pass@host"),
+            ("BETTER_AUTH_URL", "canary-user:canary-pass@host"),
+            ("AUTH_JWKS_URL", "ftp://canary-user:canary-pass@host"),
+        ] {
+            if is_others(program, variable) {
+                continue;
+            }
+            let environment = secrets.into_iter().chain([(variable, value)]);
+            let (status, said) = process::run(program, &[], environment).await;
+            assert_eq!(status.code(), Some(2), "{program} {variable}: {said}");
+            assert!(said.contains(variable), "{program} {variable}: {said}");
+        }
+    }
+    let (status, said) = process::run(
+        "errand-api",
+        &["migrate"],
+        [("DATABASE_URL", "canary-password")],
+    )
+    .await;
+    assert!(!status.success(), "{said}");
+    // A line of `.env` that cannot be read is named by its place.
+    let folder = std::env::temp_dir().join(format!("errand-env-{}", uuid::Uuid::now_v7().simple()));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(
+        folder.join(".env"),
+        "PORT=0\nOPENAI_API_KEY=canary-key canary-rest\n",
+    )
+    .unwrap();
+    for program in ["errand-api", "errand-worker"] {
+        let mut command = process::command(program, &[], [database]).await;
+        let output = command.current_dir(&folder).output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(".env"), "{said}");
+        assert!(!process::leaks(&said), "{said}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A variable that this program does not read: it would start.
+fn is_others(program: &str, variable: &str) -> bool {
+    matches!(
+        (program, variable),
+        ("errand-api", "OPENAI_BASE_URL") | ("errand-worker", "BETTER_AUTH_URL" | "AUTH_JWKS_URL")
+    )
+}
