@@ -20,6 +20,7 @@ mod limits;
 mod matrix;
 mod mcp;
 mod mcp_clients;
+mod mcp_door;
 mod mcp_stdio;
 mod model_trouble;
 mod operations;
