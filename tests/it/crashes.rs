@@ -83,7 +83,7 @@ async fn restarts_and_crashes_under_load_lose_nothing() {
 async fn a_full_disk_is_503_and_nothing_accepted_is_lost() {
     let (mut cluster, url) = cluster().await;
     let small = "alter system set max_wal_size = '32MB'";
-    run(&url, small).await.unwrap();
+    run(&cluster.admin_url("errand"), small).await.unwrap();
     cluster.shut_down(Shutdown::Fast).await.unwrap();
     let disk = match Disk::under_the_log_of(cluster.data_dir()) {
         Ok(disk) => disk,
@@ -106,9 +106,10 @@ async fn a_full_disk_is_503_and_nothing_accepted_is_lost() {
             break;
         }
         assert!(Instant::now() < deadline, "the disk is never full");
-        // Takes a new file of the log.
+        // Takes a new file of the log, which is for the superuser to do.
         let next = "select pg_logical_emit_message(false, 'full', 'x'), pg_switch_wal()";
-        let _ = tokio::time::timeout(Duration::from_secs(1), run(&url, next)).await;
+        let admin = cluster.admin_url("errand");
+        let _ = tokio::time::timeout(Duration::from_secs(1), run(&admin, next)).await;
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
 

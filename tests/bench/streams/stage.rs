@@ -131,7 +131,7 @@ impl Stage {
 async fn cluster(state: &Path) -> Result<Cluster> {
     let start = || Cluster::start(ClusterOptions::durable(state));
     let cluster = start().await?;
-    let mut db = PgConnection::connect(&cluster.url("postgres")).await?;
+    let mut db = PgConnection::connect(&cluster.admin_url("postgres")).await?;
     let has =
         "select exists (select from pg_available_extensions where name = 'pg_stat_statements')";
     if !sqlx::query_scalar(has).fetch_one(&mut db).await? {
