@@ -21,9 +21,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a connection that does nothing may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// For how long an answer of an idle connection counts.
-const FRESH: Duration = Duration::from_millis(100);
-
 /// What the server gives up by itself. A client that is gone without a trace must not keep its locks for longer than
 /// others wait for them, so this is about as long as [`super::WORK_TIMEOUT`].
 const SERVER_TIMEOUTS: [(&str, &str); 3] = [
@@ -63,13 +60,7 @@ pub fn pool(
         .test_before_acquire(false)
         .before_acquire(move |connection, meta| {
             let silence = idle.clone();
-            Box::pin(async move {
-                // It has answered a moment ago, when it was given back: under load that spares a round trip.
-                if meta.idle_for < FRESH {
-                    return Ok(true);
-                }
-                silence.check(connection, meta.idle_for).await
-            })
+            Box::pin(async move { silence.check(connection, meta.idle_for).await })
         })
         // Work that was given up leaves a connection in the middle of something, perhaps for ever.
         .after_release(move |connection, _| {
