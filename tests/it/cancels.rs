@@ -1,11 +1,13 @@
 //! Cancelling a run: queued, at work, and by a new message.
 
-use errand_tests::model::Turn;
+use std::time::Duration;
+
+use errand_tests::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::world::{
-    Answer, Options, World,
+    Answer, Options, PATIENCE, World,
     events::{assert_well_formed, kinds, stored},
     socket::Socket,
 };
@@ -80,6 +82,74 @@ async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
             .assert_ok()["response"],
         "Yes?"
     );
+}
+
+/// A cancel that arrives while a step is being committed cuts that off; the events of the step had their places already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
+    let world = World::start().await;
+    let gate = Gate::closed();
+    let asks = Turn::call("add_task", json!({"title": "never"})).and_text("I shall add it");
+    world.model.push(asks.gate_after(2, &gate));
+    let mut socket = Socket::connect(&world, "ada").await;
+    let started = socket.call("run.start", json!({"message": "go"})).await;
+    let run = started["runId"].as_str().unwrap();
+    socket
+        .until(|frame| frame["event"]["type"] == "TEXT_MESSAGE_CONTENT")
+        .await;
+    // The run's row is held, first the cancel comes for it, then the step; that one stops again at the table of steps.
+    let mut row = world.db.begin().await.unwrap();
+    sqlx::query("select 1 from runs for update")
+        .execute(&mut *row)
+        .await
+        .unwrap();
+    let cancel = tokio::spawn(
+        world
+            .request(Method::POST, "ada", &format!("runs/{run}/cancel"))
+            .send(),
+    );
+    until_stuck(&world, "select status, conversation_id%").await;
+    gate.open();
+    until_stuck(&world, "select act_for%").await;
+    let mut steps = world.db.begin().await.unwrap();
+    sqlx::raw_sql("lock table steps in share row exclusive mode")
+        .execute(&mut *steps)
+        .await
+        .unwrap();
+    row.rollback().await.unwrap();
+    until_stuck(&world, "insert into steps%").await;
+    assert_eq!(cancel.await.unwrap().unwrap().status(), 200);
+    // The end waits for the commit that was cut off.
+    until_stuck(&world, "with used as%").await;
+    steps.rollback().await.unwrap();
+    let end = socket
+        .until(|frame| frame["event"]["type"] == "RUN_ERROR")
+        .await;
+    assert_eq!(end["event"]["code"], "cancelled");
+    assert_well_formed(&socket.events());
+    let events = stored(&world, run).await;
+    assert_well_formed(&events);
+    assert_eq!(world.count("select count(*) from steps").await, 0);
+    assert_eq!(world.titles("ada").await, Vec::<String>::new());
+}
+
+/// Waits until such a statement waits for a lock.
+async fn until_stuck(world: &World, statement: &str) {
+    let query = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and query like $1";
+    let stuck = async {
+        while sqlx::query_scalar::<_, i64>(query)
+            .bind(statement)
+            .fetch_one(&world.db)
+            .await
+            .unwrap()
+            == 0
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, stuck).await;
+    waited.unwrap_or_else(|_| panic!("nothing like {statement} waits"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,7 +139,13 @@ pub async fn finish(
         };
         messages::insert(&mut tx, reply).await?;
     }
-    events::write(&mut tx, run.id, ending.first_seq, &events).await?;
+    let (first_seq, events) = match outcome {
+        Outcome::Failed { .. } | Outcome::Cancelled { .. } => {
+            behind_the_last(&mut tx, run, ending.first_seq, events).await?
+        }
+        Outcome::Completed(_) | Outcome::Waiting(_) => (ending.first_seq, events),
+    };
+    events::write(&mut tx, run.id, first_seq, &events).await?;
     after_end(
         &mut tx,
         &run.user_id,
@@ -152,6 +158,44 @@ pub async fn finish(
     tx.commit().await?;
     faults::point("finish.committed");
     Ok(())
+}
+
+/// The last events of a run, at a place that follows what the store has.
+///
+/// A cancel or a time-out may have cut the commit of a step off. Its events had their places and are lost, which nobody has
+/// noticed: they were to appear with that commit. The end takes their first place then, and closes what they would have
+/// closed. The caller has updated the run's row, so that a commit that did take effect is seen here.
+async fn behind_the_last(
+    db: &mut Connection,
+    run: &Claimed,
+    first_seq: i64,
+    mut events: Vec<Event>,
+) -> Result<(i64, Vec<Event>), StoreError> {
+    let (last, mut behind) = closing(db, run.id, run.conversation_id, run.parent_run_id).await?;
+    if last + 1 == first_seq {
+        return Ok((first_seq, events));
+    }
+    behind.extend(events.pop());
+    Ok((last + 1, behind))
+}
+
+/// The seq of the last event in the store, and what closes a run that ends behind it, but for the terminal event.
+async fn closing(
+    db: &mut Connection,
+    run_id: Uuid,
+    conversation_id: Uuid,
+    parent_run_id: Option<Uuid>,
+) -> Result<(i64, Vec<Event>), StoreError> {
+    let (last, mut open) = events::state(db, run_id).await?;
+    let mut closing = open.close();
+    if !open.started {
+        closing.push(Event::RunStarted {
+            thread_id: conversation_id,
+            run_id,
+            parent_run_id,
+        });
+    }
+    Ok((last, closing))
 }
 
 /// A cancel without a word of a reply.
@@ -296,15 +340,8 @@ pub async fn cancel(
         "queued" | "waiting" => {
             // The events of a run that waits have ended.
             if run.status == "queued" {
-                let (last, mut open) = events::state(db, run_id).await?;
-                let mut closing = open.close();
-                if !open.started {
-                    closing.push(Event::RunStarted {
-                        thread_id: run.conversation_id,
-                        run_id,
-                        parent_run_id: run.parent_run_id,
-                    });
-                }
+                let (last, mut closing) =
+                    closing(db, run_id, run.conversation_id, run.parent_run_id).await?;
                 closing.push(cancelled());
                 events::write(db, run_id, last + 1, &closing).await?;
             }
