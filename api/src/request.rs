@@ -135,9 +135,11 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiEr
     let Some(value) = values.next() else {
         return Ok(None);
     };
-    let key = value.to_str().ok().map(str::trim);
+    let key = value.to_str().ok().map(str::trim).filter(|key| {
+        (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    });
     match key {
-        Some(key) if (1..=MAX_KEY).contains(&key.len()) && values.next().is_none() => Ok(Some(key)),
+        Some(key) if values.next().is_none() => Ok(Some(key)),
         _ => Err(ApiError::invalid_field(
             "Idempotency-Key",
             format!("Idempotency-Key must be one value of 1 to {MAX_KEY} ASCII characters."),

@@ -157,7 +157,7 @@ async fn malformed_requests_are_400_and_change_nothing() {
             .await
             .assert_error(400, "invalid_request");
     }
-    for key in ["", &"k".repeat(256)] {
+    for key in ["", &"k".repeat(256), "a\tb"] {
         let request = world
             .post_chat("ada", &json!({"message": "hi"}))
             .header("idempotency-key", key);
@@ -278,7 +278,7 @@ async fn the_same_key_with_the_same_body_is_one_run() {
     let post = |body: Value| {
         world
             .post_chat("ada", &body)
-            .header("idempotency-key", "key-1")
+            .header("idempotency-key", "\"key 1\"")
     };
     let body = json!({"message": "add once", "metadata": {"a": 1, "b": 2}});
 
