@@ -125,7 +125,7 @@ impl Load {
     async fn turn(&self) -> Result<Duration> {
         let turn = self.turns.fetch_add(1, Ordering::Relaxed);
         let user = turn % USERS;
-        let message = ["add", "list", "talk"][usize::try_from(turn / USERS % 3)?];
+        let message = ["add", "list", "talk"][usize::try_from(turn % 3)?];
         let body = json!({"message": message});
         let token = &self.tokens[usize::try_from(user)?];
         let begun = Instant::now();

@@ -1,12 +1,10 @@
 //! `POST /api/{user_id}/chat`: the one entry. Accepts a message, then waits for its run.
 
-use std::time::Duration;
-
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use errand_shared::faults;
+use errand_shared::{faults, ids};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -22,6 +20,7 @@ use crate::{
     auth::User,
     error::{ApiError, ErrorBody},
     request::{self, JsonBytes, Preference},
+    waiting::Waiter,
 };
 
 /// The agent's reply.
@@ -91,8 +90,21 @@ pub(crate) async fn post(
         return streams::chat(&app, &user, &headers, &body).await;
     }
     let request: ChatRequest = body.parse()?;
-    let accepted = message::accept_chat(&app, &user, &headers, &request).await?;
-    reply(&app, &user, &headers, accepted).await
+    let preference = Preference::from_headers(&headers);
+    let deadline = Instant::now() + preference.wait;
+    let run_id = ids::new_id();
+    // Watched before it is there: its end cannot slip through, so the row is not read before there is something to read.
+    let waiter = app.waiting.watch(run_id);
+    let ended = waiter.as_ref().map(Waiter::ended);
+    let accepted = message::accept_chat(&app, &user, &headers, &request, run_id).await?;
+    if let Some(ended) = ended.filter(|_| accepted.run_id == run_id) {
+        tokio::select! {
+            () = ended => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = app.stop.cancelled() => {}
+        }
+    }
+    reply(&app, &user, accepted, preference, deadline).await
 }
 
 /// Waits for the reply of a run that has been accepted.
@@ -102,11 +114,11 @@ pub(crate) async fn post(
 pub(super) async fn reply(
     app: &App,
     user: &User,
-    headers: &HeaderMap,
     accepted: accept::Accepted,
+    preference: Preference,
+    deadline: Instant,
 ) -> Result<Response, ApiError> {
-    let preference = Preference::from_headers(headers);
-    let run = turn_end(app, user, accepted.run_id, preference.wait).await;
+    let run = turn_end(app, user, accepted.run_id, deadline).await;
     faults::point("answer.before");
     let answer = match run {
         Ok(run) => answer(user, run, preference),
@@ -122,13 +134,12 @@ async fn turn_end(
     app: &App,
     user: &User,
     run_id: Uuid,
-    wait: Duration,
+    deadline: Instant,
 ) -> Result<runs::Outcome, ApiError> {
-    let deadline = Instant::now() + wait;
-    let mut outcome = runs::wait(app, user, run_id, wait).await?;
+    let rest = || deadline.saturating_duration_since(Instant::now());
+    let mut outcome = runs::wait(app, user, run_id, rest()).await?;
     while let Some(next) = outcome.run.continued_by {
-        let rest = deadline.saturating_duration_since(Instant::now());
-        outcome = runs::wait(app, user, next, rest).await?;
+        outcome = runs::wait(app, user, next, rest()).await?;
     }
     Ok(outcome)
 }

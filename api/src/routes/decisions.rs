@@ -9,6 +9,7 @@ use axum::{
 use errand_shared::{ids, store::approvals::Decision};
 use http::HeaderMap;
 use serde::Deserialize;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -20,7 +21,7 @@ use crate::{
     auth::User,
     decide::{self, Wish},
     error::{ApiError, ErrorBody},
-    request::{self, JsonBytes},
+    request::{self, JsonBytes, Preference},
 };
 
 /// Calls of one run that can be decided about.
@@ -116,6 +117,8 @@ pub(crate) async fn post(
     if request::wants_events(&headers) {
         streams::stream_accepted(&app, &user, accepted).await
     } else {
-        chat::reply(&app, &user, &headers, accepted).await
+        let preference = Preference::from_headers(&headers);
+        let deadline = Instant::now() + preference.wait;
+        chat::reply(&app, &user, accepted, preference, deadline).await
     }
 }

@@ -94,7 +94,7 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Accepts a plain chat body; returns the run.
+/// Accepts a plain chat body as this run; returns the run, which is an earlier one if the key has begun it.
 ///
 /// # Errors
 /// The body is invalid, a limit is reached, or the database is down.
@@ -103,13 +103,14 @@ pub(super) async fn accept_chat(
     user: &User,
     headers: &HeaderMap,
     request: &ChatRequest,
+    run_id: Uuid,
 ) -> Result<Accepted, ApiError> {
     request.check()?;
     let request_hash = request.hash();
     let key = request::idempotency_key(headers)?;
     let metadata = request.metadata.clone().map(Value::Object);
     let message = accept::Message {
-        run_id: errand_shared::ids::new_id(),
+        run_id,
         user_id: &user.id,
         conversation_id: request.conversation_id,
         open_if_absent: false,

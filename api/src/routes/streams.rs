@@ -9,7 +9,10 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use errand_shared::store::{self, runs as stored};
+use errand_shared::{
+    ids,
+    store::{self, runs as stored},
+};
 use futures::{Stream, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -99,7 +102,7 @@ pub(super) async fn chat(
         message::accept_agent_input(app, user, body).await?
     } else {
         let request: ChatRequest = body.parse()?;
-        message::accept_chat(app, user, headers, &request).await?
+        message::accept_chat(app, user, headers, &request, ids::new_id()).await?
     };
     stream_accepted(app, user, accepted).await
 }

@@ -94,17 +94,19 @@ pub async fn write(
     }
     let events = events.iter().map(json).collect::<Result<Vec<_>, _>>()?;
     sqlx::query!(
-        "insert into run_events (run_id, seq, event)
-         select $1, $2 + place - 1, event from unnest($3::jsonb[]) with ordinality as e (event, place)",
+        "with written as (
+             insert into run_events (run_id, seq, event)
+             select $1, $2 + place - 1, event from unnest($3::jsonb[]) with ordinality as e (event, place)
+         )
+         select pg_notify($4, $5)",
         run_id,
         first_seq,
-        &events
+        &events,
+        RUN_EVENTS,
+        run_id.to_string()
     )
-    .execute(&mut *db)
+    .execute(db)
     .await?;
-    sqlx::query!("select pg_notify($1, $2)", RUN_EVENTS, run_id.to_string())
-        .execute(db)
-        .await?;
     Ok(())
 }
 
