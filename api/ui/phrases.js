@@ -44,7 +44,8 @@ export function tellCall(part, titleOf) {
   const title = (part.name === "update_task" ? before ?? args.title : args.title ?? before);
   const state = part.state === "done" || part.state === "failed" ? part.state : "running";
   const text = tool[state](title ? quoted(title) : "a task", args, before, part.result);
-  if (part.state === "waiting") return { icon: "approve", text: tellWish(part, titleOf) };
+  // The question itself stands beside the answers; the card has what exactly would be called.
+  if (part.state === "waiting") return { icon: "approve", text: `Needs your approval: ${name}` };
   return { icon: tool.icon, text: part.state === "stopped" ? `${text}: stopped` : state === "running" ? `${text}…` : text };
 }
 

@@ -25,6 +25,7 @@ mod mcp_stdio;
 mod model_trouble;
 mod operations;
 mod outages;
+mod pool;
 mod pooler;
 mod queue;
 mod reads;

@@ -1,7 +1,8 @@
 //! Pools: connections that answer, or are replaced, within a bound.
 //!
 //! A network that swallows packets sends no reset, and the driver waits on such a connection for ever, also when it
-//! gives one back. So each connection is asked with a time-out, before it is used and after it was.
+//! gives one back. So each connection is asked with a time-out, before it is used and after it was; then it is also freed of
+//! whatever was left open.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -60,14 +61,23 @@ pub fn pool(
         .test_before_acquire(false)
         .before_acquire(move |connection, meta| {
             let silence = idle.clone();
-            Box::pin(async move { silence.check(connection, meta.idle_for).await })
+            Box::pin(async move { silence.check(meta.idle_for, connection.ping()).await })
         })
         // Work that was given up leaves a connection in the middle of something, perhaps for ever.
         .after_release(move |connection, _| {
             let silence = silence.clone();
-            Box::pin(async move { silence.check(connection, Duration::ZERO).await })
+            Box::pin(async move { silence.check(Duration::ZERO, clear(connection)).await })
         })
         .connect_lazy_with(options))
+}
+
+/// Ends a transaction that was left open. The driver forgets a BEGIN whose answer was not waited for (sqlx issue 4393): what
+/// others do on that connection would belong to a transaction that they know nothing of, and be lost with it.
+///
+/// On a connection that is as it should be neither command is out of place, so the server has nothing to warn of.
+async fn clear(connection: &mut Connection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql("BEGIN; ROLLBACK").execute(connection).await?;
+    Ok(())
 }
 
 /// When a connection of the pool was last found silent. Those that were idle by then share its fate and are not asked, so
@@ -76,17 +86,17 @@ pub fn pool(
 struct Silence(Arc<Mutex<Option<Instant>>>);
 
 impl Silence {
-    /// Asks a connection. An error makes the pool drop it.
+    /// Waits for the answer of a connection that has been idle for so long. An error makes the pool drop it.
     async fn check(
         &self,
-        connection: &mut Connection,
         idle: Duration,
+        answer: impl Future<Output = Result<(), sqlx::Error>>,
     ) -> Result<bool, sqlx::Error> {
         let silent = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
         if self.last().is_some_and(|last| last.elapsed() < idle) {
             return Err(silent());
         }
-        match tokio::time::timeout(PING_TIMEOUT, connection.ping()).await {
+        match tokio::time::timeout(PING_TIMEOUT, answer).await {
             Ok(answer) => answer.map(|()| true),
             Err(_) => {
                 *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
