@@ -111,7 +111,6 @@ async fn write(
         i64::from(app.limits.max_ready_runs),
     )
     .await?;
-    outcome::announce(&mut tx, conversation_id).await?;
     faults::point("accept.before-commit");
     *committing = true;
     store::commit(tx).await?;

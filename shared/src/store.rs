@@ -28,11 +28,14 @@ pub mod tasks;
 pub mod tool_calls;
 
 pub use error::{StoreError, WriteError};
-pub use isolation::begin_for;
+pub use isolation::{begin_for, begin_on};
 pub use pool::pool;
 
 /// A pool of connections. Cheap to clone.
 pub type Pool = sqlx::PgPool;
+
+/// A connection of a pool, given back when it is dropped.
+pub type Pooled = sqlx::pool::PoolConnection<sqlx::Postgres>;
 
 /// A transaction: rolled back when it is dropped without a commit.
 pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
@@ -62,9 +65,7 @@ pub async fn begin(pool: &Pool) -> Result<Transaction, StoreError> {
 ///
 /// # Errors
 /// The database is unreachable.
-pub async fn connection(
-    pool: &Pool,
-) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, StoreError> {
+pub async fn connection(pool: &Pool) -> Result<Pooled, StoreError> {
     Ok(pool.acquire().await?)
 }
 

@@ -13,7 +13,7 @@ use errand_shared::{
     faults,
     ids::{self, CallKey},
     store::{
-        self, Pool, StoreError, WriteError, events,
+        self, Connection, Pool, StoreError, WriteError, events,
         outcome::{self, Ending, Outcome},
         runs::Claimed,
         steps::{self, AskedCall, NewStep},
@@ -61,11 +61,12 @@ impl<'a> RunJournal<'a> {
     /// The database failed.
     pub(crate) async fn begin(
         pool: &'a Pool,
+        db: &mut Connection,
         run: &'a Claimed,
         publisher: &Publisher,
     ) -> Result<Self, StoreError> {
         let (last, mut open) = if run.attempt > 1 {
-            let mut db = store::begin_for(pool, &run.user_id).await?;
+            let mut db = store::begin_on(db, &run.user_id).await?;
             events::state(&mut db, run.id).await?
         } else {
             (0, Open::default())

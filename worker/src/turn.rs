@@ -9,7 +9,7 @@ use errand_shared::{
     faults,
     ids::CallKey,
     store::{
-        self, Pool, StoreError, WriteError,
+        self, Pool, Pooled, StoreError, WriteError,
         approvals::Pending,
         history, jobs,
         outcome::{self, Outcome, Return},
@@ -96,8 +96,8 @@ impl Turns {
     /// Takes one job. Never fails: what cannot be finished here is left to the lease and another attempt.
     pub(crate) async fn take(&self, delivery: Delivery, drain: CancellationToken) {
         let run_id = delivery.job.run_id;
-        let claimed = match store::within(self.claim(&delivery)).await {
-            Ok(Some(run)) => run,
+        let (claimed, db) = match store::within(self.claim(&delivery)).await {
+            Ok(Some(claimed)) => claimed,
             Ok(None) => return,
             Err(error) => {
                 tracing::warn!(run = %run_id, %error, "cannot claim the run; it goes back when the lease is over");
@@ -106,11 +106,12 @@ impl Turns {
         };
         faults::point("run.claimed");
         let span = tracing::info_span!("run", run = %run_id, attempt = claimed.attempt);
-        self.walk(&claimed, drain).instrument(span).await;
+        self.walk(&claimed, db, drain).instrument(span).await;
     }
 
-    /// Claims the run; a job whose run is over is taken out of the queue.
-    async fn claim(&self, delivery: &Delivery) -> Result<Option<Claimed>, StoreError> {
+    /// Claims the run; a job whose run is over is taken out of the queue. What the attempt has to read it reads on the same
+    /// connection.
+    async fn claim(&self, delivery: &Delivery) -> Result<Option<(Claimed, Pooled)>, StoreError> {
         let mut db = store::connection(&self.pool).await?;
         let claimed = runs::claim(&mut db, delivery.job.run_id, &delivery.worker).await?;
         match &claimed {
@@ -118,19 +119,19 @@ impl Turns {
             Some(run) if run.attempt > 1 => outcome::announce(&mut db, run.conversation_id).await?,
             Some(_) => {}
         }
-        Ok(claimed)
+        Ok(claimed.map(|run| (run, db)))
     }
 
-    async fn walk(&self, run: &Claimed, drain: CancellationToken) {
+    async fn walk(&self, run: &Claimed, mut db: Pooled, drain: CancellationToken) {
         let begun = std::time::Instant::now();
-        let journal = match store::within(RunJournal::begin(&self.pool, run, &self.publisher)).await
-        {
+        let journal = RunJournal::begin(&self.pool, &mut db, run, &self.publisher);
+        let journal = match store::within(journal).await {
             Ok(journal) => journal,
             Err(error) => return self.give_back(run, of_store(&error)).await,
         };
         let watch = self.cancels.watch(run.id, run.attempt);
         let attempt = tokio::select! {
-            attempt = AssertUnwindSafe(self.attempt(run, &journal)).catch_unwind() => {
+            attempt = AssertUnwindSafe(self.attempt(run, db, &journal)).catch_unwind() => {
                 attempt.unwrap_or_else(|_| Attempt::Lost("panic".to_owned()))
             }
             () = watch.asked() => Attempt::Cancelled,
@@ -195,7 +196,7 @@ impl Turns {
     }
 
     /// One attempt. Errors of the store become a lost attempt.
-    async fn attempt(&self, run: &Claimed, journal: &RunJournal<'_>) -> Attempt {
+    async fn attempt(&self, run: &Claimed, db: Pooled, journal: &RunJournal<'_>) -> Attempt {
         if run.cancel_requested {
             return Attempt::Cancelled;
         }
@@ -206,7 +207,7 @@ impl Turns {
                 message,
             };
         }
-        let assignment = match store::within(self.assignment(run)).await {
+        let assignment = match store::within(self.assignment(run, db)).await {
             Ok(assignment) => assignment,
             Err(error) => return of_store(&error),
         };
@@ -221,8 +222,9 @@ impl Turns {
         }
     }
 
-    async fn assignment(&self, run: &Claimed) -> Result<Assignment, StoreError> {
-        let mut db = store::begin_for(&self.pool, &run.user_id).await?;
+    /// What the agent works with; the connection is given back.
+    async fn assignment(&self, run: &Claimed, mut db: Pooled) -> Result<Assignment, StoreError> {
+        let mut db = store::begin_on(&mut db, &run.user_id).await?;
         Ok(Assignment {
             run_id: run.id,
             user_id: run.user_id.clone(),

@@ -26,10 +26,28 @@ const TABLES: [&str; 10] = [
 /// The database is unreachable.
 pub async fn begin_for(pool: &Pool, user_id: &str) -> Result<Transaction, StoreError> {
     let mut tx = pool.begin().await?;
-    sqlx::query!("select act_for($1)", user_id)
-        .fetch_one(&mut *tx)
-        .await?;
+    act(&mut tx, user_id).await?;
     Ok(tx)
+}
+
+/// As [`begin_for`], on a connection that the caller has.
+///
+/// # Errors
+/// The database failed.
+pub async fn begin_on<'c>(
+    db: &'c mut Connection,
+    user_id: &str,
+) -> Result<sqlx::Transaction<'c, sqlx::Postgres>, StoreError> {
+    let mut tx = sqlx::Connection::begin(db).await?;
+    act(&mut tx, user_id).await?;
+    Ok(tx)
+}
+
+async fn act(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
+    sqlx::query!("select act_for($1)", user_id)
+        .fetch_one(db)
+        .await?;
+    Ok(())
 }
 
 /// Makes the roles and gives them their rights, as far as this login may.

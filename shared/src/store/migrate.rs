@@ -12,12 +12,21 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 /// Any number that nobody else uses: "errand" in ASCII.
 const LOCK: i64 = 0x6572_7261_6e64;
 
+/// How long migrations may take, the wait for another process's included. The server sets no bound, so this is the one that
+/// a network without an answer runs into.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
 /// Brings the database to this version. Safe to run twice and by several processes at once: the others wait.
 ///
 /// # Errors
-/// The database is unreachable, or a migration failed (a later version's database included); or the URL is a pooler's,
-/// where the lock would be anybody's.
+/// The database is unreachable, or does not answer for an hour; a migration failed (a later version's database included);
+/// or the URL is a pooler's, where the lock would be anybody's.
 pub async fn run(url: &str) -> Result<(), StoreError> {
+    let patience = tokio::time::timeout(PATIENCE, migrate(url)).await;
+    patience.unwrap_or(Err(StoreError::Timeout(PATIENCE)))
+}
+
+async fn migrate(url: &str) -> Result<(), StoreError> {
     // A migration takes as long as it takes, whatever the role's defaults. A transaction pooler refuses such options.
     let options = url
         .parse::<PgConnectOptions>()?
@@ -27,7 +36,9 @@ pub async fn run(url: &str) -> Result<(), StoreError> {
             ("lock_timeout", "0"),
             ("idle_in_transaction_session_timeout", "0"),
         ]);
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut connection =
+        super::within(async { Ok::<_, StoreError>(PgConnection::connect_with(&options).await?) })
+            .await?;
     sqlx::query!("select pg_advisory_lock($1)", LOCK)
         .execute(&mut connection)
         .await?;

@@ -209,8 +209,9 @@ async fn is_to_cancel(db: &mut Connection, run_id: Uuid) -> Result<bool, StoreEr
     Ok(!super::runs::to_cancel(db, &[run_id]).await?.is_empty())
 }
 
-/// The run's own row, and the user's tokens of the day. The usage is that of the committed steps, whichever attempt wrote
-/// them; a step that a decision took over (attempt 0) is another run's. A run that waits has not ended.
+/// The run's own row, the user's tokens of the day, and a hint for those who wait. The usage is that of the committed steps,
+/// whichever attempt wrote them; a step that a decision took over (attempt 0) is another run's. A run that waits has not
+/// ended.
 async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(), StoreError> {
     let (status, code, message) = match outcome {
         Outcome::Completed(_) => ("completed", None, None),
@@ -239,22 +240,26 @@ async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(),
                  input_tokens = used.input, output_tokens = used.output, model_calls = used.calls
              from used
              where id = $1 and finished_at is null
+         ),
+         counted as (
+             insert into usage_days (user_id, day, tokens)
+             select user_id, (now() at time zone 'utc')::date, used.input + used.output - before.tokens from before, used
+             where used.input + used.output > before.tokens
+             on conflict (user_id, day) do update set tokens = usage_days.tokens + excluded.tokens
          )
-         insert into usage_days (user_id, day, tokens)
-         select user_id, (now() at time zone 'utc')::date, used.input + used.output - before.tokens from before, used
-         where used.input + used.output > before.tokens
-         on conflict (user_id, day) do update set tokens = usage_days.tokens + excluded.tokens",
+         select pg_notify($5, $1::uuid::text)",
         run_id,
         status,
         code,
-        message
+        message,
+        RUN_ENDED
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// What follows the end of a run, in the same transaction: its job is done, the next may start, waiters get a hint.
+/// What follows the end of a run, in the same transaction: its job is done, the next may start.
 async fn after_end(
     db: &mut Connection,
     user_id: &str,
@@ -264,9 +269,6 @@ async fn after_end(
 ) -> Result<(), StoreError> {
     jobs::done(db, run_id).await?;
     admission::admit(db, user_id, conversation_id, max_ready).await?;
-    sqlx::query!("select pg_notify($1, $2)", RUN_ENDED, run_id.to_string())
-        .execute(db)
-        .await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Connection, StoreError, WriteError};
-use crate::faults;
+use crate::{faults, hints::CONVERSATION};
 
 /// A run to accept.
 #[derive(Debug, Clone)]
@@ -21,18 +21,23 @@ pub struct NewRun<'a> {
     pub request_hash: Option<&'a [u8]>,
 }
 
-/// Accepts a run as `queued`. The caller holds the user's lock and inserts the message in the same transaction.
+/// Accepts a run as `queued`, and tells whoever streams its conversation. The caller holds the user's lock and inserts the
+/// message in the same transaction.
 ///
 /// # Errors
 /// The database failed; the key is taken (`runs_idempotency_key_key`).
 pub async fn insert(db: &mut Connection, run: NewRun<'_>) -> Result<(), StoreError> {
     sqlx::query!(
-        "insert into runs (id, conversation_id, user_id, idempotency_key, request_hash) values ($1, $2, $3, $4, $5)",
+        "with accepted as (
+             insert into runs (id, conversation_id, user_id, idempotency_key, request_hash) values ($1, $2, $3, $4, $5)
+         )
+         select pg_notify($6, $2::uuid::text)",
         run.id,
         run.conversation_id,
         run.user_id,
         run.idempotency_key,
-        run.request_hash
+        run.request_hash,
+        CONVERSATION
     )
     .execute(db)
     .await?;
