@@ -5,13 +5,10 @@
 
 use std::time::Duration;
 
-use tokio::{process::Command, sync::Mutex, time::timeout};
+use tokio::{process::Command, time::timeout};
 
 /// Building the programs with their fail points included.
 const PATIENCE: Duration = Duration::from_secs(400);
-
-/// One campaign at a time: each is a house of ten processes.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Runs the campaign; whether it ended well, and what it said.
 async fn campaign(arguments: &[&str]) -> (bool, String) {
@@ -26,18 +23,23 @@ async fn campaign(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), said)
 }
 
+/// One after the other and so one test: each is a house of ten processes, and a test that waits for another keeps a thread from
+/// the rest.
 #[tokio::test(flavor = "multi_thread")]
+async fn faults_violate_nothing_and_a_missing_safeguard_is_noticed() {
+    half_a_minute_of_faults_violates_nothing().await;
+    without_the_key_of_a_tool_call_it_finds_violations().await;
+    without_the_fence_it_finds_violations().await;
+}
+
 async fn half_a_minute_of_faults_violates_nothing() {
-    let _turn = TURN.lock().await;
     let (held, said) = campaign(&["--seconds", "30", "--seed", "1", "--only-invariants"]).await;
     assert!(held, "{said}");
     assert!(said.contains("\n0 violations"), "{said}");
 }
 
 /// Zombies are rare enough to miss a short campaign, so there are some.
-#[tokio::test(flavor = "multi_thread")]
 async fn without_the_fence_it_finds_violations() {
-    let _turn = TURN.lock().await;
     let mut last = String::new();
     for seed in ["7", "8", "9", "10", "11"] {
         let arguments = ["--seconds", "15", "--mutate", "fence", "--clients", "36"];
@@ -50,9 +52,7 @@ async fn without_the_fence_it_finds_violations() {
     panic!("{last}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
 async fn without_the_key_of_a_tool_call_it_finds_violations() {
-    let _turn = TURN.lock().await;
     let (held, said) = campaign(&["--seconds", "15", "--mutate", "tool-key"]).await;
     assert!(!held, "{said}");
     assert!(said.contains("I2 an effect twice"), "{said}");

@@ -28,7 +28,12 @@ pub(crate) struct Times {
     /// Milliseconds from acceptance to end.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    /// How many took longer than [`BOUND`]; shares of several campaigns add up, percentiles do not.
+    pub(crate) late: i64,
 }
+
+/// Milliseconds that a turn hit by a kill may take, but for one in a hundred.
+pub(crate) const BOUND: f64 = 12_000.0;
 
 /// Violations: the invariant and what was found.
 pub(crate) async fn check(database: &str, history: &Path) -> Result<Vec<(String, String)>> {
@@ -74,9 +79,10 @@ pub(crate) async fn runs(database: &str) -> Result<Runs> {
              from runs where finished_at is not null
          )
          select lost, count(*) as turns, percentile_cont(0.5) within group (order by ms) as p50,
-                percentile_cont(0.99) within group (order by ms) as p99
+                percentile_cont(0.99) within group (order by ms) as p99, count(*) filter (where ms > $1) as late
          from took group by lost order by lost",
     )
+    .bind(BOUND)
     .fetch_all(&mut db)
     .await?;
     Ok(Runs {

@@ -22,7 +22,7 @@ use errand_shared::faults::{NO_FENCE, NO_TOOL_KEY};
 use futures::future::try_join_all;
 use tokio::time::Instant;
 
-use check::Runs;
+use check::{BOUND, Runs};
 use history::History;
 use stage::{Size, Stage};
 use tally::Tally;
@@ -186,7 +186,11 @@ fn print_runs(turns: u64, runs: &Runs) {
     for (end, count) in &runs.ends {
         println!("  {end:<42} {count:>6}");
     }
-    println!("{:<44} {:>8} {:>8}", "a turn takes, ms", "p50", "p99");
+    let over = format!("> {:.0} s", BOUND / 1000.0);
+    println!(
+        "{:<44} {:>8} {:>8} {over:>8}",
+        "a turn takes, ms", "p50", "p99"
+    );
     for times in &runs.times {
         let title = match times.lost {
             0 => "hit by no kill".to_owned(),
@@ -194,7 +198,10 @@ fn print_runs(turns: u64, runs: &Runs) {
             lost => format!("hit by {lost}"),
         };
         let title = format!("{title} ({})", times.turns);
-        println!("  {title:<42} {:>8.0} {:>8.0}", times.p50, times.p99);
+        println!(
+            "  {title:<42} {:>8.0} {:>8.0} {:>8}",
+            times.p50, times.p99, times.late
+        );
     }
 }
 
