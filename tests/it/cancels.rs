@@ -89,7 +89,7 @@ async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
 async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
     let world = World::start().await;
     let gate = Gate::closed();
-    let asks = Turn::call("add_task", json!({"title": "never"})).and_text("I shall add it");
+    let asks = Turn::call("add_task", json!({"title": "never"})).and_text("Adding");
     world.model.push(asks.gate_after(2, &gate));
     let mut socket = Socket::connect(&world, "ada").await;
     let started = socket.call("run.start", json!({"message": "go"})).await;
@@ -97,6 +97,7 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
     socket
         .until(|frame| frame["event"]["type"] == "TEXT_MESSAGE_CONTENT")
         .await;
+    // All words are said: what comes after them comes with the commit.
     // The run's row is held, first the cancel comes for it, then the step; that one stops again at the table of steps.
     let mut row = world.db.begin().await.unwrap();
     sqlx::query("select 1 from runs for update")
