@@ -56,17 +56,7 @@ impl Browser {
         let folder =
             std::env::temp_dir().join(format!("errand-ui-{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).expect("a folder for the browser");
-        let mut driver = Command::new(chromedriver)
-            .arg("--port=0")
-            .env("HOME", &folder)
-            .env("TMPDIR", &folder)
-            .kill_on_drop(true)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts");
-        let port = port(&mut driver).await;
+        let (driver, port) = drive(&chromedriver, &folder).await;
         let mut browser = Self {
             driver,
             process: None,
@@ -280,16 +270,36 @@ fn find(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The port that chromedriver has chosen, read from what it says.
-async fn port(driver: &mut Child) -> u16 {
+/// Starts chromedriver on a port of its choice. It ends if the port is free in IPv4 and taken in IPv6, so it may choose again.
+async fn drive(chromedriver: &Path, folder: &Path) -> (Child, u16) {
+    for _ in 0..5 {
+        let mut driver = Command::new(chromedriver)
+            .arg("--port=0")
+            .env("HOME", folder)
+            .env("TMPDIR", folder)
+            .kill_on_drop(true)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts");
+        if let Some(port) = port(&mut driver).await {
+            return (driver, port);
+        }
+    }
+    panic!("chromedriver ends instead of starting");
+}
+
+/// The port that chromedriver has chosen, read from what it says; none if it ended.
+async fn port(driver: &mut Child) -> Option<u16> {
     let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
     let started = async {
         while let Some(line) = lines.next_line().await.expect("text") {
             if let Some((_, port)) = line.split_once("started successfully on port ") {
-                return port.trim_end_matches('.').parse().expect("a port");
+                return Some(port.trim_end_matches('.').parse().expect("a port"));
             }
         }
-        panic!("chromedriver ends instead of starting");
+        None
     };
     timeout(PATIENCE, started).await.expect("starts in time")
 }
