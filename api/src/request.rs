@@ -128,7 +128,7 @@ impl Preference {
 /// The client's name for one logical request.
 ///
 /// # Errors
-/// It is empty, too long, or not plain ASCII.
+/// It is empty, too long, or not printable ASCII.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     const NAME: &str = "idempotency-key";
     let mut values = headers.get_all(NAME).iter();
@@ -142,7 +142,9 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiEr
         Some(key) if values.next().is_none() => Ok(Some(key)),
         _ => Err(ApiError::invalid_field(
             "Idempotency-Key",
-            format!("Idempotency-Key must be one value of 1 to {MAX_KEY} ASCII characters."),
+            format!(
+                "Idempotency-Key must be one value of 1 to {MAX_KEY} printable ASCII characters."
+            ),
         )),
     }
 }
