@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use errand_tests::model::{Turn, request};
+use chrono::{DateTime, Utc};
+use errand_tests::model::{Gate, Turn, request};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
@@ -201,4 +202,35 @@ async fn assert_gapless(world: &World, run: &Value) {
         .await
         .unwrap();
     assert!(gapless, "events of {run}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_run_waits_for_what_is_still_being_written() {
+    let world = World::start().await;
+    let gate = Gate::closed();
+    world.model.push(Turn::text("Done.").gate_after(1, &gate));
+    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
+    gate.reached(1).await.unwrap();
+    // As a tool call holds it that nobody waits for any more, since a cancel or a time-out cut its attempt off.
+    let mut call = world.db.begin().await.unwrap();
+    sqlx::query("select 1 from runs for share")
+        .execute(&mut *call)
+        .await
+        .unwrap();
+    gate.open();
+    world.until_stuck("%").await;
+    let written: DateTime<Utc> = sqlx::query_scalar("select clock_timestamp()")
+        .fetch_one(&mut *call)
+        .await
+        .unwrap();
+    call.commit().await.unwrap();
+    assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    let ended: DateTime<Utc> = sqlx::query_scalar("select finished_at from runs")
+        .fetch_one(&world.db)
+        .await
+        .unwrap();
+    assert!(
+        ended > written,
+        "ended at {ended} by its row, and a call wrote until {written}"
+    );
 }

@@ -271,6 +271,24 @@ impl World {
         }
     }
 
+    /// Waits until a statement like this one waits for a lock.
+    pub(crate) async fn until_stuck(&self, statement: &str) {
+        let query = "select count(*) from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock' and query like $1";
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let stuck = sqlx::query_scalar(query)
+                .bind(statement)
+                .fetch_one(&self.db);
+            let stuck: i64 = stuck.await.expect("the database answers");
+            if stuck > 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "nothing like {statement} waits");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Stops everything in good order, as SIGTERM would.
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();

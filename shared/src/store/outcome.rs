@@ -164,7 +164,7 @@ pub async fn finish(
 ///
 /// A cancel or a time-out may have cut the commit of a step off. Its events had their places and are lost, which nobody has
 /// noticed: they were to appear with that commit. The end takes their first place then, and closes what they would have
-/// closed. The caller has updated the run's row, so that a commit that did take effect is seen here.
+/// closed. The caller has locked the run's row, so that a commit that did take effect is seen here.
 async fn behind_the_last(
     db: &mut Connection,
     run: &Claimed,

@@ -250,7 +250,8 @@ pub async fn enter(
     .ok_or(WriteError::Fenced)
 }
 
-/// As [`enter`], in a transaction that acts for the owner already.
+/// As [`enter`], in a transaction that acts for the owner already and ends the run: it waits for whatever is still being
+/// written for the run, so that nothing is dated, counted or committed behind the end.
 ///
 /// # Errors
 /// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed.
@@ -259,7 +260,7 @@ pub async fn fence(db: &mut Connection, id: Uuid, attempt: i32) -> Result<(), Wr
         return Ok(());
     }
     sqlx::query_scalar!(
-        "select 1 from runs where id = $1 and attempt = $2 and status = 'running' for share",
+        "select 1 from runs where id = $1 and attempt = $2 and status = 'running' for no key update",
         id,
         attempt
     )
