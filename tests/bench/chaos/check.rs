@@ -19,10 +19,11 @@ pub(crate) struct Runs {
     pub(crate) times: Vec<Times>,
 }
 
-/// How long turns took that lost as many attempts to faults.
+/// How long turns took that were lost to faults as often.
 #[derive(sqlx::FromRow)]
 pub(crate) struct Times {
-    /// Attempts lost; those given back in good order or because of an outage are not counted.
+    /// How often the job was taken from its worker or an attempt failed; what was given back in good order or because of an
+    /// outage is not counted.
     pub(crate) lost: i32,
     pub(crate) turns: i64,
     /// Milliseconds from acceptance to end.
@@ -73,10 +74,13 @@ pub(crate) async fn runs(database: &str) -> Result<Runs> {
     .fetch_one(&mut db)
     .await?;
     let times = sqlx::query_as(
+        // The job counts a death between its claim and that of the run too, which begins no attempt.
         "with took as (
-             select greatest(attempt - 1 - handbacks, 0) as lost,
-                    extract(epoch from finished_at - created_at)::float8 * 1000 as ms
-             from runs where finished_at is not null
+             select greatest(j.attempts - r.handbacks, 0) as lost,
+                    extract(epoch from r.finished_at - r.created_at)::float8 * 1000 as ms
+             from runs r
+             join apalis.jobs j on (convert_from(j.job, 'UTF8')::jsonb ->> 'run_id')::uuid = r.id
+             where r.finished_at is not null
          )
          select lost, count(*) as turns, percentile_cont(0.5) within group (order by ms) as p50,
                 percentile_cont(0.99) within group (order by ms) as p99, count(*) filter (where ms > $1) as late

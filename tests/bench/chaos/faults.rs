@@ -1,6 +1,6 @@
 //! The schedule: which fault comes when, decided by the seed alone.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::Result;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -8,8 +8,8 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    history::History,
     slot::{Kind, Slot},
-    tally::Tally,
 };
 
 /// Longer than a lease: others have taken over when the process comes back.
@@ -69,14 +69,14 @@ pub(crate) struct Plan {
     pub(crate) only_wake: bool,
 }
 
-async fn wake(slots: &[Slot], time: Duration, tally: &Tally) {
+async fn wake(slots: &[Slot], time: Duration, history: &History) {
     let begun = Instant::now();
     while begun.elapsed() < time {
         sleep(FROZEN).await;
         for slot in slots.iter().filter(|slot| slot.kind == Kind::Worker) {
             slot.signal("CONT").await;
         }
-        tally.count("SIGCONT to all workers");
+        history.fault("SIGCONT to all workers", None);
     }
 }
 
@@ -85,10 +85,10 @@ pub(crate) async fn inflict(
     slots: &[Slot],
     database: &str,
     plan: Plan,
-    tally: &Arc<Tally>,
+    history: &History,
 ) -> Result<()> {
     if plan.only_wake {
-        wake(slots, plan.time, tally).await;
+        wake(slots, plan.time, history).await;
         return Ok(());
     }
     let Plan {
@@ -106,7 +106,7 @@ pub(crate) async fn inflict(
         if crash_at.is_some_and(|at| begun.elapsed() > at) {
             crash_at = None;
             crash(database).await;
-            tally.count("crash of Postgres");
+            history.fault("crash of Postgres", None);
             continue;
         }
         let fault = Fault::draw(&mut random);
@@ -114,16 +114,18 @@ pub(crate) async fn inflict(
         let of = |kind: Kind| pick(slots, number, Some(kind));
         match fault {
             Fault::Kill(kind) => {
-                of(kind).signal("KILL").await;
-                tally.count(format!("kill -9 {}", kind.name()));
+                let slot = of(kind);
+                slot.signal("KILL").await;
+                history.fault(&format!("kill -9 {}", kind.name()), Some(&slot.name));
             }
             Fault::Terminate(kind) => {
-                of(kind).signal("TERM").await;
-                tally.count(format!("SIGTERM {}", kind.name()));
+                let slot = of(kind);
+                slot.signal("TERM").await;
+                history.fault(&format!("SIGTERM {}", kind.name()), Some(&slot.name));
             }
             Fault::Freeze => {
                 let slot = of(Kind::Worker).clone();
-                tally.count("SIGSTOP, SIGCONT worker");
+                history.fault("SIGSTOP, SIGCONT worker", Some(&slot.name));
                 tokio::spawn(async move {
                     slot.signal("STOP").await;
                     sleep(FROZEN).await;
@@ -131,23 +133,26 @@ pub(crate) async fn inflict(
                 });
             }
             Fault::Cut => {
-                pick(slots, number, None).proxy.cut();
-                tally.count("proxy: cut");
+                let slot = pick(slots, number, None);
+                slot.proxy.cut();
+                history.fault("proxy: cut", Some(&slot.name));
             }
             Fault::Silence => {
-                let proxy = pick(slots, number, None).proxy.clone();
-                tally.count("proxy: black hole");
+                let slot = pick(slots, number, None);
+                let proxy = slot.proxy.clone();
+                history.fault("proxy: black hole", Some(&slot.name));
                 tokio::spawn(async move { proxy.silent(BLACK_HOLE).await });
             }
             Fault::Slowness => {
-                let proxy = pick(slots, number, None).proxy.clone();
+                let slot = pick(slots, number, None);
+                let proxy = slot.proxy.clone();
                 let by = Duration::from_millis(random.random_range(50..300));
-                tally.count("proxy: delay");
+                history.fault("proxy: delay", Some(&slot.name));
                 tokio::spawn(async move { proxy.slow(by, SLOW).await });
             }
             Fault::Backends => {
                 end_backends(database).await;
-                tally.count("backends ended");
+                history.fault("backends ended", None);
             }
         }
     }

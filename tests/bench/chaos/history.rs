@@ -1,20 +1,21 @@
-//! The history: what clients did and saw, one JSON object a line.
+//! The history: what clients did and saw and what was done to the house, one JSON object a line.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{BufWriter, Write},
     path::Path,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::SystemTime,
 };
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-/// Written by all clients.
+/// Written by all.
 pub(crate) struct History {
-    begun: Instant,
     file: Mutex<BufWriter<File>>,
+    faults: Mutex<BTreeMap<String, u64>>,
 }
 
 /// The hand of one client.
@@ -28,16 +29,31 @@ pub(crate) struct Pen<'a> {
 impl History {
     pub(crate) fn create(path: &Path) -> Result<Self> {
         Ok(Self {
-            begun: Instant::now(),
             file: Mutex::new(BufWriter::new(File::create(path)?)),
+            faults: Mutex::default(),
         })
     }
 
     fn write(&self, mut line: Value) {
-        line["ms"] = json!(self.begun.elapsed().as_millis() as u64);
+        // On the database's clock, so that lines can be told from before and after its rows.
+        let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        line["at"] = json!(at.as_millis() as u64);
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // A history that cannot be written shows as accepted messages without an answer.
         let _ = writeln!(file, "{line}");
+    }
+
+    /// Something was done to the house, or to one of its processes.
+    pub(crate) fn fault(&self, what: &str, whom: Option<&str>) {
+        self.write(json!({"kind": "fault", "what": what, "whom": whom}));
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        *faults.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// How often what was done.
+    pub(crate) fn faults(&self) -> BTreeMap<String, u64> {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.clone()
     }
 
     pub(crate) fn flush(&self) -> Result<()> {

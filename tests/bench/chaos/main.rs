@@ -12,7 +12,6 @@ mod history;
 mod proxy;
 mod slot;
 mod stage;
-mod tally;
 
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
@@ -25,7 +24,6 @@ use tokio::time::Instant;
 use check::{BOUND, Runs};
 use history::History;
 use stage::{Size, Stage};
-use tally::Tally;
 
 /// Share of accepted runs that has to complete, in percent.
 const COMPLETED: f64 = 98.0;
@@ -98,27 +96,26 @@ async fn main() -> Result<ExitCode> {
 
 /// Whether every invariant held.
 async fn campaign(options: &Options, state: &Path) -> Result<bool> {
-    let tally = Arc::new(Tally::default());
+    let path = state.join("history.jsonl");
+    let history = Arc::new(History::create(&path)?);
     let size = Size {
         apis: options.apis,
         workers: options.workers,
         seed: options.seed,
         mutation: options.mutate.map(Mutation::fail_point),
     };
-    let mut stage = Stage::open(state, &size, &tally).await?;
+    let mut stage = Stage::open(state, &size, &history).await?;
     println!("seed {}, {} seconds", options.seed, options.seconds);
     if !slot::clocks_jump() {
         println!("left out: clock jumps, as there is no libfaketime");
     }
-    let path = state.join("history.jsonl");
-    let history = History::create(&path)?;
-    let turns = turns(options, &mut stage, &history, &tally).await?;
+    let turns = turns(options, &mut stage, &history).await?;
     history.flush()?;
     stage.leave().await?;
     let runs = check::runs(&stage.database).await?;
     let violations = check::check(&stage.database, &path).await?;
     stage.close().await?;
-    print_faults(&tally);
+    print_faults(&history);
     print_runs(turns, &runs);
     print_violations(&violations);
     let wanted = runs.accepted - runs.cancelled;
@@ -128,12 +125,7 @@ async fn campaign(options: &Options, state: &Path) -> Result<bool> {
 }
 
 /// Lets clients take turns while faults come, then heals the house and lets them end. Returns how many turns were taken.
-async fn turns(
-    options: &Options,
-    stage: &mut Stage,
-    history: &History,
-    tally: &Arc<Tally>,
-) -> Result<u64> {
+async fn turns(options: &Options, stage: &mut Stage, history: &History) -> Result<u64> {
     let time = Duration::from_secs(options.seconds);
     let apis = stage.apis.clone();
     let slots = stage.slots.clone();
@@ -157,7 +149,7 @@ async fn turns(
             pause: Duration::from_millis(options.pause),
             only_wake: matches!(options.mutate, Some(Mutation::Fence)),
         };
-        faults::inflict(&slots, &database, plan, tally).await?;
+        faults::inflict(&slots, &database, plan, history).await?;
         for slot in &slots {
             slot.heal().await;
         }
@@ -173,12 +165,13 @@ async fn turns(
     }
 }
 
-fn print_faults(tally: &Tally) {
+fn print_faults(history: &History) {
+    let faults = history.faults();
     println!("\n{:<44} {:>6}", "faults", "");
-    for (kind, count) in tally.counts() {
+    for (kind, count) in &faults {
         println!("  {kind:<42} {count:>6}");
     }
-    println!("  {:<42} {:>6}", "in all", tally.total());
+    println!("  {:<42} {:>6}", "in all", faults.values().sum::<u64>());
 }
 
 fn print_runs(turns: u64, runs: &Runs) {

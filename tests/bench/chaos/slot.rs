@@ -20,7 +20,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{proxy::Proxy, tally::Tally};
+use crate::{history::History, proxy::Proxy};
 
 /// Between the end of a process and the next start.
 const RESTART: Duration = Duration::from_millis(150);
@@ -77,6 +77,7 @@ pub(crate) struct Plan {
 #[derive(Clone)]
 pub(crate) struct Slot {
     pub(crate) kind: Kind,
+    pub(crate) name: Arc<str>,
     pub(crate) proxy: Proxy,
     pid: Arc<Mutex<Option<u32>>>,
     faults: Arc<AtomicBool>,
@@ -86,18 +87,20 @@ pub(crate) struct Slot {
 impl Slot {
     /// Fills a slot.
     pub(crate) fn fill(
+        name: String,
         plan: Plan,
         proxy: Proxy,
-        tally: Arc<Tally>,
+        history: Arc<History>,
     ) -> (Self, JoinHandle<Result<()>>) {
         let slot = Self {
             kind: plan.kind,
+            name: name.into(),
             proxy,
             pid: Arc::default(),
             faults: Arc::new(AtomicBool::new(true)),
             leaving: Arc::default(),
         };
-        let keeper = tokio::spawn(slot.clone().keep(plan, tally));
+        let keeper = tokio::spawn(slot.clone().keep(plan, history));
         (slot, keeper)
     }
 
@@ -126,7 +129,7 @@ impl Slot {
         self.signal("TERM").await;
     }
 
-    async fn keep(self, plan: Plan, tally: Arc<Tally>) -> Result<()> {
+    async fn keep(self, plan: Plan, history: Arc<History>) -> Result<()> {
         let mut random = StdRng::seed_from_u64(plan.seed);
         let mut points = Vec::new();
         loop {
@@ -146,16 +149,19 @@ impl Slot {
             let clock = other_clock.then(|| ["+1h", "-1h"][random.random_range(0..2)]);
             let mut child = start(&plan, point.map(|point| (point, skipped)), clock)?;
             if let Some(clock) = clock {
-                tally.count(format!("clock {clock}"));
+                history.fault(&format!("clock {clock}"), Some(&self.name));
             }
             *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = child.id();
             let status = self.wait(&mut child).await?;
             *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = None;
             match (status.signal(), point) {
-                (Some(SIGABRT), Some(point)) => tally.count(format!("fail point {point}")),
+                (Some(SIGABRT), Some(point)) => {
+                    history.fault(&format!("fail point {point}"), Some(&self.name));
+                }
                 (Some(SIGABRT), None) => anyhow::bail!("{} aborted", plan.kind.name()),
                 (None, _) if !status.success() => {
-                    tally.count(format!("{} gave up by itself", plan.kind.name()));
+                    let what = format!("{} gave up by itself", plan.kind.name());
+                    history.fault(&what, Some(&self.name));
                 }
                 _ => {}
             }

@@ -14,9 +14,9 @@ use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{
     brain,
+    history::History,
     proxy::Proxy,
     slot::{Kind, Plan, Slot},
-    tally::Tally,
 };
 
 /// Time until an API must be ready.
@@ -44,7 +44,7 @@ pub(crate) struct Size {
 
 impl Stage {
     /// Builds the programs and starts everything, with data and logs in this folder.
-    pub(crate) async fn open(state: &Path, size: &Size, tally: &Arc<Tally>) -> Result<Self> {
+    pub(crate) async fn open(state: &Path, size: &Size, history: &Arc<History>) -> Result<Self> {
         let programs = tokio::task::spawn_blocking(|| programs::build(Build::FailPoints)).await??;
         let cluster = Cluster::start(ClusterOptions::durable(state)).await?;
         cluster.ensure_database("errand").await?;
@@ -67,7 +67,7 @@ impl Stage {
             let environment = stage.api(port);
             stage.apis.push(format!("http://127.0.0.1:{port}"));
             stage
-                .fill(Kind::Api, n, environment, &programs, state, size, tally)
+                .fill(Kind::Api, n, environment, &programs, state, size, history)
                 .await?;
         }
         let base_url = stage._model.base_url();
@@ -77,7 +77,15 @@ impl Stage {
                 ("OPENAI_API_KEY".to_owned(), "chaos".to_owned()),
             ];
             stage
-                .fill(Kind::Worker, n, environment, &programs, state, size, tally)
+                .fill(
+                    Kind::Worker,
+                    n,
+                    environment,
+                    &programs,
+                    state,
+                    size,
+                    history,
+                )
                 .await?;
         }
         stage.ready().await?;
@@ -105,7 +113,7 @@ impl Stage {
         programs: &Path,
         state: &Path,
         size: &Size,
-        tally: &Arc<Tally>,
+        history: &Arc<History>,
     ) -> Result<()> {
         let server = server_port(&self.database)?;
         let proxy = Proxy::to(server).await?;
@@ -117,6 +125,7 @@ impl Stage {
             Kind::Api => ("errand-api", 1000),
             Kind::Worker => ("errand-worker", 2000),
         };
+        let name = format!("{}-{n}", kind.name());
         let plan = Plan {
             kind,
             program: programs.join(program),
@@ -127,7 +136,7 @@ impl Stage {
             log: state.join(format!("{program}-{n}.log")),
             seed: size.seed.wrapping_mul(31) + salt + u64::from(n),
         };
-        let (slot, keeper) = Slot::fill(plan, proxy, Arc::clone(tally));
+        let (slot, keeper) = Slot::fill(name, plan, proxy, Arc::clone(history));
         self.slots.push(slot);
         self.keepers
             .spawn(async move { keeper.await.context("a keeper panicked")? });
