@@ -84,9 +84,20 @@ pub async fn commit(transaction: Transaction) -> Result<(), StoreError> {
 pub async fn within<T, E: From<StoreError>>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    match tokio::time::timeout(WORK_TIMEOUT, work).await {
+    within_time(WORK_TIMEOUT, work).await
+}
+
+/// Bounds a unit of work that has to be shorter than others.
+///
+/// # Errors
+/// Those of the work, or [`StoreError::Timeout`] after `time`.
+pub async fn within_time<T, E: From<StoreError>>(
+    time: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(time, work).await {
         Ok(result) => result,
-        Err(_) => Err(StoreError::Timeout(WORK_TIMEOUT).into()),
+        Err(_) => Err(StoreError::Timeout(time).into()),
     }
 }
 

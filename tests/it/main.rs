@@ -16,6 +16,7 @@ mod crashes;
 mod fuzz;
 mod injection;
 mod isolation;
+mod leases;
 mod limits;
 mod matrix;
 mod mcp;

@@ -25,6 +25,7 @@ use crate::config::Config;
 mod claims;
 mod feed;
 mod lease;
+mod purge;
 
 /// The queue could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -104,20 +105,19 @@ impl Queue {
         H: Fn(Delivery, CancellationToken) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        store::within(async {
-            leases::register(&mut *acquire(&self.pool).await?, &self.worker).await
-        })
-        .await?;
-        tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
-
-        let over = CancellationToken::new();
-        let heart = tokio::spawn(lease::keep(
+        let mut heart = lease::Heart::new(
             self.pool.clone(),
             Arc::clone(&self.worker),
             self.held.clone(),
-            self.settings,
-            over.clone(),
-        ));
+            self.settings.lease,
+        );
+        heart.beat().await?;
+        tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
+
+        let over = CancellationToken::new();
+        let heart = tokio::spawn(heart.keep(over.clone()));
+        let purges = purge::keep(self.pool.clone(), self.settings.keep_events, over.clone());
+        let purges = tokio::spawn(purges);
         let (jobs, feed) = mpsc::channel(self.settings.concurrency);
         let claims = tokio::spawn(claims::run(
             claims::Claims {
@@ -142,9 +142,10 @@ impl Queue {
         // The lease is kept until the last handler is done; only then do the jobs that were not begun go back.
         over.cancel();
         let _ = claims.await;
-        let _ = heart.await;
+        let _ = tokio::join!(heart, purges);
         store::within(async {
-            leases::leave(&mut *acquire(&self.pool).await?, &self.worker).await
+            let mut db = store::connection(&self.pool).await?;
+            leases::leave(&mut db, &self.worker).await
         })
         .await?;
         tracing::info!(worker = %self.worker, "drained");
@@ -195,12 +196,6 @@ async fn expire(
         () = over.cancelled() => {}
         () = tokio::time::sleep(drain) => expired.cancel(),
     }
-}
-
-async fn acquire(
-    pool: &Pool,
-) -> Result<impl std::ops::DerefMut<Target = errand_shared::store::Connection>, StoreError> {
-    Ok(pool.acquire().await?)
 }
 
 /// The jobs this process knows to be its own, with the number of hands each is in: a job that was given back in an outage may

@@ -71,6 +71,14 @@ pub fn pool(
         .connect_lazy_with(options))
 }
 
+/// Makes a connection like those of the pool but outside it: for work that must not wait for a place there.
+///
+/// # Errors
+/// The database is unreachable.
+pub(super) async fn connect(pool: &Pool) -> Result<Connection, StoreError> {
+    Ok(Connection::connect_with(&pool.connect_options()).await?)
+}
+
 /// Ends a transaction that was left open. The driver forgets a BEGIN whose answer was not waited for (sqlx issue 4393): what
 /// others do on that connection would belong to a transaction that they know nothing of, and be lost with it.
 ///

@@ -36,7 +36,7 @@ fn is_example(line: &str) -> bool {
 }
 
 /// Builds the programs once, as `cargo test` builds none of other packages; returns their folder.
-async fn programs() -> &'static Path {
+pub(crate) async fn programs() -> &'static Path {
     BUILT
         .get_or_init(|| async {
             let build = tokio::task::spawn_blocking(|| programs::build(Build::Shipped));

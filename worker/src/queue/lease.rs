@@ -1,101 +1,113 @@
 //! The lease: a heartbeat of its own, so that a worker full of long runs is never taken for dead.
 //!
 //! The same beat takes over the jobs of workers that are, and gives back jobs that the database thinks are ours but whose
-//! claim's answer never arrived. Now and then it purges old jobs and events.
+//! claim's answer never arrived.
 
 use std::{sync::Arc, time::Duration};
 
-use errand_shared::store::{self, Pool, StoreError, events, leases};
-use tokio::time::Instant;
+use errand_shared::store::{
+    self, Pool, StoreError,
+    leases::{Found, Session},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{Held, Settings};
+use super::Held;
 
 /// Beats within one lease: so many may be lost before a live worker looks dead.
 const BEATS_PER_LEASE: u32 = 5;
 
-/// How long a done job stays for an operator to see.
-const KEEP_DONE: Duration = Duration::from_secs(3600);
+/// How long it may take to begin a session.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Pause between two purges.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
-
-/// Beats until `over`.
-pub(super) async fn keep(
+/// What beats for a worker.
+///
+/// It has a connection of its own: a pool whose places are all taken, or whose connections fell silent, would cost the lease.
+pub(super) struct Heart {
     pool: Pool,
     worker: Arc<str>,
     held: Held,
-    settings: Settings,
-    over: CancellationToken,
-) {
-    let mut beat = tokio::time::interval(settings.lease / BEATS_PER_LEASE);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // Since when every beat has arrived in time.
-    let mut healthy: Option<Instant> = None;
-    let mut last = Instant::now();
-    let mut next_purge = Instant::now() + PURGE_EVERY;
-    let mut outage_logged = false;
-    loop {
-        tokio::select! {
-            () = over.cancelled() => return,
-            _ = beat.tick() => {}
+    lease: Duration,
+    session: Option<Session>,
+}
+
+impl Heart {
+    pub(super) fn new(pool: Pool, worker: Arc<str>, held: Held, lease: Duration) -> Self {
+        Self {
+            pool,
+            worker,
+            held,
+            lease,
+            session: None,
         }
-        let purge = Instant::now() >= next_purge;
-        if purge {
-            next_purge += PURGE_EVERY;
-        }
-        // After an outage all workers look dead: nobody takes over before everybody had the time to beat again.
-        let take_over = healthy.is_some_and(|since| since.elapsed() >= settings.lease);
-        match store::within(once(&pool, &worker, &held, &settings, take_over, purge)).await {
-            Ok(()) => {
-                if healthy.is_none() || last.elapsed() >= settings.lease {
-                    healthy = Some(Instant::now());
+    }
+
+    /// Beats until `over`.
+    pub(super) async fn keep(mut self, over: CancellationToken) {
+        let mut tick = tokio::time::interval(self.lease / BEATS_PER_LEASE);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut outage_logged = false;
+        loop {
+            tokio::select! {
+                () = over.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            match self.beat().await {
+                Ok(()) => outage_logged = false,
+                Err(error) if !outage_logged => {
+                    tracing::warn!(%error, "cannot renew the lease; others may take over this worker's runs");
+                    outage_logged = true;
                 }
-                last = Instant::now();
-                outage_logged = false;
+                Err(_) => {}
             }
-            Err(error) if !outage_logged => {
-                healthy = None;
-                tracing::warn!(%error, "cannot renew the lease; others may take over this worker's runs");
-                outage_logged = true;
-            }
-            Err(_) => healthy = None,
         }
+    }
+
+    /// Beats once. If the session is over, or does not answer within half a lease, another is begun at once.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(super) async fn beat(&mut self) -> Result<(), StoreError> {
+        let found = match self.session.take() {
+            Some(session) => match self.beat_over(session).await {
+                Ok(found) => found,
+                Err(_) => self.beat_anew().await?,
+            },
+            None => self.beat_anew().await?,
+        };
+        report(&found);
+        Ok(())
+    }
+
+    async fn beat_anew(&mut self) -> Result<Found, StoreError> {
+        let open = Session::open(&self.pool, &self.worker);
+        let session = store::within_time(OPEN_TIMEOUT, open).await?;
+        self.beat_over(session).await
+    }
+
+    /// Keeps the session if it answers.
+    async fn beat_over(&mut self, mut session: Session) -> Result<Found, StoreError> {
+        let held = self.held.job_ids();
+        let beat = session.beat(&held, self.lease);
+        let found = store::within_time(self.lease / 2, beat).await?;
+        self.session = Some(session);
+        Ok(found)
     }
 }
 
-async fn once(
-    pool: &Pool,
-    worker: &str,
-    held: &Held,
-    settings: &Settings,
-    take_over: bool,
-    purge: bool,
-) -> Result<(), StoreError> {
-    let mut connection = pool.acquire().await?;
-    let given_back = leases::beat(
-        &mut connection,
-        worker,
-        &held.job_ids(),
-        settings.lease,
-        take_over,
-    )
-    .await?;
-    if given_back.orphaned > 0 {
+fn report(found: &Found) {
+    if found.orphaned > 0 {
+        let jobs = found.orphaned;
+        tracing::warn!(jobs, "took over the jobs of a worker that fell silent");
+    }
+    if found.unknown > 0 {
+        let jobs = found.unknown;
+        tracing::warn!(jobs, "gave back jobs that nobody here is working on");
+    }
+    if found.spared > 0 {
+        let workers = found.spared;
         tracing::warn!(
-            jobs = given_back.orphaned,
-            "took over the jobs of a worker that fell silent"
+            workers,
+            "nobody was heard for a while; the leases of all that hold jobs begin anew"
         );
     }
-    if given_back.unknown > 0 {
-        tracing::warn!(
-            jobs = given_back.unknown,
-            "gave back jobs that nobody here is working on"
-        );
-    }
-    if purge {
-        leases::purge(&mut connection, KEEP_DONE).await?;
-        events::purge(&mut connection, settings.keep_events).await?;
-    }
-    Ok(())
 }
