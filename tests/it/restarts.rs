@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::world::{
     Answer, Options, World,
-    events::{assert_well_formed, read_sse, stored, text},
+    events::{Sse, assert_well_formed, read_sse, stored, text},
     socket::Socket,
 };
 
@@ -31,27 +31,24 @@ async fn an_api_that_stops_sends_everybody_on_to_another() {
     let streaming = stopping
         .post_chat("bob", &json!({"message": "stream"}))
         .header("accept", "text/event-stream");
-    let streaming = tokio::spawn(read_sse(streaming, usize::MAX));
+    let mut streaming = Sse::open(streaming).await;
     let mut socket = Socket::connect(&stopping, "cleo").await;
     let run = socket.call("run.start", json!({"message": "socket"})).await;
     gate.reached(3).await.unwrap();
     let is_text = |frame: &Value| frame["event"]["type"] == "TEXT_MESSAGE_CONTENT";
     socket.until(is_text).await;
-    let told = "select count(distinct run_id) from run_events where event ->> 'type' = 'TEXT_MESSAGE_CONTENT'";
-    staying.until(told, 3).await;
+    let mut seen = streaming.until("TEXT_MESSAGE_CONTENT").await;
     stopping.stop().await;
 
     // Each is told in its own way that it goes on elsewhere.
     let answer = waiting.await.unwrap();
     assert_eq!(answer.status, 202, "{}", answer.body);
     let location = answer.header("location").to_owned();
-    let mut seen = streaming.await.unwrap();
-    assert!(
-        !seen.is_empty()
-            && seen
-                .iter()
-                .all(|(_, event)| event["type"] != "RUN_FINISHED")
-    );
+    seen.extend(streaming.rest(usize::MAX).await);
+    let ended = seen
+        .iter()
+        .any(|(_, event)| event["type"] == "RUN_FINISHED");
+    assert!(!ended, "{seen:#?}");
     assert_eq!(socket.closed().await, 1012);
 
     gate.open();

@@ -1,46 +1,78 @@
 //! Events as clients get them: read from a stream, read from the table, and what must hold of them.
 
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::{StreamExt, stream::BoxStream};
 use serde_json::Value;
 
 use super::{PATIENCE, World};
 
-/// The events of an SSE answer, with their ids, until it ends or `limit` is reached.
-pub(crate) async fn read_sse(request: reqwest::RequestBuilder, limit: usize) -> Vec<(i64, Value)> {
-    let response = request.send().await.expect("an answer");
-    assert_eq!(response.status(), 200);
-    assert!(
-        response.headers()["content-type"]
-            .to_str()
-            .unwrap()
-            .starts_with("text/event-stream")
-    );
-    let mut body = response.bytes_stream();
-    let (mut text, mut events) = (String::new(), Vec::new());
-    while events.len() < limit {
-        let Some(bytes) = tokio::time::timeout(PATIENCE, body.next())
-            .await
-            .expect("in time")
-        else {
-            break;
-        };
-        let Ok(bytes) = bytes else { break };
-        text.push_str(&String::from_utf8_lossy(&bytes));
-        while let Some(end) = text.find("\n\n") {
-            let block: String = text.drain(..end + 2).collect();
-            let line = |name: &str| {
-                block
-                    .lines()
-                    .find_map(|line| line.strip_prefix(name))
-                    .map(str::trim)
-            };
-            if let (Some(id), Some(data)) = (line("id:"), line("data:")) {
-                events.push((id.parse().unwrap(), serde_json::from_str(data).unwrap()));
+/// A stream of server-sent events.
+pub(crate) struct Sse {
+    body: BoxStream<'static, reqwest::Result<Bytes>>,
+    text: String,
+}
+
+impl Sse {
+    pub(crate) async fn open(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        let kind = response.headers()["content-type"].to_str().unwrap();
+        assert!(kind.starts_with("text/event-stream"), "{kind}");
+        Self {
+            body: response.bytes_stream().boxed(),
+            text: String::new(),
+        }
+    }
+
+    /// The next event and its id; none at the end of the stream, or when it breaks off.
+    pub(crate) async fn next(&mut self) -> Option<(i64, Value)> {
+        loop {
+            while let Some(end) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..end + 2).collect();
+                let line = |name: &str| {
+                    let value = block.lines().find_map(|line| line.strip_prefix(name));
+                    value.map(str::trim)
+                };
+                if let (Some(id), Some(data)) = (line("id:"), line("data:")) {
+                    return Some((id.parse().unwrap(), serde_json::from_str(data).unwrap()));
+                }
+            }
+            let bytes = tokio::time::timeout(PATIENCE, self.body.next());
+            let bytes = bytes.await.expect("in time")?.ok()?;
+            self.text.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    /// Events up to and with the first one of this type.
+    pub(crate) async fn until(&mut self, kind: &str) -> Vec<(i64, Value)> {
+        let mut events = Vec::new();
+        loop {
+            let event = self.next().await;
+            events.push(event.unwrap_or_else(|| panic!("no {kind} after {events:#?}")));
+            if events
+                .last()
+                .is_some_and(|(_, event)| event["type"] == kind)
+            {
+                return events;
             }
         }
     }
-    events.truncate(limit);
-    events
+
+    /// What is left, up to so many events.
+    pub(crate) async fn rest(&mut self, limit: usize) -> Vec<(i64, Value)> {
+        let mut events = Vec::new();
+        while events.len() < limit
+            && let Some(event) = self.next().await
+        {
+            events.push(event);
+        }
+        events
+    }
+}
+
+/// Reads a stream of server-sent events to its end, or up to so many of them.
+pub(crate) async fn read_sse(request: reqwest::RequestBuilder, limit: usize) -> Vec<(i64, Value)> {
+    Sse::open(request).await.rest(limit).await
 }
 
 pub(crate) async fn stored(world: &World, run: &str) -> Vec<(i64, Value)> {
