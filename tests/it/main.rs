@@ -2,12 +2,12 @@
 
 mod world;
 
+mod accidents;
 mod agent;
 mod approvals;
 mod auth;
 mod better_auth;
 mod browser;
-mod campaign;
 mod canaries;
 mod cancels;
 mod chat;

@@ -50,6 +50,14 @@ pub fn build(build: Build) -> Result<PathBuf> {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
+    // What cargo told this program of its own package is news to build scripts that look at it (ring's does): all that depends
+    // on them would be built anew, here and once more by the next cargo outside.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
     ensure!(cargo.status()?.success(), "the programs do not build");
     let folder = profile.join(folder);
     fs::create_dir_all(&folder)?;

@@ -2,6 +2,8 @@
 //!
 //! `tests/bench/chaos` is the program. Only the invariants count here: its bounds on time and on failures are those of a
 //! machine with nothing else to do, which one that runs all tests at once is not.
+//!
+//! The longest of all tests by far; tests begin in the order of their names, and the first to begin is not the last to end.
 
 use std::time::Duration;
 
