@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::{Connection, Pool, StoreError};
 use crate::jobs::QUEUE;
 
@@ -48,8 +46,6 @@ pub struct Found {
 pub struct Session {
     db: Connection,
     worker: String,
-    /// When the session began, by the database's clock.
-    since: DateTime<Utc>,
 }
 
 impl Session {
@@ -62,17 +58,15 @@ impl Session {
     pub async fn open(pool: &Pool, worker: &str) -> Result<Self, StoreError> {
         let mut db = super::pool::connect(pool).await?;
         // Who looks whether it is free has it for the moment of a beat.
-        let since = sqlx::query!(
-            r#"select now() as "now!", pg_advisory_lock_shared(hashtextextended($1, 2))"#,
+        sqlx::query!(
+            "select pg_advisory_lock_shared(hashtextextended($1, 2))",
             worker
         )
         .fetch_one(&mut db)
-        .await?
-        .now;
+        .await?;
         Ok(Self {
             db,
             worker: worker.to_owned(),
-            since,
         })
     }
 
@@ -81,8 +75,9 @@ impl Session {
     ///
     /// `held` are the jobs the worker knows of. A claim younger than `lease` may still be on its way here and is left alone.
     ///
-    /// A worker is dead after a lease of silence; after half of one if its session is gone while this one, which had begun
-    /// before its last beat, is not: then the server had no trouble, and it had the time to begin another.
+    /// A worker is dead after a lease of silence; after half of one if its session is gone, in which time it could have begun
+    /// another. That says nothing after a crash of the server, which ends all sessions: one at least has to be older than
+    /// its last beat.
     ///
     /// Nobody can be told from dead when no beat of anybody arrived for half a lease: that was an outage. The first beat
     /// after it begins every lease anew, so that all have the time to be heard again. A `last_seen` in the future, left by a
@@ -116,8 +111,10 @@ impl Session {
                  select j.id from apalis.jobs j join apalis.workers w on w.id = j.lock_by
                  where j.status in ('Queued', 'Running') and j.job_type = $1
                    and (w.last_seen < now() - make_interval(secs => $2)
-                        or w.last_seen < now() - make_interval(secs => $2::float8 / 2) and w.last_seen > $6
-                           and pg_try_advisory_xact_lock(hashtextextended(w.id, 2)))
+                        or w.last_seen < now() - make_interval(secs => $2::float8 / 2)
+                           and pg_try_advisory_xact_lock(hashtextextended(w.id, 2))
+                           and exists (select from pg_stat_activity
+                                       where backend_type = 'client backend' and backend_start < w.last_seen))
                    and not (select was from silence)
                  for update of j skip locked
              ),
@@ -139,8 +136,7 @@ impl Session {
             lease.as_secs_f64(),
             self.worker,
             held,
-            crate::hints::JOB_READY,
-            self.since
+            crate::hints::JOB_READY
         )
         .fetch_one(&mut self.db)
         .await?;
