@@ -49,7 +49,7 @@ pub struct Config {
     #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_ready_runs: u16,
 
-    /// Silence after which a worker is taken for dead and its runs go to others
+    /// Silence after which a worker is taken for dead and its runs go to others; half of it if its process is gone
     #[arg(long, env = "LEASE_TIMEOUT", default_value = "4s", value_parser = duration)]
     pub lease_timeout: Duration,
 
