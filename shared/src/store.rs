@@ -19,6 +19,7 @@ pub mod leases;
 pub mod mcp_calls;
 pub mod messages;
 pub mod migrate;
+mod nul;
 pub mod outcome;
 mod pool;
 pub mod requeue;
@@ -26,9 +27,11 @@ pub mod runs;
 pub mod steps;
 pub mod tasks;
 pub mod tool_calls;
+pub mod usage;
 
 pub use error::{StoreError, WriteError};
 pub use isolation::{begin_for, begin_on};
+pub use nul::without_nul;
 pub use pool::pool;
 
 /// A pool of connections. Cheap to clone.

@@ -14,12 +14,18 @@ use serde_json::Value;
 use uuid::Uuid;
 
 mod answer;
+mod calls;
 mod conversation;
+mod history;
+mod message;
 pub mod model;
+mod pieces;
 
-pub(crate) use answer::{AnswerBuilder, CallPiece, Endless};
+pub(crate) use answer::{AnswerBuilder, Endless};
+pub(crate) use calls::CallPiece;
 use conversation::Conversation;
-pub use model::{Answer, Message, Model, ModelError, Request, Told, ToolDefinition};
+pub use message::Message;
+pub use model::{Answer, Model, ModelError, Request, Told, ToolDefinition};
 
 /// Calls of one answer that are executed; the model is told that the others were not.
 const MAX_CALLS_PER_STEP: i32 = 32;
@@ -37,6 +43,10 @@ pub struct Assignment {
     pub history: Vec<PastTurn>,
     /// What earlier attempts at this run, and earlier runs of this turn, have committed.
     pub recorded: Vec<RecordedStep>,
+    /// The turn was interrupted, and this run is to finish it.
+    pub is_retry: bool,
+    /// The model that is asked, as the provider knows it.
+    pub model: String,
     /// Tools whose calls wait for the user's approval.
     pub needs_approval: Vec<String>,
     /// Tokens that earlier turns may take.
@@ -150,43 +160,87 @@ pub async fn run(
 ) -> Result<Stop, Failure> {
     let mut conversation = Conversation::new(assignment);
     let mut next_step = 1;
+    let mut last_step = assignment.max_steps;
     for recorded in &assignment.recorded {
         next_step = recorded.step + 1;
-        let answer = Answer::from(recorded);
-        let results = match earlier_results(assignment, recorded) {
-            Some(results) => results,
-            None => {
-                let step = Step::recorded(assignment, recorded, &answer);
-                act(assignment, &step, &answer, tools, journal).await?
+        if recorded.run_id == assignment.run_id {
+            let answer = Answer::from(recorded);
+            let step = Step::recorded(assignment, recorded, &answer);
+            let results = act(assignment, &step, &answer, tools, journal).await?;
+            conversation.push_step(with_results(recorded.clone(), results));
+        } else {
+            conversation.push_step(recorded.clone());
+            if assignment.is_retry {
+                // What the interrupted runs have used up is not this one's.
+                last_step = recorded.step.saturating_add(assignment.max_steps);
             }
-        };
-        conversation.push_step(&answer, &results);
+        }
     }
-    for step in next_step..=assignment.max_steps {
+    for step in next_step..=last_step {
         // At the last step the model may only talk.
-        let last = step == assignment.max_steps;
+        let last = step == last_step;
         let mut answer = ask(&mut conversation, model, tools.definitions(), journal, last).await?;
         if last {
             answer.calls.clear();
-            if answer.text.trim().is_empty() {
+            if answer.text.trim().is_empty() && answer.cut_short().is_none() {
                 break;
             }
         }
         if answer.calls.is_empty() {
+            mark_if_cut_short(&mut answer, journal);
             return Ok(Stop::Replied(Reply { step, answer }));
         }
         if !to_approve(&answer, &assignment.needs_approval).is_empty() {
             return Ok(Stop::NeedsApproval(Reply { step, answer }));
         }
         journal.commit(step, &answer).await?;
-        let step = Step::new(assignment, step);
+        let number = step;
+        let step = Step::new(assignment, number);
         let results = act(assignment, &step, &answer, tools, journal).await?;
-        conversation.push_step(&answer, &results);
+        conversation.push_step(with_results(recorded(assignment, number, answer), results));
     }
     Err(Failure::TooManySteps(assignment.max_steps))
 }
 
-/// Asks the model; if the conversation is too long for it, once more with less history.
+/// A step that this attempt has committed.
+fn recorded(assignment: &Assignment, step: i32, answer: Answer) -> RecordedStep {
+    let call = |asked| RecordedCall {
+        asked,
+        result: None,
+        approved: None,
+    };
+    RecordedStep {
+        run_id: assignment.run_id,
+        told_by: assignment.run_id,
+        step,
+        content: answer.text,
+        calls: answer.calls.into_iter().map(call).collect(),
+        model: Some(assignment.model.clone()),
+        extra: answer.extra,
+    }
+}
+
+fn with_results(mut step: RecordedStep, results: Vec<ToolOutcome>) -> RecordedStep {
+    for (call, outcome) in step.calls.iter_mut().zip(results) {
+        call.result = Some(outcome.result);
+    }
+    step
+}
+
+/// Says in the reply that the model did not come to its end.
+fn mark_if_cut_short(answer: &mut Answer, journal: &impl Journal) {
+    let mark = match answer.cut_short() {
+        Some("length") => "*(Cut off here: the answer has reached the model's length limit.)*",
+        Some(_) => "*(Cut off here by the provider's content filter.)*",
+        None => return,
+    };
+    let gap = if answer.text.is_empty() { "" } else { "\n\n" };
+    let mark = format!("{gap}{mark}");
+    journal.tell(Told::Text(&mark));
+    answer.text.push_str(&mark);
+}
+
+/// Asks the model; if the conversation is too long for it, again with less of it.
 async fn ask(
     conversation: &mut Conversation<'_>,
     model: &impl Model,
@@ -195,23 +249,20 @@ async fn ask(
     last: bool,
 ) -> Result<Answer, ModelError> {
     let tell = |told: Told<'_>| journal.tell(told);
-    let may_call = !last;
-    let request = Request {
-        messages: conversation.messages(),
-        tools,
-        may_call,
-    };
-    match model.answer(request, &tell).await {
-        Err(ModelError::ContextTooLong) if conversation.shorten() => {
-            tracing::warn!("the conversation is too long for the model; asking with less history");
-            let request = Request {
-                messages: conversation.messages(),
-                tools,
-                may_call,
-            };
-            model.answer(request, &tell).await
+    loop {
+        let request = Request {
+            messages: conversation.messages(),
+            tools,
+            may_call: !last,
+        };
+        match model.answer(request, &tell).await {
+            Err(ModelError::ContextTooLong) if conversation.shorten() => {
+                tracing::warn!(
+                    "the conversation is too long for the model; asking with less of it"
+                );
+            }
+            result => return result,
         }
-        result => result,
     }
 }
 
@@ -220,17 +271,11 @@ async fn ask(
 pub(crate) fn to_approve(answer: &Answer, gated: &[String]) -> Vec<i32> {
     let calls = answer.calls.iter().zip(0..MAX_CALLS_PER_STEP);
     calls
-        .filter(|(call, _)| gated.contains(&call.name) && call.has_object())
+        .filter(|(call, _)| {
+            gated.contains(&call.name) && !call.is_unclear && call.object().is_some()
+        })
         .map(|(_, ordinal)| ordinal)
         .collect()
-}
-
-/// The results of a step that an earlier run of the turn has executed; none if its calls are this run's to make.
-fn earlier_results(assignment: &Assignment, recorded: &RecordedStep) -> Option<Vec<ToolOutcome>> {
-    let outcome = |call: &RecordedCall| ToolOutcome {
-        result: call.result.clone().unwrap_or_default(),
-    };
-    (recorded.run_id != assignment.run_id).then(|| recorded.calls.iter().map(outcome).collect())
 }
 
 /// A step whose calls are to be made.
@@ -266,7 +311,9 @@ impl Step {
 
     /// Why a call may not be made. One that needs approval is made behind a recorded yes only: also if a worker that did not ask
     /// for it yet has committed the step.
-    fn refusal(&self, ordinal: i32) -> Option<&'static str> {
+    fn refusal(&self, call: &AskedCall, ordinal: i32) -> Option<&'static str> {
+        const UNCLEAR: &str = "The parts of this call could not be told from those of another; it was not executed. Make it \
+                               again, one call at a time.";
         const TOO_MANY: &str = "too many calls in one answer; this one was not executed";
         const REJECTED: &str = "The user rejected this call; it was not executed.";
         const UNASKED: &str =
@@ -275,6 +322,7 @@ impl Step {
             .ok()
             .and_then(|place| self.decisions.get(place));
         match decision.copied().flatten() {
+            _ if call.is_unclear => Some(UNCLEAR),
             Some(false) => Some(REJECTED),
             None if self.gated.contains(&ordinal) => Some(UNASKED),
             _ => (ordinal >= MAX_CALLS_PER_STEP).then_some(TOO_MANY),
@@ -297,7 +345,7 @@ async fn act(
             step: step.number,
             ordinal,
         };
-        let refused = step.refusal(ordinal);
+        let refused = step.refusal(call, ordinal);
         let outcome = tools.call(key, &assignment.user_id, call, refused).await?;
         let told = CallKey {
             run_id: step.told_by,

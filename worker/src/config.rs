@@ -9,9 +9,11 @@ use crate::tools;
 
 /// Gemini's endpoint that speaks Chat Completions.
 const GEMINI_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
-const GEMINI_MODEL: &str = "gemini-2.5-flash";
 const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
-const OPENAI_MODEL: &str = "gpt-4.1-mini";
+/// The default models, chosen on 26 November 2026: small ones with tools, which the providers name as the replacements of
+/// `gemini-2.5-flash` (ends on 1 December 2026) and `gpt-4.1-mini` (ends on 14 January 2027).
+const GEMINI_MODEL: &str = "gemini-3.5-flash-lite";
+const OPENAI_MODEL: &str = "gpt-6-luna";
 
 /// Takes runs from the queue, runs the agent and its tools, commits the replies
 #[derive(Debug, Clone, clap::Parser)]
@@ -70,6 +72,22 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
+/// `reasoning_effort` of a request, as OpenAI and Gemini have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReasoningEffort {
+    /// No reasoning at all.
+    None,
+    /// As little as the model can.
+    Minimal,
+    /// Little.
+    Low,
+    /// The default of most models that reason.
+    Medium,
+    /// Much.
+    High,
+}
+
 /// Any provider of Chat Completions.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelConfig {
@@ -85,6 +103,10 @@ pub struct ModelConfig {
     #[arg(long, env = "OPENAI_MODEL")]
     openai_model: Option<String>,
 
+    /// How much the model reasons before it answers [default: not sent, but for models that are known to need it]
+    #[arg(long, env = "OPENAI_REASONING_EFFORT")]
+    openai_reasoning_effort: Option<ReasoningEffort>,
+
     /// A key for Gemini; alone it selects Gemini's endpoint
     #[arg(long, env = "GEMINI_API_KEY", hide_env_values = true)]
     gemini_api_key: Option<SecretString>,
@@ -97,6 +119,7 @@ impl ModelConfig {
             openai_api_key: Some(api_key.into()),
             openai_base_url: Some(base_url.to_owned()),
             openai_model: Some(model.to_owned()),
+            openai_reasoning_effort: None,
             gemini_api_key: None,
         }
     }
@@ -142,6 +165,11 @@ impl ModelConfig {
             .as_deref()
             .filter(|model| !model.is_empty())
             .unwrap_or(default)
+    }
+
+    /// The effort that is asked for, if it is configured.
+    pub fn reasoning_effort(&self) -> Option<ReasoningEffort> {
+        self.openai_reasoning_effort
     }
 
     fn check(&self) -> Result<(), Invalid> {

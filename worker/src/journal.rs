@@ -18,6 +18,7 @@ use errand_shared::{
         runs::Claimed,
         steps::{self, AskedCall, NewStep},
         tasks::{self, Filter},
+        usage::Tokens,
     },
 };
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ use uuid::Uuid;
 
 use crate::{
     agent::{Answer, Interrupted, Journal, Reply, Told, ToolOutcome},
+    meter::Meter,
     publisher::{Publisher, RunStream},
     tools,
 };
@@ -38,6 +40,8 @@ const SECOND_TRY: Duration = Duration::from_secs(1);
 pub(crate) struct RunJournal<'a> {
     pool: &'a Pool,
     run: &'a Claimed,
+    /// The model that answers.
+    model: &'a str,
     stream: RunStream,
     story: Mutex<Story>,
 }
@@ -52,6 +56,7 @@ struct Story {
     last_message: Option<Uuid>,
     /// The task list as clients have it, once they have it.
     tasks: Option<Value>,
+    meter: Meter,
 }
 
 impl<'a> RunJournal<'a> {
@@ -64,6 +69,7 @@ impl<'a> RunJournal<'a> {
         db: &mut Connection,
         run: &'a Claimed,
         publisher: &Publisher,
+        model: &'a str,
     ) -> Result<Self, StoreError> {
         let (last, mut open) = if run.attempt > 1 {
             let mut db = store::begin_on(db, &run.user_id).await?;
@@ -89,6 +95,7 @@ impl<'a> RunJournal<'a> {
         Ok(Self {
             pool,
             run,
+            model,
             stream,
             story,
         })
@@ -97,6 +104,11 @@ impl<'a> RunJournal<'a> {
     /// The reply so far, for one that is cut short.
     pub(crate) fn partial(&self) -> String {
         self.story().text.clone()
+    }
+
+    /// Tokens of this attempt that no step counts.
+    pub(crate) fn cut_off(&self) -> Tokens {
+        self.story().meter.cut_off()
     }
 
     /// Waits until it turns out that another attempt owns the run.
@@ -115,9 +127,16 @@ impl<'a> RunJournal<'a> {
         max_ready: i64,
     ) -> Result<(), WriteError> {
         faults::point("finish.before");
-        let (mut closing, message_id) = {
+        let (mut closing, message_id, cut_off) = {
             let mut story = self.story();
-            (story.open.close(), story.last_message)
+            if reply.is_some() {
+                story.meter.keep();
+            }
+            (
+                story.open.close(),
+                story.last_message,
+                story.meter.cut_off(),
+            )
         };
         if let (Outcome::Waiting(_), Some(reply)) = (outcome, reply) {
             closing.extend(self.tell_calls(reply.step, &reply.answer));
@@ -126,13 +145,28 @@ impl<'a> RunJournal<'a> {
         let (first_seq, events) = self.stream.take(closing).await?;
         let ending = Ending {
             outcome,
-            step: reply.map(|reply| step(reply.step, &reply.answer)),
+            step: reply.map(|reply| self.step(reply.step, &reply.answer)),
             message_id: message_id.unwrap_or_else(ids::new_id),
             first_seq,
             events: &events,
+            cut_off,
         };
         // If a commit took effect whose answer was lost, the second try finds the run over.
         twice(|| store::within(outcome::finish(self.pool, self.run, &ending, max_ready))).await
+    }
+
+    fn step<'s>(&'s self, number: i32, answer: &'s Answer) -> NewStep<'s> {
+        NewStep {
+            step: number,
+            content: &answer.text,
+            calls: &answer.calls,
+            finish_reason: answer.finish_reason.as_deref(),
+            input_tokens: answer.tokens.input,
+            output_tokens: answer.tokens.output,
+            usage_estimated: answer.tokens.is_estimate,
+            model: self.model,
+            extra: &answer.extra,
+        }
     }
 
     /// The events that tell of an answer's calls.
@@ -204,7 +238,9 @@ impl Journal for RunJournal<'_> {
                     delta: delta.to_owned(),
                 });
             }
+            Told::Tokens(tokens) => story.meter.see(tokens),
             Told::Restart => {
+                story.meter.lose();
                 story.text.clear();
                 if let Some(message_id) = story.open.message.take() {
                     self.stream.push(Event::TextMessageEnd { message_id });
@@ -222,17 +258,21 @@ impl Journal for RunJournal<'_> {
         events.extend(self.tell_calls(number, answer));
         let commit = async {
             let (first_seq, events) = self.stream.take(events).await?;
-            let step = step(number, answer);
+            let step = self.step(number, answer);
             let commit = || steps::commit(self.pool, self.run, step.clone(), first_seq, &events);
             twice(|| store::within(commit())).await
         };
         match commit.await {
             Ok(()) => {
+                self.story().meter.keep();
                 faults::point("step.committed");
                 Ok(())
             }
             // Only this attempt can have written it, so the first try did, and its answer was lost.
-            Err(WriteError::Store(error)) if error.constraint() == Some("steps_pkey") => Ok(()),
+            Err(WriteError::Store(error)) if error.constraint() == Some("steps_pkey") => {
+                self.story().meter.keep();
+                Ok(())
+            }
             Err(WriteError::Fenced) => Err(Interrupted::Fenced),
             Err(WriteError::Store(error)) if error.is_outage() => {
                 Err(Interrupted::Outage(error.to_string()))
@@ -292,15 +332,4 @@ fn tell_call(key: CallKey, call: &AskedCall) -> [Event; 3] {
         },
         Event::ToolCallEnd { tool_call_id },
     ]
-}
-
-fn step(number: i32, answer: &Answer) -> NewStep<'_> {
-    NewStep {
-        step: number,
-        content: &answer.text,
-        calls: &answer.calls,
-        finish_reason: answer.finish_reason.as_deref(),
-        input_tokens: answer.input_tokens,
-        output_tokens: answer.output_tokens,
-    }
 }

@@ -2,24 +2,30 @@
 
 use std::time::Duration;
 
-use async_openai::{Client, config::OpenAIConfig, error::OpenAIError};
 use backon::{ExponentialBuilder, Retryable};
-use futures::StreamExt;
+use futures::{StreamExt, pin_mut};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     agent::{Answer, AnswerBuilder, Message, Model, ModelError, Request, Told, ToolDefinition},
-    config::ModelConfig,
+    config::{ModelConfig, ReasoningEffort},
 };
 
 mod chunk;
 mod failure;
+mod habits;
+mod lenient;
+mod stream;
 mod transport;
 
+use chunk::Reader;
 use failure::CallFailure;
+use habits::Habits;
+use stream::Chunks;
+use transport::Transport;
 
-/// Tries of one model call.
+/// Retries of one model call.
 const MAX_RETRIES: usize = 3;
 /// Pause before the first retry; doubled for each further one, with jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -28,8 +34,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(20);
 
 /// A provider.
 pub(crate) struct OpenAi {
-    client: Client<OpenAIConfig>,
+    transport: Transport,
     model: String,
+    habits: Habits,
 }
 
 impl OpenAi {
@@ -38,63 +45,95 @@ impl OpenAi {
     /// # Errors
     /// The HTTP client cannot be built.
     pub(crate) fn new(config: &ModelConfig, silence: Duration) -> Result<Self, reqwest::Error> {
-        let settings = OpenAIConfig::new()
-            .with_api_base(config.base_url())
-            .with_api_key(config.api_key());
-        let client =
-            Client::with_config(settings).with_http_service(transport::Transport::new(silence)?);
         Ok(Self {
-            client,
+            transport: Transport::new(config.base_url(), config.api_key().into(), silence)?,
             model: config.model().to_owned(),
+            habits: Habits::new(config.model(), config.reasoning_effort()),
         })
     }
 
-    /// One call, from the request to the end of the stream.
+    /// One call, from the request to the end of the stream. A parameter that the provider refuses is left out at once.
     async fn call(
         &self,
-        body: &Body<'_>,
+        request: Request<'_>,
         tell: &(dyn Fn(Told<'_>) + Sync),
     ) -> Result<Answer, CallFailure> {
-        let mut stream = self
-            .client
-            .chat()
-            .create_stream_byot::<_, chunk::Chunk>(body)
-            .await?;
-        let mut answer = AnswerBuilder::default();
-        while let Some(chunk) = stream.next().await {
-            let before = answer.text_len();
-            chunk?.add_to(&mut answer)?;
-            let text = answer.text_from(before);
-            if !text.is_empty() {
-                tell(Told::Text(text));
+        loop {
+            let body = Body::new(self, request);
+            // Serialized once: its size is what an estimate of tokens goes by.
+            let body = serde_json::value::to_raw_value(&body)
+                .map_err(|_| CallFailure::permanent("the request could not be written"))?;
+            match self.transport.send(&body).await {
+                Ok(response) => return read(response, body.get().len(), tell).await,
+                Err(failure) => match failure.refused() {
+                    Some(parameter) if self.habits.learn(parameter) => {
+                        tracing::warn!(%failure, "the provider refuses a parameter; asking without it");
+                    }
+                    _ => return Err(failure),
+                },
             }
         }
-        if !answer.is_finished() {
-            return Err(CallFailure::passing(
-                "the stream ended in the middle of the answer",
-            ));
-        }
-        let answer = answer.build();
-        if answer.text.trim().is_empty() && answer.calls.is_empty() {
-            return Err(CallFailure::passing("the answer was empty"));
-        }
-        Ok(answer)
     }
 }
 
+/// Reads an answer to its end. `asked` is the size of the request.
+async fn read(
+    response: reqwest::Response,
+    asked: usize,
+    tell: &(dyn Fn(Told<'_>) + Sync),
+) -> Result<Answer, CallFailure> {
+    let mut answer = AnswerBuilder::default();
+    let mut reader = Reader::default();
+    // From here on it is paid for, however it ends.
+    tell(Told::Tokens(answer.tokens(asked)));
+    let mut add = |answer: &mut AnswerBuilder, chunk: &str| {
+        let before = answer.text_len();
+        let added = reader.add(chunk, answer);
+        let text = answer.text_from(before);
+        if !text.is_empty() {
+            tell(Told::Text(text));
+        }
+        tell(Told::Tokens(answer.tokens(asked)));
+        added
+    };
+    match stream::chunks(response).await? {
+        Chunks::Document(document) => add(&mut answer, &document)?,
+        Chunks::Stream(chunks) => {
+            pin_mut!(chunks);
+            while let Some(chunk) = chunks.next().await {
+                add(&mut answer, &chunk?)?;
+            }
+        }
+    }
+    if !answer.is_finished() {
+        return Err(CallFailure::passing(
+            "the stream ended in the middle of the answer",
+        ));
+    }
+    let is_empty = answer.is_empty();
+    let answer = answer.build(asked);
+    if is_empty && answer.cut_short().is_none() {
+        return Err(CallFailure::passing("the answer was empty"));
+    }
+    Ok(answer)
+}
+
 impl Model for OpenAi {
+    fn name(&self) -> &str {
+        &self.model
+    }
+
     async fn answer(
         &self,
         request: Request<'_>,
         tell: &(dyn Fn(Told<'_>) + Sync),
     ) -> Result<Answer, ModelError> {
-        let body = Body::new(&self.model, request);
         let pauses = ExponentialBuilder::default()
             .with_min_delay(FIRST_PAUSE)
             .with_max_delay(MAX_PAUSE)
             .with_max_times(MAX_RETRIES)
             .with_jitter();
-        (|| self.call(&body, tell))
+        (|| self.call(request, tell))
             .retry(pauses)
             .when(CallFailure::is_passing)
             // What the provider asks for counts, but not for ever.
@@ -119,26 +158,27 @@ struct Body<'a> {
     tools: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_effort: Option<ReasoningEffort>,
     stream: bool,
-    stream_options: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_options: Option<Value>,
 }
 
 impl<'a> Body<'a> {
-    fn new(model: &'a str, request: Request<'a>) -> Self {
+    fn new(provider: &'a OpenAi, request: Request<'a>) -> Self {
         let function = |tool: &ToolDefinition| json!({"type": "function", "function": tool});
+        let habits = &provider.habits;
         Self {
-            model,
+            model: &provider.model,
             messages: request.messages,
             tools: request.tools.iter().map(function).collect(),
             tool_choice: (!request.may_call).then_some("none"),
+            reasoning_effort: habits.effort(),
             stream: true,
-            stream_options: json!({"include_usage": true}),
+            stream_options: habits
+                .takes_stream_options()
+                .then(|| json!({"include_usage": true})),
         }
-    }
-}
-
-impl From<OpenAIError> for CallFailure {
-    fn from(error: OpenAIError) -> Self {
-        failure::of(error)
     }
 }

@@ -175,7 +175,7 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
         call: &AskedCall,
         refused: Option<&'static str>,
     ) -> Result<ToolOutcome, Interrupted> {
-        let (arguments, malformed) = arguments(user_id, &call.arguments);
+        let (arguments, malformed) = arguments(user_id, call);
         let caller = Caller {
             user_id: user_id.to_owned(),
             key,
@@ -205,16 +205,11 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
 }
 
 /// The arguments with the user filled in. Text that is no JSON object is kept for the record, and the call refused.
-fn arguments(user_id: &str, raw: &str) -> (Map<String, Value>, Option<&'static str>) {
-    let parsed = if raw.trim().is_empty() {
-        Ok(Value::Object(Map::new()))
-    } else {
-        serde_json::from_str(raw)
-    };
-    let (mut arguments, malformed) = match parsed {
-        Ok(Value::Object(arguments)) => (arguments, None),
-        _ => {
-            let raw = Map::from_iter([("malformed_arguments".to_owned(), json!(raw))]);
+fn arguments(user_id: &str, call: &AskedCall) -> (Map<String, Value>, Option<&'static str>) {
+    let (mut arguments, malformed) = match call.object() {
+        Some(arguments) => (arguments, None),
+        None => {
+            let raw = Map::from_iter([("malformed_arguments".to_owned(), json!(call.arguments))]);
             (
                 raw,
                 Some("The arguments are not a JSON object; send them again as one."),
@@ -229,16 +224,26 @@ fn arguments(user_id: &str, raw: &str) -> (Map<String, Value>, Option<&'static s
 mod tests {
     use super::*;
 
+    fn asked(arguments: &str) -> AskedCall {
+        AskedCall {
+            id: String::new(),
+            name: "add_task".to_owned(),
+            arguments: arguments.to_owned(),
+            extra: Map::new(),
+            is_unclear: false,
+        }
+    }
+
     #[test]
     fn the_user_is_filled_in_whatever_the_model_sends() {
-        let (arguments, malformed) = arguments("ada", r#"{"user_id":"eve","title":"x"}"#);
+        let (arguments, malformed) = arguments("ada", &asked(r#"{"user_id":"eve","title":"x"}"#));
         assert_eq!(arguments["user_id"], "ada");
         assert_eq!(malformed, None);
     }
 
     #[test]
     fn broken_arguments_are_kept_and_refused() {
-        let (arguments, malformed) = arguments("ada", r#"{"title": "#);
+        let (arguments, malformed) = arguments("ada", &asked(r#"{"title": "#));
         assert_eq!(arguments["malformed_arguments"], r#"{"title": "#);
         assert!(malformed.is_some());
     }

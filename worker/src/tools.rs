@@ -233,7 +233,7 @@ impl ServerHandler for TaskServer {
             ErrorData::invalid_params("the call does not say for whom it is made", None)
         })?;
         let name = request.name.replace('\0', "\u{fffd}");
-        let parameters = without_nul(Value::Object(request.arguments.unwrap_or_default()));
+        let parameters = store::without_nul(Value::Object(request.arguments.unwrap_or_default()));
         let record = self.make(&who, &name, parameters).await?;
         let result = if record.is_error {
             CallToolResult::structured_error(record.result)
@@ -241,20 +241,5 @@ impl ServerHandler for TaskServer {
             CallToolResult::structured(record.result)
         };
         Ok(result.into())
-    }
-}
-
-/// Postgres cannot store NUL in a text or in JSON; a model that sends one gets a replacement character.
-pub(crate) fn without_nul(value: Value) -> Value {
-    match value {
-        Value::String(text) if text.contains('\0') => Value::String(text.replace('\0', "\u{fffd}")),
-        Value::Array(items) => items.into_iter().map(without_nul).collect(),
-        Value::Object(fields) => {
-            let fields = fields
-                .into_iter()
-                .map(|(name, value)| (name.replace('\0', "\u{fffd}"), without_nul(value)));
-            Value::Object(fields.collect())
-        }
-        other => other,
     }
 }

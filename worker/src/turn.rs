@@ -14,15 +14,17 @@ use errand_shared::{
         history, jobs,
         outcome::{self, Outcome, Return},
         runs::{self, Claimed},
+        usage::Tokens,
     },
 };
 use futures::FutureExt;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    agent::{self, Assignment, Failure, Interrupted, ModelError, Reply, Stop},
+    agent::{self, Assignment, Failure, Interrupted, Model, ModelError, Reply, Stop},
     cancels::Cancels,
     config::Config,
     journal::RunJournal,
@@ -30,7 +32,6 @@ use crate::{
     publisher::Publisher,
     queue::Delivery,
     toolbox::Toolbox,
-    tools,
 };
 
 /// Earlier turns that are read at most; the token budget is usually tighter.
@@ -124,10 +125,15 @@ impl Turns {
 
     async fn walk(&self, run: &Claimed, mut db: Pooled, drain: CancellationToken) {
         let begun = std::time::Instant::now();
-        let journal = RunJournal::begin(&self.pool, &mut db, run, &self.publisher);
+        let journal =
+            RunJournal::begin(&self.pool, &mut db, run, &self.publisher, self.model.name());
         let journal = match store::within(journal).await {
             Ok(journal) => journal,
-            Err(error) => return self.give_back(run, of_store(&error)).await,
+            Err(error) => {
+                return self
+                    .give_back(run, of_store(&error), Tokens::default())
+                    .await;
+            }
         };
         let watch = self.cancels.watch(run.id, run.attempt);
         let attempt = tokio::select! {
@@ -140,7 +146,13 @@ impl Turns {
             () = drain.cancelled() => Attempt::Drained,
         };
         let (outcome, reply) = match attempt {
-            Attempt::Replied(reply) => (Outcome::Completed(reply.answer.text.clone()), Some(reply)),
+            Attempt::Replied(reply) => {
+                let outcome = Outcome::Completed {
+                    reply: reply.answer.text.clone(),
+                    cut_short: reply.answer.cut_short(),
+                };
+                (outcome, Some(reply))
+            }
             Attempt::Paused(reply) => {
                 let pending = pending(run.id, &reply, &self.limits.needs_approval);
                 (Outcome::Waiting(pending), Some(reply))
@@ -152,22 +164,22 @@ impl Turns {
                 },
                 None,
             ),
-            unfinished => return self.give_back(run, unfinished).await,
+            unfinished => return self.give_back(run, unfinished, journal.cut_off()).await,
         };
         log_end(&outcome, begun.elapsed());
         let max_ready = self.limits.max_ready_runs;
         match journal.finish(&outcome, reply.as_ref(), max_ready).await {
             // If it took effect after all, the fence says so to whoever tries again.
             Err(WriteError::Store(error)) if error.is_outage() => {
-                self.give_back(run, Attempt::Outage(error.to_string()))
-                    .await;
+                let outage = Attempt::Outage(error.to_string());
+                self.give_back(run, outage, journal.cut_off()).await;
             }
             written => report(written),
         }
     }
 
     /// Gives back a run that is not at its end.
-    async fn give_back(&self, run: &Claimed, attempt: Attempt) {
+    async fn give_back(&self, run: &Claimed, attempt: Attempt, cut_off: Tokens) {
         let why = match attempt {
             Attempt::Fenced => return report(Err(WriteError::Fenced)),
             Attempt::Lost(reason) => {
@@ -192,7 +204,8 @@ impl Turns {
                 Return::Handback
             }
         };
-        report(store::within(outcome::give_back(&self.pool, run.id, run.attempt, why)).await);
+        let given_back = outcome::give_back(&self.pool, run.id, run.attempt, why, cut_off);
+        report(store::within(given_back).await);
     }
 
     /// One attempt. Errors of the store become a lost attempt.
@@ -235,6 +248,8 @@ impl Turns {
             } else {
                 Vec::new()
             },
+            is_retry: run.is_retry,
+            model: self.model.name().to_owned(),
             history_tokens: self.limits.history_tokens,
             max_steps: self.limits.max_steps,
             needs_approval: self.limits.needs_approval.clone(),
@@ -255,9 +270,7 @@ fn pending(run_id: Uuid, reply: &Reply, gated: &[String]) -> Vec<Pending> {
                 ordinal,
             },
             tool_name: call.name.clone(),
-            parameters: tools::without_nul(
-                serde_json::from_str(&call.arguments).unwrap_or_else(|_| serde_json::json!({})),
-            ),
+            parameters: store::without_nul(Value::Object(call.object().unwrap_or_default())),
         })
         .collect()
 }
@@ -315,7 +328,7 @@ fn report(written: Result<(), WriteError>) {
 
 fn log_end(outcome: &Outcome, took: Duration) {
     match outcome {
-        Outcome::Completed(_) => tracing::info!(?took, "run completed"),
+        Outcome::Completed { .. } => tracing::info!(?took, "run completed"),
         Outcome::Cancelled { .. } => tracing::info!(?took, "run cancelled"),
         Outcome::Waiting(pending) => {
             let tools: Vec<_> = pending.iter().map(|call| &call.tool_name).collect();

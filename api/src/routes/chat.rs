@@ -149,6 +149,7 @@ fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Res
     let runs::Outcome {
         run, tool_calls, ..
     } = run;
+    let usage = Usage::from(&run);
     match (run.status.as_str(), run.response, run.message_id) {
         ("completed", Some(response), Some(message_id)) => Ok(axum::Json(ChatResponse {
             response,
@@ -156,11 +157,7 @@ fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Res
             conversation_id: run.conversation_id,
             message_id,
             run_id: run.id,
-            usage: Usage {
-                input_tokens: run.input_tokens,
-                output_tokens: run.output_tokens,
-                model_calls: run.model_calls,
-            },
+            usage,
         })
         .into_response()),
         (status @ ("completed" | "failed" | "cancelled"), ..) => Err(ApiError::of_run(

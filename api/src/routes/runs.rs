@@ -48,9 +48,31 @@ impl From<ToolCall> for ToolCallView {
 /// What the model used.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Usage {
-    pub(crate) input_tokens: i64,
-    pub(crate) output_tokens: i64,
-    pub(crate) model_calls: i32,
+    /// Tokens the model read, also for answers that were cut off.
+    input_tokens: i64,
+    /// Tokens it wrote.
+    output_tokens: i64,
+    /// Answers that were kept.
+    model_calls: i32,
+    /// True if some of the tokens are an estimate, because the provider did not report them. Absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    estimated: bool,
+    /// Why the reply ends before its end, if it does: `length` or `content_filter`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finish_reason: Option<String>,
+}
+
+impl From<&Run> for Usage {
+    fn from(run: &Run) -> Self {
+        Self {
+            input_tokens: run.input_tokens,
+            output_tokens: run.output_tokens,
+            model_calls: run.model_calls,
+            estimated: run.usage_estimated,
+            finish_reason: run.cut_short.clone(),
+        }
+    }
 }
 
 /// Why a run failed.
@@ -141,6 +163,7 @@ pub(crate) async fn get(
         tool_calls,
         interrupts,
     } = wait(&app, &user, id, params.wait()).await?;
+    let usage = Usage::from(&run);
     Ok(axum::Json(RunView {
         run_id: run.id,
         conversation_id: run.conversation_id,
@@ -153,11 +176,7 @@ pub(crate) async fn get(
         response: run.response,
         message_id: run.message_id,
         tool_calls,
-        usage: Usage {
-            input_tokens: run.input_tokens,
-            output_tokens: run.output_tokens,
-            model_calls: run.model_calls,
-        },
+        usage,
         created_at: run.created_at,
         started_at: run.started_at,
         finished_at: run.finished_at,

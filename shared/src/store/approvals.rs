@@ -242,8 +242,8 @@ async fn go_on(
     .await?;
     // Its tokens are the other run's.
     sqlx::query!(
-        "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason)
-         select $2, step, 0, content, tool_calls, finish_reason from steps
+        "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, model, extra)
+         select $2, step, 0, content, tool_calls, finish_reason, model, extra from steps
          where run_id = $1
          order by step desc
          limit 1",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Connection, StoreError, approvals, runs::Claimed, steps::AskedCall};
@@ -20,6 +20,10 @@ pub struct RecordedStep {
     pub content: String,
     /// The calls, in order.
     pub calls: Vec<RecordedCall>,
+    /// The model that gave the answer, if it is known.
+    pub model: Option<String>,
+    /// Fields of the message that are the provider's own.
+    pub extra: Map<String, Value>,
 }
 
 /// A call of a committed step.
@@ -40,10 +44,23 @@ pub struct PastTurn {
     pub message: String,
     /// What the agent did.
     pub steps: Vec<RecordedStep>,
-    /// What the agent replied; none if the run failed.
+    /// What the agent replied; none if it did not come to that.
     pub reply: Option<String>,
+    /// How it ended.
+    pub end: TurnEnd,
+}
+
+/// How an earlier turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// With a reply.
+    Completed,
+    /// It failed; what its tool calls did stays.
+    Failed,
+    /// It was cancelled; the reply, if there is one, is what had been said until then.
+    Cancelled,
     /// It waits for the user's decision, or has not gone on since.
-    pub waits: bool,
+    Waits,
 }
 
 /// The turns before that of a run, the latest first, at most `limit`: those that are over or wait for a decision.
@@ -56,12 +73,14 @@ pub async fn before(
     limit: i64,
 ) -> Result<Vec<PastTurn>, StoreError> {
     let turns = sqlx::query!(
-        r#"select r.id, u.content as message, a.content as "reply?",
-                  exists (
-                      select 1 from runs c where (c.id = r.id or c.root_run_id = r.id) and c.finished_at is null
-                  ) as "waits!"
+        r#"select r.id, u.content as message, a.content as "reply?", e.status
            from runs r
            join messages u on u.run_id = r.id and u.role = 'user'
+           cross join lateral (
+               select c.status from runs c where c.id = r.id or c.root_run_id = r.id
+               order by c.position desc
+               limit 1
+           ) e
            left join lateral (
                select m.content
                from runs c join messages m on m.run_id = c.id and m.role = 'assistant'
@@ -87,8 +106,13 @@ pub async fn before(
         .map(|turn| PastTurn {
             message: turn.message,
             steps: steps.remove(&turn.id).unwrap_or_default(),
+            end: match turn.status.as_str() {
+                "completed" => TurnEnd::Completed,
+                "failed" => TurnEnd::Failed,
+                "cancelled" => TurnEnd::Cancelled,
+                _ => TurnEnd::Waits,
+            },
             reply: turn.reply,
-            waits: turn.waits,
         })
         .collect())
 }
@@ -124,6 +148,7 @@ async fn steps_of(
     let steps = sqlx::query!(
         r#"select distinct on (coalesce(r.root_run_id, r.id), s.step)
                   coalesce(r.root_run_id, r.id) as "root!", s.run_id, s.step, s.content, s.tool_calls,
+                  s.model, s.extra,
                   case when s.attempt = 0 then coalesce(r.parent_run_id, r.id) else r.id end as "told_by!"
            from runs r join steps s on s.run_id = r.id
            where (r.id = any($1) or r.root_run_id = any($1)) and r.user_id = $2
@@ -167,6 +192,11 @@ async fn steps_of(
             step: row.step,
             content: row.content,
             calls,
+            model: row.model,
+            extra: match row.extra {
+                Some(Value::Object(extra)) => extra,
+                _ => Map::new(),
+            },
         });
     }
     Ok(by_turn)

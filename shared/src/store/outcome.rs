@@ -11,6 +11,7 @@ use super::{
     messages::{self, NewMessage},
     runs::Claimed,
     steps::{self, NewStep},
+    usage::Tokens,
 };
 use crate::{
     events::{Event, Interrupt, RunOutcome},
@@ -21,8 +22,13 @@ use crate::{
 /// What a run came to.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// The reply.
-    Completed(String),
+    /// It came to a reply.
+    Completed {
+        /// The reply.
+        reply: String,
+        /// Why the model stopped before its end, if it did: `length` or `content_filter`.
+        cut_short: Option<&'static str>,
+    },
     /// It failed for good.
     Failed {
         /// A stable code: `model_error`, `run_timeout` or `run_failed`.
@@ -42,7 +48,7 @@ pub enum Outcome {
 impl Outcome {
     fn reply(&self) -> Option<(&str, bool)> {
         match self {
-            Self::Completed(reply) => Some((reply, false)),
+            Self::Completed { reply, .. } => Some((reply, false)),
             Self::Cancelled { partial } if !partial.is_empty() => Some((partial, true)),
             _ => None,
         }
@@ -51,7 +57,7 @@ impl Outcome {
     /// The event that tells of it; nothing follows.
     pub fn event(&self, conversation_id: Uuid, run_id: Uuid) -> Event {
         match self {
-            Self::Completed(_) => Event::RunFinished {
+            Self::Completed { .. } => Event::RunFinished {
                 thread_id: conversation_id,
                 run_id,
                 outcome: RunOutcome::Success,
@@ -92,6 +98,8 @@ pub struct Ending<'a> {
     pub first_seq: i64,
     /// Events not written yet, the terminal one last.
     pub events: &'a [Event],
+    /// Tokens of answers that became no step.
+    pub cut_off: Tokens,
 }
 
 /// Ends a run, or lets it wait: last step, reply, events, status, job and the admission of the next run commit together, then waiters
@@ -122,7 +130,7 @@ pub async fn finish(
         }
         outcome => outcome,
     };
-    end(&mut tx, run.id, outcome).await?;
+    end(&mut tx, run.id, outcome, ending.cut_off).await?;
     if let Outcome::Waiting(pending) = outcome {
         approvals::ask(&mut tx, &run.user_id, pending).await?;
     }
@@ -143,7 +151,7 @@ pub async fn finish(
         Outcome::Failed { .. } | Outcome::Cancelled { .. } => {
             behind_the_last(&mut tx, run, ending.first_seq, events).await?
         }
-        Outcome::Completed(_) | Outcome::Waiting(_) => (ending.first_seq, events),
+        Outcome::Completed { .. } | Outcome::Waiting(_) => (ending.first_seq, events),
     };
     events::write(&mut tx, run.id, first_seq, &events).await?;
     after_end(
@@ -210,11 +218,20 @@ async fn is_to_cancel(db: &mut Connection, run_id: Uuid) -> Result<bool, StoreEr
 }
 
 /// The run's own row, the user's tokens of the day, and a hint for those who wait. The usage is that of the committed steps,
-/// whichever attempt wrote them; a step that a decision took over (attempt 0) is another run's. A run that waits has not
-/// ended.
-async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(), StoreError> {
+/// whichever attempt wrote them, and of answers that were cut off; a step that a decision took over (attempt 0) is another
+/// run's. A run that waits has not ended.
+async fn end(
+    db: &mut Connection,
+    run_id: Uuid,
+    outcome: &Outcome,
+    cut_off: Tokens,
+) -> Result<(), StoreError> {
+    let cut_short = match outcome {
+        Outcome::Completed { cut_short, .. } => *cut_short,
+        _ => None,
+    };
     let (status, code, message) = match outcome {
-        Outcome::Completed(_) => ("completed", None, None),
+        Outcome::Completed { .. } => ("completed", None, None),
         Outcome::Failed { code, message } => ("failed", Some(*code), Some(message.as_str())),
         Outcome::Cancelled { .. } => (
             "cancelled",
@@ -225,9 +242,17 @@ async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(),
     };
     sqlx::query!(
         "with used as (
-             select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
-                    (count(*) filter (where attempt > 0))::integer as calls
-             from steps where run_id = $1
+             select r.cut_off_input_tokens + $6::bigint as cut_off_input, r.cut_off_output_tokens + $7::bigint as cut_off_output,
+                    r.cut_off_input_tokens + $6::bigint + s.input as input,
+                    r.cut_off_output_tokens + $7::bigint + s.output as output,
+                    r.usage_estimated or $8::boolean or s.estimated as estimated,
+                    s.calls
+             from runs r, (
+                 select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
+                        (count(*) filter (where attempt > 0))::integer as calls, coalesce(bool_or(usage_estimated), false) as estimated
+                 from steps where run_id = $1
+             ) s
+             where r.id = $1
          ),
          -- A run that was requeued, or waited, has been counted up to then.
          before as (
@@ -237,7 +262,9 @@ async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(),
              update runs
              set status = $2, error_code = $3, error_message = $4,
                  finished_at = case when $2 <> 'waiting' then clock_timestamp() end,
-                 input_tokens = used.input, output_tokens = used.output, model_calls = used.calls
+                 input_tokens = used.input, output_tokens = used.output, model_calls = used.calls,
+                 cut_off_input_tokens = used.cut_off_input, cut_off_output_tokens = used.cut_off_output,
+                 usage_estimated = used.estimated, cut_short = $9
              from used
              where id = $1 and finished_at is null
          ),
@@ -252,7 +279,11 @@ async fn end(db: &mut Connection, run_id: Uuid, outcome: &Outcome) -> Result<(),
         status,
         code,
         message,
-        RUN_ENDED
+        RUN_ENDED,
+        cut_off.input,
+        cut_off.output,
+        cut_off.is_estimate,
+        cut_short
     )
     .execute(db)
     .await?;
@@ -283,7 +314,7 @@ pub enum Return {
     Handback,
 }
 
-/// Gives a run back to the queue. What was committed of it stays.
+/// Gives a run back to the queue. What was committed of it stays; tokens that were `cut_off` with an answer count at its end.
 ///
 /// # Errors
 /// [`WriteError::Fenced`]: another attempt owns the run, nothing was written. The database failed.
@@ -292,6 +323,7 @@ pub async fn give_back(
     run_id: Uuid,
     attempt: i32,
     why: Return,
+    cut_off: Tokens,
 ) -> Result<(), WriteError> {
     let (delay, handbacks) = match why {
         Return::Retry(delay) => (delay, 0),
@@ -300,11 +332,17 @@ pub async fn give_back(
     };
     let mut tx = pool.begin().await?;
     let returned = sqlx::query!(
-        "update runs set status = 'queued', handbacks = handbacks + $3
+        "update runs set status = 'queued', handbacks = handbacks + $3,
+                         cut_off_input_tokens = cut_off_input_tokens + $4,
+                         cut_off_output_tokens = cut_off_output_tokens + $5,
+                         usage_estimated = usage_estimated or $6
          where id = $1 and attempt = $2 and status = 'running'",
         run_id,
         attempt,
-        handbacks
+        handbacks,
+        cut_off.input,
+        cut_off.output,
+        cut_off.is_estimate
     )
     .execute(&mut *tx)
     .await?;
@@ -347,7 +385,7 @@ pub async fn cancel(
                 closing.push(cancelled());
                 events::write(db, run_id, last + 1, &closing).await?;
             }
-            end(db, run_id, &CANCELLED).await?;
+            end(db, run_id, &CANCELLED, Tokens::default()).await?;
             after_end(db, user_id, run.conversation_id, run_id, max_ready).await?;
             Ok(Some("cancelled".to_owned()))
         }

@@ -119,6 +119,10 @@ pub struct Run {
     pub output_tokens: i64,
     /// Answers of the model.
     pub model_calls: i32,
+    /// Some of the tokens are an estimate: the provider did not report them.
+    pub usage_estimated: bool,
+    /// Why the model stopped before the end of its reply: `length` or `content_filter`.
+    pub cut_short: Option<String>,
     /// When it was accepted.
     pub created_at: DateTime<Utc>,
     /// When a worker first took it.
@@ -139,6 +143,7 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
         r#"select r.id, r.conversation_id, r.status, r.attempt,
                   m.id as "message_id?", m.content as "response?",
                   r.error_code, r.error_message, r.input_tokens, r.output_tokens, r.model_calls,
+                  r.usage_estimated, r.cut_short,
                   r.created_at, r.started_at, r.finished_at,
                   (select a.decision_run_id from approvals a where a.run_id = r.id limit 1) as continued_by
            from runs r left join messages m on m.run_id = r.id and m.user_id = r.user_id and m.role = 'assistant'
@@ -178,8 +183,10 @@ pub struct Claimed {
     pub lost_attempts: i32,
     /// The run whose message it answers: itself, or, for one that a decision started, the first of the turn.
     pub root_run_id: Uuid,
-    /// The run that waited, if a decision started this one.
+    /// The run that this one goes on from: it waited for a decision, or was interrupted.
     pub parent_run_id: Option<Uuid>,
+    /// The run that it goes on from was interrupted: it failed, or was cancelled.
+    pub is_retry: bool,
     /// The root's place in the order of acceptance.
     pub position: i64,
     /// The user's message.
@@ -214,6 +221,9 @@ pub async fn claim(
            and exists (select 1 from job)
          returning r.id, r.conversation_id, r.user_id, r.attempt, r.attempt - 1 - r.handbacks as "lost_attempts!",
                    root.id as root_run_id, r.parent_run_id, root.position, m.content as message,
+                   exists (
+                       select 1 from runs p where p.id = r.parent_run_id and p.status in ('failed', 'cancelled')
+                   ) as "is_retry!",
                    r.cancel_requested_at is not null as "cancel_requested!""#,
         id,
         crate::jobs::job_id(id),

@@ -1,7 +1,7 @@
 //! Steps: the model's answers, written ahead of the tool calls they ask for.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     Connection, Pool, WriteError, events,
@@ -18,13 +18,22 @@ pub struct AskedCall {
     pub name: String,
     /// The arguments as raw text, valid JSON or not.
     pub arguments: String,
+    /// Fields of the call that are the provider's own, for the model that made it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+    /// The parts of the call could not be told from those of another: it must not be made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unclear: bool,
 }
 
 impl AskedCall {
-    /// Whether the arguments are what a tool takes: a JSON object, or nothing at all.
-    pub fn has_object(&self) -> bool {
-        self.arguments.trim().is_empty()
-            || serde_json::from_str::<serde_json::Map<String, Value>>(&self.arguments).is_ok()
+    /// The arguments as a tool takes them: a JSON object, an empty one if there is nothing at all. None if they are something
+    /// else: then there is nothing to call a tool with.
+    pub fn object(&self) -> Option<Map<String, Value>> {
+        if self.arguments.trim().is_empty() {
+            return Some(Map::new());
+        }
+        serde_json::from_str(&self.arguments).ok()
     }
 }
 
@@ -43,6 +52,12 @@ pub struct NewStep<'a> {
     pub input_tokens: i64,
     /// Tokens written.
     pub output_tokens: i64,
+    /// The provider did not report the tokens.
+    pub usage_estimated: bool,
+    /// The model that answered.
+    pub model: &'a str,
+    /// Fields of the message that are the provider's own.
+    pub extra: &'a Map<String, Value>,
 }
 
 /// Commits an answer of the model with the events that tell of it, fenced by the attempt.
@@ -76,9 +91,11 @@ pub async fn insert(
     step: NewStep<'_>,
 ) -> Result<(), WriteError> {
     let calls = serde_json::to_value(step.calls).unwrap_or_else(|_| Value::Array(Vec::new()));
+    let extra = (!step.extra.is_empty()).then(|| Value::Object(step.extra.clone()));
     sqlx::query!(
-        "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
+                            usage_estimated, model, extra)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         run.id,
         step.step,
         run.attempt,
@@ -86,7 +103,10 @@ pub async fn insert(
         calls,
         step.finish_reason,
         step.input_tokens,
-        step.output_tokens
+        step.output_tokens,
+        step.usage_estimated,
+        step.model,
+        extra
     )
     .execute(db)
     .await?;

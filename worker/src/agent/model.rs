@@ -1,11 +1,16 @@
 //! The model as the agent sees it: what it is asked, what it answers, how it fails.
 
-use errand_shared::store::{history::RecordedStep, steps::AskedCall};
+use errand_shared::store::{history::RecordedStep, steps::AskedCall, usage::Tokens};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::Message;
 
 /// A model that answers a conversation.
 pub trait Model: Send + Sync {
+    /// Its name, as the provider knows it.
+    fn name(&self) -> &str;
+
     /// Asks for the next answer, and tells of its text as it comes. Passing trouble has been retried within bounds
     /// when this returns.
     fn answer(
@@ -20,6 +25,8 @@ pub trait Model: Send + Sync {
 pub enum Told<'a> {
     /// More text.
     Text(&'a str),
+    /// What this answer has taken so far; the last word counts.
+    Tokens(Tokens),
     /// What was told of this answer is void: the call failed in its middle and is made again.
     Restart,
 }
@@ -46,76 +53,6 @@ pub struct ToolDefinition {
     pub parameters: Value,
 }
 
-/// A message of the conversation, in the form of Chat Completions.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "role", rename_all = "lowercase")]
-pub enum Message {
-    /// How to behave.
-    System {
-        /// The text.
-        content: String,
-    },
-    /// What the user said.
-    User {
-        /// The text.
-        content: String,
-    },
-    /// What the model said and asked for.
-    Assistant {
-        /// The text; absent if it only made calls.
-        content: Option<String>,
-        /// The calls it asked for.
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        tool_calls: Vec<MessageCall>,
-    },
-    /// What a call returned. Tool output travels in this role only: as data.
-    Tool {
-        /// The call's id.
-        tool_call_id: String,
-        /// The result as JSON.
-        content: String,
-    },
-}
-
-/// A call inside an assistant message.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MessageCall {
-    id: String,
-    r#type: &'static str,
-    function: CalledFunction,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct CalledFunction {
-    name: String,
-    arguments: String,
-}
-
-impl MessageCall {
-    /// Bytes of name and arguments.
-    pub(super) fn size(&self) -> usize {
-        self.function.name.len() + self.function.arguments.len()
-    }
-}
-
-impl From<&AskedCall> for MessageCall {
-    fn from(call: &AskedCall) -> Self {
-        // Several providers refuse a conversation whose arguments are not JSON, even when the model wrote them.
-        let arguments = match serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments) {
-            Ok(_) => call.arguments.clone(),
-            Err(_) => "{}".to_owned(),
-        };
-        Self {
-            id: call.id.clone(),
-            r#type: "function",
-            function: CalledFunction {
-                name: call.name.clone(),
-                arguments,
-            },
-        }
-    }
-}
-
 /// One whole answer of the model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
@@ -125,10 +62,24 @@ pub struct Answer {
     pub calls: Vec<AskedCall>,
     /// Why it stopped, in the provider's words.
     pub finish_reason: Option<String>,
-    /// Tokens read.
-    pub input_tokens: i64,
-    /// Tokens written.
-    pub output_tokens: i64,
+    /// What it took.
+    pub tokens: Tokens,
+    /// Fields of the message that are the provider's own.
+    pub extra: Map<String, Value>,
+}
+
+impl Answer {
+    /// Why the model stopped before it was done, if it did: `length` or `content_filter`, whatever the provider calls it.
+    pub fn cut_short(&self) -> Option<&'static str> {
+        let reason = self.finish_reason.as_deref()?.to_ascii_lowercase();
+        match reason.as_str() {
+            "length" | "max_tokens" | "max_output_tokens" | "model_length" => Some("length"),
+            "content_filter" | "safety" | "prohibited_content" | "blocklist" | "recitation" => {
+                Some("content_filter")
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<&RecordedStep> for Answer {
@@ -136,9 +87,8 @@ impl From<&RecordedStep> for Answer {
         Self {
             text: step.content.clone(),
             calls: step.calls.iter().map(|call| call.asked.clone()).collect(),
-            finish_reason: None,
-            input_tokens: 0,
-            output_tokens: 0,
+            extra: step.extra.clone(),
+            ..Self::default()
         }
     }
 }

@@ -1,111 +1,129 @@
-//! One chunk of a streamed answer, read leniently: every field may be missing, unknown ones are ignored.
+//! One chunk of a streamed answer, or a whole answer that came at once: what it adds.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, value::RawValue};
 
-use super::failure::{self, CallFailure};
-use crate::agent::AnswerBuilder;
+use super::{
+    failure::{self, CallFailure},
+    lenient::{Object, text},
+};
+use crate::agent::{AnswerBuilder, CallPiece};
+use errand_shared::store::without_nul;
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Chunk {
-    #[serde(default)]
-    choices: Option<Vec<Choice>>,
-    #[serde(default)]
-    usage: Option<Usage>,
-    /// Some providers report an error inside a stream that began well.
-    #[serde(default)]
-    error: Option<Value>,
+/// Fields of a message that are everybody's.
+const MESSAGE: [&str; 5] = ["role", "content", "refusal", "tool_calls", "function_call"];
+/// Fields of a call that are everybody's.
+const CALL: [&str; 4] = ["index", "id", "type", "function"];
+/// Fields of a call's function that are everybody's.
+const FUNCTION: [&str; 2] = ["name", "arguments"];
+
+/// Reads the chunks of one answer.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    /// The choice that counts: only one is asked for, and the first that speaks is it.
+    choice: Option<i64>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Choice {
-    #[serde(default)]
-    delta: Option<Delta>,
-    #[serde(default)]
-    finish_reason: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Delta {
-    #[serde(default)]
-    content: Option<String>,
-    #[serde(default)]
-    tool_calls: Option<Vec<CallDelta>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct CallDelta {
-    #[serde(default)]
-    index: Option<usize>,
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    function: Option<FunctionDelta>,
-}
-
-#[derive(Debug, Deserialize)]
-struct FunctionDelta {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    arguments: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Usage {
-    #[serde(default)]
-    prompt_tokens: Option<i64>,
-    #[serde(default)]
-    completion_tokens: Option<i64>,
-}
-
-impl Chunk {
-    /// Adds what the chunk carries to the answer.
-    pub(super) fn add_to(self, answer: &mut AnswerBuilder) -> Result<(), CallFailure> {
-        if let Some(error) = self.error.filter(|error| !error.is_null()) {
+impl Reader {
+    /// Adds what a chunk carries to the answer.
+    ///
+    /// # Errors
+    /// It is no object, reports an error, or is too large.
+    pub(super) fn add(
+        &mut self,
+        chunk: &str,
+        answer: &mut AnswerBuilder,
+    ) -> Result<(), CallFailure> {
+        let chunk =
+            Object::parse(chunk).ok_or_else(|| CallFailure::passing("a malformed chunk"))?;
+        // Some providers report an error inside a stream that began well.
+        if let Some(error) = chunk.value("error") {
             return Err(failure::in_band(&error));
         }
-        if let Some(usage) = self.usage {
-            answer.usage(
-                usage.prompt_tokens.unwrap_or(0),
-                usage.completion_tokens.unwrap_or(0),
-            );
+        if let Some(usage) = chunk.object("usage") {
+            let tokens = |name| usage.number(name);
+            if let (Some(input), Some(output)) = (
+                tokens("prompt_tokens").or_else(|| tokens("input_tokens")),
+                tokens("completion_tokens").or_else(|| tokens("output_tokens")),
+            ) {
+                answer.usage(input, output);
+            }
         }
-        // Only one choice is asked for.
-        let Some(choice) = self.choices.unwrap_or_default().into_iter().next() else {
-            return Ok(());
-        };
-        if let Some(delta) = choice.delta {
-            delta.add_to(answer)?;
-        }
-        if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
-            answer.finish(&reason);
+        for choice in chunk.objects("choices") {
+            let index = choice.number("index").unwrap_or(0);
+            if *self.choice.get_or_insert(index) != index {
+                continue;
+            }
+            // A whole answer has a message where a chunk has a delta.
+            if let Some(message) = choice.object("delta").or_else(|| choice.object("message")) {
+                add_message(&message, answer)?;
+            }
+            if let Some(reason) = choice
+                .string("finish_reason")
+                .filter(|reason| !reason.is_empty())
+            {
+                answer.finish(&reason);
+            }
         }
         Ok(())
     }
 }
 
-impl Delta {
-    fn add_to(self, answer: &mut AnswerBuilder) -> Result<(), CallFailure> {
-        if let Some(text) = self.content {
-            answer.text(&text)?;
+fn add_message(message: &Object<'_>, answer: &mut AnswerBuilder) -> Result<(), CallFailure> {
+    // A refusal is what the model has to say.
+    for field in ["content", "refusal"] {
+        if let Some(raw) = message.get(field) {
+            answer.text(&said(raw, message, field))?;
         }
-        for call in self.tool_calls.unwrap_or_default() {
-            let (name, arguments) = call
-                .function
-                .map_or((None, None), |f| (f.name, f.arguments));
-            answer.call(crate::agent::CallPiece {
-                index: call.index,
-                id: call.id,
-                name,
-                // Some servers send the arguments as an object instead of its text.
-                arguments: arguments.and_then(|arguments| match arguments {
-                    Value::String(text) => Some(text),
-                    Value::Null => None,
-                    object => Some(object.to_string()),
-                }),
-            })?;
-        }
-        Ok(())
     }
+    for call in message.objects("tool_calls") {
+        answer.call(piece(&call))?;
+    }
+    for (name, raw) in message.fields().filter(|(name, _)| !MESSAGE.contains(name)) {
+        if let Some(value) = own(raw) {
+            answer.extra(name.to_owned(), value, raw.get().len());
+        }
+    }
+    Ok(())
+}
+
+/// A text, or a list of parts with a text each.
+fn said(raw: &RawValue, message: &Object<'_>, field: &str) -> Vec<u8> {
+    text(raw).unwrap_or_else(|| {
+        let parts = message.objects(field);
+        let texts = parts
+            .iter()
+            .filter_map(|part| part.text("text").or_else(|| part.text("refusal")));
+        texts.flatten().collect()
+    })
+}
+
+fn piece(call: &Object<'_>) -> CallPiece {
+    let function = call.object("function").unwrap_or_default();
+    let mut extra = own_fields(call, &CALL);
+    let of_function = own_fields(&function, &FUNCTION);
+    if !of_function.is_empty() {
+        extra.insert("function".to_owned(), Value::Object(of_function));
+    }
+    CallPiece {
+        index: call.number("index"),
+        id: call.string("id"),
+        name: function.string("name"),
+        // Some servers send the arguments as an object instead of its text.
+        arguments: function.get("arguments").map_or_else(Vec::new, |raw| {
+            text(raw).unwrap_or_else(|| raw.get().as_bytes().to_vec())
+        }),
+        extra,
+    }
+}
+
+fn own_fields(object: &Object<'_>, known: &[&str]) -> Map<String, Value> {
+    let fields = object.fields().filter(|(name, _)| !known.contains(name));
+    fields
+        .filter_map(|(name, raw)| Some((name.to_owned(), own(raw)?)))
+        .collect()
+}
+
+/// A value that is the provider's own; none if it cannot be kept as it is.
+fn own(raw: &RawValue) -> Option<Value> {
+    serde_json::from_str(raw.get()).ok().map(without_nul)
 }

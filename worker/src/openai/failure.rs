@@ -2,7 +2,6 @@
 
 use std::{fmt, time::Duration};
 
-use async_openai::error::{OpenAIError, StreamError};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -19,6 +18,8 @@ pub(super) struct CallFailure {
     kind: Kind,
     message: String,
     retry_after: Option<Duration>,
+    /// The parameter of the request that the provider does not take.
+    refused: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +32,26 @@ enum Kind {
 impl CallFailure {
     /// Trouble that may be over in a moment.
     pub(super) fn passing(message: impl Into<String>) -> Self {
+        Self::new(Kind::Passing, message)
+    }
+
+    /// Trouble that no repeat helps against.
+    pub(super) fn permanent(message: impl Into<String>) -> Self {
+        Self::new(Kind::Permanent, message)
+    }
+
+    fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self {
-            kind: Kind::Passing,
+            kind,
             message: message.into(),
             retry_after: None,
+            refused: None,
         }
+    }
+
+    /// The parameter of the request that the provider does not take, if it says so.
+    pub(super) fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
     }
 
     pub(super) fn is_passing(&self) -> bool {
@@ -63,10 +79,17 @@ impl CallFailure {
         } else {
             Kind::Permanent
         };
+        let refused = (status.is_client_error() && kind == Kind::Permanent)
+            .then(|| said.refused(body))
+            .flatten();
+        let parameter = refused
+            .as_ref()
+            .map_or_else(String::new, |name| format!(", parameter {name}"));
         Self {
-            kind,
-            message: format!("{status}{}", said.codes()),
             retry_after,
+            message: format!("{status}{}{parameter}", said.codes()),
+            refused,
+            ..Self::new(kind, "")
         }
     }
 }
@@ -91,11 +114,7 @@ impl From<CallFailure> for ModelError {
 
 impl From<Endless> for CallFailure {
     fn from(endless: Endless) -> Self {
-        Self {
-            kind: Kind::Permanent,
-            message: endless.to_string(),
-            retry_after: None,
-        }
+        Self::permanent(endless.to_string())
     }
 }
 
@@ -110,48 +129,7 @@ pub(super) fn in_band(error: &Value) -> CallFailure {
     } else {
         Kind::Passing
     };
-    CallFailure {
-        kind,
-        message: format!("an error in the stream{}", said.codes()),
-        retry_after: None,
-    }
-}
-
-/// Everything the client library can report.
-pub(super) fn of(error: OpenAIError) -> CallFailure {
-    match error {
-        OpenAIError::Boxed(error) => match error.downcast::<CallFailure>() {
-            Ok(failure) => *failure,
-            Err(_) => CallFailure::passing("the request failed"),
-        },
-        // The URL of a failed request can carry a key.
-        OpenAIError::Reqwest(error) => CallFailure::passing(reason(&error.without_url())),
-        OpenAIError::JSONDeserialize(error, _) => {
-            let (kind, column) = (error.classify(), error.column());
-            CallFailure::passing(format!(
-                "a malformed chunk: {kind:?} error at column {column}"
-            ))
-        }
-        OpenAIError::StreamError(error) => CallFailure::passing(match *error {
-            // "Transport error: …", "Parse error: …"; behind the colon comes what was sent, or a URL.
-            StreamError::EventStream(text) => {
-                let kind = text.split(':').next().unwrap_or_default();
-                format!("the stream broke: {}", short(kind))
-            }
-            StreamError::UnknownEvent(_) => "an unknown event in the stream".to_owned(),
-        }),
-        OpenAIError::ApiError(error) => {
-            CallFailure::of_status(error.status_code, None, &error.api_error.message)
-        }
-        error => CallFailure {
-            kind: Kind::Permanent,
-            message: format!(
-                "the request could not be made: {}",
-                short(&error.to_string())
-            ),
-            retry_after: None,
-        },
-    }
+    CallFailure::new(kind, format!("an error in the stream{}", said.codes()))
 }
 
 /// An error with its causes: reqwest alone only says that sending failed.
@@ -170,6 +148,7 @@ pub(super) fn reason(error: &dyn std::error::Error) -> String {
 struct Said {
     message: String,
     code: String,
+    param: String,
 }
 
 impl Said {
@@ -185,6 +164,7 @@ impl Said {
         Self {
             message,
             code: format!("{} {} {}", text("code"), text("type"), text("status")),
+            param: text("param"),
         }
     }
 
@@ -198,6 +178,19 @@ impl Said {
             codes if codes.is_empty() => codes,
             codes => format!(" ({codes})"),
         }
+    }
+
+    /// The parameter that is refused, by its name: as the provider names it, else the one of ours that its error speaks of.
+    fn refused(&self, body: &str) -> Option<String> {
+        const OURS: [&str; 2] = ["stream_options", "reasoning_effort"];
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_.[]".contains(c);
+        let named = (1..=MAX_CODE).contains(&self.param.len()) && self.param.chars().all(is_name);
+        if named {
+            return Some(self.param.clone());
+        }
+        OURS.into_iter()
+            .find(|name| body.contains(name))
+            .map(str::to_owned)
     }
 
     /// OpenAI has a code for it; the others say it in words.

@@ -1,14 +1,11 @@
-//! The HTTP side of a model call: time-outs, and errors read before the client library can lose their status.
+//! The HTTP side of a model call: the request, time-outs, and errors with their status.
 
-use std::{
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
-use async_openai::{error::OpenAIError, middleware::HttpRequestFactory};
-use futures::future::BoxFuture;
 use http::{HeaderMap, header::RETRY_AFTER};
 use reqwest::Response;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 
 use super::failure::{CallFailure, reason};
 
@@ -18,53 +15,57 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// Sends requests; anything but a success is a [`CallFailure`].
-#[derive(Clone)]
 pub(super) struct Transport {
     http: reqwest::Client,
+    url: String,
+    key: SecretString,
 }
 
 impl Transport {
-    pub(super) fn new(silence: Duration) -> Result<Self, reqwest::Error> {
+    /// To the provider at this base URL. `silence` is how long it may say nothing.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be built.
+    pub(super) fn new(
+        base_url: &str,
+        key: SecretString,
+        silence: Duration,
+    ) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(silence)
             .tcp_nodelay(true)
             .user_agent(concat!("errand/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http })
-    }
-}
-
-impl tower::Service<HttpRequestFactory> for Transport {
-    type Response = Response;
-    type Error = OpenAIError;
-    type Future = BoxFuture<'static, Result<Response, OpenAIError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), OpenAIError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
-        let http = self.http.clone();
-        Box::pin(async move {
-            let request = request.build().await?;
-            let response = http
-                .execute(request)
-                .await
-                .map_err(|error| boxed(CallFailure::passing(reason(&error.without_url()))))?;
-            if response.status().is_success() {
-                return Ok(response);
-            }
-            let status = response.status();
-            let pause = retry_after(response.headers());
-            let body = bounded_body(response).await;
-            Err(boxed(CallFailure::of_status(status, pause, &body)))
+        Ok(Self {
+            http,
+            url: format!("{base_url}/chat/completions"),
+            key,
         })
     }
-}
 
-fn boxed(failure: CallFailure) -> OpenAIError {
-    OpenAIError::Boxed(Box::new(failure))
+    /// Sends a body and returns the beginning of the answer.
+    ///
+    /// # Errors
+    /// There is none, or it is no success.
+    pub(super) async fn send(&self, body: &impl Serialize) -> Result<Response, CallFailure> {
+        let mut request = self.http.post(&self.url).json(body);
+        if !self.key.expose_secret().is_empty() {
+            request = request.bearer_auth(self.key.expose_secret());
+        }
+        let response = request
+            .send()
+            .await
+            // The URL can carry a key.
+            .map_err(|error| CallFailure::passing(reason(&error.without_url())))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let pause = retry_after(response.headers());
+        let body = bounded_body(response).await;
+        Err(CallFailure::of_status(status, pause, &body))
+    }
 }
 
 /// Retry-After (RFC 9110, 10.2.3) in seconds or as a date.

@@ -1,0 +1,226 @@
+//! The messages of a conversation in the form of Chat Completions, valid for the strictest provider.
+//!
+//! What a model once sent comes back with every later request. Providers refuse a request as a whole for a name that no tool
+//! can have, for arguments that are no JSON object, or for an id in a form that is not theirs; so what is echoed is made
+//! valid here, while the record keeps what really came.
+
+use errand_shared::store::steps::AskedCall;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Characters of a tool's name (OpenAI: `^[a-zA-Z0-9_-]{1,64}$`).
+const MAX_NAME: usize = 64;
+/// Characters of a call's id (OpenAI).
+const MAX_ID: usize = 40;
+
+/// A message of the conversation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "role", rename_all = "lowercase")]
+pub enum Message {
+    /// How to behave.
+    System {
+        /// The text.
+        content: String,
+    },
+    /// What the user said.
+    User {
+        /// The text.
+        content: String,
+    },
+    /// What the model said and asked for.
+    Assistant {
+        /// The text; absent if it only made calls.
+        content: Option<String>,
+        /// The calls it asked for.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<MessageCall>,
+        /// Fields that are the provider's own, for the model that sent them.
+        #[serde(flatten)]
+        extra: Map<String, Value>,
+    },
+    /// What a call returned. Tool output travels in this role only: as data.
+    Tool {
+        /// The call's id.
+        tool_call_id: String,
+        /// The result as JSON.
+        content: String,
+    },
+}
+
+impl Message {
+    /// Text of the model alone.
+    pub(super) fn said(content: impl Into<String>) -> Self {
+        Self::Assistant {
+            content: Some(content.into()),
+            tool_calls: Vec::new(),
+            extra: Map::new(),
+        }
+    }
+
+    /// A rough count of tokens, good enough for a budget: 4 bytes a token, and a few for the message's frame.
+    pub(super) fn tokens(&self) -> usize {
+        let bytes = match self {
+            Self::System { content } | Self::User { content } | Self::Tool { content, .. } => {
+                content.len()
+            }
+            Self::Assistant {
+                content,
+                tool_calls,
+                extra,
+            } => {
+                content.as_ref().map_or(0, String::len)
+                    + size(extra)
+                    + tool_calls.iter().map(MessageCall::size).sum::<usize>()
+            }
+        };
+        bytes / 4 + 4
+    }
+}
+
+fn size(extra: &Map<String, Value>) -> usize {
+    if extra.is_empty() {
+        return 0;
+    }
+    serde_json::to_string(extra).map_or(0, |text| text.len())
+}
+
+/// A call inside an assistant message.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MessageCall {
+    id: String,
+    r#type: &'static str,
+    function: CalledFunction,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct CalledFunction {
+    name: String,
+    arguments: String,
+}
+
+impl MessageCall {
+    /// The call as it is echoed. `key` is its place in the record: the run, the step and the ordinal. `is_own`: the model that
+    /// is asked now has made it.
+    pub(super) fn new(call: &AskedCall, key: (Uuid, i32, usize), is_own: bool) -> Self {
+        let is_id = (1..=MAX_ID).contains(&call.id.len())
+            && call.id.bytes().all(|byte| byte.is_ascii_graphic());
+        Self {
+            id: if is_own && is_id {
+                call.id.clone()
+            } else {
+                made_id(key)
+            },
+            r#type: "function",
+            function: CalledFunction {
+                name: valid_name(&call.name),
+                arguments: match call.object() {
+                    Some(_) if !call.is_unclear && !call.arguments.trim().is_empty() => {
+                        call.arguments.clone()
+                    }
+                    _ => "{}".to_owned(),
+                },
+            },
+            extra: if is_own {
+                call.extra.clone()
+            } else {
+                Map::new()
+            },
+        }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn size(&self) -> usize {
+        self.function.name.len() + self.function.arguments.len() + size(&self.extra)
+    }
+}
+
+/// The name with an underscore for each character that no tool's name can have.
+fn valid_name(name: &str) -> String {
+    let valid = |c: char| match c {
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' => c,
+        _ => '_',
+    };
+    let name: String = name.chars().take(MAX_NAME).map(valid).collect();
+    match name.is_empty() {
+        true => "unnamed".to_owned(),
+        false => name,
+    }
+}
+
+/// An id that every provider takes: nine letters and digits, as Mistral wants them. The same call has the same one in every
+/// request, so that a prompt cache knows it again.
+fn made_id((run_id, step, ordinal): (Uuid, i32, usize)) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let (high, low) = run_id.as_u64_pair();
+    // The low half of a UUIDv7 is random; steps and ordinals are small, and kept apart by their own multiples.
+    let place = u64::try_from(step).unwrap_or(0) * 1_024 + ordinal as u64;
+    let mut number = (high ^ low).wrapping_add(place.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    (0..9)
+        .map(|_| {
+            let digit = DIGITS[(number % 36) as usize];
+            number /= 36;
+            char::from(digit)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(name: &str, arguments: &str) -> AskedCall {
+        AskedCall {
+            id: "functions.add_task:0".to_owned(),
+            name: name.to_owned(),
+            arguments: arguments.to_owned(),
+            extra: Map::new(),
+            is_unclear: false,
+        }
+    }
+
+    #[test]
+    fn names_and_arguments_are_made_valid() {
+        let key = (Uuid::nil(), 1, 0);
+        let echoed = |name: &str, arguments: &str| {
+            let call = MessageCall::new(&asked(name, arguments), key, true);
+            (call.function.name, call.function.arguments)
+        };
+        let long = "x".repeat(65);
+        for (name, valid) in [
+            ("multi_tool_use.parallel", "multi_tool_use_parallel"),
+            ("", "unnamed"),
+            ("aufgabe hinzufügen", "aufgabe_hinzuf_gen"),
+            (long.as_str(), &long[..64]),
+        ] {
+            assert_eq!(echoed(name, "{}").0, valid);
+        }
+        for broken in [
+            "",
+            "null",
+            "[1]",
+            "\"text\"",
+            "{\"a\":",
+            r#"{"a":"\ud83d"}"#,
+        ] {
+            assert_eq!(echoed("x", broken).1, "{}", "{broken}");
+        }
+        assert_eq!(echoed("x", r#"{"a": 1}"#).1, r#"{"a": 1}"#);
+    }
+
+    #[test]
+    fn ids_are_those_of_the_model_or_fit_every_other() {
+        let id = |ordinal, is_own| {
+            MessageCall::new(&asked("x", "{}"), (Uuid::nil(), 1, ordinal), is_own).id
+        };
+        assert_eq!(id(0, true), "functions.add_task:0");
+        assert_eq!(id(0, false).len(), 9);
+        assert_ne!(id(0, false), id(1, false));
+        assert_eq!(id(1, false), id(1, false));
+    }
+}
