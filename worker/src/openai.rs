@@ -14,6 +14,8 @@ use crate::{
 
 mod chunk;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod habits;
 mod lenient;
 mod stream;

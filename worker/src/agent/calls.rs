@@ -166,7 +166,7 @@ impl Calls {
         match (&self.calls[last].id, &piece.name) {
             // The id of a call that began without one, or a new call.
             (None, _) => self.among(&here, piece),
-            (Some(_), Some(_)) => Place::New,
+            (Some(_), Some(_)) => self.beside(&here, piece),
             // A new id in the middle of a call.
             (Some(_), None) => self.among(&here, piece),
         }
@@ -201,9 +201,8 @@ impl Calls {
             (Some(name), [only]) => {
                 let call = &self.calls[*only];
                 let is_before = call.progress.phase() == Phase::Before;
-                // A head with an id of its own belongs to nothing before it.
                 if piece.id.is_some() && call.id.is_some() {
-                    return Place::New;
+                    return self.beside(&under_way, piece);
                 }
                 match &call.name {
                     None if is_before => Place::At(*only),
@@ -211,10 +210,12 @@ impl Calls {
                     Some(before) if before == name && is_before => Place::At(*only),
                     // Heads of calls without arguments, one after the other.
                     Some(_) if is_before => Place::New,
-                    _ if piece.id.is_some() => Place::New,
-                    // A name that is repeated in each fragment.
+                    _ if piece.id.is_some() => self.beside(&under_way, piece),
+                    // A name that is repeated in each fragment, by a provider that knows no keys.
                     Some(before)
                         if before == name
+                            && call.id.is_none()
+                            && call.index.is_none()
                             && !piece.arguments.is_empty()
                             && !begins_object(&piece.arguments) =>
                     {
@@ -223,8 +224,23 @@ impl Calls {
                     _ => Place::Unclear(vec![*only]),
                 }
             }
-            (Some(_), _) if piece.id.is_some() => Place::New,
+            (Some(_), several) if piece.id.is_some() => self.beside(several, piece),
             (_, several) => Place::Unclear(several.to_vec()),
+        }
+    }
+
+    /// A piece with a name, under an id that is new: the head of a call. But for one that goes on with arguments that another has
+    /// begun, under a name that is repeated and an id that is made anew in each fragment.
+    fn beside(&self, others: &[usize], piece: &CallPiece) -> Place {
+        let mut within: Vec<usize> = others.to_vec();
+        within.retain(|&place| self.calls[place].progress.phase() == Phase::Within);
+        let is_head = piece.arguments.trim_ascii().is_empty() || begins_object(&piece.arguments);
+        let is_repeated = within
+            .iter()
+            .any(|&place| self.calls[place].name == piece.name);
+        match within.is_empty() || (is_head && !is_repeated) {
+            true => Place::New,
+            false => Place::Unclear(within),
         }
     }
 
@@ -310,7 +326,8 @@ fn begins_object(arguments: &[u8]) -> bool {
 /// How far the arguments of a call have come, read byte by byte: whether they are good JSON is for others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Progress {
-    has_begun: bool,
+    /// Whether the first byte was that of an object, if there was one.
+    is_object: Option<bool>,
     depth: u32,
     in_string: bool,
     is_escaped: bool,
@@ -326,7 +343,9 @@ enum Phase {
 impl Progress {
     fn see(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.has_begun |= !byte.is_ascii_whitespace();
+            if self.is_object.is_none() && !byte.is_ascii_whitespace() {
+                self.is_object = Some(*byte == b'{');
+            }
             match byte {
                 _ if self.is_escaped => self.is_escaped = false,
                 b'\\' if self.in_string => self.is_escaped = true,
@@ -338,12 +357,13 @@ impl Progress {
         }
     }
 
-    /// A call without arguments is before them for ever, as nobody can know that none come.
+    /// A call without arguments is before them for ever, as nobody can know that none come; one whose arguments are no object
+    /// has no end that could be seen.
     fn phase(self) -> Phase {
-        match (self.has_begun, self.depth) {
-            (false, _) => Phase::Before,
-            (true, 0) if !self.in_string => Phase::Behind,
-            (true, _) => Phase::Within,
+        match (self.is_object, self.depth) {
+            (None, _) => Phase::Before,
+            (Some(true), 0) if !self.in_string => Phase::Behind,
+            _ => Phase::Within,
         }
     }
 }

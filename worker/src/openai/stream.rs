@@ -41,6 +41,10 @@ pub(super) async fn chunks(
             None => break,
         }
     }
+    // Taken away here: the parser panics on it (eventsource-stream 0.2.3).
+    if begun.starts_with(BOM) {
+        begun.drain(..BOM.len());
+    }
     let rest = stream::unfold(Some(response), |response| async move {
         let mut response = response?;
         match response.chunk().await {
