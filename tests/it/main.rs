@@ -28,6 +28,7 @@ mod operations;
 mod outages;
 mod pool;
 mod pooler;
+mod provider_streams;
 mod queue;
 mod reads;
 mod restarts;

@@ -43,6 +43,16 @@ pub fn last_user(request: &Value) -> String {
         .unwrap_or_default()
 }
 
+/// What the newest user message asks for: without a last paragraph in brackets, in which a product tells the model of the
+/// circumstances.
+pub fn asked(request: &Value) -> String {
+    let message = last_user(request);
+    match message.rsplit_once("\n\n[") {
+        Some((asked, note)) if note.ends_with(']') => asked.to_owned(),
+        _ => message,
+    }
+}
+
 /// Whether the request offers a tool of this name.
 pub fn offers(request: &Value, tool: &str) -> bool {
     request["tools"]

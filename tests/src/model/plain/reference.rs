@@ -36,7 +36,7 @@ const ORDINALS: [(&str, usize); 12] = [
 
 /// The wishes of the newest user message, with references to the conversation replaced by titles.
 pub(super) fn wishes(request: &Value) -> Vec<Intent> {
-    let message = request::last_user(request);
+    let message = request::asked(request);
     let said = last_said(request);
     let mut wishes = intents(&message);
     if wishes == [Intent::Unknown] && said.contains(WHICH_ONE) {

@@ -256,6 +256,10 @@ async fn refuses_what_a_strict_provider_refuses() {
         let calls: Vec<Value> = ids.iter().map(|id| call(id)).collect();
         json!({"role": "assistant", "content": null, "tool_calls": calls})
     };
+    let odd_call = |name: &str, arguments: &str| {
+        let function = json!({"name": name, "arguments": arguments});
+        json!({"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": function}]})
+    };
     let tool = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "{}"});
     let user = json!({"role": "user", "content": "hello"});
     let cases = [
@@ -282,6 +286,16 @@ async fn refuses_what_a_strict_provider_refuses() {
             vec![calls(&["a"]), tool("a"), user.clone(), tool("a")],
             Some("must be a response"),
         ),
+        (vec![user.clone(), user.clone()], Some("must alternate")),
+        (
+            vec![user.clone(), calls(&["a"]), tool("a"), user.clone()],
+            Some("must alternate"),
+        ),
+        (
+            vec![user.clone(), odd_call("functions.f", "{}")],
+            Some("tool_calls"),
+        ),
+        (vec![user.clone(), odd_call("f", "null")], Some("tool_calls")),
         (
             vec![json!({"role": "assistant", "content": null})],
             Some("expected a string"),

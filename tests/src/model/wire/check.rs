@@ -31,12 +31,7 @@ fn tools(tools: &Value) -> Checked {
         .enumerate()
     {
         let function = &tool["function"];
-        let named = function["name"].as_str().is_some_and(|name| {
-            (1..=64).contains(&name.len())
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-        });
+        let named = function["name"].as_str().is_some_and(is_name);
         let parameters = function.get("parameters");
         if tool["type"] != "function" || !named || parameters.is_some_and(|p| p["type"] != "object")
         {
@@ -46,8 +41,41 @@ fn tools(tools: &Value) -> Checked {
     Ok(())
 }
 
+/// `^[a-zA-Z0-9_-]{1,64}$`
+fn is_name(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(is_letter)
+}
+
+/// User and assistant take turns behind the system's message, as the templates of many models want it. Results of tools belong
+/// to the assistant's turn, so the assistant may go on behind them and the user may not.
+fn alternate(messages: &[Value]) -> Checked {
+    let roles = messages.iter().map(|m| m["role"].as_str().unwrap_or("none"));
+    let mut before = "start";
+    for (at, role) in roles.enumerate() {
+        let fits = match role {
+            "system" | "developer" => before == "start",
+            "user" => matches!(before, "start" | "system" | "developer" | "assistant"),
+            "assistant" => matches!(before, "user" | "tool"),
+            _ => true,
+        };
+        if !fits {
+            return Err(format!(
+                "Conversation roles must alternate user/assistant. (messages[{at}]: {role} after {before})"
+            ));
+        }
+        before = role;
+    }
+    Ok(())
+}
+
 /// Every tool message answers a call of the assistant message before it, and every call is answered once.
 fn history(messages: &[Value]) -> Checked {
+    calls_are_answered(messages)?;
+    alternate(messages)
+}
+
+fn calls_are_answered(messages: &[Value]) -> Checked {
     let mut open: Option<HashSet<&str>> = None;
     let mut asked: HashSet<&str> = HashSet::new();
     for (at, message) in messages.iter().enumerate() {
@@ -112,9 +140,10 @@ fn calls(calls: &Value, at: usize) -> Result<HashSet<&str>, String> {
     for call in calls {
         let id = call["id"].as_str().unwrap_or_default();
         let function = &call["function"];
+        let arguments = function["arguments"].as_str().unwrap_or_default();
         let whole = call["type"] == "function"
-            && function["name"].is_string()
-            && function["arguments"].is_string();
+            && function["name"].as_str().is_some_and(is_name)
+            && serde_json::from_str::<Value>(arguments).is_ok_and(|value| value.is_object());
         if id.is_empty() || !whole || !ids.insert(id) {
             return Err(format!("Invalid 'messages[{at}].tool_calls': {call}"));
         }
