@@ -25,6 +25,7 @@ mod hub;
 mod listener;
 mod quota;
 mod request;
+mod retry;
 mod routes;
 mod waiting;
 

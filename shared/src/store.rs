@@ -22,6 +22,7 @@ pub mod migrate;
 pub mod outcome;
 mod pool;
 pub mod requeue;
+pub mod retry;
 pub mod runs;
 pub mod steps;
 pub mod tasks;

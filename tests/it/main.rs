@@ -31,6 +31,7 @@ mod pooler;
 mod queue;
 mod reads;
 mod restarts;
+mod retries;
 mod silences;
 mod sockets;
 mod streams;
