@@ -35,5 +35,6 @@ mod retries;
 mod silences;
 mod sockets;
 mod streams;
+mod task_changes;
 mod tools;
 mod workers;

@@ -91,6 +91,9 @@ pub(super) struct RunRetry {
     pub(super) new_run_id: Option<Uuid>,
 }
 
+/// The user's tasks changed, wherever: read them again.
+pub(super) const TASKS_CHANGED: &str = r#"{"type":"tasks.changed"}"#;
+
 /// The answer to a call.
 pub(super) fn answer(id: &str, result: Result<Value, ApiError>) -> String {
     let mut frame = match result {

@@ -24,6 +24,7 @@ use crate::{
     error::ApiError,
     follow::{After, Follower, Told},
     retry::{self, Retry},
+    task_watch::Watching,
 };
 
 /// Time to say who one is.
@@ -193,6 +194,7 @@ struct Session {
     sender: mpsc::Sender<Outgoing>,
     outgoing: Option<mpsc::Receiver<Outgoing>>,
     window: (Instant, u32),
+    tasks: Watching,
 }
 
 enum Outgoing {
@@ -205,6 +207,7 @@ impl Session {
     fn new(app: App, user_id: String, expires_at: Instant) -> Self {
         let (sender, outgoing) = mpsc::channel(QUEUE);
         Self {
+            tasks: app.task_watch.watch(&user_id),
             app,
             user_id,
             expires_at,
@@ -231,6 +234,7 @@ impl Session {
                     Some(Outgoing::Frame(frame)) => Message::text(frame),
                     Some(Outgoing::TooSlow) | None => return Some(Close::TooSlow),
                 },
+                () = self.tasks.changed() => Message::text(frames::TASKS_CHANGED),
                 message = socket.recv() => {
                     heard = Instant::now();
                     let call = match read(message) {
