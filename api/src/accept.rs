@@ -91,7 +91,7 @@ async fn write(
 ) -> Result<Accepted, ApiError> {
     let mut tx = store::begin(&app.db).await?;
     admission::lock_user(&mut tx, message.user_id).await?;
-    if let Some(earlier) = earlier_run(&mut tx, message).await? {
+    if let Some(earlier) = earlier_run(&mut tx, message.user_id, message.idempotency).await? {
         return Ok(earlier);
     }
     let usage = admission::usage(&mut tx, message.user_id, app.limits.bounds()).await?;
@@ -143,14 +143,19 @@ async fn find_out(app: &App, message: &Message<'_>) -> Result<Accepted, ApiError
     }
 }
 
-async fn earlier_run(
+/// The run that this key has begun before, if there is a key.
+///
+/// # Errors
+/// It came with another request; the database failed.
+pub(crate) async fn earlier_run(
     db: &mut Connection,
-    message: &Message<'_>,
+    user_id: &str,
+    idempotency: Option<Idempotency<'_>>,
 ) -> Result<Option<Accepted>, ApiError> {
-    let Some(idempotency) = message.idempotency else {
+    let Some(idempotency) = idempotency else {
         return Ok(None);
     };
-    match runs::find_by_key(db, message.user_id, idempotency.key).await? {
+    match runs::find_by_key(db, user_id, idempotency.key).await? {
         None => Ok(None),
         Some(run) if run.request_hash.as_deref() == Some(idempotency.request_hash) => {
             Ok(Some(Accepted {

@@ -25,7 +25,9 @@ mod hub;
 mod listener;
 mod quota;
 mod request;
+mod retry;
 mod routes;
+mod task_watch;
 mod waiting;
 
 pub use config::{Config, Limits};
@@ -45,6 +47,7 @@ struct App {
     waiting: Arc<waiting::Waiting>,
     bulkhead: Arc<bulkhead::Bulkhead>,
     hub: Arc<hub::Hub>,
+    task_watch: Arc<task_watch::TaskWatch>,
     sockets: Arc<routes::Sockets>,
     trusted_proxies: u8,
     /// Origins whose pages may connect.
@@ -104,6 +107,7 @@ impl Api {
             auth: Arc::new(Verifier::new(&config.auth)?),
             waiting: Arc::default(),
             bulkhead: Arc::default(),
+            task_watch: Arc::default(),
             sockets: Arc::default(),
             trusted_proxies: config.trusted_proxies,
             origins: config.allowed_origins().into(),
@@ -157,6 +161,7 @@ impl Api {
             direct,
             Arc::clone(&app.waiting),
             Arc::clone(&app.hub),
+            Arc::clone(&app.task_watch),
             stop.clone(),
         ));
         background.spawn(Arc::clone(&app.waiting).poll(app.db.clone(), stop.clone()));

@@ -3,28 +3,30 @@
 use std::sync::Arc;
 
 use errand_shared::{
-    hints::{self, CONVERSATION, Hint, RUN_ENDED, RUN_EVENTS},
+    hints::{self, CONVERSATION, Hint, Owner, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED},
     store::Pool,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{hub::Hub, waiting::Waiting};
+use crate::{hub::Hub, task_watch::TaskWatch, waiting::Waiting};
 
 /// Listens until the stop.
 pub(crate) async fn listen(
     direct: Pool,
     waiting: Arc<Waiting>,
     hub: Arc<Hub>,
+    task_watch: Arc<TaskWatch>,
     stop: CancellationToken,
 ) {
     hints::listen(
         direct,
-        &[RUN_ENDED, RUN_EVENTS, CONVERSATION],
+        &[RUN_ENDED, RUN_EVENTS, CONVERSATION, TASKS_CHANGED],
         stop,
         |hint| match hint {
             Hint::Connected => {
                 waiting.look_at_all();
                 hub.look_at_all();
+                task_watch.hear_of_all();
             }
             Hint::Heard { channel, payload } => match channel.as_str() {
                 RUN_ENDED => {
@@ -36,6 +38,10 @@ pub(crate) async fn listen(
                     if let Ok(conversation_id) = payload.parse() {
                         hub.hear_of_conversation(conversation_id);
                     }
+                }
+                TASKS_CHANGED => {
+                    let owners = payload.split(',').filter_map(Owner::parse);
+                    owners.for_each(|owner| task_watch.hear_of(owner));
                 }
                 RUN_EVENTS if payload.is_empty() => hub.look_at_all(),
                 RUN_EVENTS => {

@@ -72,5 +72,8 @@ async fn requeue(config: &RequeueConfig) -> Result<(), ApiStartError> {
         Requeued::NotFailed(status) => Err(ApiStartError::Requeue(format!(
             "the run is {status}; only one that failed can be requeued"
         ))),
+        Requeued::Continued(run_id) => Err(ApiStartError::Requeue(format!(
+            "its user has retried the run; run {run_id} has gone on from it"
+        ))),
     }
 }

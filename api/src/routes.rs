@@ -24,6 +24,7 @@ mod decisions;
 mod health;
 mod lists;
 mod message;
+mod retries;
 mod runs;
 mod socket;
 mod streams;
@@ -68,6 +69,7 @@ fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(runs::get))
         .routes(routes!(runs::cancel))
         .routes(routes!(decisions::post))
+        .routes(routes!(retries::post))
         .routes(routes!(streams::events))
         .routes(routes!(lists::conversations))
         .routes(routes!(lists::messages))

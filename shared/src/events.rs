@@ -23,7 +23,7 @@ pub enum Event {
         thread_id: Uuid,
         /// The run.
         run_id: Uuid,
-        /// The run that waited, if a decision started this one.
+        /// The run that it goes on from: one that waited for a decision, or failed, or was cancelled.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent_run_id: Option<Uuid>,
     },

@@ -11,6 +11,10 @@ use uuid::Uuid;
 
 use crate::store::{Pool, StoreError};
 
+mod owner;
+
+pub use owner::Owner;
+
 /// A run ended; the payload is its id. Sent by the transaction that ends it.
 pub const RUN_ENDED: &str = "errand_run_ended";
 
@@ -19,6 +23,9 @@ pub const RUN_EVENTS: &str = "errand_run_events";
 
 /// A conversation has a new run, or a run of it changed hands; the payload is the conversation's id.
 pub const CONVERSATION: &str = "errand_conversation";
+
+/// Tasks of users changed; the payload is these [`Owner`]s, separated by commas. Sent behind the commit of the change.
+pub const TASKS_CHANGED: &str = "errand_tasks_changed";
 
 /// Somebody asks for a run to be cancelled; the payload is its id.
 pub const CANCEL: &str = "errand_cancel";

@@ -23,6 +23,7 @@ mod nul;
 pub mod outcome;
 mod pool;
 pub mod requeue;
+pub mod retry;
 pub mod runs;
 pub mod steps;
 pub mod tasks;

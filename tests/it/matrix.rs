@@ -73,13 +73,21 @@ impl Matrix {
             .header("idempotency-key", "hers");
         let first = Answer::of(first).await.assert_ok().clone();
         world.say("ada", HERS).await.assert_ok();
-        let waits = world.say("ada", &format!("delete what is {HERS}")).await;
-        assert_eq!(waits.body["status"], "waiting", "{}", waits.body);
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            let waits = world.say("ada", &format!("delete what is {HERS}")).await;
+            assert_eq!(waits.body["status"], "waiting", "{}", waits.body);
+            waiting.push(waits.body);
+        }
+        let stopped = waiting[1]["run_id"].as_str().expect("a run");
+        let cancel = world.request(Method::POST, "ada", &format!("runs/{stopped}/cancel"));
+        Answer::of(cancel).await.assert_ok();
         let text = |value: &Value| value.as_str().expect("an id").to_owned();
         let mut ids = Belongings {
             conversation: text(&first["conversation_id"]),
             run: text(&first["run_id"]),
-            waiting: text(&waits.body["run_id"]),
+            waiting: text(&waiting[0]["run_id"]),
+            stopped: stopped.to_owned(),
             task: text(&first["tool_calls"][0]["result"]["task_id"]),
             key: Some("hers".to_owned()),
             cursors: HashMap::new(),
@@ -292,10 +300,11 @@ impl Matrix {
             conversation,
             run,
             waiting,
+            stopped,
             task,
             ..
         } = &self.ids;
-        for hers in [HERS, conversation, run, waiting, task] {
+        for hers in [HERS, conversation, run, waiting, stopped, task] {
             assert!(
                 !text.contains(hers),
                 "{} {}: {text}",

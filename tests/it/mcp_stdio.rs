@@ -11,9 +11,10 @@ use tokio::{
 };
 
 use crate::world::{
-    self, PATIENCE,
+    self, Options, PATIENCE, World,
     mcp::Mcp,
     process::{self, Process},
+    socket::Socket,
 };
 
 /// The program at the other end of two pipes.
@@ -155,6 +156,38 @@ async fn a_desktop_clients_calls_are_limited_too() {
     assert_eq!(first["result"]["isError"], false, "{first}");
     let second = desk.call(list).await;
     assert_eq!(second["error"]["data"]["code"], "rate_limited", "{second}");
+}
+
+/// A client that hangs up behind its last call leaves nothing untold.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_hears_of_the_last_call_of_a_desktop_client() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let mut page = Socket::connect(&world, "ada").await;
+    let mut desk = Desktop::start(&world.database_url, &[]).await;
+    desk.greet().await;
+    let add =
+        |title: &str| json!({"name": "add_task", "arguments": {"user_id": "ada", "title": title}});
+    // The first is told at once; the second comes in the pause behind it.
+    for title in ["one", "two"] {
+        let added = desk.call(add(title)).await;
+        assert_eq!(added["result"]["isError"], false, "{added}");
+    }
+    drop(desk.input.take());
+    let listed = async {
+        loop {
+            let heard = page.until(|frame| frame["type"] == "tasks.changed").await;
+            page.frames.retain(|frame| *frame != heard);
+            let tasks = world.get("ada", "tasks").await;
+            if tasks.assert_ok()["tasks"].as_array().map(Vec::len) == Some(2) {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, listed).await.expect("it hears of both");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -93,13 +93,15 @@ impl Worker {
         let over = CancellationToken::new();
         let publisher = tokio::spawn(turns.publisher.clone().run(self.pool.clone(), over.clone()));
         let cancels = tokio::spawn(turns.cancels.clone().run(self.pool.clone(), over.clone()));
+        let work = Arc::clone(&turns);
         let result = self
             .queue
             .run(stop, move |delivery, drain| {
-                let turns = Arc::clone(&turns);
+                let turns = Arc::clone(&work);
                 async move { turns.take(delivery, drain).await }
             })
             .await;
+        turns.toolbox.told().await;
         over.cancel();
         let _ = tokio::join!(publisher, cancels);
         self.pool.close().await;

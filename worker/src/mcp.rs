@@ -87,7 +87,7 @@ async fn stdio(config: &Config, user: &str, stop: CancellationToken) -> Result<(
     let pool = pool(config, 4)?;
     let server = TaskServer::for_user(pool.clone(), user, config.rate_calls_per_minute);
     let conversation = async {
-        let running = Box::pin(server.serve(rmcp::transport::stdio()))
+        let running = Box::pin(server.clone().serve(rmcp::transport::stdio()))
             .await
             .map_err(|error| McpError::Handshake(Box::new(error)))?;
         let _ = running.waiting().await;
@@ -98,6 +98,7 @@ async fn stdio(config: &Config, user: &str, stop: CancellationToken) -> Result<(
         error = never_ready(pool.clone()) => Err(error),
         () = stop.cancelled() => Ok(()),
     };
+    server.told().await;
     pool.close().await;
     result
 }
@@ -106,6 +107,7 @@ async fn stdio(config: &Config, user: &str, stop: CancellationToken) -> Result<(
 pub struct HttpServer {
     listener: TcpListener,
     router: Router,
+    tools: TaskServer,
     pool: Pool,
     stop: CancellationToken,
 }
@@ -127,10 +129,11 @@ impl HttpServer {
         };
         let pool = pool(config, POOL)?;
         let server = TaskServer::for_bearers(pool.clone(), config.rate_calls_per_minute);
-        let router = http::router(server, gate, pool.clone());
+        let router = http::router(server.clone(), gate, pool.clone());
         Ok(Self {
             listener,
             router,
+            tools: server,
             pool,
             stop,
         })
@@ -160,6 +163,7 @@ impl HttpServer {
                 Ok(())
             }
         };
+        self.tools.told().await;
         self.pool.close().await;
         tracing::info!("stopped");
         result

@@ -67,6 +67,11 @@ impl Toolbox {
         })
     }
 
+    /// Waits, for a bounded time, until sockets are told of the calls that were made.
+    pub(crate) async fn told(&self) {
+        self.server.told().await;
+    }
+
     /// The tools for one attempt at a run.
     pub(crate) fn for_attempt(&self, attempt: i32) -> AttemptTools<'_> {
         AttemptTools {

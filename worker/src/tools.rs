@@ -23,11 +23,13 @@ use rmcp::{
 use serde_json::{Value, json};
 
 mod calls;
+mod changes;
 mod contract;
 mod error;
 mod identity;
 mod record;
 
+use changes::Changes;
 pub(crate) use contract::NAMES;
 pub(crate) use identity::Bearer;
 pub use identity::Caller;
@@ -62,34 +64,37 @@ pub struct TaskServer {
     identity: Identity,
     /// Calls a minute of one user from outside; 0: any number.
     limit: u32,
+    changes: Changes,
 }
 
 impl TaskServer {
     /// For the agent of this process alone: it trusts the caller's `_meta` to name user and run.
     pub fn for_agent(pool: Pool) -> Self {
-        Self {
-            pool,
-            identity: Identity::Meta,
-            limit: 0,
-        }
+        Self::new(pool, Identity::Meta, 0)
     }
 
     /// For HTTP clients whose token the middleware has verified; at most `limit` calls a minute of each user.
     pub(crate) fn for_bearers(pool: Pool, limit: u32) -> Self {
-        Self {
-            pool,
-            identity: Identity::Bearer,
-            limit,
-        }
+        Self::new(pool, Identity::Bearer, limit)
     }
 
     /// For a client of this one user; at most `limit` calls a minute.
     pub(crate) fn for_user(pool: Pool, user_id: &str, limit: u32) -> Self {
+        Self::new(pool, Identity::Fixed(user_id.into()), limit)
+    }
+
+    fn new(pool: Pool, identity: Identity, limit: u32) -> Self {
         Self {
+            changes: Changes::new(pool.clone()),
             pool,
-            identity: Identity::Fixed(user_id.into()),
+            identity,
             limit,
         }
+    }
+
+    /// Waits, for a bounded time, until sockets are told of the calls that were made: before the pool is closed.
+    pub(crate) async fn told(&self) {
+        self.changes.told().await;
     }
 
     /// What a model outside is told: also its user's id, which it has no other way to know and each tool asks for.
@@ -113,10 +118,15 @@ impl TaskServer {
             }
         });
         // A panic would otherwise leave the caller waiting for ever; the transaction is rolled back when it is dropped.
-        match AssertUnwindSafe(work).catch_unwind().await {
-            Ok(result) => result.map_err(|error| refusal(who, &error)),
-            Err(_) => Err(ErrorData::internal_error("the tool panicked", None)),
+        let record = match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(result) => result.map_err(|error| refusal(who, &error))?,
+            Err(_) => return Err(ErrorData::internal_error("the tool panicked", None)),
+        };
+        // Also of a call that was made before: whoever made it may have died before it told anybody.
+        if changes_tasks(name) && !record.is_error {
+            self.changes.tell(who.user_id());
         }
+        Ok(record)
     }
 }
 

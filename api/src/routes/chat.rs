@@ -129,7 +129,7 @@ pub(super) async fn reply(
     Ok(accepted.tell_quota(answer))
 }
 
-/// Waits for a run; for one that a decision has ended meanwhile, for the run that goes on.
+/// Waits for a run; for one that another has gone on from meanwhile, for that one.
 async fn turn_end(
     app: &App,
     user: &User,

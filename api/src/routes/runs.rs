@@ -107,7 +107,7 @@ pub(crate) struct RunView {
     /// What a `waiting` run waits for: decide with `POST …/runs/{id}/decision`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     interrupts: Vec<Interrupt>,
-    /// The run that goes on after a decision.
+    /// The run that goes on from it: after a decision, or as a retry.
     #[serde(skip_serializing_if = "Option::is_none")]
     continued_by: Option<Uuid>,
 }

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Connection, StoreError, admission, outcome};
+use super::{
+    Connection, StoreError, admission, outcome,
+    runs::{self, Successor},
+};
 use crate::ids::CallKey;
 
 /// Runs of one user that may wait for a decision; more messages are refused until some are decided or cancelled.
@@ -231,15 +234,13 @@ async fn go_on(
     )
     .execute(&mut *db)
     .await?;
-    sqlx::query!(
-        "insert into runs (id, conversation_id, user_id, parent_run_id, root_run_id)
-         select $3, conversation_id, user_id, id, coalesce(root_run_id, id) from runs where id = $1 and user_id = $2",
-        run_id,
-        user_id,
-        child
-    )
-    .execute(&mut *db)
-    .await?;
+    let successor = Successor {
+        id: child,
+        parent_run_id: run_id,
+        idempotency_key: None,
+        request_hash: None,
+    };
+    runs::insert_successor(db, user_id, successor).await?;
     // Its tokens are the other run's.
     sqlx::query!(
         "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, model, extra)

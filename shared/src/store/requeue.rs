@@ -13,6 +13,8 @@ pub enum Requeued {
     Unknown,
     /// It has another status than `failed`, and stays as it is.
     NotFailed(String),
+    /// Its user has retried it: this run has gone on from it, and the turn is that one's.
+    Continued(Uuid),
 }
 
 /// Opens a failed run again, as part of the caller's transaction. Its steps and tool calls stay: the next attempt goes on
@@ -36,11 +38,18 @@ pub async fn requeue(
     };
     // The same order of locks as acceptance: the user, then the run.
     admission::lock_user(db, &run.user_id).await?;
-    let status = sqlx::query_scalar!("select status from runs where id = $1 for update", run_id)
-        .fetch_one(&mut *db)
-        .await?;
-    if status != "failed" {
-        return Ok(Requeued::NotFailed(status));
+    let now = sqlx::query!(
+        "select r.status, (select c.id from runs c where c.parent_run_id = r.id) as continued_by
+         from runs r where r.id = $1 for update of r",
+        run_id
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if now.status != "failed" {
+        return Ok(Requeued::NotFailed(now.status));
+    }
+    if let Some(run_id) = now.continued_by {
+        return Ok(Requeued::Continued(run_id));
     }
     sqlx::query!(
         "update runs

@@ -44,6 +44,42 @@ pub async fn insert(db: &mut Connection, run: NewRun<'_>) -> Result<(), StoreErr
     Ok(())
 }
 
+/// A run that goes on from another one, which is over.
+#[derive(Debug, Clone, Copy)]
+pub struct Successor<'a> {
+    /// Its id.
+    pub id: Uuid,
+    /// The run that it goes on from.
+    pub parent_run_id: Uuid,
+    /// The client's key, if it sent one.
+    pub idempotency_key: Option<&'a str>,
+    /// SHA-256 of the request, kept with the key.
+    pub request_hash: Option<&'a [u8]>,
+}
+
+/// Accepts a run that goes on from another of the user, in the same conversation and turn. The caller holds the user's lock.
+///
+/// # Errors
+/// The database failed; the id or the key is taken, or another run has gone on from there (`runs_continued_once`).
+pub async fn insert_successor(
+    db: &mut Connection,
+    user_id: &str,
+    run: Successor<'_>,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into runs (id, conversation_id, user_id, parent_run_id, root_run_id, idempotency_key, request_hash)
+         select $3, conversation_id, user_id, id, coalesce(root_run_id, id), $4, $5 from runs where id = $1 and user_id = $2",
+        run.parent_run_id,
+        user_id,
+        run.id,
+        run.idempotency_key,
+        run.request_hash
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// A run found by its idempotency key.
 #[derive(Debug, Clone)]
 pub struct Keyed {
@@ -129,7 +165,7 @@ pub struct Run {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// The run that goes on after a decision.
+    /// The run that goes on from it: after a decision, or as a retry.
     pub continued_by: Option<Uuid>,
 }
 
@@ -145,7 +181,7 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
                   r.error_code, r.error_message, r.input_tokens, r.output_tokens, r.model_calls,
                   r.usage_estimated, r.cut_short,
                   r.created_at, r.started_at, r.finished_at,
-                  (select a.decision_run_id from approvals a where a.run_id = r.id limit 1) as continued_by
+                  (select c.id from runs c where c.parent_run_id = r.id and c.user_id = r.user_id) as continued_by
            from runs r left join messages m on m.run_id = r.id and m.user_id = r.user_id and m.role = 'assistant'
            where r.id = $1 and r.user_id = $2"#,
         id,
@@ -181,9 +217,9 @@ pub struct Claimed {
     pub attempt: i32,
     /// Attempts that were lost or failed before this one.
     pub lost_attempts: i32,
-    /// The run whose message it answers: itself, or, for one that a decision started, the first of the turn.
+    /// The run whose message it answers: itself, or, for one that goes on from another, the first of the turn.
     pub root_run_id: Uuid,
-    /// The run that this one goes on from: it waited for a decision, or was interrupted.
+    /// The run that it goes on from: one that waited for a decision, or failed, or was cancelled.
     pub parent_run_id: Option<Uuid>,
     /// The run that it goes on from was interrupted: it failed, or was cancelled.
     pub is_retry: bool,

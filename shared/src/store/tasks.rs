@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Connection, Page, StoreError};
+use crate::hints::{Owner, TASKS_CHANGED};
 
 /// A task as its owner, and the model, see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -151,4 +152,25 @@ pub async fn delete(
     )
     .fetch_optional(db)
     .await?)
+}
+
+/// Tells whoever shows the tasks of these users that they changed.
+///
+/// # Errors
+/// The database failed.
+pub async fn announce(db: &mut Connection, owners: &[Owner]) -> Result<(), StoreError> {
+    // A payload holds 7999 bytes.
+    let payloads: Vec<String> = owners
+        .chunks(200)
+        .map(|owners| owners.iter().map(Owner::to_string).collect::<Vec<_>>())
+        .map(|owners| owners.join(","))
+        .collect();
+    sqlx::query!(
+        "select pg_notify($1, payload) from unnest($2::text[]) as p (payload)",
+        TASKS_CHANGED,
+        &payloads
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(())
 }

@@ -4,7 +4,7 @@ use rand::{RngExt, rngs::StdRng};
 use serde_json::{Map, Value, json};
 
 /// Methods of the protocol, and some that are none.
-const METHODS: [&str; 12] = [
+const METHODS: [&str; 13] = [
     "run.start",
     "run.start",
     "subscribe",
@@ -12,6 +12,7 @@ const METHODS: [&str; 12] = [
     "unsubscribe",
     "run.cancel",
     "run.decide",
+    "run.retry",
     "ping",
     "auth",
     "",
@@ -89,6 +90,7 @@ impl Grammar {
             "unsubscribe" => json!({"threadId": self.id()}),
             "run.cancel" => json!({"runId": self.id()}),
             "run.decide" => json!({"runId": self.id(), "approve": true}),
+            "run.retry" => json!({"runId": self.id(), "newRunId": self.id()}),
             "auth" => json!({"token": self.text()}),
             _ => json!({}),
         };

@@ -69,6 +69,7 @@ async fn on_a_socket(world: &World, ids: &Belongings) {
             "run.start" => (json!({"message": "hi"}), "internal_error"),
             "subscribe" => (json!({"threadId": thread}), "not_found"),
             "run.decide" => (json!({"runId": ids.waiting, "approve": true}), "not_found"),
+            "run.retry" => (json!({"runId": ids.stopped}), "not_found"),
             "run.cancel" => (json!({"runId": run}), "not_found"),
             // These ask the database nothing.
             "auth" | "unsubscribe" | "ping" => continue,

@@ -69,6 +69,20 @@ impl Matrix {
                     ),
                 ]
             }
+            "run.retry" => {
+                let stopped = &self.ids.stopped;
+                vec![
+                    (json!({"runId": stopped}), Error("not_found")),
+                    (
+                        json!({"runId": stopped, "newRunId": new}),
+                        Error("not_found"),
+                    ),
+                    (
+                        json!({"runId": stopped, "newRunId": run}),
+                        Error("not_found"),
+                    ),
+                ]
+            }
             "ping" => vec![(json!({}), Nothing)],
             _ => panic!(
                 "teach this test the socket's method {method}: which of a user's ids does it take?"
@@ -124,6 +138,17 @@ impl Matrix {
         }
     }
 
+    /// One more run of hers that was cancelled.
+    async fn stopped(&self, ada: &mut Socket) -> Value {
+        let ask = json!({"message": format!("delete what is {HERS}")});
+        let run = ada.call("run.start", ask).await["runId"].clone();
+        ada.until(|frame| frame["event"]["type"] == "RUN_FINISHED" && frame["runId"] == run)
+            .await;
+        let cancelled = ada.call("run.cancel", json!({"runId": run})).await;
+        assert_eq!(cancelled["status"], "cancelled", "{cancelled}");
+        run
+    }
+
     /// The positive control: each method works for her, and Bob, who is connected, hears nothing of it.
     pub(super) async fn her_own_on_sockets(&self) {
         let mut bob = Socket::connect(&self.world, "bob").await;
@@ -134,6 +159,10 @@ impl Matrix {
                 // Her run is over, so a start under its id is a repeat of another request.
                 if method == "run.start" {
                     params["runId"] = json!(Uuid::now_v7());
+                }
+                // A run is retried once, and under an id that is free.
+                if method == "run.retry" {
+                    params = json!({"runId": self.stopped(&mut ada).await});
                 }
                 let answer = ada.call(&method, params.clone()).await;
                 assert_eq!(answer["type"], "success", "{method} {params}: {answer}");

@@ -14,6 +14,8 @@ pub(crate) struct Belongings {
     pub(crate) run: String,
     /// Another run, which waits for a decision.
     pub(crate) waiting: String,
+    /// Another run, which was cancelled.
+    pub(crate) stopped: String,
     pub(crate) task: String,
     /// The key that the run was accepted under. None: send none, and make new ids for what is to be new.
     pub(crate) key: Option<String>,
@@ -121,6 +123,7 @@ impl Operation {
                 "{user_id}" => user,
                 "{id}" if of == "conversations" => &ids.conversation,
                 "{id}" if of == "runs" && self.path.ends_with("/decision") => &ids.waiting,
+                "{id}" if of == "runs" && self.path.ends_with("/retry") => &ids.stopped,
                 "{id}" if of == "runs" => &ids.run,
                 _ if part.starts_with('{') => self.teach(&format!("the path parameter {part}")),
                 _ => part,

@@ -100,6 +100,16 @@ impl Identity {
     }
 }
 
+impl Who {
+    /// For whom the call is made.
+    pub(super) fn user_id(&self) -> &str {
+        match self {
+            Self::Agent(caller) => &caller.user_id,
+            Self::Outsider(outsider) => &outsider.user_id,
+        }
+    }
+}
+
 impl Outsider {
     pub(super) fn has_to_wait(&self, pause: Duration) {
         if let Some(slot) = &self.too_many {

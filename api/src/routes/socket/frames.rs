@@ -82,6 +82,18 @@ pub(super) struct RunDecide {
     pub(super) new_run_id: Option<Uuid>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RunRetry {
+    pub(super) run_id: Uuid,
+    /// The run that is to go on; made by the client, it is also the idempotency key.
+    #[serde(default)]
+    pub(super) new_run_id: Option<Uuid>,
+}
+
+/// The user's tasks changed, wherever: read them again.
+pub(super) const TASKS_CHANGED: &str = r#"{"type":"tasks.changed"}"#;
+
 /// The answer to a call.
 pub(super) fn answer(id: &str, result: Result<Value, ApiError>) -> String {
     let mut frame = match result {

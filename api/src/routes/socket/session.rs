@@ -15,7 +15,7 @@ use super::{
         message::{check_text, request_hash},
         runs::cancel_run,
     },
-    frames::{self, Auth, Call, Close, RunDecide, RunRef, RunStart, Subscribe, Thread},
+    frames::{self, Auth, Call, Close, RunDecide, RunRef, RunRetry, RunStart, Subscribe, Thread},
 };
 use crate::{
     App,
@@ -23,6 +23,8 @@ use crate::{
     decide::{self, Wish},
     error::ApiError,
     follow::{After, Follower, Told},
+    retry::{self, Retry},
+    task_watch::Watching,
 };
 
 /// Time to say who one is.
@@ -44,13 +46,14 @@ const MAX_FRAMES: u32 = 200;
 const FRAME_WINDOW: Duration = Duration::from_secs(10);
 
 /// What a client may call, by name. The answer to anything else lists the names.
-const METHODS: [(&str, Method); 7] = [
+const METHODS: [(&str, Method); 8] = [
     ("auth", Method::Auth),
     ("run.start", Method::StartRun),
     ("subscribe", Method::Subscribe),
     ("unsubscribe", Method::Unsubscribe),
     ("run.cancel", Method::CancelRun),
     ("run.decide", Method::Decide),
+    ("run.retry", Method::Retry),
     ("ping", Method::Ping),
 ];
 
@@ -62,6 +65,7 @@ enum Method {
     Unsubscribe,
     CancelRun,
     Decide,
+    Retry,
     Ping,
 }
 
@@ -190,6 +194,7 @@ struct Session {
     sender: mpsc::Sender<Outgoing>,
     outgoing: Option<mpsc::Receiver<Outgoing>>,
     window: (Instant, u32),
+    tasks: Watching,
 }
 
 enum Outgoing {
@@ -202,6 +207,7 @@ impl Session {
     fn new(app: App, user_id: String, expires_at: Instant) -> Self {
         let (sender, outgoing) = mpsc::channel(QUEUE);
         Self {
+            tasks: app.task_watch.watch(&user_id),
             app,
             user_id,
             expires_at,
@@ -228,6 +234,7 @@ impl Session {
                     Some(Outgoing::Frame(frame)) => Message::text(frame),
                     Some(Outgoing::TooSlow) | None => return Some(Close::TooSlow),
                 },
+                () = self.tasks.changed() => Message::text(frames::TASKS_CHANGED),
                 message = socket.recv() => {
                     heard = Instant::now();
                     let call = match read(message) {
@@ -269,6 +276,7 @@ impl Session {
             Ok(Method::Unsubscribe) => self.unsubscribe(call),
             Ok(Method::CancelRun) => self.cancel(call).await,
             Ok(Method::Decide) => self.decide(call).await,
+            Ok(Method::Retry) => self.retry(call).await,
             Ok(Method::Ping) => Ok(json!({})),
             Err(error) => Err(error),
         };
@@ -310,6 +318,19 @@ impl Session {
             child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
         };
         let run_id = decide::decide(&self.app, &wish).await?.run_id;
+        self.follow_new(run_id).await
+    }
+
+    async fn retry(&mut self, call: &Call) -> Result<Value, ApiError> {
+        let wanted: RunRetry = params(call)?;
+        let key = wanted.new_run_id.map(|id| id.to_string());
+        let wanted = Retry {
+            user_id: &self.user_id,
+            run_id: wanted.run_id,
+            child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
+            key: key.as_deref(),
+        };
+        let run_id = retry::retry(&self.app, &wanted).await?.run_id;
         self.follow_new(run_id).await
     }
 

@@ -1,0 +1,118 @@
+//! Retries: another run goes on behind what one that failed or was cancelled has done.
+
+use errand_shared::store::{
+    self, admission,
+    retry::{self, Retriable},
+    runs::Successor,
+};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    App,
+    accept::{Accepted, Idempotency, earlier_run},
+    error::{ApiError, Code},
+    quota::Quota,
+};
+
+/// A retry to accept.
+pub(crate) struct Retry<'a> {
+    pub(crate) user_id: &'a str,
+    /// The run that did not come to its end.
+    pub(crate) run_id: Uuid,
+    /// The run that is to go on.
+    pub(crate) child: Uuid,
+    /// The client's name for this retry.
+    pub(crate) key: Option<&'a str>,
+}
+
+/// Accepts a retry, or finds the run that its key has started before. It counts as a message does.
+///
+/// # Errors
+/// The user has no such run, it cannot be retried, a limit, a reused key; or the database is down.
+pub(crate) async fn retry(app: &App, wanted: &Retry<'_>) -> Result<Accepted, ApiError> {
+    let _turn = app.bulkhead.enter(wanted.user_id).await?;
+    match store::within(write(app, wanted)).await {
+        // If the first try took effect after all, the second finds the run under the same id.
+        Err(error) if error.is_unavailable() => store::within(write(app, wanted)).await,
+        result => result,
+    }
+}
+
+async fn write(app: &App, wanted: &Retry<'_>) -> Result<Accepted, ApiError> {
+    let request_hash = wanted.hash();
+    let idempotency = wanted.key.map(|key| Idempotency {
+        key,
+        request_hash: &request_hash,
+    });
+    let mut tx = store::begin(&app.db).await?;
+    admission::lock_user(&mut tx, wanted.user_id).await?;
+    if let Some(earlier) = earlier_run(&mut tx, wanted.user_id, idempotency).await? {
+        return Ok(earlier);
+    }
+    let conversation_id = match retry::look(&mut tx, wanted.user_id, wanted.run_id).await? {
+        Retriable::Yes { conversation_id } => conversation_id,
+        Retriable::Continued {
+            run_id,
+            conversation_id,
+        } if run_id == wanted.child => {
+            return Ok(Accepted {
+                run_id,
+                conversation_id,
+                quota: None,
+            });
+        }
+        Retriable::Continued { .. } => {
+            return Err(conflict("Another run has gone on from this one already."));
+        }
+        Retriable::NotStopped => {
+            return Err(conflict(
+                "Only a run that failed or was cancelled can be retried.",
+            ));
+        }
+        Retriable::Unknown => return Err(ApiError::not_found("run")),
+    };
+    let usage = admission::usage(&mut tx, wanted.user_id, app.limits.bounds()).await?;
+    let quota = Quota::take(&usage, &app.limits)?;
+    let successor = Successor {
+        id: wanted.child,
+        parent_run_id: wanted.run_id,
+        idempotency_key: wanted.key,
+        request_hash: idempotency.map(|idempotency| idempotency.request_hash),
+    };
+    let max_ready = i64::from(app.limits.max_ready_runs);
+    retry::go_on(
+        &mut tx,
+        wanted.user_id,
+        conversation_id,
+        successor,
+        max_ready,
+    )
+    .await
+    .map_err(|error| match error.constraint() {
+        // A run id that the client made and that is taken, by whomever.
+        Some("runs_pkey") => ApiError::idempotency_key_reused(),
+        _ => error.into(),
+    })?;
+    store::commit(tx).await?;
+    Ok(Accepted {
+        run_id: wanted.child,
+        conversation_id,
+        quota: Some(quota),
+    })
+}
+
+fn conflict(message: &str) -> ApiError {
+    ApiError::conflict(Code::InvalidRequest, message)
+}
+
+impl Retry<'_> {
+    /// What makes two requests under one key the same; no message has this hash.
+    fn hash(&self) -> Vec<u8> {
+        Sha256::new()
+            .chain_update("retry of ")
+            .chain_update(self.run_id)
+            .finalize()
+            .to_vec()
+    }
+}
