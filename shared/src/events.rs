@@ -9,6 +9,10 @@ use uuid::Uuid;
 
 use crate::store::approvals::Pending;
 
+/// Bytes of one event as JSON. Whoever makes an event keeps to it: what is too large to show is shown shortened, and is whole
+/// in `GET …/runs/{id}`.
+pub const MAX_EVENT_BYTES: usize = 256 * 1024;
+
 /// One event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(

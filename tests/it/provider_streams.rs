@@ -80,7 +80,9 @@ const TEXTS: &[(&str, &[&str], &str, Option<&str>)] = &[
 /// An event stream of these pieces.
 fn stream(pieces: &[&str]) -> Turn {
     let chunk = |piece: &&str| {
-        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":[{piece}]}}}}]}}\n\n")
+        format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":[{piece}]}}}}]}}\n\n"
+        )
     };
     let end = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
     Turn::raw(pieces.iter().map(chunk).chain([end.to_owned()]))
@@ -99,7 +101,10 @@ async fn calls_are_what_the_stream_says_or_are_not_made() {
         for (call, expected) in made.iter().zip(*expected) {
             let success = call["result"]["success"] == true;
             match expected {
-                Made(title) => assert!(success && call["parameters"]["title"] == *title, "{name}: {call}"),
+                Made(title) => assert!(
+                    success && call["parameters"]["title"] == *title,
+                    "{name}: {call}"
+                ),
                 Refused(tool) => assert!(!success && call["tool_name"] == *tool, "{name}: {call}"),
             }
         }
@@ -107,7 +112,11 @@ async fn calls_are_what_the_stream_says_or_are_not_made() {
             Made(title) => Some(*title),
             Refused(_) => None,
         });
-        assert_eq!(world.titles(name).await, titles.collect::<Vec<_>>(), "{name}");
+        assert_eq!(
+            world.titles(name).await,
+            titles.collect::<Vec<_>>(),
+            "{name}"
+        );
         // The conversation lives: the stand-in refuses what a strict provider would.
         world.model.push(Turn::text("Still here."));
         let conversation = &answer.body["conversation_id"];
@@ -124,7 +133,9 @@ async fn texts_are_read_as_what_they_mean_at_the_first_try() {
         let events = events.iter().filter(|event| **event != "!end");
         let gap = if is_open { "" } else { "\n\n" };
         let before = world.model.request_count();
-        world.model.push(Turn::raw(events.map(|event| format!("{event}{gap}"))));
+        world
+            .model
+            .push(Turn::raw(events.map(|event| format!("{event}{gap}"))));
         let answer = world.say(name, name).await;
         assert_eq!(answer.assert_ok()["response"], *text, "{name}");
         assert_eq!(world.model.request_count(), before + 1, "{name}");

@@ -120,6 +120,8 @@ pub(crate) struct World {
     pub(crate) model: ScriptedModel,
     /// Where workers that are started from now on find their model, if not there.
     pub(crate) model_url: Option<String>,
+    /// What workers that are started from now on call their model.
+    pub(crate) model_name: &'static str,
     pub(crate) identity: IdentityProvider,
     http: reqwest::Client,
     worker_arguments: Vec<&'static str>,
@@ -165,6 +167,7 @@ impl World {
             database_url,
             model,
             model_url: None,
+            model_name: "scripted",
             identity,
             http: reqwest::Client::new(),
             worker_arguments: options.worker,
@@ -188,7 +191,7 @@ impl World {
             "--openai-api-key",
             MODEL_KEY,
             "--openai-model",
-            "scripted",
+            self.model_name,
         ]);
         arguments.extend(&self.worker_arguments);
         let config =

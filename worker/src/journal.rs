@@ -21,7 +21,7 @@ use errand_shared::{
         usage::Tokens,
     },
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -31,8 +31,8 @@ use crate::{
     tools,
 };
 
-/// Tasks of the list that clients are shown live.
-const MAX_LIVE_TASKS: i64 = 200;
+mod telling;
+
 /// Pause before a write is tried again.
 const SECOND_TRY: Duration = Duration::from_secs(1);
 
@@ -141,7 +141,8 @@ impl<'a> RunJournal<'a> {
         if let (Outcome::Waiting(_), Some(reply)) = (outcome, reply) {
             closing.extend(self.tell_calls(reply.step, &reply.answer));
         }
-        closing.push(outcome.event(self.run.conversation_id, self.run.id));
+        let end = outcome.event(self.run.conversation_id, self.run.id);
+        closing.push(telling::end(end));
         let (first_seq, events) = self.stream.take(closing).await?;
         let ending = Ending {
             outcome,
@@ -178,7 +179,7 @@ impl<'a> RunJournal<'a> {
         };
         let calls = answer.calls.iter().zip(0..);
         calls
-            .flat_map(|(call, ordinal)| tell_call(key(ordinal), call))
+            .flat_map(|(call, ordinal)| telling::call(key(ordinal), call))
             .collect()
     }
 
@@ -191,21 +192,15 @@ impl<'a> RunJournal<'a> {
                 &self.run.user_id,
                 Filter::default(),
                 None,
-                MAX_LIVE_TASKS,
+                telling::MAX_LIVE_TASKS,
             )
             .await
         });
         // A client that misses this looks at the list itself.
         let Ok(page) = listed.await else { return };
-        let now = json!({"tasks": page.rows});
-        let event = match self.story().tasks.replace(now.clone()) {
-            None => Event::StateSnapshot { snapshot: now },
-            Some(before) => match serde_json::to_value(json_patch::diff(&before, &now)) {
-                Ok(delta) => Event::StateDelta { delta },
-                Err(_) => return,
-            },
-        };
-        self.stream.push(event);
+        let now = telling::task_list(&page.rows);
+        let before = self.story().tasks.replace(now.clone());
+        self.stream.push(telling::tasks_event(before.as_ref(), now));
     }
 
     fn story(&self) -> std::sync::MutexGuard<'_, Story> {
@@ -233,10 +228,12 @@ impl Journal for RunJournal<'_> {
                     }
                 };
                 story.text.push_str(delta);
-                self.stream.push(Event::TextMessageContent {
-                    message_id,
-                    delta: delta.to_owned(),
-                });
+                for delta in telling::pieces(delta) {
+                    self.stream.push(Event::TextMessageContent {
+                        message_id,
+                        delta: delta.to_owned(),
+                    });
+                }
             }
             Told::Tokens(tokens) => story.meter.see(tokens),
             Told::Restart => {
@@ -290,7 +287,7 @@ impl Journal for RunJournal<'_> {
         self.stream.push(Event::ToolCallResult {
             message_id: ids::new_id(),
             tool_call_id,
-            content: outcome.result.to_string(),
+            content: telling::result(&outcome.result),
             role: "tool".to_owned(),
         });
         if tools::changes_tasks(&call.name) && outcome.result["success"] == true {
@@ -313,23 +310,4 @@ where
         }
         result => result,
     }
-}
-
-fn tell_call(key: CallKey, call: &AskedCall) -> [Event; 3] {
-    let tool_call_id = key.to_string();
-    [
-        Event::ToolCallStart {
-            tool_call_id: tool_call_id.clone(),
-            tool_call_name: call.name.clone(),
-        },
-        Event::ToolCallArgs {
-            tool_call_id: tool_call_id.clone(),
-            delta: if call.arguments.is_empty() {
-                "{}".to_owned()
-            } else {
-                call.arguments.clone()
-            },
-        },
-        Event::ToolCallEnd { tool_call_id },
-    ]
 }

@@ -81,7 +81,10 @@ async fn converse(seed: u64) -> (usize, usize) {
     let made = tools.made.into_inner().expect("no panic");
     let mut left: Vec<_> = sent.clone();
     // Without arguments a call has nobody's; the tools refuse it if they need some.
-    let made: Vec<_> = made.into_iter().filter(|call| !call.arguments.trim().is_empty()).collect();
+    let made: Vec<_> = made
+        .into_iter()
+        .filter(|call| !call.arguments.trim().is_empty())
+        .collect();
     for call in &made {
         let place = left.iter().position(|(name, arguments)| {
             *name == call.name && same_json(arguments, &call.arguments)
@@ -147,7 +150,9 @@ impl Sent {
         let is_ordered = rng.random_bool(0.5) || (!has_key && keys.repeats_name > 0.0);
         let mut chunks = Vec::new();
         while queues.iter().any(|queue| !queue.is_empty()) {
-            let busy: Vec<usize> = (0..queues.len()).filter(|&n| !queues[n].is_empty()).collect();
+            let busy: Vec<usize> = (0..queues.len())
+                .filter(|&n| !queues[n].is_empty())
+                .collect();
             let next = match is_ordered {
                 true => busy[0],
                 false => busy[rng.random_range(0..busy.len())],
@@ -247,7 +252,7 @@ fn split(rng: &mut SmallRng, text: &str) -> Vec<String> {
 /// The chunks as an event stream, several pieces in some of them, with what providers put in between.
 fn stream(rng: &mut SmallRng, pieces: &[Value]) -> String {
     let mut stream = String::new();
-    let mut event = |stream: &mut String, data: &str| {
+    let event = |stream: &mut String, data: &str| {
         stream.push_str(&format!("data: {data}\n\n"));
     };
     if rng.random_bool(0.1) {
@@ -268,14 +273,13 @@ fn stream(rng: &mut SmallRng, pieces: &[Value]) -> String {
         if rng.random_bool(0.05) {
             let other = json!({"index": 1, "delta": {"tool_calls": [
                 {"index": 0, "id": "other", "function": {"name": "add_task", "arguments": "{\"title\":\"other\"}"}}]}});
-            chunk["choices"]
-                .as_array_mut()
-                .expect("a list")
-                .push(other);
+            chunk["choices"].as_array_mut().expect("a list").push(other);
         }
         event(&mut stream, &chunk.to_string());
         if rng.random_bool(0.05) {
-            stream.push_str([": comment\n\n", "data:\n\n", "event: ping\ndata: {}\n\n"][rng.random_range(0..3)]);
+            stream.push_str(
+                [": comment\n\n", "data:\n\n", "event: ping\ndata: {}\n\n"][rng.random_range(0..3)],
+            );
         }
     }
     event(

@@ -107,7 +107,8 @@ fn events(
         Err(EventStreamError::Utf8(_)) => Err(CallFailure::passing("the stream is no text")),
         Err(EventStreamError::Parser(_)) => Err(CallFailure::passing("the stream is malformed")),
     });
-    let is = |data: &Result<String, CallFailure>, what| data.as_ref().is_ok_and(|data| data == what);
+    let is =
+        |data: &Result<String, CallFailure>, what| data.as_ref().is_ok_and(|data| data == what);
     let until_done = events.take_while(move |data| std::future::ready(!is(data, "[DONE]")));
     until_done.filter(move |data| std::future::ready(!is(data, "")))
 }

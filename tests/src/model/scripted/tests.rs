@@ -295,7 +295,10 @@ async fn refuses_what_a_strict_provider_refuses() {
             vec![user.clone(), odd_call("functions.f", "{}")],
             Some("tool_calls"),
         ),
-        (vec![user.clone(), odd_call("f", "null")], Some("tool_calls")),
+        (
+            vec![user.clone(), odd_call("f", "null")],
+            Some("tool_calls"),
+        ),
         (
             vec![json!({"role": "assistant", "content": null})],
             Some("expected a string"),

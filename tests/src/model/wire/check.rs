@@ -50,7 +50,9 @@ fn is_name(name: &str) -> bool {
 /// User and assistant take turns behind the system's message, as the templates of many models want it. Results of tools belong
 /// to the assistant's turn, so the assistant may go on behind them and the user may not.
 fn alternate(messages: &[Value]) -> Checked {
-    let roles = messages.iter().map(|m| m["role"].as_str().unwrap_or("none"));
+    let roles = messages
+        .iter()
+        .map(|m| m["role"].as_str().unwrap_or("none"));
     let mut before = "start";
     for (at, role) in roles.enumerate() {
         let fits = match role {

@@ -1,0 +1,106 @@
+//! What a request to the model holds besides messages: what some models need, and what some providers refuse.
+
+use errand_tests::model::Turn;
+use serde_json::{Value, json};
+
+use crate::world::{Options, World, process::Process};
+
+/// A world whose worker asks for this model.
+async fn world_of(model: &'static str, worker: Vec<&'static str>) -> World {
+    let mut world = World::with(Options {
+        workers: Some(0),
+        worker,
+        ..Options::default()
+    })
+    .await;
+    world.model_name = model;
+    world.start_worker().await;
+    world
+}
+
+fn refusal(parameter: &str) -> Turn {
+    let error = json!({"message": format!("Unsupported: {parameter}. Secret words of Ada."), "type": "invalid_request_error", "param": parameter, "code": null});
+    Turn::status(400).body(json!({"error": error}))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_get_the_effort_they_need_or_what_is_configured() {
+    let cases: [(&str, Vec<&'static str>, Value); 5] = [
+        ("gpt-6-luna", vec![], json!("none")),
+        ("gpt-5.6-terra", vec![], json!("none")),
+        ("gpt-5.4-mini", vec![], Value::Null),
+        ("gemini-3.5-flash-lite", vec![], Value::Null),
+        (
+            "any",
+            vec!["--openai-reasoning-effort", "low"],
+            json!("low"),
+        ),
+    ];
+    for (model, worker, effort) in cases {
+        let world = world_of(model, worker).await;
+        world.model.push(Turn::text("Yes."));
+        world.say("ada", "hello").await.assert_ok();
+        let asked = world.model.requests().pop().unwrap();
+        assert_eq!(asked["reasoning_effort"], effort, "{model}");
+        assert_eq!(asked.get("reasoning_effort").is_some(), !effort.is_null());
+    }
+}
+
+/// A provider that refuses `stream_options` is asked without, at once and from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_parameter_is_left_out_from_then_on() {
+    let world = world_of("scripted", vec![]).await;
+    world
+        .model
+        .script(|request| match request.get("stream_options") {
+            Some(_) => refusal("stream_options"),
+            None => Turn::text("Without.").without_usage(),
+        });
+    for n in 1..=2 {
+        let answer = world.say("ada", "hello").await;
+        assert_eq!(answer.assert_ok()["response"], "Without.");
+        assert_eq!(world.model.request_count(), 1 + n);
+        // Nobody counted, so it is estimated.
+        let usage = &answer.body["usage"];
+        assert_eq!(usage["estimated"], true, "{usage}");
+        assert!(usage["input_tokens"].as_i64() > Some(500), "{usage}");
+    }
+    let world = world_of("an-alias", vec![]).await;
+    world
+        .model
+        .script(|request| match request["reasoning_effort"].as_str() {
+            Some("none") => Turn::text("With none."),
+            _ => refusal("reasoning_effort"),
+        });
+    assert_eq!(
+        world.say("ada", "hello").await.assert_ok()["response"],
+        "With none."
+    );
+}
+
+/// What a provider refuses for good is named in the log, without a word of its text.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_logged_by_the_parameters_name() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    world
+        .model
+        .script(|_| refusal("tools[0].function.parameters"));
+    let base_url = world.model.base_url();
+    let environment = [
+        ("DATABASE_URL", world.database_url.as_str()),
+        ("OPENAI_BASE_URL", &base_url),
+    ];
+    let mut worker = Process::start("errand-worker", &[], environment).await;
+    world
+        .say("ada", "hello")
+        .await
+        .assert_error(502, "model_error");
+    let line = worker.until_says("tools[0].function.parameters").await;
+    assert!(line.contains("400"), "{line}");
+    let heard = worker.heard().join("\n");
+    assert!(!heard.contains("Secret words"), "{heard}");
+}

@@ -1,0 +1,149 @@
+//! Events of the journal, each within [`MAX_EVENT_BYTES`]: texts are told in several, and what has to be whole is shortened.
+
+use errand_shared::{
+    events::{Event, MAX_EVENT_BYTES, RunOutcome},
+    ids::CallKey,
+    store::{steps::AskedCall, tasks::Task},
+};
+use serde_json::{Value, json};
+
+use crate::shorten::{self, Level};
+
+/// Tasks of the list that clients are shown live.
+pub(super) const MAX_LIVE_TASKS: i64 = 200;
+
+/// Bytes of text in one event. JSON may write a byte as six.
+const PIECE: usize = 32 * 1024;
+/// Bytes of a result or of a list, before it is written as a text inside the event's JSON.
+const MAX_SHOWN: usize = MAX_EVENT_BYTES / 3;
+
+/// How the whole of a shortened result can be had.
+const WHOLE: &str = "Too large to be shown here; GET …/runs/{id} has the whole result.";
+/// The same for a call that waits for a decision.
+const WHOLE_CALL: &str = "Too large to be shown here; GET …/runs/{id} has the whole call.";
+/// The same for a task list.
+const WHOLE_LIST: &str = "Too large to be shown here; GET …/tasks has the whole list.";
+
+/// The text in pieces, of which each fits into an event.
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = rest.floor_char_boundary(PIECE);
+        let (piece, later) = rest.split_at(end);
+        rest = later;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// The events that tell of a call.
+pub(super) fn call(key: CallKey, call: &AskedCall) -> Vec<Event> {
+    let tool_call_id = key.to_string();
+    let arguments = match call.arguments.as_str() {
+        "" => "{}",
+        arguments => arguments,
+    };
+    let start = Event::ToolCallStart {
+        tool_call_id: tool_call_id.clone(),
+        tool_call_name: call.name.clone(),
+    };
+    let arguments = pieces(arguments).map(|delta| Event::ToolCallArgs {
+        tool_call_id: tool_call_id.clone(),
+        delta: delta.to_owned(),
+    });
+    let mut events: Vec<Event> = std::iter::once(start).chain(arguments).collect();
+    events.push(Event::ToolCallEnd { tool_call_id });
+    events
+}
+
+/// A result as clients are shown it.
+pub(super) fn result(result: &Value) -> String {
+    fitting(result, WHOLE).to_string()
+}
+
+/// The mildest form that fits into an event, also as a text in which each quotation mark is escaped.
+fn fitting(value: &Value, how: &str) -> Value {
+    let form = shorten::to_fit(value, MAX_SHOWN, how);
+    let written = serde_json::to_string(&form.to_string()).map_or(usize::MAX, |text| text.len());
+    match written + 1024 <= MAX_EVENT_BYTES {
+        true => form,
+        // Little but control characters.
+        false => shorten::shorten(value, Level::Stub, how),
+    }
+}
+
+/// The task list as clients are shown it.
+pub(super) fn task_list(tasks: &[Task]) -> Value {
+    fitting(&json!({"tasks": tasks}), WHOLE_LIST)
+}
+
+/// Tells of the list: as what changed, or whole where that says less.
+pub(super) fn tasks_event(before: Option<&Value>, now: Value) -> Event {
+    let delta = before.and_then(|before| {
+        let patch = json_patch::diff(before, &now);
+        serde_json::to_value(patch).ok()
+    });
+    let fits = |delta: &Value| delta.to_string().len() + 1024 <= MAX_EVENT_BYTES;
+    match delta.filter(fits) {
+        Some(delta) => Event::StateDelta { delta },
+        None => Event::StateSnapshot { snapshot: now },
+    }
+}
+
+/// The last event of a run. Where it asks for decisions, each call is shown as far as all of them fit.
+pub(super) fn end(mut event: Event) -> Event {
+    if let Event::RunFinished {
+        outcome: RunOutcome::Interrupt { interrupts },
+        ..
+    } = &mut event
+    {
+        let share = MAX_SHOWN / interrupts.len().max(1);
+        for interrupt in interrupts {
+            let Some(parameters) = interrupt.metadata.get_mut("parameters") else {
+                continue;
+            };
+            *parameters = shorten::to_fit(parameters, share, WHOLE_CALL);
+        }
+    }
+    event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(event: &Event) -> usize {
+        serde_json::to_string(event).map_or(usize::MAX, |text| text.len())
+    }
+
+    #[test]
+    fn no_event_is_too_large() {
+        for letter in ["x", "\"", "\u{1}", "é", "😀"] {
+            let tasks: Vec<Value> = (0..200)
+                .map(|n| json!({"id": n, "description": letter.repeat(8_000)}))
+                .collect();
+            let content = result(&json!({"success": true, "tasks": tasks}));
+            let event = Event::ToolCallResult {
+                message_id: uuid::Uuid::nil(),
+                tool_call_id: "k".to_owned(),
+                content,
+                role: "tool".to_owned(),
+            };
+            assert!(
+                size(&event) <= MAX_EVENT_BYTES,
+                "{letter:?}: {}",
+                size(&event)
+            );
+            let text = letter.repeat(200_000);
+            let deltas: Vec<&str> = pieces(&text).collect();
+            assert_eq!(deltas.concat(), text);
+            for delta in deltas {
+                let event = Event::TextMessageContent {
+                    message_id: uuid::Uuid::nil(),
+                    delta: delta.to_owned(),
+                };
+                assert!(size(&event) <= MAX_EVENT_BYTES);
+            }
+        }
+        assert_eq!(pieces("").count(), 0);
+    }
+}
