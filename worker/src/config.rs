@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use errand_shared::config::{DatabaseConfig, Invalid, LogConfig, duration};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -103,9 +104,10 @@ pub struct ModelConfig {
     #[arg(long, env = "OPENAI_MODEL")]
     openai_model: Option<String>,
 
-    /// How much the model reasons before it answers [default: not sent, but for models that are known to need it]
+    /// How much the model reasons before it answers: none, minimal, low, medium or high [default: not sent, but for models that
+    /// are known to need it]
     #[arg(long, env = "OPENAI_REASONING_EFFORT")]
-    openai_reasoning_effort: Option<ReasoningEffort>,
+    openai_reasoning_effort: Option<String>,
 
     /// A key for Gemini; alone it selects Gemini's endpoint
     #[arg(long, env = "GEMINI_API_KEY", hide_env_values = true)]
@@ -169,7 +171,12 @@ impl ModelConfig {
 
     /// The effort that is asked for, if it is configured.
     pub fn reasoning_effort(&self) -> Option<ReasoningEffort> {
-        self.openai_reasoning_effort
+        ReasoningEffort::from_str(self.given_effort()?, true).ok()
+    }
+
+    fn given_effort(&self) -> Option<&str> {
+        let effort = self.openai_reasoning_effort.as_deref();
+        effort.filter(|effort| !effort.is_empty())
     }
 
     fn check(&self) -> Result<(), Invalid> {
@@ -182,6 +189,12 @@ impl ModelConfig {
                     "expected an http or https URL",
                 ));
             }
+        }
+        if self.given_effort().is_some() && self.reasoning_effort().is_none() {
+            return Err(Invalid::new(
+                "OPENAI_REASONING_EFFORT",
+                "expected none, minimal, low, medium or high",
+            ));
         }
         if self.given_url().is_none() && self.api_key().is_empty() {
             return Err(Invalid::new(

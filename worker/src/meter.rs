@@ -19,7 +19,8 @@ impl Meter {
 
     /// The answer under way came to nothing.
     pub(crate) fn lose(&mut self) {
-        self.lost += std::mem::take(&mut self.current);
+        self.lost = self.cut_off();
+        self.current = Tokens::default();
     }
 
     /// A step counts the answer under way.
@@ -29,8 +30,6 @@ impl Meter {
 
     /// What no step counts.
     pub(crate) fn cut_off(&self) -> Tokens {
-        let mut all = self.lost;
-        all += self.current;
-        all
+        self.lost.and(self.current)
     }
 }

@@ -107,7 +107,8 @@ impl Turns {
         };
         faults::point("run.claimed");
         let span = tracing::info_span!("run", run = %run_id, attempt = claimed.attempt);
-        self.walk(&claimed, db, drain).instrument(span).await;
+        // Boxed: it is large, and a claim that finds nothing needs none of it.
+        Box::pin(self.walk(&claimed, db, drain).instrument(span)).await;
     }
 
     /// Claims the run; a job whose run is over is taken out of the queue. What the attempt has to read it reads on the same

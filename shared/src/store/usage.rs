@@ -1,7 +1,5 @@
 //! Tokens, as steps and runs count them.
 
-use std::ops::AddAssign;
-
 /// What model calls took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tokens {
@@ -13,10 +11,14 @@ pub struct Tokens {
     pub is_estimate: bool,
 }
 
-impl AddAssign for Tokens {
-    fn add_assign(&mut self, other: Self) {
-        self.input = self.input.saturating_add(other.input);
-        self.output = self.output.saturating_add(other.output);
-        self.is_estimate |= other.is_estimate;
+impl Tokens {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            output: self.output.saturating_add(other.output),
+            is_estimate: self.is_estimate || other.is_estimate,
+        }
     }
 }
