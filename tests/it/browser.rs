@@ -4,6 +4,8 @@
 mod accounts;
 mod approval;
 mod chrome;
+mod connection;
+mod devices;
 mod page;
 
 use std::time::Duration;
