@@ -6,6 +6,7 @@ mod approval;
 mod chrome;
 mod connection;
 mod devices;
+mod markdown;
 mod page;
 
 use std::time::Duration;
