@@ -8,6 +8,7 @@ mod connection;
 mod devices;
 mod markdown;
 mod page;
+mod task_list;
 
 use std::time::Duration;
 
