@@ -6,6 +6,7 @@ mod approval;
 mod chrome;
 mod connection;
 mod devices;
+mod drafts;
 mod markdown;
 mod page;
 mod task_list;
