@@ -9,6 +9,7 @@ mod devices;
 mod drafts;
 mod markdown;
 mod page;
+mod reading;
 mod task_list;
 
 use std::time::Duration;
