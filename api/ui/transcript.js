@@ -1,6 +1,7 @@
 // One conversation as it is read: turns (a user's message and what the agent made of it), built from two sources that
 // may overlap: the stored messages and the stream of AG-UI events. Pure state, no network and no DOM.
 
+const CHANGING = new Set(["add_task", "complete_task", "delete_task", "update_task"]);
 const ENDED = new Set(["completed", "failed", "cancelled", "waiting"]);
 
 /**
@@ -28,6 +29,12 @@ export class Turn {
     this.rejected = false;
     /** Whether the user asked to stop it and it has not stopped yet. */
     this.stopping = false;
+    /** Why the server would not let another run go on from it. */
+    this.refusal = null;
+    /** The turn that this one goes on from, after a decision or as a retry; null for one that begins with a message. */
+    this.before = null;
+    /** The turn that goes on from this one. */
+    this.after = null;
   }
 
   get ended() {
@@ -36,6 +43,21 @@ export class Turn {
 
   get active() {
     return this.status === "queued" || this.status === "running";
+  }
+
+  /** Whether it did not come to its end, so that another run can go on from it. */
+  get interrupted() {
+    return (this.status === "failed" || this.status === "cancelled") && !this.after;
+  }
+
+  /** Whether all is known that `interrupted` turns are asked for: what they did, and whether another run goes on. */
+  get known() {
+    return this.rejected || this.detail === "there" || this.detail === "failed";
+  }
+
+  /** Whether something has been changed for its message, by this run or one that it goes on from. */
+  get tookEffect() {
+    return this.parts.some(tookEffect) || (this.before?.tookEffect ?? false);
   }
 
   /** What the agent wrote, without what a dead attempt left. */
@@ -55,8 +77,11 @@ export class Turn {
     this.error = run.status === "failed" ? run.error ?? { code: "run_failed", message: "" } : null;
     this.repliedAt ??= run.finished_at ?? null;
     const kept = run.response ?? this.reply;
+    // Known calls keep their ids, so that a card that was opened stays open.
+    const known = this.parts.filter((part) => part.kind === "tool" && !part.superseded);
     const tools = run.tool_calls.map(({ tool_name: name, parameters, result }, index) => ({
-      kind: "tool", id: `${this.runId}/${index}`, name, args: parameters, argsText: "", result, state: outcome(result),
+      kind: "tool", id: known[index]?.name === name ? known[index].id : `${this.runId}/${index}`,
+      name, args: parameters, argsText: "", result, state: outcome(result),
     }));
     this.interrupts = run.status === "waiting" ? run.interrupts ?? [] : [];
     for (const { toolCallId: id, metadata } of this.interrupts) {
@@ -174,8 +199,18 @@ const HANDLERS = {
   },
 };
 
+/** What came of a call. A rejection comes as an error, as the model has to read it; for people it is none. */
 function outcome(result) {
-  return result?.success === false || result?.isError === true ? "failed" : "done";
+  if (result?.success !== false && result?.isError !== true) return "done";
+  return REJECTED.test(result.error?.message ?? "") ? "rejected" : "failed";
+}
+
+/** The worker's words for a call that its user said no to. */
+const REJECTED = /^The user rejected this call\b/;
+
+/** Whether a tool call has changed tasks. */
+export function tookEffect(part) {
+  return part.kind === "tool" && part.state === "done" && CHANGING.has(part.name);
 }
 
 function parse(text) {
@@ -228,9 +263,37 @@ export class Transcript extends EventTarget {
   /** The server knows this run under another id. */
   rename(runId, newId) {
     const turns = this.turns;
-    this.turn(runId).runId = newId;
+    const [turn, known] = [this.turn(runId), this.turn(newId)];
+    if (known) {
+      // The stream was first, and it knows more.
+      known.text ??= turn.text;
+      known.sentAt ??= turn.sentAt;
+      this.drop(turn);
+      if (turn.before) this.goOn(turn.before.runId, newId);
+      return;
+    }
+    turn.runId = newId;
     this.#turns = new Map(turns.map((turn) => [turn.runId, turn]));
     this.changed(null);
+  }
+
+  /** Takes a turn back that the server does not want. */
+  drop(turn) {
+    if (turn.before?.after === turn) turn.before.after = null;
+    this.#turns.delete(turn.runId);
+    this.changed(null);
+  }
+
+  /** Another run goes on from this one: it stands behind it, whenever it was made. Returns its turn. */
+  goOn(runId, newId) {
+    const [turn, next] = [this.#obtain(runId), this.#obtain(newId)];
+    if (turn.after === next || turn === next) return next;
+    turn.after = next;
+    next.before = turn;
+    if (turn.status === "waiting") turn.decided();
+    this.#order();
+    this.changed(null);
+    return next;
   }
 
   changed(turn) {
@@ -246,18 +309,11 @@ export class Transcript extends EventTarget {
     this.last = { runId, seq };
     const turn = this.#obtain(runId);
     if (event.type === "TOOL_CALL_RESULT" && !turn.toolPart(event.toolCallId)) this.#answer(event);
-    if (event.type === "RUN_STARTED" && event.parentRunId) this.#goesOn(event.parentRunId);
+    // Somebody decided or tried again, perhaps in another tab.
+    if (event.type === "RUN_STARTED" && event.parentRunId) this.goOn(event.parentRunId, runId);
     turn.apply(event);
     this.changed(turn);
     return turn;
-  }
-
-  /** Somebody decided, perhaps in another tab. */
-  #goesOn(runId) {
-    const turn = this.turn(runId);
-    if (turn?.status !== "waiting") return;
-    turn.decided();
-    this.changed(turn);
   }
 
   /** The result of a call that an earlier run had asked for, before it waited for a decision. */
@@ -279,21 +335,33 @@ export class Transcript extends EventTarget {
   /** Takes in the stored messages, in their order. Turns that are being streamed keep what the stream said. */
   merge(messages) {
     const stored = new Map();
-    for (const { run_id: runId, role, content, created_at: at } of messages) {
+    for (const { run_id: runId, role, content, partial, created_at: at } of messages) {
       const turn = this.#obtain(runId);
       stored.set(runId, turn);
       if (role === "user") {
         turn.text = content;
         turn.sentAt = at;
       } else if (!turn.ended && turn.parts.length === 0) {
-        turn.status = "completed";
+        turn.status = partial ? "cancelled" : "completed";
         turn.repliedAt = at;
         turn.parts = [{ kind: "text", id: `${runId}/reply`, text: content, open: false }];
       }
     }
     for (const [runId, turn] of this.#turns) if (!stored.has(runId)) stored.set(runId, turn);
     this.#turns = stored;
+    this.#order();
     this.changed(null);
+  }
+
+  /** What goes on from a turn stands right behind it. */
+  #order() {
+    const ordered = new Map();
+    for (const first of this.#turns.values()) {
+      if (first.before) continue;
+      for (let turn = first; turn && !ordered.has(turn.runId); turn = turn.after) ordered.set(turn.runId, turn);
+    }
+    for (const [runId, turn] of this.#turns) if (!ordered.has(runId)) ordered.set(runId, turn);
+    this.#turns = ordered;
   }
 
   #obtain(runId) {

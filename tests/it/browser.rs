@@ -10,6 +10,7 @@ mod drafts;
 mod markdown;
 mod page;
 mod reading;
+mod retry;
 mod task_list;
 
 use std::time::Duration;
