@@ -112,7 +112,11 @@ export class Thread {
     }
     const elements = turns.map((turn) => {
       const view = this.#views.get(turn);
-      if (view && dirty.has(turn)) view.update();
+      if (view && dirty.has(turn)) {
+        view.update();
+        // What it is may be known only now that it is in view.
+        this.#fetch(view.element);
+      }
       return (view ?? this.#view(turn)).element;
     });
     if (turns.length < transcript.turns.length) elements.unshift(this.#earlier);
@@ -139,11 +143,16 @@ export class Thread {
     return view;
   }
 
-  /** Tool calls of stored replies are fetched once they come into view. */
   #seen(entries) {
-    for (const { isIntersecting, target: { turn } } of entries) {
-      if (isIntersecting && turn.ended && !turn.rejected && turn.detail === "none") this.#conversations.loadDetail(this.transcript, turn);
+    for (const { isIntersecting, target } of entries) {
+      target.isNear = isIntersecting;
+      this.#fetch(target);
     }
+  }
+
+  /** Tool calls of stored replies are fetched once they come into view. */
+  #fetch({ isNear, turn }) {
+    if (isNear && turn.ended && !turn.rejected && turn.detail === "none") this.#conversations.loadDetail(this.transcript, turn);
   }
 
   #showEarlier() {

@@ -4,7 +4,7 @@ use errand_tests::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::world::{Options, World};
+use crate::world::{Options, World, door::Door};
 
 /// The buttons at the ends of the turns.
 const OFFERED: &str = "return [...document.querySelectorAll('.turn-end button')].map((button) => button.innerText).join()";
@@ -160,5 +160,86 @@ async fn a_message_that_was_never_accepted_is_sent_again_as_it_was() {
         })
         .await;
     browser.shows(OFFERED, "").await;
+    browser.end(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_on_without_a_network_waits_for_one() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    let network = Door::open_to(&format!("{}/", world.url)).await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    world.model.push(Turn::text("It is there").stall_after(3));
+    browser.sign_in(network.url(), "ada").await;
+    browser.say("add buy milk").await;
+    browser
+        .sees("the first words", |seen| seen.replies == ["It is"])
+        .await;
+    browser.click("[aria-label='Stop the answer']").await;
+    browser.shows(OFFERED, "Continue").await;
+    network.close();
+    browser
+        .sees("that the connection is gone", |seen| {
+            seen.connection.contains("Reconnecting")
+        })
+        .await;
+    world.model.push(Turn::text("It is on the list."));
+    browser.click(AGAIN).await;
+    let waits = "return [...document.querySelectorAll('.waiting')].filter((it) => it.checkVisibility()).map((it) => it.innerText.split('.')[0]).join()";
+    browser.shows(waits, "Not sent yet").await;
+    browser.shows(OFFERED, "").await;
+    network.reopen();
+    browser
+        .sees("what goes on", |seen| {
+            seen.messages == ["add buy milk"] && seen.replies == ["It is", "It is on the list."]
+        })
+        .await;
+    browser.shows(waits, "").await;
+    assert_eq!(world.count("select count(*) from runs").await, 2);
+    browser
+        .end(&["net::ERR_", "WebSocket connection to 'ws://"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_approved_counts_when_the_rest_fails() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(Options {
+        worker: vec!["--require-approval", "add_task"],
+        ..by_name()
+    })
+    .await;
+    browser.sign_in(&world.url, "ada").await;
+    for (answer, offer) in [(".secondary", "Try again"), (".primary", "Continue")] {
+        browser.click("#new-conversation").await;
+        world
+            .model
+            .push(Turn::call("add_task", json!({"title": "buy milk"})));
+        browser.say("add buy milk").await;
+        // Behind the decision the model has nothing to say.
+        browser.click(&format!(".approval {answer}")).await;
+        browser.shows(OFFERED, offer).await;
+        browser.reload().await;
+        browser
+            .sees("the stored turn", |seen| {
+                seen.messages == ["add buy milk"] && seen.tools.len() == 1
+            })
+            .await;
+        browser.shows(OFFERED, offer).await;
+    }
+    world.model.push(Turn::text("It is on the list."));
+    browser.click(AGAIN).await;
+    browser
+        .sees("the reply", |seen| {
+            seen.replies == ["It is on the list."] && seen.messages == ["add buy milk"]
+        })
+        .await;
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
     browser.end(&[]).await;
 }
