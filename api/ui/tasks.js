@@ -2,7 +2,7 @@
 // agent changes tasks.
 
 import { applyPatch } from "./json-patch.js";
-import { tookEffect } from "./transcript.js";
+import { tookEffect } from "./turn.js";
 
 /** A run tells of so many tasks at most; a list of that length may go on. */
 const MOST_TOLD = 200;

@@ -48,7 +48,8 @@ export class TurnView {
     this.#thinking.hidden = turn.status !== "running" || (writing?.kind === "text" && writing.open && writing.text !== "" && !writing.superseded)
       || (writing?.kind === "tool" && writing.state === "running" && !writing.superseded);
     this.#updateEnd();
-    this.#agent.hidden = turn.status === "sending" || turn.status === "queued" || (turn.status === "unknown" && turn.parts.length === 0);
+    const said = [this.#attempt, this.#thinking, this.#end, this.#foot].some((element) => !element.hidden);
+    this.#agent.hidden = turn.status === "sending" || turn.status === "queued" || !(said || this.#parts.firstChild);
   }
 
   #updateUser() {
