@@ -16,6 +16,7 @@ mod crashes;
 mod fuzz;
 mod injection;
 mod isolation;
+mod large_events;
 mod leases;
 mod limits;
 mod matrix;
