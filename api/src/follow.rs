@@ -1,4 +1,6 @@
 //! Following a conversation or a run from any place: what is stored first, then what comes, each event once and in order.
+//!
+//! What is stored is read in pages, the next one when the last is handed out: a client that missed a lot costs time, not memory.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -15,13 +17,18 @@ use uuid::Uuid;
 
 use crate::{
     App,
-    hub::{Following, News, is_terminal},
+    hub::{Following, News, TooSlow, is_terminal},
 };
+
+mod pages;
+
+pub(crate) use pages::Pages;
+use pages::{PAGE, Page};
 
 /// Runs that are caught up with at most; a client that missed more loads the messages instead.
 const MAX_RUNS: i64 = 50;
-/// Events read from the store at a time.
-const PAGE: i64 = 1000;
+/// Things to tell or to read that wait at most, while others are caught up with.
+const MAX_TODO: usize = 1024;
 
 /// Silence after which the runs that are not over are looked at again: no end is missed, whatever was.
 const POLL: Duration = Duration::from_secs(2);
@@ -36,7 +43,12 @@ pub(crate) struct After {
 /// What a follower is told.
 #[derive(Debug)]
 pub(crate) enum Told {
-    News(News),
+    /// An event of a run, the next one.
+    Event(Arc<Stored>),
+    /// A run waits for this many others of its conversation.
+    Queued { run_id: Uuid, position: usize },
+    /// An earlier attempt was lost; this one goes on.
+    Attempt { run_id: Uuid, attempt: i32 },
     /// What was asked for is no longer stored: load the messages, follow afresh.
     ResyncRequired,
 }
@@ -50,7 +62,19 @@ pub(crate) struct Follower {
     seen: HashMap<Uuid, i64>,
     /// Runs whose end has not been told.
     open: HashSet<Uuid>,
-    ready: VecDeque<Told>,
+    todo: VecDeque<Todo>,
+    /// What was read of the run that is to be read first.
+    page: Option<Page>,
+}
+
+/// What comes next.
+enum Todo {
+    Tell(Told),
+    /// Read on in a run, which has at least this many events.
+    Read {
+        run_id: Uuid,
+        last_seq: i64,
+    },
 }
 
 impl Follower {
@@ -84,7 +108,8 @@ impl Follower {
             following,
             seen: HashMap::new(),
             open: HashSet::new(),
-            ready: VecDeque::new(),
+            todo: VecDeque::new(),
+            page: None,
         };
         if let Some(after) = after {
             let known = runs
@@ -94,7 +119,7 @@ impl Follower {
                 .iter()
                 .any(|run| run.last_seq == 0 && is_over(&run.status));
             if !known || purged || i64::try_from(runs.len()).is_ok_and(|read| read == MAX_RUNS) {
-                follower.ready.push_back(Told::ResyncRequired);
+                follower.tell(Told::ResyncRequired);
                 return Ok(follower);
             }
             follower.seen.insert(after.run_id, after.seq);
@@ -106,21 +131,20 @@ impl Follower {
                 follower.open.insert(run.id);
             }
             if run.status == "queued" && before > 0 {
-                let news = News::Queued {
+                follower.tell(Told::Queued {
                     run_id: run.id,
                     position: before,
-                };
-                follower.ready.push_back(Told::News(news));
+                });
             }
             before += usize::from(is_open);
-            follower.read(run.id).await?;
+            follower.want(run.id, run.last_seq);
         }
         Ok(follower)
     }
 
     /// Whether what was asked for is no longer stored.
     pub(crate) fn must_resync(&self) -> bool {
-        matches!(self.ready.front(), Some(Told::ResyncRequired))
+        matches!(self.todo.front(), Some(Todo::Tell(Told::ResyncRequired)))
     }
 
     /// The next thing to tell; none if this follower was too slow and has to resume.
@@ -129,66 +153,123 @@ impl Follower {
     /// The database failed.
     pub(crate) async fn next(&mut self) -> Result<Option<Told>, StoreError> {
         loop {
-            if let Some(told) = self.ready.pop_front() {
-                if let Told::News(News::Event(event)) = &told
-                    && is_terminal(&event.event)
-                {
-                    self.open.remove(&event.run_id);
-                }
-                return Ok(Some(told));
-            }
-            let news = tokio::time::timeout(POLL, self.following.next());
-            match news.await {
-                Ok(None) => return Ok(None),
-                Ok(Some(News::Event(event))) => self.hear(event).await?,
-                Ok(Some(news)) => self.ready.push_back(Told::News(news)),
-                Err(_) => {
-                    for run_id in self.open.clone() {
-                        self.read(run_id).await?;
+            match self.todo.front() {
+                Some(Todo::Tell(_)) => {
+                    if let Some(Todo::Tell(told)) = self.todo.pop_front() {
+                        return Ok(Some(told));
                     }
                 }
+                Some(Todo::Read { .. }) => {
+                    if let Some(event) = self.page.as_ref().and_then(Page::take) {
+                        return Ok(Some(self.told(Arc::new(event))));
+                    }
+                    if self.keep_up().is_err() {
+                        return Ok(None);
+                    }
+                    self.read_on().await?;
+                }
+                None => match tokio::time::timeout(POLL, self.following.next()).await {
+                    Ok(None) => return Ok(None),
+                    Ok(Some(News::Event(event))) if event.seq == self.seen(event.run_id) + 1 => {
+                        return Ok(Some(self.told(event)));
+                    }
+                    Ok(Some(news)) => self.take(news),
+                    Err(_) => {
+                        for run_id in self.open.clone() {
+                            self.want(run_id, 0);
+                        }
+                    }
+                },
             }
         }
     }
 
-    /// Takes an event if it is the next of its run; fills the gap before it; leaves out what was told.
-    async fn hear(&mut self, event: Arc<Stored>) -> Result<(), StoreError> {
-        let run_id = event.run_id;
-        let seen = self.seen.entry(run_id).or_insert(0);
-        match event.seq - *seen {
-            ..=0 => {}
-            1 => {
-                *seen = event.seq;
-                self.open.insert(run_id);
-                self.ready.push_back(Told::News(News::Event(event)));
+    fn told(&mut self, event: Arc<Stored>) -> Told {
+        self.seen.insert(event.run_id, event.seq);
+        if is_terminal(&event.event) {
+            self.open.remove(&event.run_id);
+        } else {
+            self.open.insert(event.run_id);
+        }
+        Told::Event(event)
+    }
+
+    fn seen(&self, run_id: Uuid) -> i64 {
+        self.seen.get(&run_id).copied().unwrap_or(0)
+    }
+
+    /// Takes what came live while the rows are caught up with, so that the hub need not wait: of events only that they are there.
+    fn keep_up(&mut self) -> Result<(), TooSlow> {
+        while let Some(news) = self.following.next_ready()? {
+            if self.todo.len() >= MAX_TODO {
+                return Err(TooSlow);
             }
-            _ => {
-                self.open.insert(run_id);
-                self.read(run_id).await?;
-            }
+            self.take(news);
         }
         Ok(())
     }
 
-    /// Reads what is stored of a run behind what was told of it.
-    async fn read(&mut self, run_id: Uuid) -> Result<(), StoreError> {
-        loop {
-            let seen = *self.seen.entry(run_id).or_insert(0);
-            let stored = store::within(async {
-                let mut db = store::begin_for(&self.app.db, &self.user_id).await?;
-                events::after(&mut db, &[run_id], &[seen], PAGE).await
-            })
-            .await?;
-            let Some(Stored { seq, .. }) = stored.last() else {
-                return Ok(());
-            };
-            self.seen.insert(run_id, *seq);
-            self.ready.extend(
-                stored
-                    .into_iter()
-                    .map(|event| Told::News(News::Event(Arc::new(event)))),
-            );
+    /// Notes what is to be told, or read, because of this; leaves out what was told.
+    fn take(&mut self, news: News) {
+        match news {
+            News::Event(event) if event.seq <= self.seen(event.run_id) => {}
+            News::Event(event) => self.want(event.run_id, event.seq),
+            News::More { run_id, seq } if seq <= self.seen(run_id) => {}
+            News::More { run_id, seq } => self.want(run_id, seq),
+            News::Queued { run_id, position } => self.tell(Told::Queued { run_id, position }),
+            News::Attempt { run_id, attempt } => self.tell(Told::Attempt { run_id, attempt }),
         }
+    }
+
+    fn tell(&mut self, told: Told) {
+        self.todo.push_back(Todo::Tell(told));
+    }
+
+    /// Reads on in a run, once all that comes before is told.
+    fn want(&mut self, wanted: Uuid, at_least: i64) {
+        for todo in &mut self.todo {
+            if let Todo::Read { run_id, last_seq } = todo
+                && *run_id == wanted
+            {
+                *last_seq = (*last_seq).max(at_least);
+                return;
+            }
+        }
+        self.todo.push_back(Todo::Read {
+            run_id: wanted,
+            last_seq: at_least,
+        });
+    }
+
+    /// Reads the next page of the run that is to be read first, or finds that there is none and is done with it.
+    async fn read_on(&mut self) -> Result<(), StoreError> {
+        let Some(&Todo::Read { run_id, last_seq }) = self.todo.front() else {
+            return Ok(());
+        };
+        let seen = self.seen(run_id);
+        // A page that was emptied before its end is read again, from what has not been told.
+        if let Some(page) = self.page.take()
+            && page.last_seq <= seen
+            && last_seq <= seen
+            && !page.is_cut
+        {
+            self.todo.pop_front();
+            return Ok(());
+        }
+        let read = store::within(async {
+            let mut db = store::begin_for(&self.app.db, &self.user_id).await?;
+            events::after(&mut db, &[run_id], &[seen], PAGE).await
+        })
+        .await?;
+        self.page = self.app.pages.keep(read.events, read.is_cut);
+        if self.page.is_none() {
+            self.todo.pop_front();
+            if seen < last_seq {
+                // It was there when it was looked for, and is purged.
+                self.todo.push_front(Todo::Tell(Told::ResyncRequired));
+            }
+        }
+        Ok(())
     }
 }
 

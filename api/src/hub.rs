@@ -5,16 +5,22 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use errand_shared::store::{
     self, Pool, StoreError,
-    events::{self, Stored},
+    events::{self, Bounds, Stored},
     runs::{self, Followed},
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{
+    Notify,
+    mpsc::{self, error::TryRecvError},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -22,16 +28,23 @@ use uuid::Uuid;
 const POLL: Duration = Duration::from_secs(1);
 /// Pause between two rounds: hints that come meanwhile share one.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Events that one round reads at most; the rest follows with the next.
-const ROUND: i64 = 5000;
+/// What one round reads at most; the rest follows with the next.
+const ROUND: Bounds = Bounds {
+    events: 5000,
+    bytes: 8 << 20,
+};
 /// Frames that wait for one follower before it counts as too slow.
 const QUEUE: usize = 1024;
+/// Bytes of events that wait for one follower; what comes beyond them it reads itself.
+const QUEUE_BYTES: usize = 256 << 10;
 
 /// Something new in a conversation.
 #[derive(Debug, Clone)]
 pub(crate) enum News {
     /// An event of a run.
     Event(Arc<Stored>),
+    /// A run has events up to this one that are not handed out, because too much waits already: read them.
+    More { run_id: Uuid, seq: i64 },
     /// A run waits for this many others of its conversation.
     Queued { run_id: Uuid, position: usize },
     /// An earlier attempt was lost; this one goes on.
@@ -56,9 +69,15 @@ struct State {
 }
 
 struct Conversation {
-    followers: HashMap<u64, mpsc::Sender<News>>,
+    followers: HashMap<u64, Place>,
     runs: HashMap<Uuid, Live>,
     last_position: i64,
+}
+
+/// Where one follower is told.
+struct Place {
+    news: mpsc::Sender<News>,
+    waiting: Arc<AtomicUsize>,
 }
 
 struct Live {
@@ -73,12 +92,44 @@ pub(crate) struct Following {
     conversation_id: Uuid,
     follower: u64,
     news: mpsc::Receiver<News>,
+    /// Bytes of the events among them.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Following {
     /// The next news; none if this follower was too slow.
     pub(crate) async fn next(&mut self) -> Option<News> {
-        self.news.recv().await
+        let news = self.news.recv().await?;
+        self.waiting.fetch_sub(news.bytes(), Ordering::Relaxed);
+        Some(news)
+    }
+
+    /// The next news that is there already.
+    ///
+    /// # Errors
+    /// This follower was too slow.
+    pub(crate) fn next_ready(&mut self) -> Result<Option<News>, TooSlow> {
+        match self.news.try_recv() {
+            Ok(news) => {
+                self.waiting.fetch_sub(news.bytes(), Ordering::Relaxed);
+                Ok(Some(news))
+            }
+            Err(TryRecvError::Empty) => Ok(None),
+            Err(TryRecvError::Disconnected) => Err(TooSlow),
+        }
+    }
+}
+
+/// A follower has lost its place, because it did not take what it was told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TooSlow;
+
+impl News {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Event(event) => event.bytes,
+            _ => 0,
+        }
     }
 }
 
@@ -106,6 +157,11 @@ impl Hub {
         })
         .await?;
         let (sender, news) = mpsc::channel(QUEUE);
+        let waiting = Arc::default();
+        let place = Place {
+            news: sender,
+            waiting: Arc::clone(&waiting),
+        };
         let mut state = self.lock();
         let follower = state.next_follower;
         state.next_follower += 1;
@@ -117,7 +173,7 @@ impl Hub {
                 runs: HashMap::new(),
                 last_position,
             });
-        conversation.followers.insert(follower, sender);
+        conversation.followers.insert(follower, place);
         state.new_runs_in.insert(conversation_id);
         self.look.notify_one();
         Ok(Following {
@@ -125,6 +181,7 @@ impl Hub {
             conversation_id,
             follower,
             news,
+            waiting,
         })
     }
 
@@ -188,12 +245,12 @@ impl Hub {
         let (run_ids, seqs) = self.take_runs();
         if !run_ids.is_empty() {
             let mut db = store::connection(&self.db).await?;
-            let stored = events::after(&mut db, &run_ids, &seqs, ROUND).await?;
+            let read = events::after(&mut db, &run_ids, &seqs, ROUND).await?;
             drop(db);
-            if i64::try_from(stored.len()).is_ok_and(|read| read == ROUND) {
+            if read.is_cut {
                 self.look_at_all();
             }
-            self.hand_out(stored);
+            self.hand_out(read.events);
         }
         Ok(())
     }
@@ -312,8 +369,26 @@ pub(crate) fn is_terminal(event: &serde_json::Value) -> bool {
 impl Conversation {
     /// Hands news to every follower; one whose queue is full is dropped and resumes later. Nobody waits for it.
     fn tell(&mut self, news: &News) {
-        self.followers
-            .retain(|_, follower| follower.try_send(news.clone()).is_ok());
+        self.followers.retain(|_, place| place.tell(news.clone()));
+    }
+}
+
+impl Place {
+    /// False if the follower's queue is full.
+    fn tell(&self, news: News) -> bool {
+        let news = match news {
+            News::Event(event)
+                if self.waiting.load(Ordering::Relaxed) + event.bytes > QUEUE_BYTES =>
+            {
+                News::More {
+                    run_id: event.run_id,
+                    seq: event.seq,
+                }
+            }
+            news => news,
+        };
+        self.waiting.fetch_add(news.bytes(), Ordering::Relaxed);
+        self.news.try_send(news).is_ok()
     }
 }
 

@@ -48,6 +48,7 @@ struct App {
     bulkhead: Arc<bulkhead::Bulkhead>,
     hub: Arc<hub::Hub>,
     task_watch: Arc<task_watch::TaskWatch>,
+    pages: Arc<follow::Pages>,
     sockets: Arc<routes::Sockets>,
     trusted_proxies: u8,
     /// Origins whose pages may connect.
@@ -108,6 +109,7 @@ impl Api {
             waiting: Arc::default(),
             bulkhead: Arc::default(),
             task_watch: Arc::default(),
+            pages: Arc::default(),
             sockets: Arc::default(),
             trusted_proxies: config.trusted_proxies,
             origins: config.allowed_origins().into(),

@@ -2,6 +2,7 @@
 
 import { Conversations } from "./conversations.js";
 import { byId, fillIcons, h } from "./dom.js";
+import { Drafts } from "./drafts.js";
 import { Identity } from "./identity.js";
 import { Outbox } from "./outbox.js";
 import { IdentityError } from "./provider.js";
@@ -36,17 +37,20 @@ function run(identity) {
   const api = new Api(identity);
   const connection = new Connection(identity);
   const outbox = new Outbox(identity.userId);
+  const drafts = new Drafts(identity.userId);
   const tasks = new Tasks(api);
   const conversations = new Conversations({ api, connection, outbox });
 
   const shell = new Shell({ identity, focusComposer: () => composer.focus(), newConversation: () => go(null) });
   const composer = new Composer(byId("composer"), {
+    drafts,
+    lastMessage: () => thread.transcript.turns.findLast(({ text }) => text !== null)?.text,
     send: (text) => thread.follow(conversations.send(thread.transcript, text)),
     stop: (turn) => conversations.cancel(thread.transcript, turn).catch(() => composer.warn("It could not be stopped. Try again.")),
   });
-  const suggest = (text) => {
+  const suggest = (sentence, mention) => {
     shell.closeDrawers();
-    composer.fill(text);
+    composer.suggest(sentence, mention);
   };
   const thread = new Thread({ connection, conversations, tasks, composer, userName: identity.displayName, suggest });
   const sidebar = new Sidebar(byId("conversation-list"), { api });
@@ -61,7 +65,9 @@ function run(identity) {
 
   conversations.addEventListener("named", ({ detail: transcript }) => {
     sidebar.add(transcript);
+    drafts.name(transcript.id);
     if (transcript === thread.transcript) {
+      composer.name(transcript.id);
       rename(transcript.id);
       sidebar.select(transcript.id);
     }
@@ -74,12 +80,22 @@ function run(identity) {
     tasks.refresh();
     sidebar.refresh();
   });
+  // By another device, an outside client, a conversation that is not followed.
+  connection.addEventListener("frame", ({ detail: { type } }) => {
+    // A page that nobody sees reads the list when it is seen again.
+    if (type === "tasks.changed" && !document.hidden) tasks.changedElsewhere();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) tasks.refresh(100);
+  });
   sidebar.addEventListener("change", () => thread.title(sidebar.title(thread.transcript.id)));
   window.addEventListener("focus", () => tasks.refresh(100));
 
-  identity.addEventListener("signedout", () => {
+  identity.addEventListener("signedout", ({ detail: { asked } }) => {
     connection.stop();
     outbox.clear();
+    // A session that ran out takes no words away: whoever comes back as the same user finds them.
+    if (asked) drafts.clear();
     location.assign("/");
   });
 
@@ -88,6 +104,7 @@ function run(identity) {
   route((id) => {
     shell.closeDrawers();
     thread.show(conversations.open(id));
+    composer.show(id);
     sidebar.select(id);
     thread.title(sidebar.title(id));
     composer.focus({ unlessTouch: true });

@@ -72,16 +72,29 @@ export class Conversations extends EventTarget {
     return turn;
   }
 
-  /** Sends a failed turn's message again: as it was if the server never accepted it, otherwise as a new run. */
+  /**
+   * Once more, for a turn that did not come to its end. A message that the server never accepted is sent again as it was.
+   * Otherwise another run goes on behind what has taken effect; nothing is said or done twice.
+   */
   retry(transcript, turn) {
-    if (!turn.rejected || turn.error.code === "idempotency_key_reused") return this.send(transcript, turn.text);
+    if (turn.rejected) return this.#sendAgain(transcript, turn);
+    if (!turn.interrupted) return;
+    turn.refusal = null;
+    const next = transcript.goOn(turn.runId, uuid());
+    next.status = "sending";
+    this.#outbox.add({ runId: next.runId, threadId: transcript.id, retryOf: turn.runId, sentAt: new Date().toISOString() });
+    transcript.changed(null);
+    this.#delivery.flush();
+  }
+
+  #sendAgain(transcript, turn) {
+    if (turn.error.code === "idempotency_key_reused") return this.send(transcript, turn.text);
     turn.status = "sending";
     turn.rejected = false;
     turn.error = null;
     this.#outbox.add({ runId: turn.runId, threadId: transcript.id, message: turn.text, sentAt: turn.sentAt });
     transcript.changed(turn);
     this.#delivery.flush();
-    return turn;
   }
 
   /** Only this cancels a run; a closed tab or a lost connection never does. */
@@ -122,10 +135,26 @@ export class Conversations extends EventTarget {
       const run = await this.#api.run(turn.runId);
       // The stream may have been faster, and it knows more.
       if (turn.detail === "loading") turn.settle(run);
+      if (run.continued_by) this.#loadAfter(transcript, transcript.goOn(turn.runId, run.continued_by));
+      else if (turn.interrupted && turn.text === null && !turn.before) this.#loadBefore(transcript, turn);
     } catch {
       turn.detail = "failed";
     }
     transcript.changed(turn);
+  }
+
+  /** A run that went on and left no message is known by the one before it only. */
+  #loadAfter(transcript, turn) {
+    if (turn.status === "unknown" && !this.#outbox.has(turn.runId)) this.loadDetail(transcript, turn);
+  }
+
+  /** Whether something took effect for a turn's message is known by the runs before it, too. */
+  #loadBefore(transcript, turn) {
+    const { turns } = transcript;
+    for (const earlier of turns.slice(0, turns.indexOf(turn)).reverse()) {
+      this.loadDetail(transcript, earlier);
+      if (earlier.text !== null) return;
+    }
   }
 
   #draft() {
@@ -152,11 +181,12 @@ export class Conversations extends EventTarget {
 
   /** Messages that an earlier page of this tab could not send. */
   #restore() {
-    for (const { runId, threadId, message, sentAt } of this.#outbox.items) {
+    for (const { runId, threadId, message, retryOf, sentAt } of this.#outbox.items) {
       const transcript = threadId
         ? this.#transcripts.get(threadId) ?? this.#transcript(threadId)
         : [...this.#drafts].at(-1) ?? this.#draft();
-      transcript.add(runId, message, sentAt);
+      if (retryOf) transcript.goOn(retryOf, runId).status = "sending";
+      else transcript.add(runId, message, sentAt);
     }
   }
 
@@ -234,11 +264,22 @@ export class Conversations extends EventTarget {
     const transcript = this.#byRun(runId);
     const turn = transcript?.turn(runId);
     if (!turn) return;
+    if (turn.before) return this.#refuse(transcript, turn, error);
     turn.status = "failed";
     turn.rejected = true;
     turn.error = { code: error.code, message: error.message };
     transcript.changed(turn);
     this.dispatchEvent(new CustomEvent("ended", { detail: turn }));
+  }
+
+  /** No run may go on from there: perhaps one does, started elsewhere. Otherwise the offer stands, and why it did not work. */
+  async #refuse(transcript, turn, error) {
+    const { before } = turn;
+    transcript.drop(turn);
+    before.detail = "none";
+    await this.loadDetail(transcript, before);
+    if (!before.after) before.refusal = { code: error.code, message: error.message };
+    transcript.changed(before);
   }
 
   /** Accepted over plain HTTP, where no event will ever tell: ask until it is over. */

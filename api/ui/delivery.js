@@ -1,4 +1,4 @@
-// Gets the outbox's messages accepted by the server: over the socket, or over plain HTTP where no socket gets through.
+// Gets the outbox's messages and retries accepted by the server: over the socket, or over plain HTTP where no socket gets through.
 
 import { ConnectionLost } from "./socket.js";
 
@@ -28,7 +28,7 @@ export class Delivery {
     const { online, wasOnline, failures } = this.#connection;
     if (online) {
       for (const item of this.#sendable()) this.#start(item);
-    } else if (!wasOnline && failures >= FALLBACK_AFTER && navigator.onLine !== false) {
+    } else if (!wasOnline && failures >= FALLBACK_AFTER && !this.#connection.unplugged) {
       // What may have arrived over a socket must not go another way: the ids of the two ways differ.
       for (const item of this.#sendable()) if (!item.tried) this.#post(item);
     }
@@ -49,9 +49,11 @@ export class Delivery {
 
   async #start(item) {
     this.#outbox.mark(item);
-    const { runId, threadId, message } = item;
+    const { runId, threadId, message, retryOf } = item;
     try {
-      const answer = await this.#connection.request("run.start", { message, threadId: threadId ?? undefined, runId });
+      const answer = retryOf
+        ? await this.#connection.request("run.retry", { runId: retryOf, newRunId: runId })
+        : await this.#connection.request("run.start", { message, threadId: threadId ?? undefined, runId });
       this.arrived(runId, answer);
     } catch (error) {
       item.busy = false;
@@ -62,9 +64,9 @@ export class Delivery {
 
   async #post(item) {
     item.busy = true;
-    const { runId } = item;
+    const { runId, retryOf } = item;
     try {
-      const answer = await this.#api.chat(item);
+      const answer = await (retryOf ? this.#api.retry(retryOf, runId) : this.#api.chat(item));
       this.arrived(runId, { threadId: answer.conversation_id, status: "running" });
       this.#told.posted(runId, answer);
     } catch (error) {

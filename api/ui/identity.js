@@ -16,7 +16,7 @@ const NAME = "errand.name";
 /** Signed out here, and the provider may not have heard of it: then its cookie counts for nothing. */
 const LEFT = "errand.left";
 
-/** Events: `token` (a new one is there), `signedout`. */
+/** Events: `token` (a new one is there), `signedout` (`detail.asked`: the user wanted it; otherwise the session ran out). */
 export class Identity extends EventTarget {
   #provider;
   #token = null;
@@ -39,7 +39,7 @@ export class Identity extends EventTarget {
     });
     window.addEventListener("storage", ({ key, newValue }) => {
       // Another tab signed out, and meant all of them.
-      if (key === LEFT && newValue) this.expire();
+      if (key === LEFT && newValue) this.expire(true);
     });
   }
 
@@ -86,7 +86,7 @@ export class Identity extends EventTarget {
       // First, as leaving the page may take the request back.
       await this.#leave();
     }
-    this.#forget();
+    this.#forget(true);
   }
 
   /** Ends the session at the provider. If that fails, the next visit tries again before anything else. */
@@ -152,18 +152,18 @@ export class Identity extends EventTarget {
     }, delay);
   }
 
-  /** The provider no longer knows the user. */
-  expire() {
+  /** The provider no longer knows the user, or the user has `asked` for that elsewhere. */
+  expire(asked = false) {
     if (this.userId === null) return;
-    this.#forget();
+    this.#forget(asked);
   }
 
-  #forget() {
+  #forget(asked) {
     clearTimeout(this.#timer);
     this.#token = null;
     this.userId = null;
     remembered.set("localStorage", NAME, null);
-    this.dispatchEvent(new Event("signedout"));
+    this.dispatchEvent(new CustomEvent("signedout", { detail: { asked } }));
   }
 }
 

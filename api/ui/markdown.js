@@ -3,6 +3,8 @@
 
 import { Marked } from "./vendor/marked/marked.esm.js";
 import DOMPurify from "./vendor/dompurify/purify.es.mjs";
+import { h } from "./dom.js";
+import { copyButton } from "./views/copy.js";
 
 const TAGS = [
   "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "strong",
@@ -67,6 +69,18 @@ function purify(html) {
   });
 }
 
+/** What the page itself adds to a block of a reply, behind the locks: which way it runs, and a button to copy code. */
+function furnish(fragment) {
+  for (const element of fragment.children) element.dir = "auto";
+  for (const pre of fragment.querySelectorAll("pre")) {
+    pre.dir = "ltr";
+    const frame = h("div", { class: "code", dir: "ltr" });
+    pre.replaceWith(frame);
+    frame.append(pre, copyButton("Copy the code", () => pre.textContent));
+  }
+  return fragment;
+}
+
 /** Renders a text that may grow: only blocks that changed are made anew, so a selection further up survives. */
 export class MarkdownView {
   #blocks = [];
@@ -74,6 +88,7 @@ export class MarkdownView {
 
   constructor(element) {
     this.element = element;
+    element.dir = "auto";
   }
 
   update(text) {
@@ -84,7 +99,7 @@ export class MarkdownView {
     while (same < tokens.length && this.#blocks[same]?.raw === tokens[same].raw) same++;
     for (const block of this.#blocks.splice(same)) for (const node of block.nodes) node.remove();
     for (const token of tokens.slice(same)) {
-      const fragment = purify(marked.parser([token]));
+      const fragment = furnish(purify(marked.parser([token])));
       const nodes = [...fragment.childNodes];
       this.element.append(fragment);
       this.#blocks.push({ raw: token.raw, nodes });

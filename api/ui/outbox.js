@@ -1,4 +1,4 @@
-// Messages that the server has not accepted yet. They outlive a lost connection and a reload of the tab; the run id made
+// Messages, and wishes to go on, that the server has not accepted yet. They outlive a lost connection and a reload of the tab; the run id made
 // here is the idempotency key, so sending one twice is harmless.
 
 import { remembered } from "./dom.js";
@@ -25,9 +25,9 @@ export class Outbox {
     return this.#items.some((item) => item.runId === runId);
   }
 
-  /** `threadId` is null in a conversation that the server has yet to make. */
-  add({ runId, threadId, message, sentAt }) {
-    this.#items.push({ runId, threadId, message, sentAt, tried: false, busy: false });
+  /** `threadId` is null in a conversation that the server has yet to make; `retryOf` is there instead of a message. */
+  add({ runId, threadId, message, retryOf, sentAt }) {
+    this.#items.push({ runId, threadId, message, retryOf, sentAt, tried: false, busy: false });
     this.#save();
   }
 

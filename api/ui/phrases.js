@@ -1,7 +1,13 @@
 // What the page says about tool calls, states and errors: plain words for what the protocol has names for.
 
 const quoted = (title) => `“${title}”`;
+/** Within a sentence of the page, words from right to left keep to themselves. */
+const told = (title) => (RIGHT_TO_LEFT.test(title) ? `“\u2068${title}\u2069”` : quoted(title));
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+
+/** What stands under this key, which may be anything that a model makes up. */
+const own = (table, key) => (Object.hasOwn(table, key) ? table[key] : undefined);
 
 /** How each tool is told: its icon, and the sentence for a call (`t`: the title it is about, quoted). */
 const TOOLS = {
@@ -13,7 +19,7 @@ const TOOLS = {
 };
 
 function changed(t, { title, completed, description }, before) {
-  if (title && before && before !== title) return `Renamed ${quoted(before)} to ${quoted(title)}`;
+  if (title && before && before !== title) return `Renamed ${told(before)} to ${told(title)}`;
   if (completed === true) return `Completed ${t}`;
   if (completed === false) return `Reopened ${t}`;
   if (description !== undefined && title === undefined) return `Changed the details of ${t}`;
@@ -21,41 +27,58 @@ function changed(t, { title, completed, description }, before) {
 }
 
 function looking(_t, { search }) {
-  return search ? `Searching for ${quoted(search)}` : "Looking at the list";
+  return search ? `Searching for ${told(search)}` : "Looking at the list";
 }
 
 function looked(_t, { search, completed }, _before, result) {
   const number = Number.isFinite(result?.count) ? result.count : result?.tasks?.length;
   if (!Number.isFinite(number)) return "Looked at the list";
-  if (search) return `Searched for ${quoted(search)}: ${number === 0 ? "nothing found" : `${number} found`}`;
+  // The rest did not fit into one answer.
+  const total = result.total > number ? result.total : null;
+  const found = total ? `${number} of ${total}` : number;
+  if (search) return `Searched for ${told(search)}: ${found === 0 ? "nothing found" : `${found} found`}`;
   const kind = completed === true ? "done task" : completed === false ? "open task" : "task";
-  return number === 0 ? `Looked at the list: no ${kind}s` : `Looked at ${count(number, kind)}`;
+  if (found === 0) return `Looked at the list: no ${kind}s`;
+  return `Looked at ${total ? `${found} ${kind}s` : count(number, kind)}`;
 }
 
 /** A tool call in words. `titleOf` knows the titles of tasks by id. */
 export function tellCall(part, titleOf) {
-  const tool = TOOLS[part.name];
-  const name = part.name.replaceAll("_", " ");
-  if (!tool) return { icon: "tool", text: name[0].toUpperCase() + name.slice(1) };
+  const tool = own(TOOLS, part.name);
+  const name = part.name.replaceAll("_", " ") || "a tool without a name";
+  if (!tool) {
+    const text = name[0].toUpperCase() + name.slice(1);
+    return part.state === "rejected" ? { icon: "close", text: `${text}: rejected by you` } : { icon: "tool", text };
+  }
   const args = part.args !== null && typeof part.args === "object" ? part.args : {};
   const before = part.before ?? titleOf(args.task_id);
   // A rename changes what the id is called; the card goes on telling the old name.
   if (before) part.before = before;
   const title = (part.name === "update_task" ? before ?? args.title : args.title ?? before);
+  const subject = title ? told(title) : "a task";
+  if (part.state === "rejected") return { icon: "close", text: `${WISHES[part.name](subject)}: rejected by you` };
   const state = part.state === "done" || part.state === "failed" ? part.state : "running";
-  const text = tool[state](title ? quoted(title) : "a task", args, before, part.result);
+  const text = tool[state](subject, args, before, part.result);
   // The question itself stands beside the answers; the card has what exactly would be called.
   if (part.state === "waiting") return { icon: "approve", text: `Needs your approval: ${name}` };
   return { icon: tool.icon, text: part.state === "stopped" ? `${text}: stopped` : state === "running" ? `${text}…` : text };
 }
 
+/** What each tool is asked to do. */
+const WISHES = {
+  add_task: (t) => `Add ${t}`,
+  complete_task: (t) => `Mark ${t} as done`,
+  delete_task: (t) => `Delete ${t}`,
+  update_task: (t) => `Change ${t}`,
+  list_tasks: () => "Look at the list",
+};
+
 /** What a call that needs approval would do. */
 export function tellWish(part, titleOf) {
   const before = titleOf(part.args?.task_id);
   const title = part.args?.title ?? before;
-  const subject = title ? quoted(title) : "a task";
-  const wish = { delete_task: `Delete ${subject} for good?`, update_task: `Change ${subject}?`, add_task: `Add ${subject}?`, complete_task: `Mark ${subject} as done?`, list_tasks: "Look at the list?" };
-  return wish[part.name] ?? `Use ${part.name.replaceAll("_", " ")}?`;
+  const wish = own(WISHES, part.name)?.(title ? told(title) : "a task") ?? `Use ${part.name.replaceAll("_", " ")}`;
+  return part.name === "delete_task" ? `${wish} for good?` : `${wish}?`;
 }
 
 /** Why a tool call failed. The tool's own words speak to the model; they stay in the details where there are plainer ones. */
@@ -85,6 +108,11 @@ export function tellError(error) {
   return ERRORS[error?.code] ?? error?.message ?? ERRORS.run_failed;
 }
 
+/** Why a turn did not come to its end, in a few words: another run has gone on from it. */
+export function tellInterrupted(turn) {
+  return turn.status === "cancelled" ? "Stopped." : `Interrupted: ${tellError(turn.error)}`;
+}
+
 /** What a turn is waiting for; null when it is not waiting. */
 export function tellWaiting(turn, online) {
   if (turn.stopping) return "Stopping…";
@@ -97,6 +125,9 @@ export function tellWaiting(turn, online) {
 export function suggestFor(task) {
   return task.completed ? `Reopen ${quoted(task.title)}` : `Mark ${quoted(task.title)} as done`;
 }
+
+/** What it puts there if something has been written already. */
+export const mention = (task) => quoted(task.title);
 
 /** First messages that show what can be said. */
 export const SUGGESTIONS = ["Add buy milk and call Ann", "What is left?", "The milk is done"];

@@ -28,10 +28,11 @@ export class Api {
   }
 
   /** All messages of a conversation, the oldest first. */
-  messages(conversationId) {
-    return this.#all(`/conversations/${encodeURIComponent(conversationId)}/messages`, "messages");
+  async messages(conversationId) {
+    return (await this.#all(`/conversations/${encodeURIComponent(conversationId)}/messages`, "messages")).rows;
   }
 
+  /** `rows`, and how many there are in all if the server says so (`total`). */
   tasks() {
     return this.#all("/tasks", "tasks");
   }
@@ -43,6 +44,14 @@ export class Api {
 
   cancel(runId) {
     return this.#request(`/runs/${encodeURIComponent(runId)}/cancel`, { method: "POST" });
+  }
+
+  /** Goes on from a run that was stopped or failed. The key makes it safe to repeat. */
+  retry(runId, key) {
+    return this.#request(`/runs/${encodeURIComponent(runId)}/retry`, {
+      method: "POST",
+      headers: { "idempotency-key": key, prefer: "respond-async" },
+    });
   }
 
   decide(runId, decisions) {
@@ -64,14 +73,15 @@ export class Api {
 
   async #all(path, field) {
     const rows = [];
-    let cursor;
+    let cursor, total;
     for (let page = 0; page < MAX_PAGES; page++) {
       const answer = await this.#get(path, { limit: PAGE, cursor });
       rows.push(...answer[field]);
+      total = answer.total;
       cursor = answer.next_cursor;
       if (!cursor) break;
     }
-    return rows;
+    return { rows, total };
   }
 
   #get(path, query) {

@@ -58,8 +58,15 @@ export class Connection extends EventTarget {
     this.failures = 0;
     this.wasOnline = false;
     identity.addEventListener("token", () => this.#authenticateAgain());
-    window.addEventListener("online", () => this.retry());
-    window.addEventListener("offline", () => this.#check());
+    window.addEventListener("online", () => {
+      this.retry();
+      this.#check();
+      this.#enter(this.state);
+    });
+    window.addEventListener("offline", () => {
+      this.#check();
+      this.#enter(this.state);
+    });
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) return;
       this.retry();
@@ -69,6 +76,11 @@ export class Connection extends EventTarget {
 
   get online() {
     return this.state === "online";
+  }
+
+  /** The browser knows of no network. The socket may take a while to notice. */
+  get unplugged() {
+    return navigator.onLine === false;
   }
 
   start() {

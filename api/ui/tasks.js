@@ -2,8 +2,12 @@
 // agent changes tasks.
 
 import { applyPatch } from "./json-patch.js";
+import { tookEffect } from "./turn.js";
 
-const CHANGING = new Set(["add_task", "complete_task", "delete_task", "update_task"]);
+/** A run tells of so many tasks at most; a list of that length may go on. */
+const MOST_TOLD = 200;
+/** Between the end of one reading and the next that somebody else's change is worth. */
+const PAUSE = 700;
 
 /** Events: `change` (`detail`: ids of tasks that are new or differ; empty on the first load). */
 export class Tasks extends EventTarget {
@@ -11,9 +15,14 @@ export class Tasks extends EventTarget {
   #byId = new Map();
   /** Titles of every task ever heard of, deleted ones too. */
   #titles = new Map();
-  /** Runs whose state events this page follows from their snapshot on. */
-  #followed = new Set();
+  /** The list as each run that is followed from its snapshot on last told it: what its patches are about. */
+  #told = new Map();
+  /** Tasks that are not in the list, as it is too long. */
+  #beyond = 0;
   #timer = 0;
+  #due = Infinity;
+  #reading = false;
+  #readUntil = 0;
   #reads = 0;
 
   constructor(api) {
@@ -33,23 +42,35 @@ export class Tasks extends EventTarget {
     return this.list.filter((task) => !task.completed);
   }
 
+  /** All tasks there are, also if the list does not have them all. */
+  get total() {
+    return this.#byId.size + this.#beyond;
+  }
+
   title(id) {
     return this.#titles.get(id);
   }
 
-  /** Reads the list soon; several wishes become one request. */
+  /** Reads the list soon; several wishes become one request, and one is under way at a time. */
   refresh(delay = 0) {
+    const due = Date.now() + delay;
+    // Put off by no later wish: whoever changes tasks without a pause is to be seen, too.
+    if (due >= this.#due) return;
+    this.#due = due;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#read(), delay);
+  }
+
+  /** Somebody else has changed tasks, perhaps many of them. */
+  changedElsewhere() {
+    this.refresh(Math.max(100, this.#readUntil + PAUSE - Date.now()));
   }
 
   /** Takes in an event of a run; `turn` knows the names of its tool calls. */
   receive(turn, event) {
     switch (event.type) {
       case "STATE_SNAPSHOT":
-        if (!Array.isArray(event.snapshot?.tasks)) break;
-        this.#followed.add(turn.runId);
-        this.#replace(event.snapshot.tasks);
+        if (Array.isArray(event.snapshot?.tasks)) this.#hear(turn, event.snapshot.tasks);
         break;
       case "STATE_DELTA":
         this.#patch(turn, event.delta);
@@ -60,20 +81,38 @@ export class Tasks extends EventTarget {
       case "RUN_FINISHED":
       case "RUN_ERROR":
         // Another conversation may have changed tasks meanwhile.
-        this.#followed.delete(turn.runId);
+        this.#told.delete(turn.runId);
         this.refresh(300);
         break;
     }
   }
 
   #patch(turn, delta) {
-    if (!this.#followed.has(turn.runId)) return this.refresh(150);
+    const before = this.#told.get(turn.runId);
+    if (!before) return this.refresh(150);
     try {
-      this.#replace(applyPatch({ tasks: [...this.#byId.values()] }, delta).tasks);
+      this.#hear(turn, applyPatch({ tasks: before }, delta).tasks, before);
     } catch {
-      this.#followed.delete(turn.runId);
+      this.#told.delete(turn.runId);
       this.refresh(150);
     }
+  }
+
+  /** Takes over what a run tells, and only that: others change tasks, too, and each run tells what it has seen itself. */
+  #hear(turn, now, before) {
+    this.#told.set(turn.runId, now);
+    if (!before && now.length < MOST_TOLD) {
+      this.#beyond = 0;
+      return this.#replace(now);
+    }
+    const old = new Map((before ?? []).map((task) => [task.id, task]));
+    const merged = new Map(this.#byId);
+    for (const id of old.keys()) if (!now.some((task) => task.id === id)) merged.delete(id);
+    for (const task of now) if (differs(old.get(task.id), task)) merged.set(task.id, task);
+    const same = merged.size === now.length && now.every(({ id }) => merged.has(id));
+    // The order is the run's if there is nothing else; otherwise the list has to be read for it.
+    this.#replace(same ? now.map(({ id }) => merged.get(id)) : [...merged.values()]);
+    if (!same) this.refresh(150);
   }
 
   #learn(turn, toolCallId) {
@@ -81,21 +120,31 @@ export class Tasks extends EventTarget {
     if (!call) return;
     for (const { id, title } of call.result?.tasks ?? []) this.#titles.set(id, title);
     if (call.result?.task_id && call.args?.title) this.#titles.set(call.result.task_id, call.args.title);
-    if (CHANGING.has(call.name) && call.state === "done" && !this.#followed.has(turn.runId)) this.refresh(150);
+    if (tookEffect(call) && !this.#told.has(turn.runId)) this.refresh(150);
   }
 
   async #read() {
+    this.#due = Infinity;
+    if (this.#reading) return this.refresh(PAUSE);
+    this.#reading = true;
     const read = ++this.#reads;
     try {
-      const tasks = await this.#api.tasks();
-      // Events that came meanwhile are newer than this answer.
-      if (read === this.#reads) this.#replace(tasks);
+      const { rows, total } = await this.#api.tasks();
+      if (read === this.#reads) {
+        this.#beyond = Math.max(0, (total ?? 0) - rows.length);
+        this.#replace(rows);
+      } else {
+        // What a run told meanwhile may be newer than this answer, or know less of what others did.
+        this.refresh(PAUSE);
+      }
     } catch {
       if (this.state !== "there") {
         this.state = "failed";
         this.dispatchEvent(new CustomEvent("change", { detail: [] }));
       }
     }
+    this.#reading = false;
+    this.#readUntil = Date.now();
   }
 
   #replace(tasks) {

@@ -1,190 +1,7 @@
-// One conversation as it is read: turns (a user's message and what the agent made of it), built from two sources that
-// may overlap: the stored messages and the stream of AG-UI events. Pure state, no network and no DOM.
+// One conversation as it is read: its turns, built from two sources that may overlap, the stored messages and the stream of
+// AG-UI events. Pure state, no network and no DOM.
 
-const ENDED = new Set(["completed", "failed", "cancelled", "waiting"]);
-
-/**
- * A turn of the conversation: one run. `status`: "sending" (not accepted yet), "queued", "running", "completed", "failed",
- * "cancelled", "waiting" (for an approval), or "unknown" (stored, not asked for yet).
- * `interrupts`: AG-UI's, of a turn that waits for an approval.
- * `parts`: `{kind: "text", id, text, open}` and `{kind: "tool", id, name, args, argsText, result, state}`, in order;
- * a part that is `superseded` was left by an attempt that died, and another attempt does it again.
- */
-export class Turn {
-  constructor(runId) {
-    this.runId = runId;
-    this.text = null;
-    this.sentAt = null;
-    this.repliedAt = null;
-    this.status = "unknown";
-    this.position = null;
-    this.attempt = 1;
-    this.parts = [];
-    this.interrupts = [];
-    this.error = null;
-    /** Whether `parts` has the tool calls: "none", "loading", "failed" or "there". */
-    this.detail = "none";
-    /** Whether the server refused the message, so that there is no such run. */
-    this.rejected = false;
-    /** Whether the user asked to stop it and it has not stopped yet. */
-    this.stopping = false;
-  }
-
-  get ended() {
-    return ENDED.has(this.status);
-  }
-
-  get active() {
-    return this.status === "queued" || this.status === "running";
-  }
-
-  /** What the agent wrote, without what a dead attempt left. */
-  get reply() {
-    return this.parts.filter((part) => part.kind === "text" && !part.superseded).map((part) => part.text).join("\n\n").trim();
-  }
-
-  /** Takes over what `GET runs/{id}` says. */
-  settle(run) {
-    this.attempt = run.attempt || 1;
-    this.detail = "there";
-    if (!ENDED.has(run.status)) {
-      if (!this.ended) this.status = run.status;
-      return;
-    }
-    this.status = run.status;
-    this.error = run.status === "failed" ? run.error ?? { code: "run_failed", message: "" } : null;
-    this.repliedAt ??= run.finished_at ?? null;
-    const kept = run.response ?? this.reply;
-    const tools = run.tool_calls.map(({ tool_name: name, parameters, result }, index) => ({
-      kind: "tool", id: `${this.runId}/${index}`, name, args: parameters, argsText: "", result, state: outcome(result),
-    }));
-    this.interrupts = run.status === "waiting" ? run.interrupts ?? [] : [];
-    for (const { toolCallId: id, metadata } of this.interrupts) {
-      tools.push({ kind: "tool", id, name: metadata.toolName, args: metadata.parameters, argsText: "", result: null, state: "waiting" });
-    }
-    this.parts = kept ? [...tools, { kind: "text", id: `${this.runId}/reply`, text: kept, open: false }] : tools;
-  }
-
-  /** Applies one AG-UI event. */
-  apply(event) {
-    if (this.ended) return;
-    const handler = HANDLERS[event.type];
-    if (!handler) return;
-    this.detail = "there";
-    handler(this, event);
-  }
-
-  /** A worker was lost: what it had not finished is done again by the next one. */
-  takenOver(attempt) {
-    this.attempt = attempt;
-    if (this.ended) return;
-    this.status = "running";
-    const lastResult = this.parts.findLastIndex((part) => part.kind === "tool" && part.state !== "running");
-    this.parts.forEach((part, index) => {
-      if (index > lastResult || (part.kind === "tool" && part.state === "running")) part.superseded = true;
-    });
-  }
-
-  textPart(id) {
-    return this.parts.find((part) => part.kind === "text" && part.id === id);
-  }
-
-  toolPart(id) {
-    return this.parts.find((part) => part.kind === "tool" && part.id === id);
-  }
-
-  /** A decision was made: another run goes on. */
-  decided() {
-    this.status = "completed";
-    this.interrupts = [];
-  }
-
-  end(status) {
-    this.status = status;
-    this.repliedAt = new Date().toISOString();
-    for (const part of this.parts) {
-      part.open = false;
-      // A call without a result: of a dead attempt when the run went well, cut short when it did not.
-      if (part.kind === "tool" && part.state === "running") {
-        if (status === "waiting") part.state = "waiting";
-        else if (status === "completed") part.superseded = true;
-        else part.state = "stopped";
-      }
-    }
-  }
-}
-
-const HANDLERS = {
-  RUN_STARTED(turn) {
-    turn.status = "running";
-  },
-
-  TEXT_MESSAGE_START(turn, { messageId }) {
-    if (turn.textPart(messageId)) return;
-    // A step writes one text, then calls tools. Two texts in a row: the first is what a dead attempt left.
-    const before = turn.parts.at(-1);
-    if (before?.kind === "text") before.superseded = true;
-    turn.status = "running";
-    turn.parts.push({ kind: "text", id: messageId, text: "", open: true });
-  },
-
-  TEXT_MESSAGE_CONTENT(turn, event) {
-    HANDLERS.TEXT_MESSAGE_START(turn, event);
-    turn.textPart(event.messageId).text += event.delta;
-  },
-
-  TEXT_MESSAGE_END(turn, { messageId }) {
-    const part = turn.textPart(messageId);
-    if (part) part.open = false;
-  },
-
-  TOOL_CALL_START(turn, { toolCallId, toolCallName }) {
-    if (turn.toolPart(toolCallId)) return;
-    turn.status = "running";
-    turn.parts.push({ kind: "tool", id: toolCallId, name: toolCallName, args: null, argsText: "", result: null, state: "running" });
-  },
-
-  TOOL_CALL_ARGS(turn, { toolCallId, delta }) {
-    const part = turn.toolPart(toolCallId);
-    if (part) part.argsText += delta;
-  },
-
-  TOOL_CALL_END(turn, { toolCallId }) {
-    const part = turn.toolPart(toolCallId);
-    if (part) part.args = parse(part.argsText || "{}");
-  },
-
-  TOOL_CALL_RESULT(turn, { toolCallId, content }) {
-    const part = turn.toolPart(toolCallId);
-    if (!part) return;
-    part.args ??= parse(part.argsText || "{}");
-    part.result = parse(content);
-    part.state = outcome(part.result);
-    part.superseded = false;
-  },
-
-  RUN_FINISHED(turn, { outcome: how }) {
-    turn.interrupts = how?.interrupts ?? [];
-    turn.end(how?.type === "interrupt" ? "waiting" : "completed");
-  },
-
-  RUN_ERROR(turn, { message, code }) {
-    turn.end(code === "cancelled" ? "cancelled" : "failed");
-    if (turn.status === "failed") turn.error = { code: code ?? "run_failed", message };
-  },
-};
-
-function outcome(result) {
-  return result?.success === false || result?.isError === true ? "failed" : "done";
-}
-
-function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
-}
+import { Turn } from "./turn.js";
 
 /** The turns of a conversation. Events: `change` (`detail`: the turn, or null for all of them). */
 export class Transcript extends EventTarget {
@@ -228,9 +45,37 @@ export class Transcript extends EventTarget {
   /** The server knows this run under another id. */
   rename(runId, newId) {
     const turns = this.turns;
-    this.turn(runId).runId = newId;
+    const [turn, known] = [this.turn(runId), this.turn(newId)];
+    if (known) {
+      // The stream was first, and it knows more.
+      known.text ??= turn.text;
+      known.sentAt ??= turn.sentAt;
+      this.drop(turn);
+      if (turn.before) this.goOn(turn.before.runId, newId);
+      return;
+    }
+    turn.runId = newId;
     this.#turns = new Map(turns.map((turn) => [turn.runId, turn]));
     this.changed(null);
+  }
+
+  /** Takes a turn back that the server does not want. */
+  drop(turn) {
+    if (turn.before?.after === turn) turn.before.after = null;
+    this.#turns.delete(turn.runId);
+    this.changed(null);
+  }
+
+  /** Another run goes on from this one: it stands behind it, whenever it was made. Returns its turn. */
+  goOn(runId, newId) {
+    const [turn, next] = [this.#obtain(runId), this.#obtain(newId)];
+    if (turn.after === next || turn === next) return next;
+    turn.after = next;
+    next.before = turn;
+    if (turn.status === "waiting") turn.decided();
+    this.#order();
+    this.changed(null);
+    return next;
   }
 
   changed(turn) {
@@ -246,26 +91,18 @@ export class Transcript extends EventTarget {
     this.last = { runId, seq };
     const turn = this.#obtain(runId);
     if (event.type === "TOOL_CALL_RESULT" && !turn.toolPart(event.toolCallId)) this.#answer(event);
-    if (event.type === "RUN_STARTED" && event.parentRunId) this.#goesOn(event.parentRunId);
+    // Somebody decided or tried again, perhaps in another tab.
+    if (event.type === "RUN_STARTED" && event.parentRunId) this.goOn(event.parentRunId, runId);
     turn.apply(event);
     this.changed(turn);
     return turn;
-  }
-
-  /** Somebody decided, perhaps in another tab. */
-  #goesOn(runId) {
-    const turn = this.turn(runId);
-    if (turn?.status !== "waiting") return;
-    turn.decided();
-    this.changed(turn);
   }
 
   /** The result of a call that an earlier run had asked for, before it waited for a decision. */
   #answer(event) {
     const turn = this.turns.find((turn) => turn.toolPart(event.toolCallId));
     if (!turn) return;
-    HANDLERS.TOOL_CALL_RESULT(turn, event);
-    if (turn.status === "waiting") turn.decided();
+    turn.answer(event);
     this.changed(turn);
   }
 
@@ -279,21 +116,33 @@ export class Transcript extends EventTarget {
   /** Takes in the stored messages, in their order. Turns that are being streamed keep what the stream said. */
   merge(messages) {
     const stored = new Map();
-    for (const { run_id: runId, role, content, created_at: at } of messages) {
+    for (const { run_id: runId, role, content, partial, created_at: at } of messages) {
       const turn = this.#obtain(runId);
       stored.set(runId, turn);
       if (role === "user") {
         turn.text = content;
         turn.sentAt = at;
       } else if (!turn.ended && turn.parts.length === 0) {
-        turn.status = "completed";
+        turn.status = partial ? "cancelled" : "completed";
         turn.repliedAt = at;
         turn.parts = [{ kind: "text", id: `${runId}/reply`, text: content, open: false }];
       }
     }
     for (const [runId, turn] of this.#turns) if (!stored.has(runId)) stored.set(runId, turn);
     this.#turns = stored;
+    this.#order();
     this.changed(null);
+  }
+
+  /** What goes on from a turn stands right behind it. */
+  #order() {
+    const ordered = new Map();
+    for (const first of this.#turns.values()) {
+      if (first.before) continue;
+      for (let turn = first; turn && !ordered.has(turn.runId); turn = turn.after) ordered.set(turn.runId, turn);
+    }
+    for (const [runId, turn] of this.#turns) if (!ordered.has(runId)) ordered.set(runId, turn);
+    this.#turns = ordered;
   }
 
   #obtain(runId) {

@@ -9,8 +9,10 @@ use uuid::Uuid;
 
 use crate::store::approvals::Pending;
 
-/// Bytes of one event as JSON. Whoever makes an event keeps to it: what is too large to show is shown shortened, and is whole
-/// in `GET …/runs/{id}`.
+pub(crate) mod too_large;
+
+/// Bytes of an event as JSON text, at most: whoever makes one keeps to it, so that a client of a socket can be sent any event in
+/// one frame. What does not fit is shown shortened, and is whole in `GET …/runs/{id}`.
 pub const MAX_EVENT_BYTES: usize = 256 * 1024;
 
 /// One event.

@@ -4,7 +4,14 @@
 mod accounts;
 mod approval;
 mod chrome;
+mod connection;
+mod devices;
+mod drafts;
+mod markdown;
 mod page;
+mod reading;
+mod retry;
+mod task_list;
 
 use std::time::Duration;
 

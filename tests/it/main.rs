@@ -17,6 +17,7 @@ mod crashes;
 mod fuzz;
 mod injection;
 mod isolation;
+mod large_events;
 mod leases;
 mod limits;
 mod matrix;

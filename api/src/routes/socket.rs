@@ -10,7 +10,7 @@ use axum::{
     },
     response::Response,
 };
-use errand_shared::serve::Peer;
+use errand_shared::{serve::Peer, store::events::MAX_SHOWN_BYTES};
 use http::{HeaderMap, StatusCode, header};
 
 use crate::{App, error::ApiError};
@@ -23,8 +23,11 @@ pub(crate) use places::Sockets;
 
 /// Bytes of a frame; a larger one closes the socket with 1009.
 const MAX_FRAME: usize = 64 * 1024;
-/// Bytes that wait to be sent to one client.
+/// Bytes of a frame of ours: an event as it is shown and what is around it, or an answer with the id that a client made up.
+const MAX_SENT: usize = MAX_SHOWN_BYTES + 128 * 1024;
+/// Bytes that wait to be sent to one client. A frame that does not fit in is an error that leaves no way to close in order.
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
+const _: () = assert!(MAX_SENT + 256 * 1024 <= MAX_WRITE_BUFFER);
 /// Bytes read at a time, kept for as long as the socket is open: what clients say is short, and most are silent.
 const READ_BUFFER: usize = 4 * 1024;
 

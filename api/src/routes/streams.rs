@@ -25,7 +25,7 @@ use crate::{
     auth::User,
     error::{ApiError, ErrorBody},
     follow::{After, Follower, Told},
-    hub::{News, is_terminal},
+    hub::is_terminal,
     request::JsonBytes,
 };
 
@@ -160,13 +160,16 @@ async fn next_of(
     loop {
         // An error of the database ends the stream; the client resumes.
         let told = follower.next().await.ok()??;
-        if let Told::News(News::Event(event)) = told
-            && event.run_id == run_id
-        {
-            let sse = Event::default()
-                .id(event.seq.to_string())
-                .data(event.event.to_string());
-            return Some((Ok(sse), is_terminal(&event.event)));
+        match told {
+            Told::Event(event) if event.run_id == run_id => {
+                let sse = Event::default()
+                    .id(event.seq.to_string())
+                    .data(event.event.to_string());
+                return Some((Ok(sse), is_terminal(&event.event)));
+            }
+            // Purged meanwhile; a client that comes back is told so.
+            Told::ResyncRequired => return None,
+            Told::Event(_) | Told::Queued { .. } | Told::Attempt { .. } => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-// The message box: growing, sending, stopping, counting.
+// The message box: growing, sending, stopping, counting, and whose draft is in it.
 
 import { h } from "../dom.js";
 
@@ -9,19 +9,27 @@ const TALLEST = 220;
 export class Composer {
   #send;
   #stop;
+  #drafts;
+  #lastMessage;
   #turn = null;
-  #last = "";
+  /** The conversation whose draft is in the box; null for a new one, undefined before there is any. */
+  #place;
+  /** What was last put into the box and not by typing. */
+  #suggested = "";
   #text = h("textarea", {
-    id: "composer-text", class: "composer-text", rows: 1, placeholder: "Tell Errand what needs doing…", "aria-label": "Message",
+    id: "composer-text", class: "composer-text", rows: 1, placeholder: "Tell Errand what needs doing…", "aria-label": "Message", dir: "auto",
     "aria-describedby": "composer-note", enterkeyhint: "send", autocomplete: "off",
   });
   #note = h("p", { id: "composer-note", class: "composer-note" });
   #sendButton = h("button", { class: "send", type: "submit", icon: "send", "aria-label": "Send", title: "Send" });
   #stopButton = h("button", { class: "stop", type: "button", icon: "stop", "aria-label": "Stop the answer", title: "Stop (Esc)", hidden: true });
 
-  constructor(form, { send, stop }) {
+  /** `lastMessage()`: what was last said in the conversation that is shown. */
+  constructor(form, { send, stop, drafts, lastMessage }) {
     this.#send = send;
     this.#stop = stop;
+    this.#drafts = drafts;
+    this.#lastMessage = lastMessage;
     form.append(
       h("div", { class: "composer-box", on: { click: (event) => { if (event.target === event.currentTarget) this.focus(); } } },
         this.#text, h("div", { class: "composer-actions" }, this.#stopButton, this.#sendButton)),
@@ -30,7 +38,7 @@ export class Composer {
       event.preventDefault();
       this.#submit();
     });
-    this.#text.addEventListener("input", () => this.#changed());
+    this.#text.addEventListener("input", () => this.#edited());
     this.#text.addEventListener("keydown", (event) => this.#key(event));
     this.#stopButton.addEventListener("click", () => this.#stopRun());
     document.addEventListener("keydown", (event) => {
@@ -46,11 +54,58 @@ export class Composer {
     this.#text.focus({ preventScroll: true });
   }
 
-  fill(text) {
-    this.#text.value = text;
-    this.#changed();
+  /** Shows the draft of a conversation; null stands for the new one. */
+  show(place) {
+    this.#place = place;
+    this.#suggested = "";
+    this.#put(this.#drafts.of(place));
+  }
+
+  /** The conversation whose draft this is has got its id. */
+  name(place) {
+    this.#place = place;
+  }
+
+  /**
+   * Puts a sentence into the empty box, or in place of another suggestion. What somebody has written stays: then only the
+   * `mention` goes in, where the cursor is.
+   */
+  suggest(sentence, mention) {
+    const { value, selectionEnd: cursor } = this.#text;
     this.#text.focus();
+    if (value.trim() === "" || value === this.#suggested) {
+      this.#text.select();
+      this.#insert(sentence);
+      this.#suggested = this.#text.value;
+      return;
+    }
+    // Behind what is selected, not in its place.
+    this.#text.setSelectionRange(cursor, cursor);
+    const [before, behind] = [value.slice(0, cursor), value.slice(cursor)];
+    if (mention) this.#insert(`${/\S$/.test(before) ? " " : ""}${mention}${/^[\p{L}\p{N}]/u.test(behind) ? " " : ""}`);
+    else {
+      this.#text.setSelectionRange(value.length, value.length);
+      this.#insert(`${/\n$/.test(value) ? "" : "\n"}${sentence}`);
+    }
+  }
+
+  #put(text) {
+    if (this.#text.value === text) return;
+    this.#text.value = text;
     this.#text.setSelectionRange(text.length, text.length);
+    this.#changed();
+  }
+
+  /** Inserts as typing does, so that it can be undone as typing can. */
+  #insert(text) {
+    if (document.execCommand("insertText", false, text)) return;
+    this.#text.setRangeText(text, this.#text.selectionStart, this.#text.selectionEnd, "end");
+    this.#edited();
+  }
+
+  #edited() {
+    this.#drafts.keep(this.#place, this.#text.value);
+    this.#changed();
   }
 
   /** The run that the stop button stops; null hides the button. */
@@ -71,9 +126,8 @@ export class Composer {
   #submit() {
     const text = this.#text.value.trim();
     if (text === "" || length(text) > MAX) return;
-    this.#last = text;
     this.#text.value = "";
-    this.#changed();
+    this.#edited();
     this.#send(text);
   }
 
@@ -86,9 +140,9 @@ export class Composer {
     if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
       event.preventDefault();
       this.#submit();
-    } else if (event.key === "ArrowUp" && this.#text.value === "" && this.#last) {
+    } else if (event.key === "ArrowUp" && this.#text.value === "" && this.#lastMessage()) {
       event.preventDefault();
-      this.fill(this.#last);
+      this.#insert(this.#lastMessage());
     }
   }
 

@@ -11,31 +11,37 @@ export class ConnectionBar {
   #connection;
   #timer = 0;
   #shown = false;
+  /** Whether there was a connection before: the first one is none that is back. */
+  #before = false;
 
   constructor(element, connection) {
     this.#element = element;
     this.#connection = connection;
     connection.addEventListener("state", () => this.#update());
-    window.addEventListener("online", () => this.#update());
-    window.addEventListener("offline", () => this.#update());
   }
 
   #update() {
     clearTimeout(this.#timer);
-    const { state } = this.#connection;
+    const { state, online, unplugged } = this.#connection;
     if (state === "stopped") return this.#hide();
-    if (state !== "online") {
+    if (unplugged) return this.#trouble();
+    if (!online) {
       this.#timer = setTimeout(() => this.#trouble(), this.#shown ? 0 : GRACE);
-    } else if (this.#shown) {
+      return;
+    }
+    if (this.#shown && this.#before) {
       this.#say("is-good", "check", "Connected again");
       this.#timer = setTimeout(() => this.#hide(), GOOD_NEWS);
+    } else {
+      this.#hide();
     }
+    this.#before = true;
   }
 
   #trouble() {
-    const { state, wasOnline, retryAt } = this.#connection;
+    const { state, wasOnline, retryAt, unplugged } = this.#connection;
     this.#shown = true;
-    if (navigator.onLine === false) {
+    if (unplugged) {
       return this.#say("is-offline", "offline", "You are offline. Messages you write are kept and sent later.");
     }
     const seconds = Math.ceil((retryAt - Date.now()) / 1000);

@@ -107,7 +107,7 @@ export class Sidebar extends EventTarget {
     return h("a", {
       class: "conversation", href: addressOf(id), title, "data-closes": "sidebar", "aria-current": id === this.#selected ? "page" : null,
     },
-    h("span", { class: "conversation-title", text: title || "Untitled" }),
+    h("span", { class: "conversation-title", dir: "auto", text: title || "Untitled" }),
     working ? h("span", { class: "working", role: "img", "aria-label": "working" }) : null);
   }
 }

@@ -25,7 +25,7 @@ function brand() {
 }
 
 function nameCard(identity, done) {
-  const name = field("Your name", { name: "name", autocomplete: "username", required: true, maxlength: 64, spellcheck: "false", autocapitalize: "none" });
+  const name = field("Your name", { name: "name", dir: "auto", autocomplete: "username", required: true, maxlength: 64, spellcheck: "false", autocapitalize: "none" });
   return card({
     title: "Pick a name",
     lead: "This is a development set-up: whoever you say you are, you are.",
@@ -38,7 +38,7 @@ function nameCard(identity, done) {
 
 /** Signing in, or `creating` an account; an e-mail that was typed in the one is kept for the other. */
 function accountCard(identity, done, { creating = false, typed = "" }) {
-  const name = field("Name", { name: "name", autocomplete: "name", required: true, maxlength: 100 });
+  const name = field("Name", { name: "name", dir: "auto", autocomplete: "name", required: true, maxlength: 100 });
   const email = field("E-mail", { name: "email", type: "email", autocomplete: creating ? "email" : "username", required: true, spellcheck: "false" });
   email.input.value = typed;
   const password = field("Password", {

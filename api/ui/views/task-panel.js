@@ -1,7 +1,7 @@
 // The task panel: what the list holds, live. Read-only; a click on a task begins the sentence that would change it.
 
 import { byId, h, icon } from "../dom.js";
-import { suggestFor } from "../phrases.js";
+import { mention, suggestFor } from "../phrases.js";
 
 export class TaskPanel {
   #tasks;
@@ -24,9 +24,10 @@ export class TaskPanel {
   }
 
   #render(changed) {
-    const { state, list, open } = this.#tasks;
+    const { state, list, open, total } = this.#tasks;
     byId("open-count").textContent = String(open.length);
-    this.#count.textContent = state === "there" && list.length ? `${open.length} open` : "";
+    const part = total > list.length ? `${list.length} of ${total}` : `${open.length} open`;
+    this.#count.textContent = state === "there" && list.length ? part : "";
     if (state === "loading") return this.#body.replaceChildren(ghosts());
     if (state === "failed") return this.#body.replaceChildren(this.#failed());
     if (list.length === 0) {
@@ -77,12 +78,11 @@ export class TaskPanel {
   }
 
   #row(task) {
-    const wish = suggestFor(task);
-    return h("button", { class: "task", title: wish, on: { click: () => this.#suggest(wish) } },
+    return h("button", { class: "task", title: "Write about this task", on: { click: () => this.#suggest(suggestFor(task), mention(task)) } },
       h("span", { class: "task-box", "aria-hidden": "true" }, icon("check")),
       h("span", { class: "task-words" },
-        h("span", { class: "task-title", text: task.title }),
-        task.description ? h("span", { class: "task-description", text: task.description }) : null),
+        h("span", { class: "task-title", dir: "auto", text: task.title }),
+        task.description ? h("span", { class: "task-description", dir: "auto", text: task.description }) : null),
       h("span", { class: "visually-hidden", text: task.completed ? ", done" : ", open" }));
   }
 

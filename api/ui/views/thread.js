@@ -3,10 +3,9 @@
 import { announce, byId, h } from "../dom.js";
 import { SUGGESTIONS, tellError } from "../phrases.js";
 import { addressOf } from "../router.js";
+import { Place } from "./place.js";
 import { TurnView } from "./turn.js";
 
-/** Nearer to the end than this counts as being there. */
-const NEAR = 60;
 /** Turns shown at first; earlier ones on demand. */
 const WINDOW = 60;
 
@@ -19,13 +18,16 @@ export class Thread {
   #context;
   #element = byId("thread");
   #scroller = byId("scroller");
+  #place = new Place(this.#scroller, this.#element, () => this.#showJump());
   #jump = byId("jump");
   #title = byId("chat-title");
   #views = new Map();
   #dirty = new Set();
   #frame = 0;
-  #atEnd = true;
   #window = WINDOW;
+  /** Turns there were when it was last drawn. */
+  #length = 0;
+  #earlier = h("button", { class: "secondary earlier", on: { click: () => this.#showEarlier() } }, "Show earlier messages");
   #onChange = ({ detail: turn }) => this.#schedule(turn);
   #visible = new IntersectionObserver((entries) => this.#seen(entries), { root: byId("scroller"), rootMargin: "300px" });
 
@@ -36,14 +38,11 @@ export class Thread {
     this.#suggest = suggest;
     this.#userName = userName;
     this.transcript = null;
-    this.#context = { online: () => connection.online, titleOf: (id) => tasks.title(id) };
+    this.#context = { online: () => connection.online && !connection.unplugged, titleOf: (id) => tasks.title(id) };
     connection.addEventListener("state", () => this.#schedule(null));
     tasks.addEventListener("change", () => this.#schedule(null));
     conversations.addEventListener("ended", ({ detail: turn }) => this.#announce(turn));
-    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.#jump.addEventListener("click", () => this.toEnd(true));
-    new ResizeObserver(() => { if (this.#atEnd) this.toEnd(); }).observe(this.#element);
-    new ResizeObserver(() => { if (this.#atEnd) this.toEnd(); }).observe(this.#scroller);
+    this.#jump.addEventListener("click", () => this.#place.toEnd(true));
   }
 
   show(transcript) {
@@ -53,18 +52,18 @@ export class Thread {
     this.#views.clear();
     this.#visible.disconnect();
     this.#window = WINDOW;
-    this.#atEnd = true;
+    this.#length = 0;
     this.#element.replaceChildren();
+    this.#place.toEnd();
     this.#render();
-    this.toEnd();
+    this.#place.toEnd();
   }
 
   /** The message was sent just now: whoever wrote it wants to see it. */
   follow() {
-    this.#atEnd = true;
     this.title();
     this.#render();
-    this.toEnd();
+    this.#place.toEnd();
   }
 
   title(title) {
@@ -74,12 +73,9 @@ export class Thread {
     document.title = this.transcript.state === "new" ? "Errand" : `${text} · Errand`;
   }
 
-  toEnd(smooth = false) {
-    this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth ? "smooth" : "instant" });
-  }
-
   #schedule(turn) {
-    if (turn) this.#dirty.add(turn);
+    // What goes on from a turn tells of it, too.
+    if (turn) for (let it = turn; it; it = it.after) this.#dirty.add(it);
     else this.#dirty = new Set([...this.#dirty, ...(this.transcript?.turns ?? [])]);
     // At most once a frame, however many words arrive.
     this.#frame ||= requestAnimationFrame(() => {
@@ -104,6 +100,9 @@ export class Thread {
       return;
     }
     this.#element.classList.remove("is-empty");
+    // A new turn at the end takes none away from under whoever reads further up.
+    if (!this.#place.atEnd) this.#window += Math.max(0, transcript.turns.length - this.#length);
+    this.#length = transcript.turns.length;
     const turns = transcript.turns.slice(-this.#window);
     const kept = new Set(turns);
     for (const [turn, view] of this.#views) {
@@ -113,13 +112,15 @@ export class Thread {
     }
     const elements = turns.map((turn) => {
       const view = this.#views.get(turn);
-      if (view && dirty.has(turn)) view.update();
+      if (view && dirty.has(turn)) {
+        view.update();
+        // What it is may be known only now that it is in view.
+        this.#fetch(view.element);
+      }
       return (view ?? this.#view(turn)).element;
     });
-    if (turns.length < transcript.turns.length) elements.unshift(this.#earlier());
-    if (elements.some((element, index) => element !== this.#element.childNodes[index]) || elements.length !== this.#element.childNodes.length) {
-      this.#element.replaceChildren(...elements);
-    }
+    if (turns.length < transcript.turns.length) elements.unshift(this.#earlier);
+    settle(this.#element, elements);
     this.#showJump();
   }
 
@@ -127,7 +128,9 @@ export class Thread {
     const actions = {
       retry: () => {
         this.#conversations.retry(this.transcript, turn);
-        this.follow();
+        // It goes on behind the turn, and most often that is at the end.
+        if (this.transcript.turns.slice(-2).includes(turn)) this.follow();
+        else this.#render();
         this.#composer.focus({ unlessTouch: true });
       },
       cancel: () => this.#conversations.cancel(this.transcript, turn).catch(() => {}),
@@ -140,20 +143,24 @@ export class Thread {
     return view;
   }
 
-  /** Tool calls of stored replies are fetched once they come into view. */
   #seen(entries) {
-    for (const { isIntersecting, target: { turn } } of entries) {
-      if (isIntersecting && turn.ended && turn.detail === "none") this.#conversations.loadDetail(this.transcript, turn);
+    for (const { isIntersecting, target } of entries) {
+      target.isNear = isIntersecting;
+      this.#fetch(target);
     }
   }
 
-  #earlier() {
-    return h("button", { class: "secondary earlier", on: { click: () => {
-      const height = this.#scroller.scrollHeight;
-      this.#window += WINDOW;
-      this.#render();
-      this.#scroller.scrollTop += this.#scroller.scrollHeight - height;
-    } } }, "Show earlier messages");
+  /** Tool calls of stored replies are fetched once they come into view. */
+  #fetch({ isNear, turn }) {
+    if (isNear && turn.ended && !turn.rejected && turn.detail === "none") this.#conversations.loadDetail(this.transcript, turn);
+  }
+
+  #showEarlier() {
+    this.#place.hold(this.#element.querySelector("article"));
+    this.#window += WINDOW;
+    this.#render();
+    this.#place.keep();
+    if (!this.#earlier.isConnected) this.#scroller.focus({ preventScroll: true });
   }
 
   #placeholder() {
@@ -174,14 +181,8 @@ export class Thread {
       h("div", { class: "chips", role: "group", "aria-label": "Suggestions" }, ...chips));
   }
 
-  #scrolled() {
-    const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
-    this.#showJump();
-  }
-
   #showJump() {
-    this.#jump.hidden = this.#atEnd || this.transcript.turns.length === 0;
+    this.#jump.hidden = this.#place.atEnd || !this.transcript || this.transcript.turns.length === 0;
     const writing = !this.#jump.hidden && this.transcript.active.length > 0;
     this.#jump.classList.toggle("is-writing", writing);
   }
@@ -190,8 +191,17 @@ export class Thread {
     if (!this.transcript.turns.includes(turn)) return;
     if (turn.status === "completed") announce(`Errand: ${turn.reply.replace(/[*_`#>|[\]]/g, "")}`);
     else if (turn.status === "cancelled") announce("Stopped.");
-    else if (turn.status === "failed") announce(`${tellError(turn.error)} You can try again.`);
+    else if (turn.status === "failed") announce(`${tellError(turn.error)} You can ${turn.tookEffect ? "continue" : "try again"}.`);
   }
+}
+
+/** Makes these the children, in this order. What is in its place is not touched: it keeps its focus, and its scroll position. */
+function settle(parent, elements) {
+  const kept = new Set(elements);
+  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
+  elements.forEach((element, index) => {
+    if (parent.children[index] !== element) parent.insertBefore(element, parent.children[index] ?? null);
+  });
 }
 
 function notice(title, text, action) {

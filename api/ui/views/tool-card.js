@@ -31,7 +31,8 @@ export class ToolCard {
     this.element.dataset.state = part.state;
     this.#icon.replaceChildren(part.state === "running" ? h("span", { class: "spinner" }) : icon(part.state === "failed" ? "alert" : name));
     this.#sentence.textContent = text;
-    this.#state.textContent = `, ${part.state}`;
+    // A rejection is told by the sentence.
+    this.#state.textContent = part.state === "rejected" ? "" : `, ${part.state}`;
     this.#failure.textContent = part.state === "failed" ? tellFailure(part) ?? "" : "";
     this.#failure.hidden = this.#failure.textContent === "";
     this.#name.textContent = part.name;

@@ -2,15 +2,16 @@
 
 import { h, icon, time } from "../dom.js";
 import { MarkdownView } from "../markdown.js";
-import { tellError, tellWaiting } from "../phrases.js";
+import { tellError, tellInterrupted, tellWaiting } from "../phrases.js";
 import { ApprovalView } from "./approval.js";
+import { copyButton } from "./copy.js";
 import { ToolCard } from "./tool-card.js";
 
 export class TurnView {
   #turn;
   #actions;
   #user = h("div", { class: "from-user" });
-  #bubble = h("div", { class: "bubble" });
+  #bubble = h("div", { class: "bubble", dir: "auto" });
   #waiting = h("p", { class: "waiting" });
   #agent = h("div", { class: "from-agent" });
   #attempt = h("p", { class: "attempt" });
@@ -37,6 +38,8 @@ export class TurnView {
   update() {
     const turn = this.#turn;
     this.element.dataset.status = turn.status;
+    // What goes on from another turn belongs to it.
+    this.element.classList.toggle("goes-on", turn.before !== null);
     this.#updateUser();
     this.#updateParts();
     this.#attempt.hidden = !(turn.attempt > 1 && turn.active);
@@ -45,15 +48,18 @@ export class TurnView {
     this.#thinking.hidden = turn.status !== "running" || (writing?.kind === "text" && writing.open && writing.text !== "" && !writing.superseded)
       || (writing?.kind === "tool" && writing.state === "running" && !writing.superseded);
     this.#updateEnd();
-    this.#agent.hidden = turn.status === "sending" || turn.status === "queued" || (turn.status === "unknown" && turn.parts.length === 0);
+    const said = [this.#attempt, this.#thinking, this.#end, this.#foot].some((element) => !element.hidden);
+    this.#agent.hidden = turn.status === "sending" || turn.status === "queued" || !(said || this.#parts.firstChild);
   }
 
   #updateUser() {
     const turn = this.#turn;
-    this.#user.hidden = turn.text === null;
+    this.#bubble.hidden = turn.text === null;
+    this.#user.firstChild.hidden = turn.text === null;
     if (turn.text !== null && this.#bubble.textContent !== turn.text) this.#bubble.textContent = turn.text;
     const waiting = tellWaiting(turn, this.context.online());
     const key = `${waiting} ${turn.status} ${turn.stopping}`;
+    this.#user.hidden = turn.text === null && waiting === null;
     if (key === this.#userKey) return;
     this.#userKey = key;
     this.#waiting.hidden = waiting === null;
@@ -94,26 +100,30 @@ export class TurnView {
 
   #updateEnd() {
     const turn = this.#turn;
-    const key = `${turn.status} ${turn.error?.code} ${turn.reply.length} ${turn.detail} ${turn.interrupts.length}`;
+    const key = [turn.status, turn.error?.code, turn.refusal?.code, turn.reply.length, turn.detail, turn.interrupts.length,
+      turn.after !== null, turn.tookEffect].join();
     this.#approval?.update();
     if (key === this.#endKey) return;
     this.#endKey = key;
     this.#approval = null;
     this.#end.replaceChildren(...this.#verdict());
     this.#end.hidden = this.#end.childNodes.length === 0;
-    const foot = turn.ended && turn.reply ? [this.#copyButton(), turn.repliedAt ? time(turn.repliedAt) : null] : [];
+    // A turn that goes on has its end, and what belongs there, further down.
+    const foot = turn.ended && turn.reply && !turn.after ? [copyButton("Copy the reply", () => turn.reply), turn.repliedAt ? time(turn.repliedAt) : null] : [];
     this.#foot.replaceChildren(...foot.filter(Boolean));
+    this.#foot.hidden = foot.length === 0;
   }
 
   #verdict() {
     const turn = this.#turn;
-    const again = () => h("button", { class: "secondary", icon: "retry", on: { click: () => this.#actions.retry(turn) } }, "Try again");
+    if (turn.status === "failed" && turn.after) return [h("p", { class: "stopped", icon: "alert" }, tellInterrupted(turn))];
     if (turn.status === "failed") {
       return [h("div", { class: "failure" },
-        h("p", { class: "failure-words", icon: "alert" }, h("span", { text: tellError(turn.error) })),
-        turn.text === null ? null : again())];
+        h("p", { class: "failure-words", icon: "alert" }, h("span", { text: tellError(turn.error) })), this.#again(), ...this.#refusal())];
     }
-    if (turn.status === "cancelled") return [h("p", { class: "stopped", icon: "stop" }, "Stopped.", turn.text === null ? "" : again())];
+    if (turn.status === "cancelled") {
+      return [h("p", { class: "stopped", icon: "stop" }, tellInterrupted(turn), turn.known && !turn.after ? this.#again() : ""), ...this.#refusal()];
+    }
     if (turn.status === "waiting" && turn.interrupts.length) {
       this.#approval = new ApprovalView(turn, this.#actions.decide, this.context.titleOf);
       return [this.#approval.element];
@@ -122,17 +132,14 @@ export class TurnView {
     return [];
   }
 
-  #copyButton() {
-    const button = h("button", { class: "icon-button is-small", icon: "copy", "aria-label": "Copy the reply", title: "Copy" });
-    button.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(this.#turn.reply);
-      } catch {
-        return;
-      }
-      button.replaceChildren(icon("check"));
-      setTimeout(() => button.replaceChildren(icon("copy")), 1500);
-    });
-    return button;
+  /** What was done stays done: then it goes on from there, and says so. */
+  #again() {
+    const [name, label] = this.#turn.tookEffect && !this.#turn.rejected ? ["play", "Continue"] : ["retry", "Try again"];
+    return h("button", { class: "secondary", icon: name, on: { click: () => this.#actions.retry(this.#turn) } }, label);
+  }
+
+  #refusal() {
+    const { refusal } = this.#turn;
+    return refusal ? [h("p", { class: "refusal", role: "alert", text: tellError(refusal) })] : [];
   }
 }

@@ -5,9 +5,15 @@ use uuid::Uuid;
 
 use super::{Connection, StoreError, WriteError};
 use crate::{
-    events::{Event, Open},
+    events::{Event, MAX_EVENT_BYTES, Open, too_large},
     hints::RUN_EVENTS,
 };
+
+/// Bytes of a stored event that is shown as it is. Postgres writes JSON with spaces, so one within [`MAX_EVENT_BYTES`] may be larger
+/// here, by half at most.
+pub const MAX_SHOWN_BYTES: usize = 2 * MAX_EVENT_BYTES;
+/// Bytes of a field that is kept in one that is not.
+const MAX_KEPT_BYTES: i32 = 4096;
 
 /// Events of one run that are to be appended.
 #[derive(Debug, Clone)]
@@ -53,8 +59,8 @@ pub async fn append(db: &mut Connection, batches: &[Batch]) -> Result<Vec<Uuid>,
              for share of r
          ),
          written as (
-             insert into run_events (run_id, seq, event)
-             select e.run_id, e.seq, e.event
+             insert into run_events (run_id, seq, event, bytes)
+             select e.run_id, e.seq, e.event, octet_length(e.event::text)
              from unnest($1::uuid[], $3::bigint[], $4::jsonb[]) as e (run_id, seq, event)
              join owned on owned.id = e.run_id
              on conflict on constraint run_events_pkey do nothing
@@ -95,8 +101,8 @@ pub async fn write(
     let events = events.iter().map(json).collect::<Result<Vec<_>, _>>()?;
     sqlx::query!(
         "with written as (
-             insert into run_events (run_id, seq, event)
-             select $1, $2 + place - 1, event from unnest($3::jsonb[]) with ordinality as e (event, place)
+             insert into run_events (run_id, seq, event, bytes)
+             select $1, $2 + place - 1, event, octet_length(event::text) from unnest($3::jsonb[]) with ordinality as e (event, place)
          )
          select pg_notify($4, $5)",
         run_id,
@@ -148,14 +154,35 @@ pub struct Stored {
     pub run_id: Uuid,
     /// Its place, from 1.
     pub seq: i64,
-    /// The event.
+    /// The event; shortened if it is larger than [`MAX_SHOWN_BYTES`].
     pub event: Value,
+    /// Its bytes as JSON text.
+    pub bytes: usize,
 }
 
-/// The events of these runs, each from behind its own seq, in order, at most `limit` in all.
+/// How much is read at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Events.
+    pub events: i64,
+    /// Bytes; the last event may go beyond them.
+    pub bytes: i64,
+}
+
+/// Events that were read, and whether there may be more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// In order.
+    pub events: Vec<Stored>,
+    /// A bound was reached.
+    pub is_cut: bool,
+}
+
+/// The events of these runs, each from behind its own seq, in order, within `bounds`; at least one, if there is one.
 ///
 /// For a process that streams on behalf of their owners, who were checked before. The limit inside keeps the planner to one
-/// descent of the key for each run, whatever it believes about the table: a plain join was seen to read all of it.
+/// descent of the key for each run, whatever it believes about the table: a plain join was seen to read all of it. Sizes are
+/// columns, so what is beyond the bound is not read.
 ///
 /// # Errors
 /// The database failed.
@@ -163,26 +190,56 @@ pub async fn after(
     db: &mut Connection,
     runs: &[Uuid],
     seqs: &[i64],
-    limit: i64,
-) -> Result<Vec<Stored>, StoreError> {
-    Ok(sqlx::query_as!(
-        Stored,
-        r#"select e.run_id as "run_id!", e.seq as "seq!", e.event as "event!"
-           from unnest($1::uuid[], $2::bigint[]) as w (run_id, seq)
-           cross join lateral (
-               select n.run_id, n.seq, n.event from run_events n
-               where n.run_id = w.run_id and n.seq > w.seq
-               order by n.seq
+    bounds: Bounds,
+) -> Result<Read, StoreError> {
+    let max_shown = i32::try_from(MAX_SHOWN_BYTES).unwrap_or(i32::MAX);
+    let rows = sqlx::query!(
+        r#"select p.run_id as "run_id!", p.seq as "seq!", p.bytes as "bytes!", p.bytes > $5 as "is_large!",
+                  case when p.bytes <= $5 then p.event
+                       else (select coalesce(jsonb_object_agg(f.key, f.value), '{}') from jsonb_each(p.event) f
+                             where octet_length(f.value::text) <= $6)
+                  end as "event!"
+           from (
+               select e.*, sum(least(e.bytes, $5)) over (order by e.run_id, e.seq) - least(e.bytes, $5) as before
+               from unnest($1::uuid[], $2::bigint[]) as w (run_id, seq)
+               cross join lateral (
+                   select n.run_id, n.seq, n.event, coalesce(n.bytes, octet_length(n.event::text)) as bytes
+                   from run_events n
+                   where n.run_id = w.run_id and n.seq > w.seq
+                   order by n.seq
+                   limit $3
+               ) e
+               order by e.run_id, e.seq
                limit $3
-           ) e
-           order by e.run_id, e.seq
-           limit $3"#,
+           ) p
+           where p.before < $4
+           order by p.run_id, p.seq"#,
         runs,
         seqs,
-        limit
+        bounds.events,
+        bounds.bytes,
+        max_shown,
+        MAX_KEPT_BYTES
     )
     .fetch_all(db)
-    .await?)
+    .await?;
+    let events: Vec<Stored> = rows
+        .into_iter()
+        .map(|row| Stored {
+            run_id: row.run_id,
+            seq: row.seq,
+            event: if row.is_large {
+                too_large::mend(row.event)
+            } else {
+                row.event
+            },
+            bytes: usize::try_from(row.bytes.min(max_shown)).unwrap_or(0),
+        })
+        .collect();
+    let bytes: usize = events.iter().map(|event| event.bytes).sum();
+    let is_cut = i64::try_from(events.len()).is_ok_and(|read| read >= bounds.events)
+        || i64::try_from(bytes).is_ok_and(|read| read >= bounds.bytes);
+    Ok(Read { events, is_cut })
 }
 
 /// Deletes the events of runs that ended before `keep` ago, a bounded number of runs at a time. Returns how many events.

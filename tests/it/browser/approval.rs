@@ -62,3 +62,43 @@ async fn a_question_outlives_a_reload_and_is_answered_from_another_window() {
     asking.end(&[]).await;
     answering.end(&[]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_rejected_has_not_failed() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(Options {
+        worker: vec!["--require-approval", "delete_task"],
+        ..by_name()
+    })
+    .await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    world.model.push(Turn::text("Added."));
+    let added = world.say("ada", "add buy milk").await;
+    let task = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
+    world
+        .model
+        .push(Turn::call("delete_task", json!({"task_id": task})));
+    browser.sign_in(&world.url, "ada").await;
+    browser.say("delete it").await;
+    browser.shows(QUESTION, "Delete “buy milk” for good?").await;
+    world.model.push(Turn::text("It stays, then."));
+    browser.click(".approval .secondary").await;
+    let state = "return [...document.querySelectorAll('details.tool')].map((card) => card.dataset.state).join()";
+    for look in ["live", "stored"] {
+        browser
+            .sees(look, |seen| {
+                seen.replies == ["It stays, then."]
+                    && seen.tools == ["Delete “buy milk”: rejected by you"]
+            })
+            .await;
+        browser.shows(state, "rejected").await;
+        browser.picture("rejected").await;
+        browser.reload().await;
+    }
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    browser.end(&[]).await;
+}

@@ -121,7 +121,7 @@ impl Browser {
         }
     }
 
-    async fn post(&self, path: &str, body: Value) -> Value {
+    pub(super) async fn post(&self, path: &str, body: Value) -> Value {
         let answer = self.command(Method::POST, path, body).await;
         answer.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
@@ -185,6 +185,16 @@ impl Browser {
     /// Types into the element of this selector, as soon as it takes keys.
     pub(super) async fn type_into(&self, selector: &str, keys: &str) {
         self.act(selector, "value", json!({"text": keys})).await;
+    }
+
+    /// Presses keys, one after the other, wherever the focus is.
+    pub(super) async fn press(&self, keys: &str) {
+        let strokes = keys.chars().flat_map(|key| {
+            ["keyDown", "keyUp"].map(|stroke| json!({"type": stroke, "value": key}))
+        });
+        let strokes: Vec<Value> = strokes.collect();
+        let actions = json!([{"type": "key", "id": "keyboard", "actions": strokes}]);
+        self.post("/actions", json!({"actions": actions})).await;
     }
 
     async fn act(&self, selector: &str, action: &str, body: Value) {

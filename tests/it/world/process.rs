@@ -179,6 +179,17 @@ impl Process {
         assert!(told.is_empty(), "it tells secrets: {told:#?}");
     }
 
+    /// The most memory, in bytes, that it ever held at once; none where the system does not tell.
+    pub(crate) fn most_memory(&self) -> Option<u64> {
+        let pid = self.child.id().expect("is alive");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().ok()?;
+        Some(kibibytes << 10)
+    }
+
     /// kill -9.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("dies");

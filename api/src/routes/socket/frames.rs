@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{accept::OnBusy, error::ApiError, follow::Told, hub::News};
+use crate::{accept::OnBusy, error::ApiError, follow::Told};
 
 /// Why a socket is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,7 @@ pub(super) enum Close {
     Unauthenticated = 4401,
     TooMany = 4429,
     TooBig = 1009,
+    Failed = 1011,
     Restart = 1012,
     TooSlow = 1013,
 }
@@ -114,13 +115,13 @@ pub(super) fn answer(id: &str, result: Result<Value, ApiError>) -> String {
 pub(super) fn told(thread_id: Uuid, told: &Told) -> String {
     let frame = match told {
         Told::ResyncRequired => json!({"type": "resync_required", "threadId": thread_id}),
-        Told::News(News::Event(event)) => json!({
+        Told::Event(event) => json!({
             "type": "event", "threadId": thread_id, "runId": event.run_id, "seq": event.seq, "event": event.event,
         }),
-        Told::News(News::Queued { run_id, position }) => {
+        Told::Queued { run_id, position } => {
             json!({"type": "run.queued", "threadId": thread_id, "runId": run_id, "position": position})
         }
-        Told::News(News::Attempt { run_id, attempt }) => {
+        Told::Attempt { run_id, attempt } => {
             json!({"type": "run.attempt", "threadId": thread_id, "runId": run_id, "attempt": attempt})
         }
     };

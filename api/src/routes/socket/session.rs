@@ -1,12 +1,16 @@
 //! One socket, from its first frame to its close.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use errand_shared::store::{self, StoreError, conversations, runs};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, task::AbortHandle, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::AbortHandle,
+    time::Instant,
+};
 use uuid::Uuid;
 
 use super::{
@@ -15,6 +19,7 @@ use super::{
         message::{check_text, request_hash},
         runs::cancel_run,
     },
+    MAX_SENT,
     frames::{self, Auth, Call, Close, RunDecide, RunRef, RunRetry, RunStart, Subscribe, Thread},
 };
 use crate::{
@@ -37,8 +42,9 @@ const GONE_AFTER: Duration = Duration::from_secs(70);
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time that a client gets to close after us.
 const LINGER: Duration = Duration::from_secs(1);
-/// Frames that wait to be sent.
+/// Frames that wait to be sent, and their bytes; one that is larger than these waits alone.
 const QUEUE: usize = 256;
+const QUEUE_BYTES: u32 = 256 * 1024;
 /// Conversations that one socket may follow.
 const MAX_THREADS: usize = 32;
 /// Frames that a client may send in a window, and the window.
@@ -191,16 +197,46 @@ struct Session {
     user_id: String,
     expires_at: Instant,
     threads: HashMap<Uuid, AbortHandle>,
-    sender: mpsc::Sender<Outgoing>,
+    queue: Queue,
     outgoing: Option<mpsc::Receiver<Outgoing>>,
     window: (Instant, u32),
     tasks: Watching,
 }
 
+/// The way to the client for those who follow.
+#[derive(Clone)]
+struct Queue {
+    sender: mpsc::Sender<Outgoing>,
+    room: Arc<Semaphore>,
+}
+
 enum Outgoing {
-    Frame(String),
-    /// A follower fell behind.
-    TooSlow,
+    /// A frame and the room that it takes until it is sent.
+    Frame(String, OwnedSemaphorePermit),
+    Close(Close),
+}
+
+impl Queue {
+    /// Waits until there is room for a frame. False if the socket is gone, or is to be closed.
+    async fn send(&self, frame: String) -> bool {
+        if frame.len() > MAX_SENT {
+            tracing::error!(
+                bytes = frame.len(),
+                "a frame is too large to be sent; closing its socket"
+            );
+            self.close(Close::TooBig).await;
+            return false;
+        }
+        let bytes = u32::try_from(frame.len()).unwrap_or(QUEUE_BYTES);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes.min(QUEUE_BYTES));
+        let Ok(room) = room.await else { return false };
+        let frame = Outgoing::Frame(frame, room);
+        self.sender.send(frame).await.is_ok()
+    }
+
+    async fn close(&self, close: Close) {
+        let _ = self.sender.send(Outgoing::Close(close)).await;
+    }
 }
 
 impl Session {
@@ -212,7 +248,10 @@ impl Session {
             user_id,
             expires_at,
             threads: HashMap::new(),
-            sender,
+            queue: Queue {
+                sender,
+                room: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
+            },
             outgoing: Some(outgoing),
             window: (Instant::now(), 0),
         }
@@ -225,14 +264,20 @@ impl Session {
         let mut heard = Instant::now();
         let stop = self.app.stop.clone();
         loop {
+            // The room that a frame takes in the queue is free once it is sent.
+            let mut _room = None;
             let send = tokio::select! {
                 () = stop.cancelled() => return Some(Close::Restart),
                 () = tokio::time::sleep_until(self.expires_at) => return Some(Close::Unauthenticated),
                 () = tokio::time::sleep_until(heard + GONE_AFTER) => return None,
                 _ = ping.tick() => Message::Ping(Default::default()),
                 frame = outgoing.recv() => match frame {
-                    Some(Outgoing::Frame(frame)) => Message::text(frame),
-                    Some(Outgoing::TooSlow) | None => return Some(Close::TooSlow),
+                    Some(Outgoing::Frame(frame, room)) => {
+                        _room = Some(room);
+                        Message::text(frame)
+                    }
+                    Some(Outgoing::Close(close)) => return Some(close),
+                    None => return Some(Close::Failed),
                 },
                 () = self.tasks.changed() => Message::text(frames::TASKS_CHANGED),
                 message = socket.recv() => {
@@ -250,7 +295,11 @@ impl Session {
             };
             match tokio::time::timeout(SEND_TIMEOUT, socket.send(send)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return None,
+                // Nobody is there any more, most likely; if somebody is, there is a code.
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "cannot send to a socket");
+                    return Some(Close::Failed);
+                }
                 Err(_) => return Some(Close::TooSlow),
             }
         }
@@ -399,7 +448,7 @@ impl Session {
             return Err(ApiError::rate_limited(message, Duration::from_secs(1)));
         }
         let follower = Follower::start(&self.app, &self.user_id, thread_id, after).await?;
-        let thread = tokio::spawn(relay(follower, thread_id, self.sender.clone()));
+        let thread = tokio::spawn(relay(follower, thread_id, self.queue.clone()));
         self.threads.insert(thread_id, thread.abort_handle());
         Ok(())
     }
@@ -418,21 +467,15 @@ impl Drop for Session {
 }
 
 /// Hands on what a follower is told. It waits for the socket; the hub does not wait for it.
-async fn relay(mut follower: Follower, thread_id: Uuid, sender: mpsc::Sender<Outgoing>) {
+async fn relay(mut follower: Follower, thread_id: Uuid, queue: Queue) {
     loop {
-        let outgoing = match follower.next().await {
-            Ok(Some(told)) => {
-                let over = matches!(told, Told::ResyncRequired);
-                let frame = Outgoing::Frame(frames::told(thread_id, &told));
-                if sender.send(frame).await.is_err() || over {
-                    return;
-                }
-                continue;
-            }
+        let Ok(Some(told)) = follower.next().await else {
             // Too slow, or the database failed: either way the client resumes where it is.
-            Ok(None) | Err(_) => Outgoing::TooSlow,
+            return queue.close(Close::TooSlow).await;
         };
-        let _ = sender.send(outgoing).await;
-        return;
+        let over = matches!(told, Told::ResyncRequired);
+        if !queue.send(frames::told(thread_id, &told)).await || over {
+            return;
+        }
     }
 }

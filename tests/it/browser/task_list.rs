@@ -1,0 +1,130 @@
+//! The task panel, whoever changes a task; and what is told of a list that was not shown whole.
+
+use errand_tests::model::{Gate, Turn};
+use serde_json::json;
+
+use super::{by_name, chrome::Browser};
+use crate::world::{World, mcp::Mcp};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_changed_elsewhere_are_seen_without_a_reload() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    let outside = Mcp::on(&world.database_url, &[]).await;
+    browser.sign_in(&world.url, "ada").await;
+    // It reads the list once at its start and whenever it gets the focus; both are over.
+    browser
+        .shows(
+            "return document.querySelector('.tasks-empty-title')?.innerText ?? ''",
+            "An empty list",
+        )
+        .await;
+    let arguments = json!({"user_id": "ada", "title": "from a desktop client"});
+    outside.call("ada", "add_task", arguments).await;
+    browser
+        .sees("the task of the desktop client", |seen| {
+            seen.tasks == ["from a desktop client"]
+        })
+        .await;
+
+    // In another conversation that this page does not follow, and in the middle of a run that it follows.
+    let gate = Gate::closed();
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "mine"})));
+    world
+        .model
+        .push(Turn::text("It is there").gate_after(2, &gate));
+    browser.say("add mine").await;
+    browser
+        .sees("both", |seen| {
+            seen.tasks == ["from a desktop client", "mine"] && seen.can_stop
+        })
+        .await;
+    for title in ["second", "third"] {
+        let arguments = json!({"user_id": "ada", "title": title});
+        outside.call("ada", "add_task", arguments).await;
+    }
+    let all = ["from a desktop client", "mine", "second", "third"];
+    browser
+        .sees("all four while the run goes on", |seen| {
+            seen.tasks == all && seen.can_stop
+        })
+        .await;
+    gate.open();
+    browser
+        .sees("the reply", |seen| !seen.can_stop && seen.tasks == all)
+        .await;
+    browser.end(&[]).await;
+}
+
+/// What a card says about a look at a list, told by the page's own words for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_the_list_is_told_as_a_part() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    browser.open(&world.url).await;
+    let tell = |result: &str, arguments: &str| {
+        format!(
+            "return import('/ui/phrases.js').then(({{ tellCall }}) => tellCall(
+                {{ name: 'list_tasks', state: 'done', args: {arguments}, result: {result} }}, () => null).text)"
+        )
+    };
+    for (result, arguments, words) in [
+        ("{count: 50, total: 99}", "{}", "Looked at 50 of 99 tasks"),
+        (
+            "{count: 50, total: 99}",
+            "{completed: false}",
+            "Looked at 50 of 99 open tasks",
+        ),
+        ("{count: 2, total: 2}", "{}", "Looked at 2 tasks"),
+        ("{count: 1}", "{}", "Looked at 1 task"),
+        ("{count: 0, total: 3}", "{}", "Looked at 0 of 3 tasks"),
+        (
+            "{count: 5, total: 7}",
+            "{search: 'milk'}",
+            "Searched for “milk”: 5 of 7 found",
+        ),
+        (
+            "{count: 0, total: 0}",
+            "{search: 'milk'}",
+            "Searched for “milk”: nothing found",
+        ),
+    ] {
+        browser.shows(&tell(result, arguments), words).await;
+    }
+    browser.end(&[]).await;
+}
+
+/// Positions in a list that others change, too, would be those of other tasks.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_tells_is_about_the_list_that_it_saw() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    browser.open(&world.url).await;
+    let story = "
+        return import('/ui/tasks.js').then(async ({ Tasks }) => {
+            const task = (id) => ({ id, title: id, completed: false });
+            let rows = ['milk', 'bread'].map(task);
+            const tasks = new Tasks({ tasks: async () => ({ rows, total: 9 }) });
+            const read = () => new Promise((resolve) => tasks.addEventListener('change', resolve, { once: true }));
+            const run = { runId: 'run', parts: [] };
+            tasks.receive(run, { type: 'STATE_SNAPSHOT', snapshot: { tasks: rows } });
+            // Somebody else puts one in front, and the page has read it.
+            rows = ['tea', 'milk', 'bread'].map(task);
+            tasks.refresh();
+            await read();
+            const total = tasks.total;
+            const delta = [{ op: 'replace', path: '/tasks/0/completed', value: true }, { op: 'remove', path: '/tasks/1' }];
+            tasks.receive(run, { type: 'STATE_DELTA', delta });
+            return `${tasks.list.map(({ title, completed }) => title + (completed ? ' done' : '')).join()} of ${total}`;
+        });";
+    browser.shows(story, "tea,milk done of 9").await;
+    browser.end(&[]).await;
+}
