@@ -1,6 +1,6 @@
 //! One user's herd beside a quiet user: what thousands of messages at once cost somebody else.
 //!
-//! `cargo run --release -p errand-tests --bin herd`. The quiet user takes turn after turn: alone, while the herd is
+//! `cargo run --release -p errand-bench --bin herd`. The quiet user takes turn after turn: alone, while the herd is
 //! posted, while it is worked off. Everything runs on this machine, so the herd also takes the processor.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};

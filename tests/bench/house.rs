@@ -5,12 +5,12 @@ use std::{path::Path, time::Duration};
 use anyhow::{Result, ensure};
 use clap::Parser;
 use errand_api::{Api, ApiStartError};
-use errand_shared::store::migrate;
-use errand_tests::{
+use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions},
 };
+use errand_shared::store::migrate;
 use errand_worker::{Worker, WorkerError};
 use serde_json::Value;
 use tokio::task::JoinHandle;

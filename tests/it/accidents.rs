@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use tokio::{process::Command, time::timeout};
 
+use crate::world::process::development;
+
 /// Building the programs with their fail points included.
 const PATIENCE: Duration = Duration::from_secs(400);
 
 /// Runs the campaign; whether it ended well, and what it said.
 async fn campaign(arguments: &[&str]) -> (bool, String) {
-    let mut chaos = Command::new(env!("CARGO_BIN_EXE_chaos"));
+    let mut chaos = Command::new(development().await.join("chaos"));
     let output = chaos.args(arguments).kill_on_drop(true).output();
     let output = timeout(PATIENCE, output)
         .await

@@ -1,6 +1,6 @@
 //! The agent against models that misbehave: hostile output, loops, providers' habits.
 
-use errand_tests::model::{Dialect, Turn, request};
+use errand_devkit::model::{Dialect, Turn, request};
 use serde_json::json;
 
 use crate::world::{Options, World};

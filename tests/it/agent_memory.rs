@@ -1,7 +1,7 @@
 //! What the model is shown of the past: turns that did not come to their end, results that are too long, what only its provider
 //! understands. The stand-in refuses what a strict provider refuses.
 
-use errand_tests::model::{Gate, Turn, request};
+use errand_devkit::model::{Gate, Turn, request};
 use serde_json::{Value, json};
 
 use crate::world::{Options, World};

@@ -1,6 +1,6 @@
 //! Approvals: a run pauses before a gated tool, holds nothing meanwhile, and goes on when its user has decided.
 
-use errand_tests::model::{Gate, Turn, request};
+use errand_devkit::model::{Gate, Turn, request};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Who gets in: tokens, keys, and the owner of a path.
 
-use errand_tests::{
+use errand_devkit::{
     identity::{Signature, TokenSpec},
     model::Turn,
 };
@@ -232,9 +232,9 @@ async fn only_listed_origins_may_read_answers() {
 async fn two_users_never_meet() {
     let world = World::start().await;
     world.model.script(|request| {
-        let steps = errand_tests::model::request::steps(request);
+        let steps = errand_devkit::model::request::steps(request);
         match (
-            errand_tests::model::request::last_user(request).as_str(),
+            errand_devkit::model::request::last_user(request).as_str(),
             steps.len(),
         ) {
             ("list", 0) => Turn::call("list_tasks", json!({})),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};

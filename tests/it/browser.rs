@@ -15,7 +15,7 @@ mod task_list;
 
 use std::time::Duration;
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use errand_tests::{
+use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider, Signature, TokenSpec},
     model::{ScriptedModel, Turn},
 };

@@ -1,6 +1,6 @@
 //! Cancelling a run: queued, at work, and by a new message.
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 

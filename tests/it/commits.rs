@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use errand_tests::model::{Gate, Turn, request};
+use errand_devkit::model::{Gate, Turn, request};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
@@ -118,7 +118,7 @@ async fn an_outcome_that_cannot_be_read_is_503_and_the_key_finds_the_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_after_the_acceptance_is_answered_with_202() {
     let (world, door) = with_api_behind_a_door().await;
-    let gate = errand_tests::model::Gate::closed();
+    let gate = errand_devkit::model::Gate::closed();
     world
         .model
         .push(Turn::text("At last.").gate_after(0, &gate));

@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
+use errand_devkit::postgres::{Cluster, ClusterOptions, Shutdown};
 use errand_shared::store::migrate;
-use errand_tests::postgres::{Cluster, ClusterOptions, Shutdown};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;

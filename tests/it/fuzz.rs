@@ -3,7 +3,7 @@
 
 use std::{path::Path, time::Duration};
 
-use errand_tests::model::{Turn, request};
+use errand_devkit::model::{Turn, request};
 use rand::{SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use serde_json::{Value, json};

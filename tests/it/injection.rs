@@ -1,7 +1,7 @@
 //! Prompt injection: texts that carry instructions, read by a model that obeys them all. What it can then do is what its user
 //! can do: no other user's row is reached, no cap is passed, and it knows no secret to tell.
 
-use errand_tests::model::{Turn, request};
+use errand_devkit::model::{Turn, request};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Events that are large, or many: a socket gets past them, and nobody holds more of them than a little.
 
-use errand_tests::model::{Turn, request};
+use errand_devkit::model::{Turn, request};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::{

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use errand_tests::model::{Turn, request};
+use errand_devkit::model::{Turn, request};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 

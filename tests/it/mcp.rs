@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use reqwest::Method;
 use serde_json::{Value, json};
 

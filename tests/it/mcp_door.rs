@@ -1,6 +1,6 @@
 //! errand-mcp over HTTP: who is let in, and what is refused at the door.
 
-use errand_tests::identity::{Signature, TokenSpec};
+use errand_devkit::identity::{Signature, TokenSpec};
 use reqwest::Method;
 use serde_json::json;
 use tokio::{

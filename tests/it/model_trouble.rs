@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use errand_tests::model::{Turn, request};
+use errand_devkit::model::{Turn, request};
 use futures::future::join_all;
 use serde_json::{Value, json};
 

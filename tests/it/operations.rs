@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use errand_tests::{
+use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     model::{ScriptedModel, Turn},
 };

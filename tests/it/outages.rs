@@ -1,6 +1,6 @@
 //! A database that is down, deaf, or in trouble of its own: nothing that was accepted is lost, and everything recovers by itself.
 
-use errand_tests::model::{Gate, Turn, request};
+use errand_devkit::model::{Gate, Turn, request};
 use reqwest::Method;
 use serde_json::json;
 use sqlx::AssertSqlSafe;

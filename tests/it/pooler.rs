@@ -2,7 +2,7 @@
 //!
 //! These tests want a PgBouncer of version 1.21 or newer, from `PATH` or named by `PGBOUNCER`; without one they are skipped.
 
-use errand_tests::model::{Turn, request};
+use errand_devkit::model::{Turn, request};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;

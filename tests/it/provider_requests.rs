@@ -1,6 +1,6 @@
 //! What a request to the model holds besides messages: what some models need, and what some providers refuse.
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
 use crate::world::{Options, World, process::Process};

@@ -1,7 +1,7 @@
 //! Streams as providers send them, and what they mean: one line each. Whatever came, the conversation goes on, with a stand-in
 //! that refuses every request a strict provider would refuse.
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
 use crate::world::World;

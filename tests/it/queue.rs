@@ -1,6 +1,6 @@
 //! The queue: order, one run at a time, fairness, attempts.
 
-use errand_tests::model::{Gate, Turn, request};
+use errand_devkit::model::{Gate, Turn, request};
 use serde_json::json;
 
 use crate::world::{Answer, Options, World};

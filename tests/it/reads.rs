@@ -1,6 +1,6 @@
 //! Reads, limits, and what is not there.
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::json;
 
@@ -109,8 +109,8 @@ async fn reject_answers_409_while_the_conversation_is_busy() {
 async fn lists_are_paged() {
     let world = World::start().await;
     world.model.script(|request| {
-        let text = errand_tests::model::request::last_user(request);
-        match errand_tests::model::request::steps(request).is_empty() {
+        let text = errand_devkit::model::request::last_user(request);
+        match errand_devkit::model::request::steps(request).is_empty() {
             true => Turn::call("add_task", json!({"title": text})),
             false => Turn::text("Added."),
         }

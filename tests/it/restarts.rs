@@ -1,6 +1,6 @@
 //! A deployment: an API that stops answers who waits for it, and everybody goes on with another.
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 

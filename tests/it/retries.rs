@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use errand_tests::model::{Gate, Turn, request};
+use errand_devkit::model::{Gate, Turn, request};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;

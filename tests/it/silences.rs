@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use errand_tests::model::{Gate, Turn, request};
+use errand_devkit::model::{Gate, Turn, request};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! The WebSocket: its methods, its door, its close codes.
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::json;
 
@@ -143,7 +143,7 @@ async fn who_does_not_prove_who_it_is_is_shown_out() {
     assert_eq!(socket.closed().await, 1009);
     assert_eq!(silent.closed().await, 4401);
     // A token that ends in mid-session; a fresh one in time goes on.
-    let spec = errand_tests::identity::TokenSpec {
+    let spec = errand_devkit::identity::TokenSpec {
         user: "ada".to_owned(),
         expires_in: 2,
         ..Default::default()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -270,7 +270,7 @@ async fn whatever_is_cut_the_stream_equals_the_store() {
     })
     .await;
     world.model.script(
-        |request| match errand_tests::model::request::steps(request).len() {
+        |request| match errand_devkit::model::request::steps(request).len() {
             0 => Turn::call("add_task", json!({"title": "once"}))
                 .chunk_every(Duration::from_millis(10)),
             _ => Turn::text("word ".repeat(60)).chunk_every(Duration::from_millis(25)),

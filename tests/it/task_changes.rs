@@ -1,6 +1,6 @@
 //! Every socket of a user hears that the user's tasks changed, wherever and however they did.
 
-use errand_tests::model::{Turn, request};
+use errand_devkit::model::{Turn, request};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

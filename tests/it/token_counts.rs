@@ -1,6 +1,6 @@
 //! Tokens of answers that never became a step: they were paid for, so they count.
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 

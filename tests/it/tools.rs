@@ -1,6 +1,6 @@
 //! The five tools through a whole turn, with good and bad input; and the database's own refusal of anything else.
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
 use sqlx::{AssertSqlSafe, PgPool};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use serde_json::json;
 
 use crate::world::{

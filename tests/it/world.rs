@@ -7,12 +7,12 @@ use std::{
 
 use clap::Parser;
 use errand_api::Api;
-use errand_shared::store::migrate;
-use errand_tests::{
+use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions},
 };
+use errand_shared::store::migrate;
 use errand_worker::Worker;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};

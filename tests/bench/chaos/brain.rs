@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use errand_tests::model::{Turn, request};
+use errand_devkit::model::{Turn, request};
 use serde_json::{Value, json};
 
 /// The model's pace: slow enough that faults come in the middle of an answer.

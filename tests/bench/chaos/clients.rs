@@ -7,7 +7,7 @@ mod sync;
 use std::time::Duration;
 
 use anyhow::Result;
-use errand_tests::identity::IdentityProvider;
+use errand_devkit::identity::IdentityProvider;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};

@@ -3,13 +3,13 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use errand_shared::{faults::NO_FENCE, store::migrate};
-use errand_tests::{
+use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions},
     programs::{self, Build},
 };
+use errand_shared::{faults::NO_FENCE, store::migrate};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{

@@ -12,7 +12,7 @@ use axum::{
     routing::post,
     serve::ListenerExt,
 };
-use errand_tests::model::request;
+use errand_devkit::model::request;
 use futures::Stream;
 use serde_json::Value;
 use tokio::{

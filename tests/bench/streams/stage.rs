@@ -7,11 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use errand_shared::store::migrate;
-use errand_tests::{
+use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     postgres::{Cluster, ClusterOptions},
 };
+use errand_shared::store::migrate;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;

@@ -1,7 +1,7 @@
 //! The page with a real Better Auth: accounts by the form, tokens that live for seconds, reloads, signing out, and a
 //! provider that is away.
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::chrome::Browser;

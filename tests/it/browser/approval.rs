@@ -1,6 +1,6 @@
 //! An approval on the page: asked in one window, answered in another after a reload.
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};

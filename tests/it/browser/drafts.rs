@@ -1,6 +1,6 @@
 //! Words that were typed and not sent: whose they are, how long they last, and what may not take them.
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};

@@ -1,6 +1,6 @@
 //! Replies as they are set: tables on a phone, code to copy, words from right to left.
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
 use super::{by_name, chrome::Browser};

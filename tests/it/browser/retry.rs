@@ -1,6 +1,6 @@
 //! What is offered when an answer did not come to its end: going on behind what has taken effect, never all of it again.
 
-use errand_tests::model::Turn;
+use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};

@@ -1,6 +1,6 @@
 //! The task panel, whoever changes a task; and what is told of a list that was not shown whole.
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};

@@ -1,6 +1,6 @@
 //! Policies that let nothing through: what still works then does not act for its user.
 
-use errand_tests::model::{Gate, Turn};
+use errand_devkit::model::{Gate, Turn};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use uuid::Uuid;

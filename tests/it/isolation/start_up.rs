@@ -1,6 +1,6 @@
 //! What the programs say of isolation when they start, and what `errand-api migrate` does about it.
 
-use errand_tests::{
+use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     model::{ScriptedModel, Turn},
     postgres::{Cluster, ClusterOptions},

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use errand_tests::model::{ScriptedModel, Turn, request};
+use errand_devkit::model::{ScriptedModel, Turn, request};
 use serde_json::json;
 use tokio::{task::JoinSet, time::Instant};
 

@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use errand_tests::identity::{IdentityOptions, IdentityProvider};
+use errand_devkit::identity::{IdentityOptions, IdentityProvider};
 use errand_worker::mcp::{Config, HttpServer};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};

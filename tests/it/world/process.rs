@@ -1,5 +1,4 @@
 //! The shipped programs as processes of their own, for what only a process can suffer: kill -9, signals, exit codes.
-
 //!
 //! Whatever they say is searched for secrets: a test that plants one puts `canary-` in front of it.
 
@@ -11,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use errand_tests::programs::{self, Build};
+use errand_devkit::programs::{self, Build};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
@@ -20,8 +19,6 @@ use tokio::{
 };
 
 use super::PATIENCE;
-
-static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
 
 /// Whether a text holds what no log may: a planted secret, also in Base64 as in Basic authentication, or a token.
 pub(crate) fn leaks(text: &str) -> bool {
@@ -35,14 +32,21 @@ fn is_example(line: &str) -> bool {
     line.starts_with("    -H 'Authorization: Bearer ")
 }
 
-/// Builds the programs once, as `cargo test` builds none of other packages; returns their folder.
+/// Builds the programs that ship once, as `cargo test` builds none of other packages; returns their folder.
 pub(crate) async fn programs() -> &'static Path {
-    BUILT
-        .get_or_init(|| async {
-            let build = tokio::task::spawn_blocking(|| programs::build(Build::Shipped));
-            build.await.expect("no panic").expect("the programs")
-        })
-        .await
+    static SHIPPED: OnceCell<PathBuf> = OnceCell::const_new();
+    SHIPPED.get_or_init(|| built(Build::Shipped)).await
+}
+
+/// As [`programs`], those of development.
+pub(crate) async fn development() -> &'static Path {
+    static DEVELOPMENT: OnceCell<PathBuf> = OnceCell::const_new();
+    DEVELOPMENT.get_or_init(|| built(Build::Development)).await
+}
+
+async fn built(build: Build) -> PathBuf {
+    let build = tokio::task::spawn_blocking(move || programs::build(build));
+    build.await.expect("no panic").expect("the programs")
 }
 
 /// A program with nothing in its environment but what is given. Killed when dropped.
@@ -52,8 +56,7 @@ pub(crate) async fn command<'a>(
     environment: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Command {
     let program = match program {
-        // One of this package's own, which cargo has built.
-        "errand-dev" => PathBuf::from(env!("CARGO_BIN_EXE_errand-dev")),
+        "errand-dev" => development().await.join(program),
         shipped => programs().await.join(shipped),
     };
     let mut command = Command::new(program);

@@ -8,10 +8,6 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-/// The packages, and the programs that they hold.
-const PACKAGES: [&str; 2] = ["errand-api", "errand-worker"];
-const PROGRAMS: [&str; 3] = ["errand-api", "errand-worker", "errand-mcp"];
-
 /// Which programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Build {
@@ -19,6 +15,29 @@ pub enum Build {
     Shipped,
     /// With the fail points of the fault campaign.
     FailPoints,
+    /// The programs of development that tests start.
+    Development,
+}
+
+impl Build {
+    /// The packages, and the programs of them that are built.
+    fn programs(self) -> (&'static [&'static str], &'static [&'static str]) {
+        match self {
+            Self::Shipped | Self::FailPoints => (
+                &["errand-api", "errand-worker"],
+                &["errand-api", "errand-worker", "errand-mcp"],
+            ),
+            Self::Development => (&["errand-devkit", "errand-bench"], &["errand-dev", "chaos"]),
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Shipped => "errand-programs",
+            Self::FailPoints => "errand-programs-with-fail-points",
+            Self::Development => "errand-programs-of-development",
+        }
+    }
 }
 
 /// Builds the programs beside the running one and copies them into a folder of their own, whose path is returned. Blocks.
@@ -29,24 +48,25 @@ pub enum Build {
 /// They do not build, or the disk refuses.
 pub fn build(build: Build) -> Result<PathBuf> {
     let profile = profile_folder()?;
+    let (packages, programs) = build.programs();
     let turn = File::create(profile.join(".errand-programs.lock"))?;
     turn.lock()?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--quiet"])
-        .args(PACKAGES.iter().flat_map(|package| ["-p", package]))
+        .args(packages.iter().flat_map(|package| ["-p", package]))
+        .args(programs.iter().flat_map(|program| ["--bin", program]))
         .arg("--target-dir")
         .arg(profile.parent().context("no target folder")?)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null());
-    let folder = match build {
-        Build::Shipped => "errand-programs",
-        Build::FailPoints => {
-            let features = PACKAGES.map(|package| format!("{package}/failpoints"));
-            cargo.args(["--features", &features.join(",")]);
-            "errand-programs-with-fail-points"
-        }
-    };
+    if build == Build::FailPoints {
+        let features: Vec<String> = packages
+            .iter()
+            .map(|package| format!("{package}/failpoints"))
+            .collect();
+        cargo.args(["--features", &features.join(",")]);
+    }
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
@@ -59,9 +79,9 @@ pub fn build(build: Build) -> Result<PathBuf> {
         }
     }
     ensure!(cargo.status()?.success(), "the programs do not build");
-    let folder = profile.join(folder);
+    let folder = profile.join(build.folder());
     fs::create_dir_all(&folder)?;
-    for program in PROGRAMS {
+    for program in programs {
         // Renamed into place: one that runs is not written over.
         let copy = folder.join(format!(".{program}-{}", std::process::id()));
         fs::copy(profile.join(program), &copy)?;

@@ -157,7 +157,7 @@ async fn chat(State(shared): State<Shared>, body: Bytes) -> Response {
 async fn models() -> Json<Value> {
     Json(json!({
         "object": "list",
-        "data": [{"id": "stand-in", "object": "model", "created": 1_700_000_000, "owned_by": "errand-tests"}],
+        "data": [{"id": "stand-in", "object": "model", "created": 1_700_000_000, "owned_by": "errand-devkit"}],
     }))
 }
 

@@ -5,7 +5,7 @@
 use std::process::{ExitCode, exit};
 
 use anyhow::{Context, Result};
-use errand_tests::postgres::{Cluster, ClusterOptions};
+use errand_devkit::postgres::{Cluster, ClusterOptions};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {

@@ -111,7 +111,8 @@ async fn run(config: &DevConfig) -> Result<()> {
 /// Makes the folder for everything that lasts.
 fn state_dir(given: Option<&Path>) -> Result<PathBuf> {
     let clone = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
+        .ancestors()
+        .nth(2)
         .context("the clone has no folder")?;
     let state = given.map_or_else(|| clone.join(".errand"), Path::to_path_buf);
     std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    errand_tests::dev::main().await
+    errand_devkit::dev::main().await
 }
