@@ -5,10 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,12 +14,14 @@ use errand_shared::store::{
     events::{self, Bounds, Stored},
     runs::{self, Followed},
 };
-use tokio::sync::{
-    Notify,
-    mpsc::{self, error::TryRecvError},
-};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+mod inbox;
+
+use inbox::{Inbox, Place};
+pub(crate) use inbox::{News, TooSlow};
 
 /// The slow poll: what a lost notification costs.
 const POLL: Duration = Duration::from_secs(1);
@@ -33,23 +32,6 @@ const ROUND: Bounds = Bounds {
     events: 5000,
     bytes: 8 << 20,
 };
-/// Frames that wait for one follower before it counts as too slow.
-const QUEUE: usize = 1024;
-/// Bytes of events that wait for one follower; what comes beyond them it reads itself.
-const QUEUE_BYTES: usize = 256 << 10;
-
-/// Something new in a conversation.
-#[derive(Debug, Clone)]
-pub(crate) enum News {
-    /// An event of a run.
-    Event(Arc<Stored>),
-    /// A run has events up to this one that are not handed out, because too much waits already: read them.
-    More { run_id: Uuid, seq: i64 },
-    /// A run waits for this many others of its conversation.
-    Queued { run_id: Uuid, position: usize },
-    /// An earlier attempt was lost; this one goes on.
-    Attempt { run_id: Uuid, attempt: i32 },
-}
 
 /// Who follows which conversation.
 pub(crate) struct Hub {
@@ -74,34 +56,24 @@ struct Conversation {
     last_position: i64,
 }
 
-/// Where one follower is told.
-struct Place {
-    news: mpsc::Sender<News>,
-    waiting: Arc<AtomicUsize>,
-}
-
 struct Live {
     seq: i64,
     attempt: i32,
     queued: Option<usize>,
 }
 
-/// A place among the followers of a conversation. Its channel closes when it is too slow.
+/// A place among the followers of a conversation, until it is dropped.
 pub(crate) struct Following {
     hub: Arc<Hub>,
     conversation_id: Uuid,
     follower: u64,
-    news: mpsc::Receiver<News>,
-    /// Bytes of the events among them.
-    waiting: Arc<AtomicUsize>,
+    inbox: Inbox,
 }
 
 impl Following {
     /// The next news; none if this follower was too slow.
     pub(crate) async fn next(&mut self) -> Option<News> {
-        let news = self.news.recv().await?;
-        self.waiting.fetch_sub(news.bytes(), Ordering::Relaxed);
-        Some(news)
+        self.inbox.next().await
     }
 
     /// The next news that is there already.
@@ -109,27 +81,7 @@ impl Following {
     /// # Errors
     /// This follower was too slow.
     pub(crate) fn next_ready(&mut self) -> Result<Option<News>, TooSlow> {
-        match self.news.try_recv() {
-            Ok(news) => {
-                self.waiting.fetch_sub(news.bytes(), Ordering::Relaxed);
-                Ok(Some(news))
-            }
-            Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(TooSlow),
-        }
-    }
-}
-
-/// A follower has lost its place, because it did not take what it was told.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TooSlow;
-
-impl News {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Event(event) => event.bytes,
-            _ => 0,
-        }
+        self.inbox.next_ready()
     }
 }
 
@@ -156,12 +108,7 @@ impl Hub {
             runs::last_position(&mut db, conversation_id).await
         })
         .await?;
-        let (sender, news) = mpsc::channel(QUEUE);
-        let waiting = Arc::default();
-        let place = Place {
-            news: sender,
-            waiting: Arc::clone(&waiting),
-        };
+        let (place, inbox) = inbox::open();
         let mut state = self.lock();
         let follower = state.next_follower;
         state.next_follower += 1;
@@ -180,8 +127,7 @@ impl Hub {
             hub: Arc::clone(self),
             conversation_id,
             follower,
-            news,
-            waiting,
+            inbox,
         })
     }
 
@@ -370,25 +316,6 @@ impl Conversation {
     /// Hands news to every follower; one whose queue is full is dropped and resumes later. Nobody waits for it.
     fn tell(&mut self, news: &News) {
         self.followers.retain(|_, place| place.tell(news.clone()));
-    }
-}
-
-impl Place {
-    /// False if the follower's queue is full.
-    fn tell(&self, news: News) -> bool {
-        let news = match news {
-            News::Event(event)
-                if self.waiting.load(Ordering::Relaxed) + event.bytes > QUEUE_BYTES =>
-            {
-                News::More {
-                    run_id: event.run_id,
-                    seq: event.seq,
-                }
-            }
-            news => news,
-        };
-        self.waiting.fetch_add(news.bytes(), Ordering::Relaxed);
-        self.news.try_send(news).is_ok()
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{App, error::ApiError};
 
 mod frames;
 mod places;
+mod queue;
 mod session;
 
 pub(crate) use places::Sockets;

@@ -201,16 +201,18 @@ pub async fn after(
                   end as "event!"
            from (
                select e.*, sum(least(e.bytes, $5)) over (order by e.run_id, e.seq) - least(e.bytes, $5) as before
-               from unnest($1::uuid[], $2::bigint[]) as w (run_id, seq)
-               cross join lateral (
-                   select n.run_id, n.seq, n.event, coalesce(n.bytes, octet_length(n.event::text)) as bytes
-                   from run_events n
-                   where n.run_id = w.run_id and n.seq > w.seq
-                   order by n.seq
+               from (
+                   select r.* from unnest($1::uuid[], $2::bigint[]) as w (run_id, seq)
+                   cross join lateral (
+                       select n.run_id, n.seq, n.event, coalesce(n.bytes, octet_length(n.event::text)) as bytes
+                       from run_events n
+                       where n.run_id = w.run_id and n.seq > w.seq
+                       order by n.seq
+                       limit $3
+                   ) r
+                   order by r.run_id, r.seq
                    limit $3
                ) e
-               order by e.run_id, e.seq
-               limit $3
            ) p
            where p.before < $4
            order by p.run_id, p.seq"#,

@@ -1,16 +1,12 @@
 //! One socket, from its first frame to its close.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use errand_shared::store::{self, StoreError, conversations, runs};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    task::AbortHandle,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::AbortHandle, time::Instant};
 use uuid::Uuid;
 
 use super::{
@@ -19,15 +15,15 @@ use super::{
         message::{check_text, request_hash},
         runs::cancel_run,
     },
-    MAX_SENT,
     frames::{self, Auth, Call, Close, RunDecide, RunRef, RunRetry, RunStart, Subscribe, Thread},
+    queue::{Outgoing, Queue, relay},
 };
 use crate::{
     App,
     accept::{self, Idempotency},
     decide::{self, Wish},
     error::ApiError,
-    follow::{After, Follower, Told},
+    follow::{After, Follower},
     retry::{self, Retry},
     task_watch::Watching,
 };
@@ -42,9 +38,6 @@ const GONE_AFTER: Duration = Duration::from_secs(70);
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time that a client gets to close after us.
 const LINGER: Duration = Duration::from_secs(1);
-/// Frames that wait to be sent, and their bytes; one that is larger than these waits alone.
-const QUEUE: usize = 256;
-const QUEUE_BYTES: u32 = 256 * 1024;
 /// Conversations that one socket may follow.
 const MAX_THREADS: usize = 32;
 /// Frames that a client may send in a window, and the window.
@@ -203,55 +196,16 @@ struct Session {
     tasks: Watching,
 }
 
-/// The way to the client for those who follow.
-#[derive(Clone)]
-struct Queue {
-    sender: mpsc::Sender<Outgoing>,
-    room: Arc<Semaphore>,
-}
-
-enum Outgoing {
-    /// A frame and the room that it takes until it is sent.
-    Frame(String, OwnedSemaphorePermit),
-    Close(Close),
-}
-
-impl Queue {
-    /// Waits until there is room for a frame. False if the socket is gone, or is to be closed.
-    async fn send(&self, frame: String) -> bool {
-        if frame.len() > MAX_SENT {
-            tracing::error!(
-                bytes = frame.len(),
-                "a frame is too large to be sent; closing its socket"
-            );
-            self.close(Close::TooBig).await;
-            return false;
-        }
-        let bytes = u32::try_from(frame.len()).unwrap_or(QUEUE_BYTES);
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes.min(QUEUE_BYTES));
-        let Ok(room) = room.await else { return false };
-        let frame = Outgoing::Frame(frame, room);
-        self.sender.send(frame).await.is_ok()
-    }
-
-    async fn close(&self, close: Close) {
-        let _ = self.sender.send(Outgoing::Close(close)).await;
-    }
-}
-
 impl Session {
     fn new(app: App, user_id: String, expires_at: Instant) -> Self {
-        let (sender, outgoing) = mpsc::channel(QUEUE);
+        let (queue, outgoing) = Queue::open();
         Self {
             tasks: app.task_watch.watch(&user_id),
             app,
             user_id,
             expires_at,
             threads: HashMap::new(),
-            queue: Queue {
-                sender,
-                room: Arc::new(Semaphore::new(QUEUE_BYTES as usize)),
-            },
+            queue,
             outgoing: Some(outgoing),
             window: (Instant::now(), 0),
         }
@@ -463,19 +417,5 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.threads.values().for_each(AbortHandle::abort);
-    }
-}
-
-/// Hands on what a follower is told. It waits for the socket; the hub does not wait for it.
-async fn relay(mut follower: Follower, thread_id: Uuid, queue: Queue) {
-    loop {
-        let Ok(Some(told)) = follower.next().await else {
-            // Too slow, or the database failed: either way the client resumes where it is.
-            return queue.close(Close::TooSlow).await;
-        };
-        let over = matches!(told, Told::ResyncRequired);
-        if !queue.send(frames::told(thread_id, &told)).await || over {
-            return;
-        }
     }
 }

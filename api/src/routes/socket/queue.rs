@@ -1,0 +1,73 @@
+//! What waits to be sent to one client: bounded in frames and in bytes, so that whoever tells it of something waits for it.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use uuid::Uuid;
+
+use super::{
+    MAX_SENT,
+    frames::{self, Close},
+};
+use crate::follow::{Follower, Told};
+
+/// Frames that wait to be sent, and their bytes; one that is larger than these waits alone.
+const QUEUE: usize = 256;
+const QUEUE_BYTES: u32 = 256 * 1024;
+
+/// The way to the client for those who follow.
+#[derive(Clone)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Outgoing>,
+    room: Arc<Semaphore>,
+}
+
+pub(super) enum Outgoing {
+    /// A frame and the room that it takes until it is sent.
+    Frame(String, OwnedSemaphorePermit),
+    Close(Close),
+}
+
+impl Queue {
+    /// A queue and its end at the socket.
+    pub(super) fn open() -> (Self, mpsc::Receiver<Outgoing>) {
+        let (sender, outgoing) = mpsc::channel(QUEUE);
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES as usize));
+        (Self { sender, room }, outgoing)
+    }
+
+    /// Waits until there is room for a frame. False if the socket is gone, or is to be closed.
+    async fn send(&self, frame: String) -> bool {
+        if frame.len() > MAX_SENT {
+            tracing::error!(
+                bytes = frame.len(),
+                "a frame is too large to be sent; closing its socket"
+            );
+            self.close(Close::TooBig).await;
+            return false;
+        }
+        let bytes = u32::try_from(frame.len()).unwrap_or(QUEUE_BYTES);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes.min(QUEUE_BYTES));
+        let Ok(room) = room.await else { return false };
+        let frame = Outgoing::Frame(frame, room);
+        self.sender.send(frame).await.is_ok()
+    }
+
+    async fn close(&self, close: Close) {
+        let _ = self.sender.send(Outgoing::Close(close)).await;
+    }
+}
+
+/// Hands on what a follower is told. It waits for the socket; the hub does not wait for it.
+pub(super) async fn relay(mut follower: Follower, thread_id: Uuid, queue: Queue) {
+    loop {
+        let Ok(Some(told)) = follower.next().await else {
+            // Too slow, or the database failed: either way the client resumes where it is.
+            return queue.close(Close::TooSlow).await;
+        };
+        let over = matches!(told, Told::ResyncRequired);
+        if !queue.send(frames::told(thread_id, &told)).await || over {
+            return;
+        }
+    }
+}
