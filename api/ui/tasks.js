@@ -75,6 +75,12 @@ export class Tasks extends EventTarget {
       case "STATE_DELTA":
         this.#patch(turn, event.delta);
         break;
+      case "CUSTOM":
+        // Perhaps a list: without it, what comes behind it means nothing.
+        if (event.name !== "errand.too_large") break;
+        this.#told.delete(turn.runId);
+        this.refresh(150);
+        break;
       case "TOOL_CALL_RESULT":
         this.#learn(turn, event.toolCallId);
         break;

@@ -69,6 +69,7 @@ export class Turn {
   settle(run) {
     this.attempt = run.attempt || 1;
     this.detail = "there";
+    if (this.ended && this.parts.some(isShortened)) return this.#fill(run.tool_calls);
     if (!ENDED.has(run.status)) {
       if (!this.ended) this.status = run.status;
       return;
@@ -88,6 +89,19 @@ export class Turn {
       tools.push({ kind: "tool", id, name: metadata.toolName, args: metadata.parameters, argsText: "", result: null, state: "waiting" });
     }
     this.parts = kept ? [...tools, { kind: "text", id: `${this.runId}/reply`, text: kept, open: false }] : tools;
+  }
+
+  /** Puts in what was too large for the stream; all else it has told better. */
+  #fill(calls) {
+    const left = [...calls];
+    for (const part of this.parts.filter(isShortened)) {
+      const at = left.findIndex((call) => call.tool_name === part.name && (part.args?.shortened || same(call.parameters, part.args)));
+      if (at < 0) continue;
+      const [call] = left.splice(at, 1);
+      part.args = call.parameters;
+      part.result = call.result;
+      part.state = outcome(call.result);
+    }
   }
 
   /** Applies one AG-UI event. */
@@ -132,6 +146,7 @@ export class Turn {
 
   end(status) {
     this.status = status;
+    if (this.parts.some(isShortened)) this.detail = "none";
     this.repliedAt = new Date().toISOString();
     for (const part of this.parts) {
       part.open = false;
@@ -213,6 +228,17 @@ function outcome(result) {
 
 /** The worker's words for a call that its user said no to. */
 const REJECTED = /^The user rejected this call\b/;
+
+/** Whether a tool call was too large for the stream; the run itself has it whole. */
+function isShortened(part) {
+  return part.kind === "tool" && !part.superseded && (part.result?.shortened === true || part.args?.shortened === true);
+}
+
+/** Whether these are the arguments of one call: the user is filled in, and the order is no part of them. */
+function same(parameters, args) {
+  const told = (of) => JSON.stringify(Object.entries(of ?? {}).filter(([name]) => name !== "user_id").sort());
+  return told(parameters) === told(args);
+}
 
 /** Whether a tool call has changed tasks. */
 export function tookEffect(part) {

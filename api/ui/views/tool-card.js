@@ -25,7 +25,7 @@ export class ToolCard {
 
   update(part, titleOf) {
     const { icon: name, text } = tellCall(part, titleOf);
-    const key = `${part.state} ${text} ${part.argsText.length}`;
+    const key = `${part.state} ${text} ${part.argsText.length} ${part.result?.shortened}`;
     if (key === this.#key) return;
     this.#key = key;
     this.element.dataset.state = part.state;

@@ -60,6 +60,38 @@ async fn tasks_changed_elsewhere_are_seen_without_a_reload() {
     browser.end(&[]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_too_large_for_the_stream_is_shown_at_its_end() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    let outside = Mcp::on(&world.database_url, &["--rate-calls-per-minute", "0"]).await;
+    for n in 0..80 {
+        let description = "x".repeat(8000);
+        let task =
+            json!({"user_id": "ada", "title": format!("task {n}"), "description": description});
+        outside.call("ada", "add_task", task).await;
+    }
+    browser.sign_in(&world.url, "ada").await;
+    world
+        .model
+        .push(Turn::call("list_tasks", json!({"limit": 200})));
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    world.model.push(Turn::text("There are 81."));
+    browser.say("list them, add milk").await;
+    browser
+        .sees("the whole list on the card and in the panel", |seen| {
+            seen.replies == ["There are 81."]
+                && seen.tools == ["Looked at 80 tasks, done", "Added “buy milk”, done"]
+                && seen.tasks.len() == 81
+        })
+        .await;
+    browser.end(&[]).await;
+}
+
 /// What a card says about a look at a list, told by the page's own words for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_of_the_list_is_told_as_a_part() {
