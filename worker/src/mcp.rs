@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 mod bearer;
+mod body;
 pub mod config;
 mod door;
 mod http;
@@ -107,6 +108,8 @@ pub struct HttpServer {
     listener: TcpListener,
     router: Router,
     pool: Pool,
+    /// No URL of its own is configured.
+    unnamed: bool,
     stop: CancellationToken,
 }
 
@@ -121,7 +124,7 @@ impl HttpServer {
             .await
             .map_err(|error| McpError::Bind(address, error))?;
         let gate = bearer::Gate {
-            verifier: Verifier::new(&config.auth)?,
+            verifier: Verifier::for_resource(&config.auth, config.resource())?,
             door: Arc::new(door::Door::new(config)),
             issuer: config.auth.issuer().to_owned(),
         };
@@ -132,6 +135,7 @@ impl HttpServer {
             listener,
             router,
             pool,
+            unnamed: config.public_url().is_none(),
             stop,
         })
     }
@@ -149,6 +153,11 @@ impl HttpServer {
     /// # Errors
     /// The database stayed unusable for a minute after the start.
     pub async fn serve(self) -> Result<(), McpError> {
+        if self.unnamed {
+            tracing::warn!(
+                "MCP_URL is not set: clients that ask for a token for this server (RFC 8707) are refused"
+            );
+        }
         if let Ok(address) = self.address() {
             tracing::info!(%address, "serving");
         }
