@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 mod accept;
 mod auth;
+mod body;
 mod bulkhead;
 pub mod config;
 mod decide;
@@ -44,6 +45,7 @@ struct App {
     auth: Arc<Verifier>,
     waiting: Arc<waiting::Waiting>,
     bulkhead: Arc<bulkhead::Bulkhead>,
+    histories: Arc<body::Histories>,
     hub: Arc<hub::Hub>,
     sockets: Arc<routes::Sockets>,
     trusted_proxies: u8,
@@ -104,6 +106,7 @@ impl Api {
             auth: Arc::new(Verifier::new(&config.auth)?),
             waiting: Arc::default(),
             bulkhead: Arc::default(),
+            histories: Arc::default(),
             sockets: Arc::default(),
             trusted_proxies: config.trusted_proxies,
             origins: config.allowed_origins().into(),

@@ -21,8 +21,8 @@ mod session;
 
 pub(crate) use places::Sockets;
 
-/// Bytes of a frame; a larger one closes the socket with 1009.
-const MAX_FRAME: usize = 64 * 1024;
+/// Bytes of a frame; a larger one closes the socket with 1009. The longest message fits with every character escaped.
+const MAX_FRAME: usize = 128 * 1024;
 /// Bytes that wait to be sent to one client.
 const MAX_WRITE_BUFFER: usize = 1024 * 1024;
 /// Bytes read at a time, kept for as long as the socket is open: what clients say is short, and most are silent.
