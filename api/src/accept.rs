@@ -21,13 +21,24 @@ pub(crate) struct Message<'a> {
     /// The run that answers it.
     pub(crate) run_id: Uuid,
     pub(crate) user_id: &'a str,
-    pub(crate) conversation_id: Option<Uuid>,
-    /// Open the conversation under its id if there is none.
-    pub(crate) open_if_absent: bool,
+    pub(crate) thread: Thread<'a>,
     pub(crate) text: &'a str,
     pub(crate) metadata: Option<&'a Value>,
     pub(crate) on_busy: OnBusy,
     pub(crate) idempotency: Option<Idempotency<'a>>,
+}
+
+/// Which conversation is meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Thread<'a> {
+    /// One that is to be opened.
+    New,
+    /// One that there is.
+    Existing(Uuid),
+    /// One by an id that the client has made: opened if there is none.
+    Own(Uuid),
+    /// The user's own by this name, 1 to 128 characters: opened if there is none.
+    Named(&'a str),
 }
 
 /// What to do if the conversation has a run that is not over.
@@ -174,16 +185,29 @@ async fn conversation(
     app: &App,
     message: &Message<'_>,
 ) -> Result<Uuid, ApiError> {
-    let Some(id) = message.conversation_id else {
+    let user_id = message.user_id;
+    let open = async |db: &mut Connection, id: Uuid, name: Option<&str>| {
+        conversations::open(db, id, user_id, name, message.text).await
+    };
+    let id = match message.thread {
+        Thread::New => None,
+        Thread::Existing(id) | Thread::Own(id) => Some(id),
+        Thread::Named(name) => conversations::by_thread_name(db, user_id, name).await?,
+    };
+    let Some(id) = id else {
         let id = errand_shared::ids::new_id();
-        conversations::open(db, id, message.user_id, message.text).await?;
+        let name = match message.thread {
+            Thread::Named(name) => Some(name),
+            Thread::New | Thread::Existing(_) | Thread::Own(_) => None,
+        };
+        open(db, id, name).await?;
         return Ok(id);
     };
-    if !conversations::touch(db, id, message.user_id).await? {
-        if !message.open_if_absent {
+    if !conversations::touch(db, id, user_id).await? {
+        let Thread::Own(_) = message.thread else {
             return Err(ApiError::not_found("conversation"));
-        }
-        return match conversations::open(db, id, message.user_id, message.text).await {
+        };
+        return match open(db, id, None).await {
             Ok(()) => Ok(id),
             // Another user's: for this one there is none.
             Err(error) if error.constraint().is_some() => Err(ApiError::not_found("conversation")),

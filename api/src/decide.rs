@@ -3,13 +3,13 @@
 use errand_shared::store::{
     self, admission,
     approvals::{self, Decided, Decision},
-    runs,
+    conversations, runs,
 };
 use uuid::Uuid;
 
 use crate::{
     App,
-    accept::Accepted,
+    accept::{Accepted, Thread},
     error::{ApiError, Code},
 };
 
@@ -19,7 +19,7 @@ pub(crate) struct Wish<'a> {
     /// The run that waits.
     pub(crate) run_id: Uuid,
     /// The conversation that it must be in, if the client says so.
-    pub(crate) conversation_id: Option<Uuid>,
+    pub(crate) thread: Option<Thread<'a>>,
     pub(crate) decision: &'a Decision,
     /// The run that is to go on.
     pub(crate) child: Uuid,
@@ -41,11 +41,17 @@ pub(crate) async fn decide(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiEr
 async fn write(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
     let mut tx = store::begin(&app.db).await?;
     admission::lock_user(&mut tx, wish.user_id).await?;
-    if wish.conversation_id.is_some() {
+    if let Some(thread) = wish.thread {
+        let conversation_id = match thread {
+            Thread::New => None,
+            Thread::Existing(id) | Thread::Own(id) => Some(id),
+            Thread::Named(name) => {
+                conversations::by_thread_name(&mut tx, wish.user_id, name).await?
+            }
+        };
         let run = runs::find(&mut tx, wish.user_id, wish.run_id).await?;
-        if run.map(|run| run.conversation_id) != wish.conversation_id {
-            return Err(ApiError::not_found("run"));
-        }
+        let run = run.filter(|run| Some(run.conversation_id) == conversation_id);
+        run.ok_or_else(|| ApiError::not_found("run"))?;
     }
     let max_ready = i64::from(app.limits.max_ready_runs);
     let decided = approvals::decide(

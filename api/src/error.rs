@@ -25,6 +25,7 @@ pub(crate) enum Code {
     Unauthorized,
     Forbidden,
     NotFound,
+    MethodNotAllowed,
     ConversationBusy,
     PayloadTooLarge,
     UnsupportedMediaType,
@@ -92,7 +93,7 @@ impl ApiError {
         let message = "This method is not allowed here.";
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
-            Code::InvalidRequest,
+            Code::MethodNotAllowed,
             message,
         )
     }
@@ -138,6 +139,17 @@ impl ApiError {
             Code::PayloadTooLarge,
             message,
         )
+    }
+
+    /// A part of the body that has a limit of its own, named in the details.
+    pub(crate) fn field_too_large(field: &str, limit: usize) -> Self {
+        let message = format!("{field} is larger than {limit} bytes.");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Code::PayloadTooLarge,
+            message,
+        )
+        .with_details(json!({"field": field}))
     }
 
     pub(crate) fn request_timeout() -> Self {

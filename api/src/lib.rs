@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 mod accept;
 mod auth;
+mod body;
 mod bulkhead;
 pub mod config;
 mod decide;
@@ -46,6 +47,7 @@ struct App {
     auth: Arc<Verifier>,
     waiting: Arc<waiting::Waiting>,
     bulkhead: Arc<bulkhead::Bulkhead>,
+    histories: Arc<body::Histories>,
     hub: Arc<hub::Hub>,
     task_watch: Arc<task_watch::TaskWatch>,
     pages: Arc<follow::Pages>,
@@ -110,6 +112,7 @@ impl Api {
             bulkhead: Arc::default(),
             task_watch: Arc::default(),
             pages: Arc::default(),
+            histories: Arc::default(),
             sockets: Arc::default(),
             trusted_proxies: config.trusted_proxies,
             origins: config.allowed_origins().into(),

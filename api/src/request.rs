@@ -1,18 +1,14 @@
-//! What a request carries besides its user: a JSON body, preferences, an idempotency key, a page.
+//! What a request carries besides its user and its body: preferences, an idempotency key, a page.
 
 use std::time::Duration;
 
-use axum::extract::{FromRequest, FromRequestParts, Query, Request, rejection::BytesRejection};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE, request::Parts};
+use axum::extract::FromRequestParts;
+use http::{HeaderMap, request::Parts};
 use serde::{Deserialize, de::DeserializeOwned};
+use url::form_urlencoded;
 
-use crate::{App, error::ApiError};
+use crate::{App, body, error::ApiError};
 
-/// Bytes of a body.
-pub(crate) const MAX_BODY: usize = 64 * 1024;
-/// How long a client may take to send a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The default wait of a synchronous request: below the 30 s after which a PaaS router gives up.
 pub(crate) const DEFAULT_WAIT: Duration = Duration::from_secs(25);
 /// The longest wait a client may ask for.
@@ -22,49 +18,6 @@ const MAX_KEY: usize = 255;
 /// Rows of a page.
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 200;
-
-/// A body that says it is JSON, not parsed yet.
-pub(crate) struct JsonBytes(Bytes);
-
-impl JsonBytes {
-    /// # Errors
-    /// The body is not what is expected.
-    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        serde_json::from_slice(&self.0).map_err(|error| {
-            ApiError::invalid(format!("The body is not what is expected here: {error}."))
-        })
-    }
-}
-
-impl FromRequest<App> for JsonBytes {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        if !is_json(request.headers().get(CONTENT_TYPE)) {
-            return Err(ApiError::unsupported_media_type());
-        }
-        let body = Bytes::from_request(request, app);
-        let Ok(body) = tokio::time::timeout(BODY_TIMEOUT, body).await else {
-            return Err(ApiError::request_timeout());
-        };
-        body.map(Self).map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(error)
-                if error.status() == http::StatusCode::PAYLOAD_TOO_LARGE =>
-            {
-                ApiError::payload_too_large(MAX_BODY)
-            }
-            _ => ApiError::invalid("The body could not be read."),
-        })
-    }
-}
-
-fn is_json(content_type: Option<&HeaderValue>) -> bool {
-    let Some(value) = content_type.and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
-    let essence = value.split(';').next().unwrap_or("").trim();
-    essence.eq_ignore_ascii_case("application/json")
-}
 
 /// How a client wants to wait (RFC 7240).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,11 +123,13 @@ pub(crate) struct Params<T>(pub(crate) T);
 impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        Query::from_request_parts(parts, app)
-            .await
-            .map(|Query(params)| Self(params))
-            .map_err(|rejection| ApiError::invalid(format!("{}.", rejection.body_text())))
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        let params = serde_urlencoded::Deserializer::new(pairs);
+        serde_path_to_error::deserialize(params)
+            .map(Self)
+            .map_err(|error| body::refused(&error.path().to_string(), &error.inner().to_string()))
     }
 }
 
@@ -239,6 +194,8 @@ impl WaitParams {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn preference(values: &[&'static str]) -> Preference {

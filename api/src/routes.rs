@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{Router, extract::DefaultBodyLimit, response::IntoResponse, routing::get};
+use axum::{Router, response::IntoResponse, routing::get};
 use http::{
     HeaderName, HeaderValue, Method,
     header::{self, ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
@@ -17,8 +17,9 @@ use tower_http::{
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, error::ApiError, quota, request::MAX_BODY};
+use crate::{App, error::ApiError, quota};
 
+mod agent_input;
 mod chat;
 mod decisions;
 mod health;
@@ -91,7 +92,6 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(async || ApiError::not_found("page"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(app)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(SetResponseHeaderLayer::if_not_present(
             CACHE_CONTROL,
             HeaderValue::from_static("no-store"),
@@ -135,6 +135,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("prefer"),
         ])
         .expose_headers([
+            header::CONTENT_LOCATION,
             header::LOCATION,
             header::RETRY_AFTER,
             quota::RATE_LIMIT,

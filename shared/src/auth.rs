@@ -1,5 +1,7 @@
 //! Who is asking: a bearer token is verified against the identity provider's published keys. Knows no HTTP server.
 
+use std::borrow::Cow;
+
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
 
@@ -56,11 +58,25 @@ impl Verifier {
     /// # Errors
     /// The HTTP client cannot be built.
     pub fn new(config: &AuthConfig) -> Result<Self, reqwest::Error> {
+        Self::for_resource(config, std::iter::empty())
+    }
+
+    /// As [`Self::new`], of a server that is a resource of its own (RFC 8707): tokens for its URL are taken too, however that
+    /// is written.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be built.
+    pub fn for_resource<'a>(
+        config: &AuthConfig,
+        urls: impl Iterator<Item = Cow<'a, str>>,
+    ) -> Result<Self, reqwest::Error> {
         // EdDSA and nothing else: a token cannot choose a weaker algorithm (RFC 8725, 3.1).
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
         validation.set_issuer(&both_forms(config.issuer()));
-        validation.set_audience(&both_forms(config.audience()));
+        let mut audiences = both_forms(config.audience()).to_vec();
+        audiences.extend(urls.flat_map(|url| both_forms(&url)));
+        validation.set_audience(&audiences);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
         Ok(Self {

@@ -8,6 +8,7 @@ pub mod faults;
 pub mod hints;
 pub mod ids;
 pub mod jobs;
+pub mod json;
 pub mod serve;
 pub mod signals;
 pub mod store;

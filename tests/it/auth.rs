@@ -84,6 +84,13 @@ async fn dishonest_tokens_are_401() {
             },
         ),
         (
+            "the audience of errand-mcp",
+            TokenSpec {
+                claims: json!({"aud": "https://mcp.example.com/mcp"}),
+                ..base()
+            },
+        ),
+        (
             "another audience",
             TokenSpec {
                 claims: json!({"aud": "somebody else"}),

@@ -279,7 +279,7 @@ impl House {
         Answer::of(chat.body("x"))
             .await
             .assert_error(415, "unsupported_media_type");
-        let huge = format!("{{\"message\": \"{}\"}}", "canary-".repeat(10_000));
+        let huge = format!("{{\"message\": \"{}\"}}", "canary-".repeat(40_000));
         let chat = self
             .as_ada(Method::POST, "chat")
             .header("content-type", "application/json");

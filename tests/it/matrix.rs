@@ -203,7 +203,7 @@ impl Matrix {
         let answer = agent_input(&self.ids.conversation, &self.ids.run).await;
         assert!(answer.status.is_client_error(), "{}", answer.body);
         let decision = json!({"interruptId": format!("{}/1/0", self.ids.waiting), "status": "resolved", "payload": true});
-        for thread in [&self.ids.conversation, &new()] {
+        for thread in [&self.ids.conversation, &new(), &"main".to_owned()] {
             let body =
                 json!({"threadId": thread, "runId": new(), "messages": [], "resume": [decision]});
             let request = self.world.post_chat("bob", &body);
@@ -315,11 +315,11 @@ impl Matrix {
     }
 }
 
-/// A page without rows: every list is empty, and nothing else is there.
+/// A page without rows: every list is empty, of nothing there is any, and nothing else is there.
 pub(crate) fn is_empty(body: &Value) -> bool {
     body.as_object().is_some_and(|fields| {
-        fields
-            .values()
-            .all(|field| field.is_null() || field.as_array().is_some_and(Vec::is_empty))
+        fields.values().all(|field| {
+            field.is_null() || *field == 0 || field.as_array().is_some_and(Vec::is_empty)
+        })
     })
 }

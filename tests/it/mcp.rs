@@ -146,6 +146,75 @@ async fn calls_have_their_effect_and_are_recorded_with_it() {
     assert!(first.3 >= 0);
 }
 
+/// Some clients pass on what their model wrote: JSON, as a text.
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_may_be_the_text_of_an_object() {
+    let mcp = Mcp::start().await;
+    let call = async |arguments: Value| {
+        let params = json!({"name": "add_task", "arguments": arguments});
+        mcp.ask("ada", "tools/call", params).await
+    };
+    let text = json!({"user_id": "ada", "title": "said as a text"}).to_string();
+    let made = call(json!(text)).await;
+    let result = &made.assert_ok()["result"];
+    assert_eq!(result["isError"], false, "{}", made.body);
+    assert_eq!(result["structuredContent"]["success"], true);
+    assert_eq!(mcp.titles("ada").await, ["said as a text"]);
+    // As an object with nothing in it: the tool says what is missing.
+    for nothing in [json!("{}"), json!(" {} "), json!(""), json!(null)] {
+        let result = call(nothing.clone()).await;
+        let result = &result.assert_ok()["result"]["structuredContent"];
+        assert_refused(result, "invalid_parameters");
+    }
+    // What is no object is refused as such, and a key twice too.
+    let twice = r#"{"user_id":"ada","title":"a","title":"b"}"#;
+    for (arguments, said) in [
+        (json!("["), "JSON object"),
+        (json!("[1]"), "JSON object"),
+        (json!("\"{}\""), "JSON object"),
+        (json!("buy milk"), "JSON object"),
+        (json!(7), "JSON object"),
+        (json!([{}]), "JSON object"),
+        (json!(twice), "\"title\""),
+    ] {
+        let refused = call(arguments.clone()).await;
+        let error = &refused.assert_ok()["error"];
+        assert_eq!(error["code"], -32602, "{arguments}: {}", refused.body);
+        let message = error["message"].as_str().expect("a message");
+        assert!(message.contains(said), "{arguments}: {message}");
+    }
+    assert_eq!(mcp.titles("ada").await.len(), 1);
+    // Other methods that are unknown stay unknown.
+    let unknown = mcp.ask("ada", "tools/dance", json!({})).await;
+    assert_eq!(unknown.body["error"]["code"], -32601, "{}", unknown.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_with_a_key_twice_is_refused() {
+    let mcp = Mcp::start().await;
+    let token = mcp.identity.token("ada");
+    for (arguments, id) in [
+        (r#"{"user_id":"ada","title":"a","title":"b"}"#, "1"),
+        (r#"{"user_id":"ada","title":"a"}"#, "1,\"id\":2"),
+    ] {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"add_task","arguments":{arguments}}}}}"#
+        );
+        let request = mcp
+            .bare(reqwest::Method::POST, "/mcp")
+            .header("accept", "application/json, text/event-stream")
+            .header("content-type", "application/json")
+            .bearer_auth(&token)
+            .body(body);
+        let refused = Answer::of(request).await;
+        refused.assert_error(400, "invalid_request");
+        let said = refused.body["error"]["message"].to_string();
+        assert!(said.contains("twice"), "{said}");
+    }
+    assert!(mcp.recorded().await.is_empty());
+    assert!(mcp.titles("ada").await.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_never_meet() {
     let mcp = Mcp::start().await;

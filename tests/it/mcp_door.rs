@@ -104,6 +104,56 @@ async fn behind_a_public_name_that_name_is_told() {
     }
 }
 
+/// RFC 8707: a client that has read the metadata asks for a token for the resource that it names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_the_named_resource_is_as_good_as_one_for_the_audience() {
+    let url = "https://MCP.example.com/mcp";
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    let named = Mcp::with(&["--mcp-url", url]).await;
+    let unnamed = Mcp::start().await;
+    let send = async |mcp: &Mcp, audience: serde_json::Value| {
+        let spec = TokenSpec {
+            user: "ada".to_owned(),
+            claims: json!({"aud": audience}),
+            ..TokenSpec::default()
+        };
+        let token = mcp.identity.token_with(&spec).unwrap();
+        Answer::of(mcp.post(&ping).bearer_auth(token)).await
+    };
+    let issuer = json!(named.identity.issuer());
+    for audience in [
+        json!(url),
+        // As a URL is written by whoever has parsed it.
+        json!("https://mcp.example.com/mcp"),
+        json!("https://mcp.example.com/mcp/"),
+        json!(["https://other.example", "https://mcp.example.com/mcp"]),
+        issuer,
+    ] {
+        let answer = send(&named, audience.clone()).await;
+        assert_eq!(answer.status, 200, "{audience}: {}", answer.body);
+    }
+    for audience in [
+        "https://mcp.example.com",
+        "https://mcp.example.com/",
+        "https://mcp.example.com/mcp2",
+        "http://mcp.example.com/mcp",
+        "https://mcp.example.com:8443/mcp",
+        // What the request is addressed to is the sender's word, and no name of ours.
+        named.url.as_str(),
+    ] {
+        let answer = send(&named, json!(audience)).await;
+        answer.assert_error(401, "unauthorized");
+    }
+    // Without MCP_URL the document repeats the request's host, and a token for that could be anybody's.
+    let metadata = "/.well-known/oauth-protected-resource/mcp";
+    let told = Answer::of(unnamed.bare(Method::GET, metadata)).await;
+    let resource = told.assert_ok()["resource"].clone();
+    let answer = send(&unnamed, resource).await;
+    answer.assert_error(401, "unauthorized");
+    let issuer = json!(unnamed.identity.issuer());
+    assert_eq!(send(&unnamed, issuer).await.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_hosts_and_origins_are_refused() {
     let mcp = Mcp::start().await;
@@ -206,7 +256,7 @@ async fn hostile_requests_get_clean_answers() {
         .assert_error(415, "unsupported_media_type");
     for method in [Method::GET, Method::DELETE, Method::PUT] {
         let answer = Answer::of(mcp.bare(method, "/mcp").bearer_auth(&token)).await;
-        answer.assert_error(405, "invalid_request");
+        answer.assert_error(405, "method_not_allowed");
         assert_eq!(answer.header("allow"), "POST");
     }
     Answer::of(mcp.bare(Method::GET, "/elsewhere"))

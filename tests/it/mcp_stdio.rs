@@ -146,6 +146,54 @@ async fn a_desktop_client_gets_the_list_of_its_user() {
     );
 }
 
+/// The command line has said whose list it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desktop_client_need_not_say_whose_list_it_is() {
+    let url = world::database().await;
+    let db = PgPool::connect(&url).await.unwrap();
+    let mut desk = Desktop::start(&url, &[]).await;
+    desk.greet().await;
+    desk.send(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#)
+        .await;
+    let listed = desk.next().await;
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    assert_eq!(tools.len(), 5);
+    for tool in tools {
+        let schema = &tool["inputSchema"];
+        assert!(schema["properties"]["user_id"].is_object(), "{tool}");
+        let required = schema["required"].as_array().unwrap();
+        assert!(!required.contains(&json!("user_id")), "{tool}");
+    }
+    let add = |arguments: Value| json!({"name": "add_task", "arguments": arguments});
+    for arguments in [
+        json!({"title": "whoever"}),
+        json!({"title": "whoever", "user_id": "ada"}),
+        json!({"title": "whoever", "user_id": null}),
+        json!(r#"{"title": "whoever"}"#),
+    ] {
+        let added = desk.call(add(arguments.clone())).await;
+        let result = &added["result"]["structuredContent"];
+        assert_eq!(result["success"], true, "{arguments}: {added}");
+    }
+    let list = desk.call(json!({"name": "list_tasks"})).await;
+    assert_eq!(list["result"]["structuredContent"]["total"], 4, "{list}");
+    for user_id in [json!("bob"), json!("")] {
+        let refused = desk
+            .call(add(json!({"title": "not hers", "user_id": user_id})))
+            .await;
+        let error = &refused["result"]["structuredContent"]["error"];
+        assert_eq!(error["type"], "unauthorized_access", "{refused}");
+    }
+    // What is recorded says who it was.
+    let recorded: Vec<Value> =
+        sqlx::query_scalar("select parameters from mcp_calls where not is_error")
+            .fetch_all(&db)
+            .await
+            .unwrap();
+    assert_eq!(recorded.len(), 5);
+    assert!(recorded.iter().all(|call| call["user_id"] == "ada"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desktop_clients_calls_are_limited_too() {
     let url = world::database().await;

@@ -46,9 +46,31 @@ async fn unknown_paths_and_methods_are_errors_of_the_contract() {
     Answer::of(world.bare(Method::GET, "/nowhere"))
         .await
         .assert_error(404, "not_found");
-    Answer::of(world.request(Method::DELETE, "ada", "chat"))
-        .await
-        .assert_error(405, "invalid_request");
+    let id = "01890000-0000-7000-8000-000000000000";
+    for (method, path) in [
+        (Method::DELETE, "/api/ada/chat".to_owned()),
+        (Method::PUT, format!("/api/ada/runs/{id}")),
+        (Method::GET, format!("/api/ada/runs/{id}/cancel")),
+        (Method::GET, format!("/api/ada/runs/{id}/decision")),
+        (Method::POST, format!("/api/ada/runs/{id}/events")),
+        (Method::POST, "/api/ada/conversations".to_owned()),
+        (
+            Method::DELETE,
+            format!("/api/ada/conversations/{id}/messages"),
+        ),
+        (Method::POST, "/api/ada/tasks".to_owned()),
+        (Method::POST, "/healthz".to_owned()),
+        (Method::POST, "/readyz".to_owned()),
+        (Method::POST, "/openapi.json".to_owned()),
+        (Method::POST, "/docs/".to_owned()),
+        (Method::POST, "/".to_owned()),
+        (Method::POST, "/ui/config.json".to_owned()),
+    ] {
+        let request = world.bare(method.clone(), &path);
+        let answer = Answer::of(request.bearer_auth(world.identity.token("ada"))).await;
+        answer.assert_error(405, "method_not_allowed");
+        assert!(!answer.header("allow").is_empty(), "{method} {path}");
+    }
     assert_eq!(
         Answer::of(world.bare(Method::GET, "/healthz"))
             .await
@@ -127,6 +149,9 @@ async fn lists_are_paged() {
         loop {
             let page = world.get("ada", &query).await;
             let page = page.assert_ok();
+            if path == "tasks" {
+                assert_eq!(page["total"], 5, "of all pages");
+            }
             let rows = page[field].as_array().unwrap();
             assert!(rows.len() <= 2);
             seen.extend(
@@ -145,23 +170,24 @@ async fn lists_are_paged() {
             "{path}"
         );
     }
-    assert_eq!(
-        world.get("ada", "tasks?completed=true").await.assert_ok()["tasks"],
-        json!([])
-    );
+    let done = world.get("ada", "tasks?completed=true").await;
+    assert_eq!(done.assert_ok()["tasks"], json!([]));
+    assert_eq!(done.body["total"], 0);
     let found = world.get("ada", "tasks?search=K%203").await;
     assert_eq!(found.assert_ok()["tasks"].as_array().unwrap().len(), 1);
+    assert_eq!(found.body["total"], 1);
     for bad in [
         "limit=0",
         "limit=201",
         "limit=many",
+        "limit=1&limit=2",
         "cursor=nonsense",
         "completed=maybe",
         "search=%00",
     ] {
-        world
-            .get("ada", &format!("tasks?{bad}"))
-            .await
-            .assert_error(400, "invalid_request");
+        let refused = world.get("ada", &format!("tasks?{bad}")).await;
+        let details = refused.assert_error(400, "invalid_request");
+        let (field, _) = bad.split_once('=').unwrap();
+        assert_eq!(details["field"], field, "{}", refused.body);
     }
 }

@@ -139,7 +139,7 @@ async fn who_does_not_prove_who_it_is_is_shown_out() {
     socket.send("not json").await;
     assert_eq!(socket.closed().await, 4400);
     let mut socket = Socket::connect(&world, "ada").await;
-    socket.send(&"x".repeat(70_000)).await;
+    socket.send(&"x".repeat(128 * 1024 + 1)).await;
     assert_eq!(socket.closed().await, 1009);
     assert_eq!(silent.closed().await, 4401);
     // A token that ends in mid-session; a fresh one in time goes on.

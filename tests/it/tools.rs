@@ -89,6 +89,12 @@ async fn add_and_list() {
         .map(|result| result["count"].as_i64().unwrap())
         .collect();
     assert_eq!(counts, [1, 1, 1, 0, 2]);
+    let totals: Vec<_> = made[3..]
+        .iter()
+        .map(|result| result["total"].as_i64().unwrap())
+        .collect();
+    // Of all that match, whatever the page.
+    assert_eq!(totals, [3, 1, 1, 1, 0, 3]);
     let cursor = made[8]["next_cursor"].clone();
     let rest = result(
         &world,
@@ -101,6 +107,11 @@ async fn add_and_list() {
         (rest["count"].as_i64(), rest.get("next_cursor")),
         (Some(1), None)
     );
+    assert_eq!(rest["total"], 3);
+    // Also on a page behind the last task.
+    let last = rest["tasks"][0]["id"].clone();
+    let none = result(&world, "ada", "list_tasks", json!({"cursor": last})).await;
+    assert_eq!((&none["count"], &none["total"]), (&json!(0), &json!(3)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 mod bearer;
+mod body;
 pub mod config;
 mod door;
 mod http;
@@ -109,6 +110,8 @@ pub struct HttpServer {
     router: Router,
     tools: TaskServer,
     pool: Pool,
+    /// No URL of its own is configured.
+    unnamed: bool,
     stop: CancellationToken,
 }
 
@@ -123,7 +126,7 @@ impl HttpServer {
             .await
             .map_err(|error| McpError::Bind(address, error))?;
         let gate = bearer::Gate {
-            verifier: Verifier::new(&config.auth)?,
+            verifier: Verifier::for_resource(&config.auth, config.resource())?,
             door: Arc::new(door::Door::new(config)),
             issuer: config.auth.issuer().to_owned(),
         };
@@ -135,6 +138,7 @@ impl HttpServer {
             router,
             tools: server,
             pool,
+            unnamed: config.public_url().is_none(),
             stop,
         })
     }
@@ -152,6 +156,11 @@ impl HttpServer {
     /// # Errors
     /// The database stayed unusable for a minute after the start.
     pub async fn serve(self) -> Result<(), McpError> {
+        if self.unnamed {
+            tracing::warn!(
+                "MCP_URL is not set: clients that ask for a token for this server (RFC 8707) are refused"
+            );
+        }
         if let Ok(address) = self.address() {
             tracing::info!(%address, "serving");
         }

@@ -12,16 +12,17 @@ use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestMethod,
-        CompleteRequestParams, CompleteResult, DiscoverResult, ErrorCode, Implementation,
-        InitializeRequestParams, InitializeResult, ListPromptsRequestMethod, ListPromptsResult,
-        ListResourceTemplatesRequestMethod, ListResourceTemplatesResult,
-        ListResourcesRequestMethod, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ServerCapabilities, ServerConfig,
+        CompleteRequestParams, CompleteResult, CustomRequest, CustomResult, DiscoverResult,
+        ErrorCode, Implementation, InitializeRequestParams, InitializeResult, JsonObject,
+        ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesRequestMethod,
+        ListResourceTemplatesResult, ListResourcesRequestMethod, ListResourcesResult,
+        ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
     },
     service::RequestContext,
 };
 use serde_json::{Value, json};
 
+mod arguments;
 mod calls;
 mod changes;
 mod contract;
@@ -196,7 +197,11 @@ impl ServerHandler for TaskServer {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(contract::tools()))
+        let tools = match self.identity {
+            Identity::Fixed(_) => contract::tools_of_one_user(),
+            Identity::Meta | Identity::Bearer => contract::tools(),
+        };
+        Ok(ListToolsResult::with_all_items(tools))
     }
 
     // The library's defaults would answer these with empty lists, as if there could be something.
@@ -239,17 +244,60 @@ impl ServerHandler for TaskServer {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let who = self.identity.of(&context).ok_or_else(|| {
+        let arguments = request.arguments.unwrap_or_default();
+        self.call(&request.name, arguments, &context)
+            .await
+            .map(Into::into)
+    }
+
+    /// What the library could not read. A call of a tool is among it if its arguments are no object: some clients send them as
+    /// their model wrote them, as a text.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        if request.method != "tools/call" {
+            return Err(ErrorData::new(
+                ErrorCode::METHOD_NOT_FOUND,
+                request.method,
+                None,
+            ));
+        }
+        let (name, arguments) = arguments::of_unread_call(request.params)?;
+        let result = self.call(&name, arguments, &context).await?;
+        let mut result = serde_json::to_value(result)
+            .map_err(|_| ErrorData::internal_error("the result cannot be written", None))?;
+        if let Some(fields) = result.as_object_mut() {
+            // Older clients do not know it, and for the others it means what its absence means.
+            fields.remove("resultType");
+        }
+        Ok(CustomResult::new(result))
+    }
+}
+
+impl TaskServer {
+    async fn call(
+        &self,
+        name: &str,
+        mut arguments: JsonObject,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let who = self.identity.of(context).ok_or_else(|| {
             ErrorData::invalid_params("the call does not say for whom it is made", None)
         })?;
-        let name = request.name.replace('\0', "\u{fffd}");
-        let parameters = store::without_nul(Value::Object(request.arguments.unwrap_or_default()));
+        if let Identity::Fixed(user) = &self.identity
+            && arguments.get("user_id").is_none_or(Value::is_null)
+        {
+            arguments.insert("user_id".to_owned(), json!(user));
+        }
+        let name = name.replace('\0', "\u{fffd}");
+        let parameters = store::without_nul(Value::Object(arguments));
         let record = self.make(&who, &name, parameters).await?;
-        let result = if record.is_error {
+        Ok(if record.is_error {
             CallToolResult::structured_error(record.result)
         } else {
             CallToolResult::structured(record.result)
-        };
-        Ok(result.into())
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! `POST /api/{user_id}/chat`: the one entry. Accepts a message, then waits for its run.
 
 use axum::{
-    extract::State,
+    extract::{FromRequest, Request, State},
     response::{IntoResponse, Response},
 };
 use errand_shared::{faults, ids};
@@ -18,8 +18,9 @@ use super::{
 use crate::{
     App, accept,
     auth::User,
+    body::JsonBody,
     error::{ApiError, ErrorBody},
-    request::{self, JsonBytes, Preference},
+    request::{self, Preference},
     waiting::Waiter,
 };
 
@@ -48,7 +49,8 @@ pub(crate) struct Accepted {
 
 /// Sends a message to the agent and waits for its reply, or streams it.
 ///
-/// The run goes on when the client hangs up or the wait ends; nothing but a cancel cancels it.
+/// The run goes on when the client hangs up or the wait ends; nothing but a cancel cancels it. With `Accept: text/event-stream`
+/// the body may also be AG-UI's `RunAgentInput`, whatever else it holds.
 #[utoipa::path(
     post,
     path = "/api/{user_id}/chat",
@@ -69,7 +71,7 @@ pub(crate) struct Accepted {
         (status = 403, description = "Another user's path", body = ErrorBody),
         (status = 404, description = "Unknown conversation", body = ErrorBody),
         (status = 409, description = "The conversation is busy (`on_busy: reject`), or the run was cancelled", body = ErrorBody),
-        (status = 413, description = "Body larger than 64 KiB", body = ErrorBody),
+        (status = 413, description = "Body larger than 256 KiB (AG-UI's `RunAgentInput`: 8 MiB), or `metadata` larger than 64 KiB", body = ErrorBody),
         (status = 415, description = "Not application/json", body = ErrorBody),
         (status = 422, description = "Idempotency-Key reused with another body", body = ErrorBody),
         (status = 429, description = "Too many messages", body = ErrorBody,
@@ -84,12 +86,14 @@ pub(crate) async fn post(
     State(app): State<App>,
     user: User,
     headers: HeaderMap,
-    body: JsonBytes,
+    request: Request,
 ) -> Result<Response, ApiError> {
     if request::wants_events(&headers) {
-        return streams::chat(&app, &user, &headers, &body).await;
+        let body = JsonBody::with_history(&app, &user.id, request).await?;
+        return Box::pin(streams::chat(&app, &user, &headers, body)).await;
     }
-    let request: ChatRequest = body.parse()?;
+    let body = JsonBody::from_request(request, &app).await?;
+    let request: ChatRequest = body.parse().await?;
     let preference = Preference::from_headers(&headers);
     let deadline = Instant::now() + preference.wait;
     let run_id = ids::new_id();

@@ -19,9 +19,10 @@ use super::{
 use crate::{
     App,
     auth::User,
+    body::{self, JsonBody},
     decide::{self, Wish},
     error::{ApiError, ErrorBody},
-    request::{self, JsonBytes, Preference},
+    request::{self, Preference},
 };
 
 /// Calls of one run that can be decided about.
@@ -39,7 +40,7 @@ pub(crate) struct DecisionRequest {
     #[schema(value_type = Option<HashMap<String, bool>>)]
     decisions: Option<HashMap<String, bool>>,
     /// The run that is to go on; made by the client, it is also the idempotency key.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "body::uuid_or_null")]
     run_id: Option<Uuid>,
 }
 
@@ -86,7 +87,7 @@ pub(super) fn decision(
         (status = 403, description = "Another user's path", body = ErrorBody),
         (status = 404, description = "No such run", body = ErrorBody),
         (status = 409, description = "The run does not wait, or was decided otherwise; or the run that goes on was cancelled", body = ErrorBody),
-        (status = 413, description = "Body larger than 64 KiB", body = ErrorBody),
+        (status = 413, description = "Body larger than 256 KiB", body = ErrorBody),
         (status = 415, description = "Not application/json", body = ErrorBody),
         (status = 422, description = "The run id is taken", body = ErrorBody),
         (status = 429, description = "Too many messages", body = ErrorBody, headers(("Retry-After" = u64))),
@@ -101,15 +102,15 @@ pub(crate) async fn post(
     user: User,
     path: Path<(String, String)>,
     headers: HeaderMap,
-    body: JsonBytes,
+    body: JsonBody<'static>,
 ) -> Result<Response, ApiError> {
     let Path((_, id)) = path;
     let run_id = id.parse().map_err(|_| ApiError::not_found("run"))?;
-    let request: DecisionRequest = body.parse()?;
+    let request: DecisionRequest = body.parse().await?;
     let wish = Wish {
         user_id: &user.id,
         run_id,
-        conversation_id: None,
+        thread: None,
         child: request.run_id.unwrap_or_else(ids::new_id),
         decision: &request.decision()?,
     };

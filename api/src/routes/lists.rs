@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use errand_shared::store::{
     self, Page, StoreError, conversations, messages,
-    tasks::{self, Filter, Task},
+    tasks::{self, Filter, Listed, Task},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -62,6 +62,8 @@ pub(crate) struct MessagePage {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct TaskPage {
     tasks: Vec<Task>,
+    /// Tasks that match, on all pages.
+    total: i64,
     /// Pass it as `cursor` for the next page; null on the last one.
     next_cursor: Option<String>,
 }
@@ -210,13 +212,14 @@ pub(crate) async fn tasks(
         completed: which.completed,
         search,
     };
-    let Page { rows, next } = store::within(async {
+    let Listed { rows, next, total } = store::within(async {
         let mut db = store::begin_for(&app.db, &user.id).await?;
         tasks::list(&mut db, &user.id, filter, after, limit).await
     })
     .await?;
     Ok(axum::Json(TaskPage {
         tasks: rows,
+        total,
         next_cursor: next.map(|id| id.to_string()),
     }))
 }

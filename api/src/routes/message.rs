@@ -1,35 +1,40 @@
-//! Messages as clients send them: the plain chat body and AG-UI's input, checked and accepted.
+//! Messages as clients send them: the plain chat body, checked and accepted; and which of a body's two forms it has.
 
 use http::HeaderMap;
+use icu_properties::{
+    CodePointSetData, CodePointSetDataBorrowed, props::DefaultIgnorableCodePoint,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::decisions;
+use super::agent_input::{AgentInput, RunAgentInput};
 use crate::{
     App,
-    accept::{self, Accepted, Idempotency, OnBusy},
+    accept::{self, Accepted, Idempotency, OnBusy, Thread},
     auth::User,
-    decide::{self, Wish},
+    body::{self, MAX_BODY},
     error::ApiError,
-    request::{self, JsonBytes},
+    request,
 };
 
 /// Characters of a message.
 const MAX_MESSAGE: usize = 8000;
+/// Bytes of the metadata, written as short as JSON can be.
+const MAX_METADATA: usize = 64 * 1024;
 
 /// A message to the agent.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChatRequest {
-    /// What the user says, 1 to 8000 characters.
+    /// What the user says, 1 to 8000 characters, and not only such as cannot be seen.
     #[schema(min_length = 1, max_length = 8000, pattern = "^[^\\u0000]+$")]
     message: String,
     /// The conversation to go on with; a new one is opened if absent.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "body::uuid_or_null")]
     conversation_id: Option<Uuid>,
-    /// Anything the client wants to keep with the message, such as `timestamp` and `source`.
+    /// Anything the client wants to keep with the message, such as `timestamp` and `source`; at most 64 KiB.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Option<serde_json::Map<String, Value>>,
@@ -41,6 +46,10 @@ pub(crate) struct ChatRequest {
 impl ChatRequest {
     fn check(&self) -> Result<(), ApiError> {
         check_text(&self.message)?;
+        let size = serde_json::to_string(&self.metadata).map_or(0, |metadata| metadata.len());
+        if size > MAX_METADATA {
+            return Err(ApiError::field_too_large("metadata", MAX_METADATA));
+        }
         if self
             .metadata
             .iter()
@@ -66,7 +75,7 @@ impl ChatRequest {
 /// Whether a text can be a message.
 ///
 /// # Errors
-/// It is empty, too long, or holds NUL, which Postgres cannot store.
+/// It is empty, too long, without anything to see, or holds NUL, which Postgres cannot store.
 pub(super) fn check_text(message: &str) -> Result<(), ApiError> {
     let length = message.chars().count();
     if !(1..=MAX_MESSAGE).contains(&length) {
@@ -80,7 +89,23 @@ pub(super) fn check_text(message: &str) -> Result<(), ApiError> {
             "message must not contain the character NUL.",
         ));
     }
+    if message.chars().all(is_invisible) {
+        return Err(ApiError::invalid_field(
+            "message",
+            "message must hold something that can be read, not only spaces.",
+        ));
+    }
     Ok(())
+}
+
+/// Whether nothing is to be seen of a character that stands alone: spaces, controls, and what Unicode says to show nothing for,
+/// such as zero-width joiners, directions, fillers and variation selectors.
+fn is_invisible(c: char) -> bool {
+    const NOTHING: CodePointSetDataBorrowed<'_> =
+        CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    // The blank pattern of Braille, and the marks around annotations.
+    let others = matches!(c, '\u{2800}' | '\u{fff9}'..='\u{fffb}');
+    c.is_whitespace() || c.is_control() || others || NOTHING.contains(c)
 }
 
 fn has_nul(value: &Value) -> bool {
@@ -112,8 +137,9 @@ pub(super) async fn accept_chat(
     let message = accept::Message {
         run_id,
         user_id: &user.id,
-        conversation_id: request.conversation_id,
-        open_if_absent: false,
+        thread: request
+            .conversation_id
+            .map_or(Thread::New, Thread::Existing),
         text: &request.message,
         metadata: metadata.as_ref(),
         on_busy: request.on_busy,
@@ -125,138 +151,23 @@ pub(super) async fn accept_chat(
     accept::accept(app, &message).await
 }
 
-/// AG-UI's `RunAgentInput`, as far as it concerns us: the history comes from the database, so only the last message of the
-/// user counts. Fields that are unknown here are other front ends' business.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RunAgentInput {
-    thread_id: String,
-    run_id: String,
-    messages: Vec<Value>,
-    /// Absent, null and empty mean the same.
-    #[serde(default)]
-    resume: Option<Vec<ResumeEntry>>,
+/// A body that is to be answered with events.
+pub(super) enum Form {
+    Chat(ChatRequest),
+    Agent(AgentInput),
 }
 
-/// AG-UI's answer to one interrupt.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ResumeEntry {
-    interrupt_id: String,
-    status: String,
-    #[serde(default)]
-    payload: Value,
-}
-
-impl ResumeEntry {
-    /// Rejected unless the answer says plainly that it is approved.
-    fn approves(&self) -> bool {
-        self.status == "resolved" && (self.payload == true || self.payload["approved"] == true)
+/// Reads a body in either of its forms.
+///
+/// # Errors
+/// It has neither; or it is too large for a plain one.
+pub(super) fn read_either(text: &str) -> Result<Form, ApiError> {
+    let input: RunAgentInput<'_> = body::parse(text)?;
+    if input.is_meant() {
+        return input.read().map(Form::Agent);
     }
-}
-
-impl RunAgentInput {
-    fn text(&self) -> Option<String> {
-        let last = self
-            .messages
-            .iter()
-            .rev()
-            .find(|message| message["role"] == "user")?;
-        match &last["content"] {
-            Value::String(text) => Some(text.clone()),
-            Value::Array(parts) => Some(
-                parts
-                    .iter()
-                    .filter_map(|part| part["text"].as_str())
-                    .collect(),
-            ),
-            _ => None,
-        }
+    if text.len() > MAX_BODY {
+        return Err(ApiError::payload_too_large(MAX_BODY));
     }
-}
-
-/// The client makes both ids; the run's is also its idempotency key.
-pub(super) async fn accept_agent_input(
-    app: &App,
-    user: &User,
-    body: &JsonBytes,
-) -> Result<Accepted, ApiError> {
-    let input: RunAgentInput = body.parse()?;
-    let id = |field: &str, text: &str| {
-        Uuid::parse_str(text)
-            .map_err(|_| ApiError::invalid_field(field, format!("{field} must be a UUID.")))
-    };
-    let (thread_id, run_id) = (
-        id("threadId", &input.thread_id)?,
-        id("runId", &input.run_id)?,
-    );
-    if let Some(entries) = input
-        .resume
-        .as_deref()
-        .filter(|entries| !entries.is_empty())
-    {
-        return resume(app, user, entries, thread_id, run_id).await;
-    }
-    let text = input.text().ok_or_else(|| {
-        ApiError::invalid_field(
-            "messages",
-            "messages must hold a message of the user with text.",
-        )
-    })?;
-    check_text(&text)?;
-    let key = run_id.to_string();
-    let message = accept::Message {
-        run_id,
-        user_id: &user.id,
-        conversation_id: Some(thread_id),
-        open_if_absent: true,
-        text: &text,
-        metadata: None,
-        on_busy: OnBusy::Enqueue,
-        idempotency: Some(Idempotency {
-            key: &key,
-            request_hash: &request_hash(thread_id, &text),
-        }),
-    };
-    accept::accept(app, &message).await
-}
-
-/// A decision in AG-UI's form; the interrupts' ids name the run that waits.
-async fn resume(
-    app: &App,
-    user: &User,
-    entries: &[ResumeEntry],
-    thread_id: Uuid,
-    child: Uuid,
-) -> Result<Accepted, ApiError> {
-    let unknown = || ApiError::invalid_field("resume", "resume names no interrupt of one run.");
-    let mut runs = entries.iter().map(|entry| {
-        let (run_id, _) = entry.interrupt_id.split_once('/')?;
-        Uuid::parse_str(run_id).ok()
-    });
-    let run_id = runs.next().flatten().ok_or_else(unknown)?;
-    if runs.any(|other| other != Some(run_id)) {
-        return Err(unknown());
-    }
-    let each = entries
-        .iter()
-        .map(|entry| (entry.interrupt_id.clone(), entry.approves()))
-        .collect();
-    let wish = Wish {
-        user_id: &user.id,
-        run_id,
-        conversation_id: Some(thread_id),
-        decision: &decisions::decision(None, Some(each))?,
-        child,
-    };
-    decide::decide(app, &wish).await
-}
-
-/// What makes two requests under one run id the same.
-pub(super) fn request_hash(thread_id: Uuid, text: &str) -> Vec<u8> {
-    Sha256::new()
-        .chain_update(thread_id)
-        .chain_update(text)
-        .finalize()
-        .to_vec()
+    body::parse(text).map(Form::Chat)
 }

@@ -18,8 +18,9 @@ use super::{
 use crate::{
     App,
     auth::User,
+    body::JsonBody,
     error::{ApiError, ErrorBody},
-    request::{self, JsonBytes, Preference},
+    request::{self, Preference},
     retry::{self, Retry},
 };
 
@@ -37,8 +38,8 @@ impl FromRequest<App> for Nothing {
         if request.body().is_end_stream() {
             return Ok(Self);
         }
-        let body = JsonBytes::from_request(request, app).await?;
-        body.parse::<NoFields>().map(|NoFields {}| Self)
+        let body = JsonBody::from_request(request, app).await?;
+        body.parse::<NoFields>().await.map(|NoFields {}| Self)
     }
 }
 
@@ -66,7 +67,7 @@ impl FromRequest<App> for Nothing {
         (status = 403, description = "Another user's path", body = ErrorBody),
         (status = 404, description = "No such run", body = ErrorBody),
         (status = 409, description = "The run neither failed nor was cancelled, or another has gone on from it; or the run that goes on was cancelled", body = ErrorBody),
-        (status = 413, description = "Body larger than 64 KiB", body = ErrorBody),
+        (status = 413, description = "Body larger than 256 KiB", body = ErrorBody),
         (status = 415, description = "Not application/json", body = ErrorBody),
         (status = 422, description = "Idempotency-Key reused with another request", body = ErrorBody),
         (status = 429, description = "Too many messages", body = ErrorBody,

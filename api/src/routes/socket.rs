@@ -22,8 +22,8 @@ mod session;
 
 pub(crate) use places::Sockets;
 
-/// Bytes of a frame; a larger one closes the socket with 1009.
-const MAX_FRAME: usize = 64 * 1024;
+/// Bytes of a frame; a larger one closes the socket with 1009. The longest message fits with every character escaped.
+const MAX_FRAME: usize = 128 * 1024;
 /// Bytes of a frame of ours: an event as it is shown and what is around it, or an answer with the id that a client made up.
 const MAX_SENT: usize = MAX_SHOWN_BYTES + 128 * 1024;
 /// Bytes that wait to be sent to one client. A frame that does not fit in is an error that leaves no way to close in order.

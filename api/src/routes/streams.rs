@@ -1,6 +1,6 @@
 //! Server-sent events: a run's AG-UI events, from any place, each under its seq as `id`.
 
-use std::{convert::Infallible, time::Duration};
+use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Path, State},
@@ -14,19 +14,23 @@ use errand_shared::{
     store::{self, runs as stored},
 };
 use futures::{Stream, stream};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::message::{self, ChatRequest};
+use super::{
+    agent_input::{self, Names},
+    message::{self, Form},
+    runs,
+};
 use crate::{
     App,
     accept::Accepted,
     auth::User,
+    body::JsonBody,
     error::{ApiError, ErrorBody},
     follow::{After, Follower, Told},
     hub::is_terminal,
-    request::JsonBytes,
 };
 
 /// Routers cut idle streams at 55 to 60 s.
@@ -84,7 +88,7 @@ pub(crate) async fn events(
             })?
         }
     };
-    stream_run(&app, &user, run_id, seq).await
+    stream_run(&app, &user, run_id, seq, Names::default()).await
 }
 
 /// `POST …/chat` with `Accept: text/event-stream`: accepts the message and streams its run.
@@ -95,16 +99,17 @@ pub(super) async fn chat(
     app: &App,
     user: &User,
     headers: &HeaderMap,
-    body: &JsonBytes,
+    body: JsonBody<'_>,
 ) -> Result<Response, ApiError> {
-    let fields: Value = body.parse()?;
-    let accepted = if fields.get("threadId").is_some() || fields.get("messages").is_some() {
-        message::accept_agent_input(app, user, body).await?
-    } else {
-        let request: ChatRequest = body.parse()?;
-        message::accept_chat(app, user, headers, &request, ids::new_id()).await?
+    let (accepted, names) = match body.parse_with(message::read_either).await? {
+        Form::Agent(input) => agent_input::accept(app, user, &input).await?,
+        Form::Chat(request) => {
+            let run_id = ids::new_id();
+            let accepted = message::accept_chat(app, user, headers, &request, run_id).await?;
+            (accepted, Names::default())
+        }
     };
-    stream_accepted(app, user, accepted).await
+    stream_named(app, user, accepted, names).await
 }
 
 /// Streams a run that has just been accepted.
@@ -116,15 +121,41 @@ pub(super) async fn stream_accepted(
     user: &User,
     accepted: Accepted,
 ) -> Result<Response, ApiError> {
+    stream_named(app, user, accepted, Names::default()).await
+}
+
+/// As [`stream_accepted`], for a client that has its own names for thread and run. Where the events are under ours is in
+/// `Content-Location`.
+async fn stream_named(
+    app: &App,
+    user: &User,
+    accepted: Accepted,
+    names: Names,
+) -> Result<Response, ApiError> {
     let run_id = accepted.run_id;
-    let stream = stream_run(app, user, run_id, 0)
+    let stream = stream_run(app, user, run_id, 0, names)
         .await
+        .map(|mut response| {
+            let place = format!("{}/events", runs::location(&user.id, run_id));
+            if let Ok(place) = HeaderValue::try_from(place) {
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_LOCATION, place);
+            }
+            response
+        })
         // It is accepted whatever happens to the stream: the client follows this run, and does not say it again.
         .map_err(|error| error.with_details(json!({"run_id": run_id})));
     Ok(accepted.tell_quota(stream))
 }
 
-async fn stream_run(app: &App, user: &User, run_id: Uuid, seq: i64) -> Result<Response, ApiError> {
+async fn stream_run(
+    app: &App,
+    user: &User,
+    run_id: Uuid,
+    seq: i64,
+    names: Names,
+) -> Result<Response, ApiError> {
     let run = store::within(async {
         let mut db = store::begin_for(&app.db, &user.id).await?;
         stored::find(&mut db, &user.id, run_id).await
@@ -138,14 +169,18 @@ async fn stream_run(app: &App, user: &User, run_id: Uuid, seq: i64) -> Result<Re
         ));
     }
     let stop = app.stop.clone();
-    let events = stream::unfold((Some(follower), stop), move |(follower, stop)| async move {
-        let mut follower = follower?;
-        tokio::select! {
-            // The client resumes with another process.
-            () = stop.cancelled() => None,
-            next = next_of(&mut follower, run_id) => {
-                let (event, over) = next?;
-                Some((event, ((!over).then_some(follower), stop.clone())))
+    let names = Arc::new(names);
+    let events = stream::unfold((Some(follower), stop), move |(follower, stop)| {
+        let names = Arc::clone(&names);
+        async move {
+            let mut follower = follower?;
+            tokio::select! {
+                // The client resumes with another process.
+                () = stop.cancelled() => None,
+                next = next_of(&mut follower, run_id, &names) => {
+                    let (event, over) = next?;
+                    Some((event, ((!over).then_some(follower), stop.clone())))
+                }
             }
         }
     });
@@ -156,6 +191,7 @@ async fn stream_run(app: &App, user: &User, run_id: Uuid, seq: i64) -> Result<Re
 async fn next_of(
     follower: &mut Follower,
     run_id: Uuid,
+    names: &Names,
 ) -> Option<(Result<Event, Infallible>, bool)> {
     loop {
         // An error of the database ends the stream; the client resumes.
@@ -164,7 +200,7 @@ async fn next_of(
             Told::Event(event) if event.run_id == run_id => {
                 let sse = Event::default()
                     .id(event.seq.to_string())
-                    .data(event.event.to_string());
+                    .data(in_words_of(names, &event.event));
                 return Some((Ok(sse), is_terminal(&event.event)));
             }
             // Purged meanwhile; a client that comes back is told so.
@@ -172,6 +208,20 @@ async fn next_of(
             Told::Event(_) | Told::Queued { .. } | Told::Attempt { .. } => {}
         }
     }
+}
+
+/// An event as the client is told of it: by its own names, where it has any.
+fn in_words_of(names: &Names, event: &Value) -> String {
+    let fields = [("threadId", &names.thread), ("runId", &names.run)];
+    let mut named = Cow::Borrowed(event);
+    for (field, name) in fields {
+        if let Some(name) = name
+            && event.get(field).is_some()
+        {
+            named.to_mut()[field] = json!(name);
+        }
+    }
+    named.to_string()
 }
 
 fn respond(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {

@@ -24,14 +24,15 @@ pub struct Conversation {
 /// Where the next page of the list starts.
 pub type Cursor = (DateTime<Utc>, Uuid);
 
-/// Opens a conversation.
+/// Opens a conversation; with a name, if a client has given it one.
 ///
 /// # Errors
-/// The database failed; the id is taken (`conversations_pkey`).
+/// The database failed; the id is taken (`conversations_pkey`), or the user's name (`conversations_by_thread_name`).
 pub async fn open(
     db: &mut Connection,
     id: Uuid,
     user_id: &str,
+    thread_name: Option<&str>,
     first_message: &str,
 ) -> Result<(), StoreError> {
     let line = first_message
@@ -40,14 +41,33 @@ pub async fn open(
         .unwrap_or("");
     let title: String = line.trim().chars().take(TITLE_CHARS).collect();
     sqlx::query!(
-        "insert into conversations (id, user_id, title) values ($1, $2, $3)",
+        "insert into conversations (id, user_id, title, thread_name) values ($1, $2, $3, $4)",
         id,
         user_id,
-        title
+        title,
+        thread_name
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// The user's conversation that a client calls by this name.
+///
+/// # Errors
+/// The database failed.
+pub async fn by_thread_name(
+    db: &mut Connection,
+    user_id: &str,
+    thread_name: &str,
+) -> Result<Option<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select id from conversations where user_id = $1 and thread_name = $2",
+        user_id,
+        thread_name
+    )
+    .fetch_optional(db)
+    .await?)
 }
 
 /// Marks a conversation as just used. False if the user has no such conversation.

@@ -56,7 +56,18 @@ pub async fn add(
     Ok(id)
 }
 
-/// The user's tasks that match, in the order they were added.
+/// A page of tasks, and how many there are.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// At most as many as asked for.
+    pub rows: Vec<Task>,
+    /// Where to go on.
+    pub next: Option<Uuid>,
+    /// Tasks that match, on all pages.
+    pub total: i64,
+}
+
+/// The user's tasks that match, in the order they were added. Page and total are of the same moment.
 ///
 /// # Errors
 /// The database failed.
@@ -66,17 +77,20 @@ pub async fn list(
     filter: Filter<'_>,
     after: Option<Uuid>,
     limit: i64,
-) -> Result<Page<Task, Uuid>, StoreError> {
+) -> Result<Listed, StoreError> {
     let pattern = filter.search.map(contains);
-    let rows = sqlx::query_as!(
-        Task,
-        "select id, title, description, completed, created_at, updated_at from tasks
-         where user_id = $1
-           and ($2::boolean is null or completed = $2)
-           and ($3::text is null or title ilike $3 or description ilike $3)
-           and ($4::uuid is null or id > $4)
-         order by id
-         limit $5",
+    let found = sqlx::query!(
+        r#"with matching as not materialized (
+             select id, title, description, completed, created_at, updated_at from tasks
+             where user_id = $1
+               and ($2::boolean is null or completed = $2)
+               and ($3::text is null or title ilike $3 or description ilike $3)
+         )
+         select counted.total as "total!", page.id as "id?", page.title as "title?", page.description as "description?",
+                page.completed as "completed?", page.created_at as "created_at?", page.updated_at as "updated_at?"
+         from (select count(*) as total from matching) counted
+         left join (select * from matching where $4::uuid is null or id > $4 order by id limit $5) page on true
+         order by page.id"#,
         user_id,
         filter.completed,
         pattern,
@@ -85,7 +99,19 @@ pub async fn list(
     )
     .fetch_all(db)
     .await?;
-    Ok(Page::cut(rows, limit, |task| task.id))
+    let total = found.first().map_or(0, |row| row.total);
+    let rows = found.into_iter().filter_map(|row| {
+        Some(Task {
+            id: row.id?,
+            title: row.title?,
+            description: row.description,
+            completed: row.completed?,
+            created_at: row.created_at?,
+            updated_at: row.updated_at?,
+        })
+    });
+    let Page { rows, next } = Page::cut(rows.collect(), limit, |task| task.id);
+    Ok(Listed { rows, next, total })
 }
 
 /// A LIKE pattern for "contains this text", with nothing of it taken for a wildcard.

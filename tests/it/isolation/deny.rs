@@ -49,14 +49,16 @@ async fn no_route_works_past_the_policies() {
     let chat = world.post_chat("ada", &json!({"message": "hi"}));
     let chat = Answer::of(chat).await;
     assert_eq!(chat.assert_error(500, "internal_error"), &json!({}));
-    let input = json!({"threadId": Uuid::now_v7(), "runId": Uuid::now_v7(),
-                       "messages": [{"id": "1", "role": "user", "content": "hi"}]});
-    let stream = world
-        .request(Method::POST, "ada", "chat")
-        .header("accept", "text/event-stream");
-    Answer::of(stream.json(&input))
-        .await
-        .assert_error(500, "internal_error");
+    for thread in [Uuid::now_v7().to_string(), "main".to_owned()] {
+        let input = json!({"threadId": thread, "runId": Uuid::now_v7(),
+                           "messages": [{"id": "1", "role": "user", "content": "hi"}]});
+        let stream = world
+            .request(Method::POST, "ada", "chat")
+            .header("accept", "text/event-stream");
+        Answer::of(stream.json(&input))
+            .await
+            .assert_error(500, "internal_error");
+    }
     on_a_socket(world, &ids).await;
     assert_eq!(rows::of(&world.db, "ada").await, before);
 }

@@ -1,6 +1,7 @@
 //! The configuration of errand-mcp.
 
 use std::{
+    borrow::Cow,
     ffi::OsString,
     net::{IpAddr, Ipv4Addr},
 };
@@ -9,6 +10,7 @@ use clap::{CommandFactory, FromArgMatches, builder::ArgPredicate};
 use errand_shared::config::{
     AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig, http_url,
 };
+use url::Url;
 
 /// The path that MCP clients are given.
 pub(super) const PATH: &str = "/mcp";
@@ -117,6 +119,18 @@ impl Config {
     /// `MCP_URL`, if it is set.
     pub(super) fn public_url(&self) -> Option<&str> {
         self.mcp_url.as_deref().filter(|url| !url.is_empty())
+    }
+
+    /// The resource that tokens may be for besides `AUTH_AUDIENCE` (RFC 8707): what the metadata names, as it is configured and
+    /// as clients write it that have parsed it. None without `MCP_URL`: then the metadata repeats the host that a request says
+    /// it is addressed to, and whoever has got a token for another server by that name could make it say so.
+    pub(super) fn resource(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let given = self.public_url();
+        let parsed = given.and_then(|url| Url::parse(url).ok());
+        let given = given.map(Cow::Borrowed);
+        given
+            .into_iter()
+            .chain(parsed.map(|url| Cow::Owned(url.into())))
     }
 
     /// `MCP_ALLOWED_HOSTS`, without what an empty variable or a trailing comma leaves behind.

@@ -20,14 +20,13 @@ use tower_http::{
 
 use super::{
     bearer::{self, Gate, METADATA},
+    body,
     config::PATH,
     door,
     refusal::{self, Refusal},
 };
 use crate::tools::TaskServer;
 
-/// Bytes of a body: the longest description, with every character escaped, fits twice.
-const MAX_BODY: usize = 256 * 1024;
 /// One request, its body included. The tool server bounds its own work far below that.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// A health check that takes longer is a failed one.
@@ -45,13 +44,13 @@ pub(super) fn router(server: TaskServer, gate: Gate, pool: Pool) -> Router {
             door.admits_origin(origin)
         }))
     };
-    let mcp =
-        Router::new()
-            .route_service(PATH, service(server))
-            .layer(middleware::from_fn_with_state(
-                Arc::clone(&gate),
-                bearer::verify,
-            ));
+    let mcp = Router::new()
+        .route_service(PATH, service(server))
+        .layer(middleware::from_fn(body::without_ambiguity))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&gate),
+            bearer::verify,
+        ));
     let metadata = Router::new()
         .route(METADATA, get(bearer::metadata))
         .route(&format!("{METADATA}{PATH}"), get(bearer::metadata))
@@ -77,7 +76,7 @@ fn service(server: TaskServer) -> StreamableHttpService<TaskServer, NeverSession
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        .with_max_request_body_bytes(MAX_BODY)
+        .with_max_request_body_bytes(body::MAX)
         // The door has looked at both, before the token was.
         .disable_allowed_hosts()
         .disable_allowed_origins();

@@ -57,6 +57,11 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    pub(super) fn too_large() -> Self {
+        let message = "The body is too large.";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
+    }
+
     pub(super) fn internal() -> Self {
         let message = "Something went wrong here.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
@@ -73,7 +78,7 @@ impl Refusal {
         match status {
             StatusCode::METHOD_NOT_ALLOWED => {
                 let message = "Only POST is allowed here: there are no sessions to follow or end.";
-                Self::new(status, "invalid_request", message)
+                Self::new(status, "method_not_allowed", message)
             }
             StatusCode::NOT_ACCEPTABLE => {
                 let message = "Accept both application/json and text/event-stream.";
@@ -84,9 +89,7 @@ impl Refusal {
                 "invalid_request",
                 "The request did not end in time.",
             ),
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Self::new(status, "payload_too_large", "The body is too large.")
-            }
+            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(),
             StatusCode::UNSUPPORTED_MEDIA_TYPE if body_is_json => {
                 Self::invalid("The body is not a message of MCP.")
             }

@@ -168,7 +168,9 @@ async fn list(
         search,
     };
     let page = tasks::list(db, user, filter, after, limit).await?;
-    let mut result = json!({"success": true, "tasks": page.rows, "count": page.rows.len()});
+    let count = page.rows.len();
+    let mut result =
+        json!({"success": true, "tasks": page.rows, "count": count, "total": page.total});
     if let Some(next) = page.next {
         result["next_cursor"] = json!(next);
     }

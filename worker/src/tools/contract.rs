@@ -1,6 +1,8 @@
 //! The contract of the five tools: names, descriptions, schemas, annotations. What a client sees of them is here.
 
-use rmcp::model::{Tool, ToolAnnotations};
+use std::sync::Arc;
+
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
 /// Characters of a title.
@@ -47,7 +49,7 @@ pub(super) fn tools() -> Vec<Tool> {
         ),
         tool(
             "list_tasks",
-            "List the user's tasks in the order they were added, all or only some. Use it to find a task's id.",
+            "List the user's tasks in the order they were added, all or only some; total says how many match in all. Use it to find a task's id.",
             parameters(
                 json!({
                     "completed": {"type": "boolean", "description": "true: only done tasks; false: only open ones"},
@@ -62,9 +64,10 @@ pub(super) fn tools() -> Vec<Tool> {
                 json!({
                     "tasks": {"type": "array", "items": task()},
                     "count": {"type": "integer", "description": "Tasks in this answer"},
+                    "total": {"type": "integer", "description": "Tasks that match in all, this answer's and the others'"},
                     "next_cursor": {"type": "string", "description": "There are more: pass it as cursor"},
                 }),
-                &["tasks", "count"],
+                &["tasks", "count", "total"],
             ),
             ToolAnnotations::with_title("List tasks")
                 .read_only(true)
@@ -110,6 +113,19 @@ pub(super) fn tools() -> Vec<Tool> {
                 .idempotent(true),
         ),
     ]
+}
+
+/// The five tools where the transport says whose list it is: nobody needs to repeat it.
+pub(super) fn tools_of_one_user() -> Vec<Tool> {
+    let mut tools = tools();
+    for tool in &mut tools {
+        let mut input = JsonObject::clone(&tool.input_schema);
+        if let Some(Value::Array(required)) = input.get_mut("required") {
+            required.retain(|field| field != "user_id");
+        }
+        tool.input_schema = Arc::new(input);
+    }
+    tools
 }
 
 fn tool(

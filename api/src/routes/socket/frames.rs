@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use errand_shared::json::{self, KeyError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{accept::OnBusy, error::ApiError, follow::Told};
+use crate::{accept::OnBusy, body, error::ApiError, follow::Told};
 
 /// Why a socket is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,18 @@ pub(super) struct Call {
     pub(super) method: String,
     #[serde(default)]
     pub(super) params: Value,
+    /// Why it is to be refused, though it is clear which call it is.
+    #[serde(skip)]
+    pub(super) ambiguous: Option<KeyError>,
+}
+
+impl Call {
+    /// A call; none if it cannot be said which.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let ambiguous = json::check_keys(text).err();
+        let call: Self = serde_json::from_str(text).ok()?;
+        Some(Self { ambiguous, ..call })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,7 +52,9 @@ pub(super) struct Auth {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RunStart {
     pub(super) message: String,
+    #[serde(default, deserialize_with = "body::uuid_or_null")]
     pub(super) thread_id: Option<Uuid>,
+    #[serde(default, deserialize_with = "body::uuid_or_null")]
     pub(super) run_id: Option<Uuid>,
     #[serde(default)]
     pub(super) on_busy: OnBusy,
@@ -48,6 +63,7 @@ pub(super) struct RunStart {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Subscribe {
+    #[serde(deserialize_with = "body::uuid")]
     pub(super) thread_id: Uuid,
     pub(super) after: Option<AfterParams>,
 }
@@ -55,6 +71,7 @@ pub(super) struct Subscribe {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct AfterParams {
+    #[serde(deserialize_with = "body::uuid")]
     pub(super) run_id: Uuid,
     pub(super) seq: i64,
 }
@@ -62,24 +79,27 @@ pub(super) struct AfterParams {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Thread {
+    #[serde(deserialize_with = "body::uuid")]
     pub(super) thread_id: Uuid,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RunRef {
+    #[serde(deserialize_with = "body::uuid")]
     pub(super) run_id: Uuid,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RunDecide {
+    #[serde(deserialize_with = "body::uuid")]
     pub(super) run_id: Uuid,
     #[serde(default)]
     pub(super) approve: Option<bool>,
     #[serde(default)]
     pub(super) decisions: Option<HashMap<String, bool>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "body::uuid_or_null")]
     pub(super) new_run_id: Option<Uuid>,
 }
 

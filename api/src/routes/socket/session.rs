@@ -11,9 +11,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        decisions::decision,
-        message::{check_text, request_hash},
-        runs::cancel_run,
+        agent_input::request_hash, decisions::decision, message::check_text, runs::cancel_run,
     },
     frames::{self, Auth, Call, Close, RunDecide, RunRef, RunRetry, RunStart, Subscribe, Thread},
     queue::{Outgoing, Queue, relay},
@@ -21,6 +19,7 @@ use super::{
 use crate::{
     App,
     accept::{self, Idempotency},
+    body,
     decide::{self, Wish},
     error::ApiError,
     follow::{After, Follower},
@@ -69,8 +68,13 @@ enum Method {
 }
 
 impl Method {
-    fn find(name: &str) -> Result<Self, ApiError> {
-        let known = METHODS.iter().find(|(known, _)| *known == name);
+    /// # Errors
+    /// There is no such method, or the call has a key twice.
+    fn of(call: &Call) -> Result<Self, ApiError> {
+        if let Some(ambiguous) = &call.ambiguous {
+            return Err(ambiguous.clone().into());
+        }
+        let known = METHODS.iter().find(|(known, _)| *known == call.method);
         known.map(|(_, method)| *method).ok_or_else(|| {
             let names = METHODS.map(|(name, _)| name).join(", ");
             ApiError::invalid(format!("There is no such method; these are: {names}."))
@@ -131,7 +135,7 @@ async fn authenticate(
             .await
             .map_err(|_| Some(Close::Unauthenticated))?;
         let Some(call) = read(message)? else { continue };
-        if !matches!(Method::find(&call.method), Ok(Method::Auth)) {
+        if !matches!(Method::of(&call), Ok(Method::Auth)) {
             return Err(Some(Close::Unauthenticated));
         }
         let (answer, expires_at) = prove(app, user_id, &call).await;
@@ -165,16 +169,15 @@ async fn prove(app: &App, user_id: &str, call: &Call) -> (String, Option<Instant
 }
 
 fn params<T: DeserializeOwned>(call: &Call) -> Result<T, ApiError> {
-    T::deserialize(&call.params).map_err(|error| ApiError::invalid(format!("params: {error}.")))
+    serde_path_to_error::deserialize(&call.params)
+        .map_err(|error| body::refused(&error.path().to_string(), &error.inner().to_string()))
 }
 
 /// A call, or nothing if the frame was none (a pong, say).
 fn read(message: Option<Result<Message, axum::Error>>) -> Result<Option<Call>, Option<Close>> {
     match message {
         None | Some(Ok(Message::Close(_))) => Err(None),
-        Some(Ok(Message::Text(text))) => serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|_| Some(Close::Malformed)),
+        Some(Ok(Message::Text(text))) => Call::parse(&text).map(Some).ok_or(Some(Close::Malformed)),
         Some(Ok(Message::Binary(_))) => Err(Some(Close::Malformed)),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
         Some(Err(error)) => Err(is_too_big(&error).then_some(Close::TooBig)),
@@ -268,7 +271,7 @@ impl Session {
     }
 
     async fn answer(&mut self, call: &Call) -> String {
-        let result = match Method::find(&call.method) {
+        let result = match Method::of(call) {
             Ok(Method::Auth) => {
                 let (answer, expires_at) = prove(&self.app, &self.user_id, call).await;
                 self.expires_at = expires_at.unwrap_or(self.expires_at);
@@ -293,12 +296,12 @@ impl Session {
         let run_id = start.run_id.unwrap_or_else(errand_shared::ids::new_id);
         let key = run_id.to_string();
         // Without a thread the client repeats its request without one, so the hash has none either.
-        let request_hash = request_hash(start.thread_id.unwrap_or_default(), &start.message);
+        let asked_for = start.thread_id.unwrap_or_default();
+        let request_hash = request_hash(asked_for.as_bytes(), &start.message);
         let message = accept::Message {
             run_id,
             user_id: &self.user_id,
-            conversation_id: Some(thread_id),
-            open_if_absent: true,
+            thread: accept::Thread::Own(thread_id),
             text: &start.message,
             metadata: None,
             on_busy: start.on_busy,
@@ -316,7 +319,7 @@ impl Session {
         let wish = Wish {
             user_id: &self.user_id,
             run_id: wanted.run_id,
-            conversation_id: None,
+            thread: None,
             decision: &decision(wanted.approve, wanted.decisions)?,
             child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
         };
