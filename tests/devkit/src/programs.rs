@@ -90,12 +90,14 @@ pub fn build(build: Build) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// target/<profile>, from the path of the running program, which may be a test in `deps`.
+/// target/<profile>, from the path of the running program, which may be a test in `deps`, or one that was built here.
 fn profile_folder() -> Result<PathBuf> {
     let me = std::env::current_exe()?;
     let folder = me.parent().context("no folder")?;
-    let folder = match folder.file_name() {
-        Some(name) if name == "deps" => folder.parent().context("no folder")?,
+    let folder = match folder.file_name().and_then(|name| name.to_str()) {
+        Some(name) if name == "deps" || name.starts_with("errand-programs") => {
+            folder.parent().context("no folder")?
+        }
         _ => folder,
     };
     Ok(Path::to_path_buf(folder))

@@ -145,9 +145,11 @@ impl Sent {
             .enumerate()
             .map(|(n, (name, arguments))| pieces(rng, &keys, n, name, arguments))
             .collect();
-        // Nobody could tell fragments of two calls of one tool apart by the tool's name alone.
+        // Nobody could tell fragments of two calls of one tool apart by the tool's name alone: no provider interleaves those.
         let has_key = (keys.has_index == 1.0 && !keys.shared_index) || keys.has_id == 1.0;
-        let is_ordered = rng.random_bool(0.5) || (!has_key && keys.repeats_name > 0.0);
+        let names: HashSet<&str> = calls.iter().map(|(name, _)| name.as_str()).collect();
+        let has_names = names.len() == calls.len() && keys.repeats_name == 0.0;
+        let is_ordered = rng.random_bool(0.5) || !(has_key || has_names);
         let mut chunks = Vec::new();
         while queues.iter().any(|queue| !queue.is_empty()) {
             let busy: Vec<usize> = (0..queues.len())
