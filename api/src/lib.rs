@@ -9,6 +9,7 @@ use errand_shared::{
     serve,
     store::{self, Pool},
 };
+use futures::future::BoxFuture;
 use http::HeaderValue;
 use secrecy::ExposeSecret;
 use tokio::{net::TcpListener, sync::OnceCell, task::JoinSet};
@@ -83,6 +84,8 @@ pub enum ApiStartError {
 }
 
 /// An API that is bound to its port.
+///
+/// What is awaited here is boxed, so that its code is made once, in this library, and not again in each program and test.
 pub struct Api {
     listener: TcpListener,
     router: axum::Router,
@@ -95,7 +98,14 @@ impl Api {
     ///
     /// # Errors
     /// The port is taken, or a client cannot be built.
-    pub async fn build(config: &Config, stop: CancellationToken) -> Result<Self, ApiStartError> {
+    pub fn build(
+        config: &Config,
+        stop: CancellationToken,
+    ) -> BoxFuture<'_, Result<Self, ApiStartError>> {
+        Box::pin(Self::bind(config, stop))
+    }
+
+    async fn bind(config: &Config, stop: CancellationToken) -> Result<Self, ApiStartError> {
         let address = SocketAddr::new(config.host, config.port);
         let listener = TcpListener::bind(address)
             .await
@@ -151,7 +161,11 @@ impl Api {
     ///
     /// # Errors
     /// The server failed, or the database stayed unusable for a minute after the start.
-    pub async fn serve(self) -> Result<(), ApiStartError> {
+    pub fn serve(self) -> BoxFuture<'static, Result<(), ApiStartError>> {
+        Box::pin(self.serve_until_stopped())
+    }
+
+    async fn serve_until_stopped(self) -> Result<(), ApiStartError> {
         let Self {
             listener,
             router,

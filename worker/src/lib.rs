@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use errand_shared::store::{self, Pool};
+use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,8 @@ pub enum WorkerError {
 }
 
 /// A worker that is ready to run.
+///
+/// What is awaited here is boxed, so that its code is made once, in this library, and not again in each program and test.
 pub struct Worker {
     pool: Pool,
     queue: queue::Queue,
@@ -58,7 +61,11 @@ impl Worker {
     ///
     /// # Errors
     /// The model's client or the tool server cannot be built.
-    pub async fn build(config: &Config) -> Result<Self, WorkerError> {
+    pub fn build(config: &Config) -> BoxFuture<'_, Result<Self, WorkerError>> {
+        Box::pin(Self::start(config))
+    }
+
+    async fn start(config: &Config) -> Result<Self, WorkerError> {
         let concurrency = u32::from(config.worker_concurrency);
         let pool = store::pool(
             config.database.direct_url().expose_secret(),
@@ -86,7 +93,11 @@ impl Worker {
     ///
     /// # Errors
     /// The database could not be reached at the start.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
+    pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, Result<(), WorkerError>> {
+        Box::pin(self.run_until_stopped(stop))
+    }
+
+    async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), WorkerError> {
         wait_for_database(&self.pool, &stop).await?;
         let turns = self.turns;
         // They go on until the last run is over.

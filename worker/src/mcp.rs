@@ -11,6 +11,7 @@ use errand_shared::{
     serve,
     store::{self, Pool, StoreError},
 };
+use futures::future::BoxFuture;
 use rmcp::{ServiceExt, service::ServerInitializeError};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
@@ -50,15 +51,17 @@ pub enum McpError {
     Store(#[from] StoreError),
 }
 
-/// Serves what the configuration says until the stop.
+/// Serves what the configuration says until the stop. Boxed, as [`crate::Worker::run`] is.
 ///
 /// # Errors
 /// It could not start, or the database stayed unusable for a minute after the start.
-pub async fn run(config: &Config, stop: CancellationToken) -> Result<(), McpError> {
-    match &config.user {
-        Some(user) => stdio(config, user, stop).await,
-        None => HttpServer::build(config, stop).await?.serve().await,
-    }
+pub fn run(config: &Config, stop: CancellationToken) -> BoxFuture<'_, Result<(), McpError>> {
+    Box::pin(async move {
+        match &config.user {
+            Some(user) => stdio(config, user, stop).await,
+            None => HttpServer::build(config, stop).await?.serve().await,
+        }
+    })
 }
 
 fn pool(config: &Config, connections: u32) -> Result<Pool, StoreError> {
@@ -120,7 +123,14 @@ impl HttpServer {
     ///
     /// # Errors
     /// The port is taken, or a client cannot be built.
-    pub async fn build(config: &Config, stop: CancellationToken) -> Result<Self, McpError> {
+    pub fn build(
+        config: &Config,
+        stop: CancellationToken,
+    ) -> BoxFuture<'_, Result<Self, McpError>> {
+        Box::pin(Self::bind(config, stop))
+    }
+
+    async fn bind(config: &Config, stop: CancellationToken) -> Result<Self, McpError> {
         let address = SocketAddr::new(config.host, config.port);
         let listener = TcpListener::bind(address)
             .await
@@ -155,7 +165,11 @@ impl HttpServer {
     ///
     /// # Errors
     /// The database stayed unusable for a minute after the start.
-    pub async fn serve(self) -> Result<(), McpError> {
+    pub fn serve(self) -> BoxFuture<'static, Result<(), McpError>> {
+        Box::pin(self.serve_until_stopped())
+    }
+
+    async fn serve_until_stopped(self) -> Result<(), McpError> {
         if self.unnamed {
             tracing::warn!(
                 "MCP_URL is not set: clients that ask for a token for this server (RFC 8707) are refused"
