@@ -36,6 +36,7 @@ mod provider_streams;
 mod queue;
 mod reads;
 mod restarts;
+mod retried_turns;
 mod retries;
 mod silences;
 mod sockets;

@@ -55,6 +55,7 @@ const CALLS: &[(&str, &[&str], &[Call])] = &[
     ("a list", &[r#"{"index":0,"id":"a","function":{"name":"add_task","arguments":"[1]"}}"#], &[Refused("add_task")]),
     ("a text", &[r#"{"index":0,"id":"a","function":{"name":"add_task","arguments":"\"text\""}}"#], &[Refused("add_task")]),
     ("half a surrogate pair", &[r#"{"index":0,"id":"a","function":{"name":"add_task","arguments":"{\"title\":\"\\ud83d\"}"}}"#], &[Refused("add_task")]),
+    ("a name twice", &[r#"{"index":0,"id":"a","function":{"name":"add_task","arguments":"{\"title\":\"A\",\"title\":\"B\"}"}}"#], &[Refused("add_task")]),
     ("an id as long as a page", &[r#"{"index":0,"id":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","function":{"name":"add_task","arguments":"{\"title\":\"A\"}"}}"#], &[Made("A")]),
 ];
 

@@ -217,7 +217,9 @@ fn arguments(user_id: &str, call: &AskedCall) -> (Map<String, Value>, Option<&'s
             let raw = Map::from_iter([("malformed_arguments".to_owned(), json!(call.arguments))]);
             (
                 raw,
-                Some("The arguments are not a JSON object; send them again as one."),
+                Some(
+                    "The arguments are not a JSON object with each name once; send them again as one.",
+                ),
             )
         }
     };

@@ -7,7 +7,7 @@ use super::{
     Connection, Pool, WriteError, events,
     runs::{self, Claimed},
 };
-use crate::{events::Event, faults};
+use crate::{events::Event, faults, json};
 
 /// A tool call as the model made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,12 +27,14 @@ pub struct AskedCall {
 }
 
 impl AskedCall {
-    /// The arguments as a tool takes them: a JSON object, an empty one if there is nothing at all. None if they are something
-    /// else: then there is nothing to call a tool with.
+    /// The arguments as a tool takes them: a JSON object with each name once, an empty one if there is nothing at all. None if
+    /// they are something else: then there is nothing to call a tool with.
     pub fn object(&self) -> Option<Map<String, Value>> {
         if self.arguments.trim().is_empty() {
             return Some(Map::new());
         }
+        // Of two values under one name nobody knows which was meant.
+        json::check_keys(&self.arguments).ok()?;
         serde_json::from_str(&self.arguments).ok()
     }
 }
