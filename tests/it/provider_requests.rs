@@ -1,5 +1,6 @@
 //! What a request to the model holds besides messages: what some models need, and what some providers refuse.
 
+use clap::Parser;
 use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
@@ -103,4 +104,30 @@ async fn a_refusal_is_logged_by_the_parameters_name() {
     assert!(line.contains("400"), "{line}");
     let heard = worker.heard().join("\n");
     assert!(!heard.contains("Secret words"), "{heard}");
+}
+
+/// The defaults that the documents name. When one is about to end, both change together.
+#[test]
+fn the_default_models_are_those_that_the_documents_name() {
+    let defaults = [
+        ("--openai-api-key", "gpt-6-luna"),
+        ("--gemini-api-key", "gemini-3.5-flash-lite"),
+    ];
+    for (key, model) in defaults {
+        let arguments = [
+            "errand-worker",
+            "--database-url",
+            "postgres://x/y",
+            key,
+            "k",
+        ];
+        let config = errand_worker::Config::try_parse_from(arguments).expect("a configuration");
+        assert_eq!(config.model.model(), model);
+        for document in [
+            include_str!("../../README.md"),
+            include_str!("../../.env.example"),
+        ] {
+            assert!(document.contains(model), "{model}");
+        }
+    }
 }

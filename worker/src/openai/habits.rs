@@ -24,7 +24,7 @@ fn needed_effort(model: &str) -> Option<ReasoningEffort> {
     })
 }
 
-/// The version at the beginning of a text: `5.6-luna` is (5, 6), `6-luna` is (6, 0).
+/// The version at the beginning of a text: `5.6-luna` is (5, 6), `6-luna` is (6, 0), `4o` is (4, 0).
 fn version(text: &str) -> Option<(u32, u32)> {
     let number = |text: &str| {
         let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
@@ -35,7 +35,6 @@ fn version(text: &str) -> Option<(u32, u32)> {
             .unwrap_or(text.len()),
     );
     let minor = rest.strip_prefix('.').and_then(number).unwrap_or(0);
-    // `4o` is a name, not a version that was followed by 5.
     Some((number(major)?, minor))
 }
 
