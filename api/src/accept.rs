@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use errand_shared::{
     faults,
     store::{
-        self, Connection, StoreError, WriteError, admission, conversations,
+        self, Connection, StoreError, UserTurn, WriteError, admission, conversations,
         messages::{self, NewMessage},
         outcome,
         runs::{self, NewRun},
@@ -86,22 +86,22 @@ impl Accepted {
 /// # Errors
 /// A limit, an unknown conversation, a reused key; or the database is down and nothing is known to be accepted.
 pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Accepted, ApiError> {
-    let _turn = app.bulkhead.enter(message.user_id).await?;
+    let turn = app.users.enter(message.user_id).await?;
     faults::point("accept.begin");
     let mut committing = false;
-    match store::within(write(app, message, &mut committing)).await {
-        Err(error) if committing && error.is_unavailable() => find_out(app, message).await,
+    match store::within(write(app, &turn, message, &mut committing)).await {
+        Err(error) if committing && error.is_unavailable() => find_out(&turn, message).await,
         result => result,
     }
 }
 
 async fn write(
     app: &App,
+    turn: &UserTurn<'_>,
     message: &Message<'_>,
     committing: &mut bool,
 ) -> Result<Accepted, ApiError> {
-    let mut tx = store::begin(&app.db).await?;
-    admission::lock_user(&mut tx, message.user_id).await?;
+    let mut tx = turn.lock().await?;
     if let Some(earlier) = earlier_run(&mut tx, message.user_id, message.idempotency).await? {
         return Ok(earlier);
     }
@@ -135,11 +135,10 @@ async fn write(
 
 /// The answer to the commit was lost, so the rows have to tell. The server may still be committing: the user's lock is free
 /// only when that transaction is over, and what is read then stays true.
-async fn find_out(app: &App, message: &Message<'_>) -> Result<Accepted, ApiError> {
+async fn find_out(turn: &UserTurn<'_>, message: &Message<'_>) -> Result<Accepted, ApiError> {
     tracing::warn!(run = %message.run_id, "the outcome of an acceptance is unknown; looking for the run");
     let found = store::within(async {
-        let mut tx = store::begin(&app.db).await?;
-        admission::lock_user(&mut tx, message.user_id).await?;
+        let mut tx = turn.lock().await?;
         runs::find(&mut tx, message.user_id, message.run_id).await
     });
     match found.await? {

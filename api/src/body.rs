@@ -6,7 +6,10 @@ use axum::{
     body::Body,
     extract::{FromRequest, Request},
 };
-use errand_shared::json::{self, KeyError};
+use errand_shared::{
+    json::{self, KeyError},
+    user_queue::{Bounds, Turn, UserQueue},
+};
 use futures::{StreamExt, stream::BoxStream};
 use http::{
     HeaderMap, HeaderValue,
@@ -23,11 +26,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{
-    App,
-    bulkhead::{Bulkhead, Turn},
-    error::ApiError,
-};
+use crate::{App, error::ApiError};
 
 /// Bytes of a body: the longest message, with every character escaped, fits twice.
 pub(crate) const MAX_BODY: usize = 256 * 1024;
@@ -40,16 +39,24 @@ const HISTORY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bodies larger than [`MAX_BODY`] that one process holds at a time; each takes its place only until it is parsed.
 const MAX_LARGE: usize = 8;
 
+/// Large bodies of each user. Those that wait have been read to [`MAX_BODY`].
+const OF_USERS: Bounds = Bounds {
+    at_once: 1,
+    waiting_of_one: 16,
+    total: 256,
+    patience: BODY_TIMEOUT,
+};
+
 /// Places for large bodies: few in a process, one of each user.
 pub(crate) struct Histories {
-    of_users: Bulkhead,
+    of_users: UserQueue,
     places: Semaphore,
 }
 
 impl Default for Histories {
     fn default() -> Self {
         Self {
-            of_users: Bulkhead::default(),
+            of_users: UserQueue::new(OF_USERS),
             places: Semaphore::new(MAX_LARGE),
         }
     }

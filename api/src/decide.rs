@@ -1,7 +1,7 @@
 //! Decisions: a user approves or rejects the tool calls that a run waits for, and another run goes on from there.
 
 use errand_shared::store::{
-    self, admission,
+    self, UserTurn, admission,
     approvals::{self, Decided, Decision},
     conversations, runs,
 };
@@ -11,6 +11,7 @@ use crate::{
     App,
     accept::{Accepted, Thread},
     error::{ApiError, Code},
+    quota::Quota,
 };
 
 /// A decision to take.
@@ -28,19 +29,18 @@ pub(crate) struct Wish<'a> {
 /// Takes a decision, or finds the run that the same one has started before. Hours may lie between question and answer.
 ///
 /// # Errors
-/// The user has no such run, it does not wait, the decision is incomplete, or the database is down.
+/// The user has no such run, it does not wait, the decision is incomplete, a limit, or the database is down.
 pub(crate) async fn decide(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
-    let _turn = app.bulkhead.enter(wish.user_id).await?;
-    match store::within(write(app, wish)).await {
+    let turn = app.users.enter(wish.user_id).await?;
+    match store::within(write(app, &turn, wish)).await {
         // If the first try took effect after all, the second finds what it has started.
-        Err(error) if error.is_unavailable() => store::within(write(app, wish)).await,
+        Err(error) if error.is_unavailable() => store::within(write(app, &turn, wish)).await,
         result => result,
     }
 }
 
-async fn write(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
-    let mut tx = store::begin(&app.db).await?;
-    admission::lock_user(&mut tx, wish.user_id).await?;
+async fn write(app: &App, turn: &UserTurn<'_>, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
+    let mut tx = turn.lock().await?;
     if let Some(thread) = wish.thread {
         let conversation_id = match thread {
             Thread::New => None,
@@ -53,6 +53,7 @@ async fn write(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
         let run = run.filter(|run| Some(run.conversation_id) == conversation_id);
         run.ok_or_else(|| ApiError::not_found("run"))?;
     }
+    let usage = admission::usage(&mut tx, wish.user_id, app.limits.bounds()).await?;
     let max_ready = i64::from(app.limits.max_ready_runs);
     let decided = approvals::decide(
         &mut tx,
@@ -73,6 +74,11 @@ async fn write(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
             conversation_id,
             calls,
         } => {
+            // Without calls it is a decision of before: it asks for nothing. Else the run that goes on counts as a message does, and
+            // a refusal takes the decision back.
+            let quota = (!calls.is_empty())
+                .then(|| Quota::take_decision(&usage, &app.limits))
+                .transpose()?;
             store::commit(tx).await?;
             for (call, approved) in calls {
                 tracing::info!(
@@ -83,7 +89,7 @@ async fn write(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
             Ok(Accepted {
                 run_id,
                 conversation_id,
-                quota: None,
+                quota,
             })
         }
         Decided::Unknown => Err(ApiError::not_found("run")),

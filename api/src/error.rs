@@ -6,7 +6,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use errand_shared::store::StoreError;
+use errand_shared::{store::StoreError, user_queue::Crowded};
 use http::{
     HeaderValue, StatusCode,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::quota::Quota;
+
+/// When to try again after too many requests at the same time.
+const CROWD_PAUSE: Duration = Duration::from_secs(2);
 
 /// A stable code of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -243,8 +246,23 @@ impl ApiError {
     }
 }
 
+impl From<Crowded> for ApiError {
+    fn from(crowded: Crowded) -> Self {
+        match crowded {
+            Crowded::OfUser => {
+                let message = "Too many requests at the same time.";
+                Self::rate_limited(message, CROWD_PAUSE)
+            }
+            Crowded::OfProcess => Self::unavailable("Too many requests at the same time."),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Crowded(crowded) = error {
+            return crowded.into();
+        }
         // Logged here, once, at the boundary; the client is told nothing of the inside.
         if error.is_outage() {
             tracing::warn!(%error, "the database is unavailable");

@@ -7,7 +7,8 @@ use std::{io, net::SocketAddr, sync::Arc};
 use errand_shared::{
     auth::Verifier,
     serve,
-    store::{self, Pool},
+    store::{self, Pool, UserPool},
+    user_queue::Bounds,
 };
 use futures::future::BoxFuture;
 use http::HeaderValue;
@@ -18,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 mod accept;
 mod auth;
 mod body;
-mod bulkhead;
 pub mod config;
 mod decide;
 mod error;
@@ -36,6 +36,21 @@ pub use config::{Config, Limits};
 
 /// Connections for queries.
 const POOL: u32 = 20;
+/// What takes a user's lock: one thing of each user at a time, which is all that the lock would let through. A router gives up
+/// after 30 s. What waits is a request that has been read: a message and its metadata.
+const CHANGES: Bounds = Bounds {
+    at_once: 1,
+    waiting_of_one: 256,
+    total: 10_000,
+    patience: std::time::Duration::from_secs(20),
+};
+/// What a user reads: so much at the same time takes a part of the pool, and what waits is small.
+const READS: Bounds = Bounds {
+    at_once: 4,
+    waiting_of_one: 1_024,
+    total: 20_000,
+    patience: std::time::Duration::from_secs(10),
+};
 /// Connections that listen, or run what a pooler cannot.
 const DIRECT_POOL: u32 = 2;
 /// Time that open requests get to end after the stop; waiting ones are answered with 202 at once.
@@ -45,9 +60,12 @@ const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 #[derive(Clone)]
 struct App {
     db: Pool,
+    /// The way to the pool for what takes a user's lock.
+    users: Arc<UserPool>,
+    /// The way to the pool for what a user reads.
+    reads: Arc<UserPool>,
     auth: Arc<Verifier>,
     waiting: Arc<waiting::Waiting>,
-    bulkhead: Arc<bulkhead::Bulkhead>,
     histories: Arc<body::Histories>,
     hub: Arc<hub::Hub>,
     task_watch: Arc<task_watch::TaskWatch>,
@@ -116,10 +134,11 @@ impl Api {
         let db = store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?;
         let app = App {
             hub: Arc::new(hub::Hub::new(db.clone())),
+            users: Arc::new(UserPool::new(db.clone(), CHANGES)),
+            reads: Arc::new(UserPool::new(db.clone(), READS)),
             db,
             auth: Arc::new(Verifier::new(&config.auth)?),
             waiting: Arc::default(),
-            bulkhead: Arc::default(),
             task_watch: Arc::default(),
             pages: Arc::default(),
             histories: Arc::default(),

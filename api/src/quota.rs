@@ -39,6 +39,19 @@ impl Quota {
     /// # Errors
     /// 429 with Retry-After.
     pub(crate) fn take(usage: &Usage, limits: &Limits) -> Result<Self, ApiError> {
+        if usage.undecided >= approvals::MAX_WAITING {
+            let message = "Too many runs wait for a decision: approve, reject or cancel some.";
+            let refused = ApiError::rate_limited(message, BUSY_PAUSE);
+            return Err(refused.with_quota(Self::before(usage, limits)));
+        }
+        Self::take_decision(usage, limits)
+    }
+
+    /// As [`Self::take`], for the run that goes on after a decision: it makes those fewer that wait for one.
+    ///
+    /// # Errors
+    /// 429, with what remains of the limits over time.
+    pub(crate) fn take_decision(usage: &Usage, limits: &Limits) -> Result<Self, ApiError> {
         let quota = Self::before(usage, limits);
         let refuse = |message: String, pause: Duration| {
             Err(ApiError::rate_limited(message, pause).with_quota(quota))
@@ -47,10 +60,6 @@ impl Quota {
         if queued > 0 && count(usage.queued) >= queued {
             let message = format!("At most {queued} messages may be waiting at the same time.");
             return refuse(message, BUSY_PAUSE);
-        }
-        if usage.undecided >= approvals::MAX_WAITING {
-            let message = "Too many runs wait for a decision: approve, reject or cancel some.";
-            return refuse(message.to_owned(), BUSY_PAUSE);
         }
         let active = u64::from(limits.max_active_runs);
         if active > 0 && count(usage.active) >= active {

@@ -167,14 +167,15 @@ impl PageParams {
     ) -> Result<Option<C>, ApiError> {
         match self.cursor.as_deref() {
             None | Some("") => Ok(None),
-            Some(cursor) => parse(cursor).map(Some).ok_or_else(|| {
-                ApiError::invalid_field(
-                    "cursor",
-                    "cursor must be the next_cursor of the page before.",
-                )
-            }),
+            Some(cursor) => parse(cursor).map(Some).ok_or_else(foreign_cursor),
         }
     }
+}
+
+/// The cursor is none of ours.
+pub(crate) fn foreign_cursor() -> ApiError {
+    let message = "cursor must be the next_cursor of the page before.";
+    ApiError::invalid_field("cursor", message)
 }
 
 /// `wait` of a long poll.

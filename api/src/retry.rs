@@ -1,7 +1,7 @@
 //! Retries: another run goes on behind what one that failed or was cancelled has done.
 
 use errand_shared::store::{
-    self, admission,
+    self, UserTurn, admission,
     retry::{self, Retriable},
     runs::Successor,
 };
@@ -31,22 +31,21 @@ pub(crate) struct Retry<'a> {
 /// # Errors
 /// The user has no such run, it cannot be retried, a limit, a reused key; or the database is down.
 pub(crate) async fn retry(app: &App, wanted: &Retry<'_>) -> Result<Accepted, ApiError> {
-    let _turn = app.bulkhead.enter(wanted.user_id).await?;
-    match store::within(write(app, wanted)).await {
+    let turn = app.users.enter(wanted.user_id).await?;
+    match store::within(write(app, &turn, wanted)).await {
         // If the first try took effect after all, the second finds the run under the same id.
-        Err(error) if error.is_unavailable() => store::within(write(app, wanted)).await,
+        Err(error) if error.is_unavailable() => store::within(write(app, &turn, wanted)).await,
         result => result,
     }
 }
 
-async fn write(app: &App, wanted: &Retry<'_>) -> Result<Accepted, ApiError> {
+async fn write(app: &App, turn: &UserTurn<'_>, wanted: &Retry<'_>) -> Result<Accepted, ApiError> {
     let request_hash = wanted.hash();
     let idempotency = wanted.key.map(|key| Idempotency {
         key,
         request_hash: &request_hash,
     });
-    let mut tx = store::begin(&app.db).await?;
-    admission::lock_user(&mut tx, wanted.user_id).await?;
+    let mut tx = turn.lock().await?;
     if let Some(earlier) = earlier_run(&mut tx, wanted.user_id, idempotency).await? {
         return Ok(earlier);
     }

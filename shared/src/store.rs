@@ -29,11 +29,13 @@ pub mod steps;
 pub mod tasks;
 pub mod tool_calls;
 pub mod usage;
+mod user_pool;
 
 pub use error::{StoreError, WriteError};
 pub use isolation::{begin_for, begin_on};
 pub use nul::without_nul;
 pub use pool::pool;
+pub use user_pool::{UserPool, UserTurn};
 
 /// A pool of connections. Cheap to clone.
 pub type Pool = sqlx::PgPool;
@@ -56,8 +58,8 @@ pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
     Ok(sqlx::Connection::ping(&mut *pool.acquire().await?).await?)
 }
 
-/// Begins a transaction as the owner of the tables; what it does for a user it does after
-/// [`admission::lock_user`] or [`runs::enter`], which act for that user.
+/// Begins a transaction as the owner of the tables; what it does for a user it does after [`runs::enter`], which acts for
+/// that user. Where the user's lock is needed, [`UserTurn::lock`] is the way.
 ///
 /// # Errors
 /// The database is unreachable.

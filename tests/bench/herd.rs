@@ -28,7 +28,7 @@ struct Options {
     #[arg(long, default_value_t = 10_000)]
     messages: usize,
     /// Messages of the herd on their way at the same time
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 200)]
     at_once: usize,
     /// All in one conversation, instead of one for each message
     #[arg(long)]

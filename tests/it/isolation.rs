@@ -25,7 +25,8 @@ async fn two_users() -> Matrix {
              insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters)
                  select id, 99, 0, user_id, 'x', '{{}}' from runs where user_id = '{user}' limit 1;
              insert into mcp_calls (id, user_id, tool_name, parameters)
-                 values (gen_random_uuid(), '{user}', 'list_tasks', '{{}}')"
+                 values (gen_random_uuid(), '{user}', 'list_tasks', '{{}}');
+             insert into mcp_attempts (user_id) values ('{user}')"
         );
         rows::execute(&world.db, &rows).await;
         for (table, count, _) in rows::of(&world.db, user).await {
@@ -183,6 +184,7 @@ async fn an_insert_for_somebody_else_is_refused() {
         format!(r#"insert into run_events (run_id, seq, event) values ('{run}', 9999, '{{"type": "x"}}')"#),
         "insert into usage_days (user_id, day, tokens) values ('bob', '2000-01-01', 1)".to_owned(),
         "insert into mcp_calls (id, user_id, tool_name, parameters) values (gen_random_uuid(), 'bob', 'x', '{}')".to_owned(),
+        "insert into mcp_attempts (user_id) values ('bob')".to_owned(),
         format!("insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters) values ('{run}', 1, 1, 'bob', 'x', '{{}}')"),
         "insert into tasks (id, user_id, title) values (gen_random_uuid(), 'bob', 'x')".to_owned(),
     ];

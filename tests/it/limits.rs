@@ -127,6 +127,43 @@ async fn tokens_of_a_day_run_out_for_every_process_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_decision_counts_like_a_message_and_is_taken_back_where_that_is_refused() {
+    let world = World::with(Options {
+        api: vec!["--tokens-per-day", "150"],
+        worker: vec!["--require-approval", "add_task"],
+        ..Options::default()
+    })
+    .await;
+    let ask = Turn::call("add_task", json!({"title": "milk"})).usage(190, 10);
+    world.model.push(ask);
+    let waits = world.say("ada", "add milk").await;
+    assert_eq!(waits.status, 202, "{}", waits.body);
+    let path = format!("runs/{}", waits.body["run_id"].as_str().unwrap());
+    let approve = async || {
+        let decision = world.request(Method::POST, "ada", &format!("{path}/decision"));
+        Answer::of(decision.json(&json!({"approve": true}))).await
+    };
+    let refused = approve().await;
+    refused.assert_error(429, "rate_limited");
+    assert!(refused.header("ratelimit").contains("\"tokens\";r=0;t="));
+    let still = world.get("ada", &path).await;
+    assert_eq!(still.assert_ok()["status"], "waiting");
+    assert_eq!(world.titles("ada").await, Vec::<String>::new());
+    // A day later there are tokens again.
+    sqlx::query("update usage_days set day = day - 1")
+        .execute(&world.db)
+        .await
+        .unwrap();
+    world.model.script(|_| Turn::text("Added.").usage(190, 10));
+    let done = approve().await;
+    done.assert_ok();
+    assert!(done.header("ratelimit").contains("\"tokens\";r=150;t="));
+    assert_eq!(world.titles("ada").await, ["milk"]);
+    // What was decided before asks for nothing more.
+    approve().await.assert_ok();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_tell_how_many_runs_are_left_in_the_minute() {
     let world = limited(vec!["--rate-runs-per-minute", "2"]).await;
     for left in [1, 0] {

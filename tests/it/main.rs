@@ -15,6 +15,7 @@ mod cancels;
 mod chat;
 mod commits;
 mod crashes;
+mod crowds;
 mod fuzz;
 mod injection;
 mod isolation;

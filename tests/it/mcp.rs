@@ -303,7 +303,7 @@ async fn a_user_makes_so_many_calls_a_minute_and_no_more() {
     add(&mcp, "bob", "his").await;
     mcp.ask("ada", "tools/list", json!({})).await.assert_ok();
     // A minute later there is room again.
-    sqlx::query("update mcp_calls set created_at = created_at - interval '1 minute'")
+    sqlx::query("update mcp_attempts set made_at = made_at - interval '1 minute'")
         .execute(&mcp.db)
         .await
         .unwrap();
@@ -314,7 +314,7 @@ async fn a_user_makes_so_many_calls_a_minute_and_no_more() {
 async fn an_open_call_ends_before_the_process_does() {
     let mcp = Mcp::start().await;
     let mut lock = mcp.db.begin().await.unwrap();
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended('ada', 1))")
+    sqlx::query("select pg_advisory_xact_lock(hashtextextended('ada', 3))")
         .execute(&mut *lock)
         .await
         .unwrap();

@@ -184,10 +184,57 @@ async fn lists_are_paged() {
         "cursor=nonsense",
         "completed=maybe",
         "search=%00",
+        &format!("search={}", "a".repeat(256)),
     ] {
         let refused = world.get("ada", &format!("tasks?{bad}")).await;
         let details = refused.assert_error(400, "invalid_request");
         let (field, _) = bad.split_once('=').unwrap();
         assert_eq!(details["field"], field, "{}", refused.body);
+    }
+    // Times that are none of the database's, and places that are none of this list's.
+    for cursor in [
+        "-8000000000000000000_00000000-0000-0000-0000-000000000000",
+        "8000000000000000000_00000000-0000-0000-0000-000000000000",
+        "9223372036854775807_00000000-0000-0000-0000-000000000000",
+        "0_0",
+        "17",
+    ] {
+        let refused = world
+            .get("ada", &format!("conversations?cursor={cursor}"))
+            .await;
+        let details = refused.assert_error(400, "invalid_request");
+        assert_eq!(details["field"], "cursor", "{cursor}");
+    }
+}
+
+/// The order of messages is kept across all users, so a place in it would tell how much all of them talk.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_page_of_messages_is_behind_a_message_and_not_behind_a_number() {
+    let world = World::start().await;
+    world.model.script(|_| Turn::text("Hello."));
+    let first = world.say("ada", "one").await;
+    let conversation = first.assert_ok()["conversation_id"].clone();
+    world.say_in("ada", &conversation, "two").await.assert_ok();
+    let path = format!("conversations/{}/messages", conversation.as_str().unwrap());
+    let mut seen = Vec::new();
+    let mut query = format!("{path}?limit=3");
+    loop {
+        let page = world.get("ada", &query).await;
+        let page = page.assert_ok();
+        let messages = page["messages"].as_array().unwrap();
+        seen.extend(messages.iter().map(|message| message["content"].clone()));
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            break;
+        };
+        assert_eq!(messages.last().unwrap()["id"], cursor);
+        query = format!("{path}?limit=3&cursor={cursor}");
+    }
+    assert_eq!(seen, ["one", "Hello.", "two", "Hello."]);
+    let others = world.say("bob", "mine").await;
+    let others = others.assert_ok()["message_id"].as_str().unwrap();
+    for cursor in ["3", "00000000-0000-0000-0000-000000000000", others] {
+        let refused = world.get("ada", &format!("{path}?cursor={cursor}")).await;
+        let details = refused.assert_error(400, "invalid_request");
+        assert_eq!(details["field"], "cursor");
     }
 }

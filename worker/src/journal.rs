@@ -13,7 +13,7 @@ use errand_shared::{
     faults,
     ids::{self, CallKey},
     store::{
-        self, Connection, Pool, StoreError, WriteError, events,
+        self, Connection, Pool, StoreError, UserPool, WriteError, events,
         outcome::{self, Ending, Outcome},
         runs::Claimed,
         steps::{self, AskedCall, NewStep},
@@ -122,6 +122,7 @@ impl<'a> RunJournal<'a> {
     /// As [`outcome::finish`]; also if events before the end cannot be written.
     pub(crate) async fn finish(
         &self,
+        users: &UserPool,
         outcome: &Outcome,
         reply: Option<&Reply>,
         max_ready: i64,
@@ -152,8 +153,10 @@ impl<'a> RunJournal<'a> {
             events: &events,
             cut_off,
         };
+        let turn = users.enter(&self.run.user_id).await;
+        let turn = turn.map_err(StoreError::from)?;
         // If a commit took effect whose answer was lost, the second try finds the run over.
-        twice(|| store::within(outcome::finish(self.pool, self.run, &ending, max_ready))).await
+        twice(|| store::within(outcome::finish(&turn, self.run, &ending, max_ready))).await
     }
 
     fn step<'s>(&'s self, number: i32, answer: &'s Answer) -> NewStep<'s> {

@@ -5,9 +5,12 @@
 //! HTTP nor the queue), `tools` is the MCP server (and never sees the agent), `toolbox` is the agent's way to it,
 //! `mcp` is that of clients from outside: the second program of this package, errand-mcp.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use errand_shared::store::{self, Pool};
+use errand_shared::{
+    store::{self, Pool, UserPool},
+    user_queue::Bounds,
+};
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +32,14 @@ mod turn;
 use cancels::Cancels;
 pub use config::Config;
 use publisher::Publisher;
+
+/// Ends of runs, which take their user's lock: one of each user at a time.
+const ENDS: Bounds = Bounds {
+    at_once: 1,
+    waiting_of_one: 1_000,
+    total: 100_000,
+    patience: Duration::from_secs(20),
+};
 
 /// Why a worker could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +90,7 @@ impl Worker {
         let toolbox = toolbox::Toolbox::start(tools::TaskServer::for_agent(pool.clone())).await?;
         let queue = queue::Queue::new(pool.clone(), config.into());
         let turns = Arc::new(turn::Turns {
+            users: UserPool::new(pool.clone(), ENDS),
             pool: pool.clone(),
             model,
             toolbox,

@@ -4,9 +4,12 @@
 //! commit in one transaction: for the agent under the key (run, step, ordinal), so that a call that is repeated returns
 //! what was recorded; for outside clients as a call of its own.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use errand_shared::store::{self, Pool, WriteError, tool_calls::Record};
+use errand_shared::{
+    store::{self, Pool, UserPool, WriteError, tool_calls::Record},
+    user_queue::Bounds,
+};
 use futures::FutureExt;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -53,6 +56,14 @@ const INSTRUCTIONS: &str = "One user's to-do list. Find a task's id with list_ta
 complete_task marks a task as done and keeps it; delete_task removes it for good; update_task changes title, \
 description or completion.";
 
+/// Calls from outside: one of each user at a time in this process. Those that wait hold no connection.
+const OUTSIDE: Bounds = Bounds {
+    at_once: 1,
+    waiting_of_one: 100,
+    total: 2_000,
+    patience: Duration::from_secs(8),
+};
+
 /// Whether a tool changes the list.
 pub(crate) fn changes_tasks(name: &str) -> bool {
     contract::NAMES.contains(&name) && name != "list_tasks"
@@ -62,6 +73,8 @@ pub(crate) fn changes_tasks(name: &str) -> bool {
 #[derive(Clone)]
 pub struct TaskServer {
     pool: Pool,
+    /// The way to the pool for calls from outside.
+    outside: Arc<UserPool>,
     identity: Identity,
     /// Calls a minute of one user from outside; 0: any number.
     limit: u32,
@@ -87,6 +100,7 @@ impl TaskServer {
     fn new(pool: Pool, identity: Identity, limit: u32) -> Self {
         Self {
             changes: Changes::new(pool.clone()),
+            outside: Arc::new(UserPool::new(pool.clone(), OUTSIDE)),
             pool,
             identity,
             limit,
@@ -110,14 +124,19 @@ impl TaskServer {
 
     /// Makes a call, records it, and keeps a panic in it from doing harm.
     async fn make(&self, who: &Who, name: &str, parameters: Value) -> Result<Record, ErrorData> {
-        let work = store::within(async {
+        let work = async {
             match who {
-                Who::Agent(caller) => record::for_agent(&self.pool, caller, name, parameters).await,
+                Who::Agent(caller) => {
+                    store::within(record::for_agent(&self.pool, caller, name, parameters)).await
+                }
                 Who::Outsider(outsider) => {
-                    record::for_outsider(&self.pool, outsider, self.limit, name, parameters).await
+                    let turn = self.outside.enter(&outsider.user_id).await;
+                    let turn = turn.map_err(CallError::of_crowd)?;
+                    let call = record::for_outsider(&turn, outsider, self.limit, name, parameters);
+                    store::within(call).await
                 }
             }
-        });
+        };
         // A panic would otherwise leave the caller waiting for ever; the transaction is rolled back when it is dropped.
         let record = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(result) => result.map_err(|error| refusal(who, &error))?,
@@ -151,7 +170,7 @@ fn refusal(who: &Who, error: &CallError) -> ErrorData {
                 outsider.has_to_wait(*pause);
             }
             let seconds = whole_seconds(*pause);
-            let message = format!("Too many calls in a minute; try again in {seconds} seconds.");
+            let message = format!("Too many calls; try again in {seconds} seconds.");
             let details = json!({"code": "rate_limited", "retry_after": seconds});
             ErrorData::new(RATE_LIMITED, message, Some(details))
         }

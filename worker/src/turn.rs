@@ -9,7 +9,7 @@ use errand_shared::{
     faults,
     ids::CallKey,
     store::{
-        self, Pool, Pooled, StoreError, WriteError,
+        self, Pool, Pooled, StoreError, UserPool, WriteError,
         approvals::Pending,
         history, jobs,
         outcome::{self, Outcome, Return},
@@ -66,6 +66,8 @@ impl From<&Config> for Limits {
 /// What every turn of this process works with.
 pub(crate) struct Turns {
     pub(crate) pool: Pool,
+    /// The way to the pool for what takes a user's lock.
+    pub(crate) users: UserPool,
     pub(crate) model: OpenAi,
     pub(crate) toolbox: Toolbox,
     pub(crate) publisher: Publisher,
@@ -169,7 +171,10 @@ impl Turns {
         };
         log_end(&outcome, begun.elapsed());
         let max_ready = self.limits.max_ready_runs;
-        match journal.finish(&outcome, reply.as_ref(), max_ready).await {
+        match journal
+            .finish(&self.users, &outcome, reply.as_ref(), max_ready)
+            .await
+        {
             // If it took effect after all, the fence says so to whoever tries again.
             Err(WriteError::Store(error)) if error.is_outage() => {
                 let outage = Attempt::Outage(error.to_string());

@@ -1,10 +1,10 @@
 //! The lists a user may read: conversations, their messages, tasks. All are paged.
 
 use axum::extract::{Path, State};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use errand_shared::store::{
-    self, Page, StoreError, conversations, messages,
-    tasks::{self, Filter, Listed, Task},
+    self, Page, conversations, messages,
+    tasks::{self, Filter, Listed, MAX_SEARCH, Task},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::{
     App,
     auth::User,
     error::{ApiError, ErrorBody},
-    request::{PageParams, Params},
+    request::{PageParams, Params, foreign_cursor},
 };
 
 /// A conversation.
@@ -79,6 +79,7 @@ pub(crate) struct TaskPage {
         (status = 400, description = "Malformed request", body = ErrorBody),
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "Another user's path", body = ErrorBody),
+        (status = 429, description = "Too many requests at the same time", body = ErrorBody, headers(("Retry-After" = u64))),
         (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
     )
 )]
@@ -88,8 +89,9 @@ pub(crate) async fn conversations(
     Params(page): Params<PageParams>,
 ) -> Result<axum::Json<ConversationPage>, ApiError> {
     let (after, limit) = (page.cursor(conversation_cursor)?, page.limit()?);
+    let turn = app.reads.enter(&user.id).await?;
     let Page { rows, next } = store::within(async {
-        let mut db = store::begin_for(&app.db, &user.id).await?;
+        let mut db = turn.begin().await?;
         conversations::list(&mut db, &user.id, after, limit).await
     })
     .await?;
@@ -107,10 +109,10 @@ pub(crate) async fn conversations(
 
 fn conversation_cursor(text: &str) -> Option<conversations::Cursor> {
     let (micros, id) = text.split_once('_')?;
-    Some((
-        DateTime::from_timestamp_micros(micros.parse().ok()?)?,
-        id.parse().ok()?,
-    ))
+    let time = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+    // Far from it there are times that this type has and the database has not.
+    let was_ours = (1970..10_000).contains(&time.year());
+    was_ours.then_some((time, id.parse().ok()?))
 }
 
 /// The messages of a conversation.
@@ -129,6 +131,7 @@ fn conversation_cursor(text: &str) -> Option<conversations::Cursor> {
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "Another user's path", body = ErrorBody),
         (status = 404, description = "No such conversation", body = ErrorBody),
+        (status = 429, description = "Too many requests at the same time", body = ErrorBody, headers(("Retry-After" = u64))),
         (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
     )
 )]
@@ -143,18 +146,15 @@ pub(crate) async fn messages(
         .parse()
         .map_err(|_| ApiError::not_found("conversation"))?;
     let (after, limit) = (page.cursor(|text| text.parse().ok())?, page.limit()?);
+    let turn = app.reads.enter(&user.id).await?;
     let found = store::within(async {
-        let mut db = store::begin_for(&app.db, &user.id).await?;
+        let mut db = turn.begin().await?;
         if !conversations::exists(&mut db, id, &user.id).await? {
-            return Ok::<_, StoreError>(None);
+            return Err(ApiError::not_found("conversation"));
         }
-        messages::list(&mut db, &user.id, id, after, limit)
-            .await
-            .map(Some)
+        Ok(messages::list(&mut db, &user.id, id, after, limit).await?)
     });
-    let Page { rows, next } = found
-        .await?
-        .ok_or_else(|| ApiError::not_found("conversation"))?;
+    let Page { rows, next } = found.await?.ok_or_else(foreign_cursor)?;
     let view = |row: messages::Message| MessageView {
         id: row.id,
         conversation_id: row.conversation_id,
@@ -166,7 +166,7 @@ pub(crate) async fn messages(
     };
     Ok(axum::Json(MessagePage {
         messages: rows.into_iter().map(view).collect(),
-        next_cursor: next.map(|position| position.to_string()),
+        next_cursor: next.map(|id| id.to_string()),
     }))
 }
 
@@ -176,8 +176,23 @@ pub(crate) async fn messages(
 pub(crate) struct TaskParams {
     /// Only done ones, or only open ones.
     completed: Option<bool>,
-    /// Only those with this text in title or description.
+    /// Only those with this text in title or description, in any case.
+    #[param(max_length = 255)]
     search: Option<String>,
+}
+
+/// # Errors
+/// It is too long, or holds what no text of the database can.
+fn check_search(text: &str) -> Result<(), ApiError> {
+    if text.contains('\0') {
+        let message = "search must not contain the character NUL.";
+        return Err(ApiError::invalid_field("search", message));
+    }
+    if text.chars().count() > MAX_SEARCH {
+        let message = format!("search must be at most {MAX_SEARCH} characters.");
+        return Err(ApiError::invalid_field("search", message));
+    }
+    Ok(())
 }
 
 /// The user's tasks. They can only be read here: the agent's tools change them.
@@ -191,6 +206,7 @@ pub(crate) struct TaskParams {
         (status = 400, description = "Malformed request", body = ErrorBody),
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "Another user's path", body = ErrorBody),
+        (status = 429, description = "Too many requests at the same time", body = ErrorBody, headers(("Retry-After" = u64))),
         (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
     )
 )]
@@ -201,19 +217,17 @@ pub(crate) async fn tasks(
     Params(page): Params<PageParams>,
 ) -> Result<axum::Json<TaskPage>, ApiError> {
     let search = which.search.as_deref().filter(|text| !text.is_empty());
-    if search.is_some_and(|text| text.contains('\0')) {
-        return Err(ApiError::invalid_field(
-            "search",
-            "search must not contain the character NUL.",
-        ));
+    if let Some(text) = search {
+        check_search(text)?;
     }
     let (after, limit) = (page.cursor(|text| text.parse().ok())?, page.limit()?);
     let filter = Filter {
         completed: which.completed,
         search,
     };
+    let turn = app.reads.enter(&user.id).await?;
     let Listed { rows, next, total } = store::within(async {
-        let mut db = store::begin_for(&app.db, &user.id).await?;
+        let mut db = turn.begin().await?;
         tasks::list(&mut db, &user.id, filter, after, limit).await
     })
     .await?;

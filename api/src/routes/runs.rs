@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use errand_shared::events::Interrupt;
 use errand_shared::store::{
-    self, StoreError, admission, approvals, outcome,
+    self, StoreError, approvals, outcome,
     runs::{self, Run},
     tool_calls::{self, ToolCall},
 };
@@ -147,6 +147,7 @@ pub(crate) fn location(user_id: &str, run_id: Uuid) -> String {
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "Another user's path", body = ErrorBody),
         (status = 404, description = "No such run", body = ErrorBody),
+        (status = 429, description = "Too many requests at the same time", body = ErrorBody, headers(("Retry-After" = u64))),
         (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
     )
 )]
@@ -216,8 +217,9 @@ pub(crate) async fn wait(
 }
 
 async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
+    let turn = app.reads.enter(&user.id).await?;
     let found = store::within(async {
-        let mut db = store::begin_for(&app.db, &user.id).await?;
+        let mut db = turn.begin().await?;
         let Some(run) = runs::find(&mut db, &user.id, id).await? else {
             return Ok(None);
         };
@@ -257,6 +259,7 @@ pub(crate) struct CancelView {
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "Another user's path", body = ErrorBody),
         (status = 404, description = "No such run", body = ErrorBody),
+        (status = 429, description = "Too many requests at the same time", body = ErrorBody, headers(("Retry-After" = u64))),
         (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
     )
 )]
@@ -276,9 +279,9 @@ pub(crate) async fn cancel(
 /// # Errors
 /// The user has no such run, or the database is down.
 pub(crate) async fn cancel_run(app: &App, user_id: &str, run_id: Uuid) -> Result<String, ApiError> {
+    let turn = app.users.enter(user_id).await?;
     store::within(async {
-        let mut tx = store::begin(&app.db).await?;
-        admission::lock_user(&mut tx, user_id).await?;
+        let mut tx = turn.lock().await?;
         let max_ready = i64::from(app.limits.max_ready_runs);
         let status = outcome::cancel(&mut tx, user_id, run_id, max_ready)
             .await

@@ -18,9 +18,10 @@ const WINDOW: i64 = 200;
 ///
 /// # Errors
 /// The database failed, or the lock was not free in time.
-pub async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
+pub(super) async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
     sqlx::query!(
-        "select set_config('lock_timeout', '4s', true) as locks,
+        "select set_config('statement_timeout', '5s', true) as statements,
+                set_config('lock_timeout', '4s', true) as locks,
                 set_config('idle_in_transaction_session_timeout', '5s', true) as idle,
                 act_for($1),
                 pg_advisory_xact_lock(hashtextextended($1, 1))",

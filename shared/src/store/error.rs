@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::user_queue::Crowded;
+
 /// A query or transaction failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -16,12 +18,21 @@ pub enum StoreError {
     /// No answer in time; whether a commit took effect is unknown.
     #[error("the database did not answer within {0:?}")]
     Timeout(Duration),
+    /// Too much of the same kind waits in this process; the database was not asked.
+    #[error(transparent)]
+    Crowded(Crowded),
     /// The schema is older than this program.
     #[error("the database is not migrated; run `errand-api migrate`")]
     NotMigrated,
     /// The queue's own code failed.
     #[error("job queue: {0}")]
     Queue(String),
+}
+
+impl From<Crowded> for StoreError {
+    fn from(error: Crowded) -> Self {
+        Self::Crowded(error)
+    }
 }
 
 impl From<sqlx::Error> for StoreError {

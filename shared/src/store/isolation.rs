@@ -7,7 +7,7 @@
 use super::{Connection, Pool, StoreError, Transaction};
 
 /// Tables that hold rows of users.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "conversations",
     "messages",
     "runs",
@@ -16,6 +16,7 @@ const TABLES: [&str; 10] = [
     "run_events",
     "tasks",
     "usage_days",
+    "mcp_attempts",
     "mcp_calls",
     "approvals",
 ];
@@ -44,9 +45,15 @@ pub async fn begin_on<'c>(
 }
 
 async fn act(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
-    sqlx::query!("select act_for($1)", user_id)
-        .fetch_one(db)
-        .await?;
+    // Behind a pooler no start-up option limits what a user's query may take, so this transaction limits itself.
+    sqlx::query!(
+        "select set_config('statement_timeout', '4s', true) as statements,
+                set_config('idle_in_transaction_session_timeout', '5s', true) as idle,
+                act_for($1)",
+        user_id
+    )
+    .fetch_one(db)
+    .await?;
     Ok(())
 }
 

@@ -67,22 +67,38 @@ pub async fn close(
     Ok(())
 }
 
-/// How long the user has to wait until the calls of the last minute are fewer than `limit` (at least 1); none if they are
-/// now. Exact while the caller holds the user's lock.
+/// Counts an attempt at a call, in a transaction of its own that commits before the call is made: one that fails, is slow or is
+/// given up counts too. If the user has made `limit` (at least 1) attempts in the last minute, this one is not counted, and the
+/// time until there is room is returned.
+///
+/// Exact across processes: the lock is the user's attempts' own and is held for this transaction only.
 ///
 /// # Errors
 /// The database failed.
-pub async fn wait_for_room(
+pub async fn attempt(
     db: &mut Connection,
     user_id: &str,
     limit: u32,
 ) -> Result<Option<Duration>, StoreError> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended($1, 3))",
+        user_id
+    )
+    .fetch_one(&mut *db)
+    .await?;
     let seconds = sqlx::query_scalar!(
-        r#"select extract(epoch from created_at + interval '1 minute' - clock_timestamp())::float8 as "seconds!"
-           from mcp_calls
-           where user_id = $1 and created_at > clock_timestamp() - interval '1 minute'
-           order by created_at desc
-           offset $2 limit 1"#,
+        r#"with full_since as (
+               select made_at from mcp_attempts
+               where user_id = $1 and made_at > clock_timestamp() - interval '1 minute'
+               order by made_at desc
+               offset $2 limit 1
+           ),
+           counted as (
+               insert into mcp_attempts (user_id)
+               select $1 where not exists (select from full_since)
+           )
+           select extract(epoch from made_at + interval '1 minute' - clock_timestamp())::float8 as "seconds!"
+           from full_since"#,
         user_id,
         i64::from(limit.max(1)) - 1
     )

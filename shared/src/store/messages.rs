@@ -23,8 +23,6 @@ pub struct Message {
     pub partial: bool,
     /// When it was written.
     pub created_at: DateTime<Utc>,
-    /// Its place in the conversation; the list's cursor.
-    pub position: i64,
 }
 
 /// A message to write.
@@ -70,7 +68,8 @@ pub async fn insert(db: &mut Connection, message: NewMessage<'_>) -> Result<(), 
     Ok(())
 }
 
-/// A conversation's messages in the order people saw them.
+/// A conversation's messages in the order people saw them, those behind the message `after`; none if the conversation has no
+/// such message. Places in the order are of all users together, so nobody is told one.
 ///
 /// # Errors
 /// The database failed.
@@ -78,21 +77,35 @@ pub async fn list(
     db: &mut Connection,
     user_id: &str,
     conversation_id: Uuid,
-    after: Option<i64>,
+    after: Option<Uuid>,
     limit: i64,
-) -> Result<Page<Message, i64>, StoreError> {
+) -> Result<Option<Page<Message, Uuid>>, StoreError> {
+    let position = match after {
+        None => Some(0),
+        Some(id) => sqlx::query_scalar!(
+            "select position from messages where id = $1 and user_id = $2 and conversation_id = $3",
+            id,
+            user_id,
+            conversation_id
+        )
+        .fetch_optional(&mut *db)
+        .await?,
+    };
+    let Some(position) = position else {
+        return Ok(None);
+    };
     let rows = sqlx::query_as!(
         Message,
-        "select id, conversation_id, run_id, role, content, partial, created_at, position from messages
+        "select id, conversation_id, run_id, role, content, partial, created_at from messages
          where user_id = $1 and conversation_id = $2 and position > $3
          order by position
          limit $4",
         user_id,
         conversation_id,
-        after.unwrap_or(0),
+        position,
         limit + 1
     )
     .fetch_all(db)
     .await?;
-    Ok(Page::cut(rows, limit, |row| row.position))
+    Ok(Some(Page::cut(rows, limit, |row| row.id)))
 }

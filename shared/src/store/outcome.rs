@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{
-    Connection, Pool, StoreError, WriteError, admission,
+    Connection, Pool, StoreError, UserTurn, WriteError, admission,
     approvals::{self, Pending},
     events, jobs,
     messages::{self, NewMessage},
@@ -103,20 +103,19 @@ pub struct Ending<'a> {
 }
 
 /// Ends a run, or lets it wait: last step, reply, events, status, job and the admission of the next run commit together, then waiters
-/// get a hint.
+/// get a hint. The turn is that of the run's owner.
 ///
 /// # Errors
 /// [`WriteError::Fenced`]: another attempt owns the run, nothing was written. The database failed: whether the
 /// transaction committed is unknown, and doing it again is safe, because a run that ended is fenced.
 pub async fn finish(
-    pool: &Pool,
+    turn: &UserTurn<'_>,
     run: &Claimed,
     ending: &Ending<'_>,
     max_ready: i64,
 ) -> Result<(), WriteError> {
-    let mut tx = pool.begin().await?;
     // The same order of locks as acceptance: the user, then the run.
-    admission::lock_user(&mut tx, &run.user_id).await?;
+    let mut tx = turn.lock().await?;
     super::runs::fence(&mut tx, run.id, run.attempt).await?;
     if let Some(step) = ending.step.clone() {
         steps::insert(&mut tx, run, step).await?;

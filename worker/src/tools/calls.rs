@@ -2,14 +2,14 @@
 
 use errand_shared::store::{
     Connection, StoreError,
-    tasks::{self, Change, Filter},
+    tasks::{self, Change, Filter, MAX_SEARCH},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    contract::{self, DEFAULT_LIMIT, MAX_DESCRIPTION, MAX_LIMIT, MAX_SEARCH, MAX_TITLE},
+    contract::{self, DEFAULT_LIMIT, MAX_DESCRIPTION, MAX_LIMIT, MAX_TITLE},
     error::ToolError,
 };
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use errand_shared::store::tasks::MAX_SEARCH;
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 
@@ -9,8 +10,6 @@ use serde_json::{Map, Value, json};
 pub(super) const MAX_TITLE: usize = 255;
 /// Characters of a description.
 pub(super) const MAX_DESCRIPTION: usize = 8000;
-/// Characters of a search text.
-pub(super) const MAX_SEARCH: usize = 255;
 /// Tasks on a page if the caller does not say.
 pub(super) const DEFAULT_LIMIT: i64 = 50;
 /// Tasks on a page at most.

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use errand_shared::{
     faults, ids,
     store::{
-        self, Connection, Pool, StoreError, WriteError, admission,
+        self, Connection, Pool, StoreError, UserTurn, WriteError,
         mcp_calls::{self, McpCall},
         runs,
         tool_calls::{self, Record},
     },
+    user_queue::Crowded,
 };
 use serde_json::Value;
 
@@ -26,9 +27,22 @@ pub(super) enum CallError {
     /// The run is no longer the attempt's, or the database failed.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The user has made as many calls as a minute allows.
+    /// The user has made as many calls as a minute allows, or too many at once.
     #[error("too many calls")]
     TooMany(Duration),
+}
+
+/// When to try again after too many calls at once.
+const CROWD_PAUSE: Duration = Duration::from_secs(1);
+
+impl CallError {
+    /// Why there is no turn for a call from outside.
+    pub(super) fn of_crowd(crowded: Crowded) -> Self {
+        match crowded {
+            Crowded::OfUser => Self::TooMany(CROWD_PAUSE),
+            Crowded::OfProcess => StoreError::from(crowded).into(),
+        }
+    }
 }
 
 impl From<StoreError> for CallError {
@@ -67,9 +81,9 @@ pub(super) async fn for_agent(
     Ok(record)
 }
 
-/// Makes a call of an outside client, if the user has made fewer than `limit` in the last minute (0: any number).
+/// Makes a call of an outside client, if the user has tried fewer than `limit` in the last minute (0: any number).
 pub(super) async fn for_outsider(
-    pool: &Pool,
+    turn: &UserTurn<'_>,
     outsider: &Outsider,
     limit: u32,
     name: &str,
@@ -77,17 +91,14 @@ pub(super) async fn for_outsider(
 ) -> Result<Record, CallError> {
     let begun = Instant::now();
     let user_id = &outsider.user_id;
-    let mut tx = if limit == 0 {
-        store::begin_for(pool, user_id).await?
-    } else {
-        let mut tx = store::begin(pool).await?;
-        // Two calls at once must not both find the last place.
-        admission::lock_user(&mut tx, user_id).await?;
-        if let Some(pause) = mcp_calls::wait_for_room(&mut tx, user_id, limit).await? {
+    if limit > 0 {
+        let mut tx = turn.begin().await?;
+        if let Some(pause) = mcp_calls::attempt(&mut tx, user_id, limit).await? {
             return Err(CallError::TooMany(pause));
         }
-        tx
-    };
+        store::commit(tx).await?;
+    }
+    let mut tx = turn.begin().await?;
     let call = McpCall {
         id: ids::new_id(),
         user_id,
