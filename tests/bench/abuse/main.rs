@@ -1,0 +1,134 @@
+//! One account against all: it does one thing with all its might, beside one quiet user who takes turn after turn.
+//!
+//! `cargo run --release -p errand-bench --bin abuse`. The programs run as they ship, each in a process of its own, with limits in
+//! force. For each attack the quiet user's turns are compared with those taken alone before and after; no answer of theirs may be
+//! 5xx, and the memory of each process has to come back to where it was. Everything runs on this machine, so the attacker's own
+//! work takes the processor from all.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use tokio_util::sync::CancellationToken;
+
+mod attacks;
+mod quiet;
+mod sockets;
+mod stage;
+
+use attacks::{Attack, Counts};
+use quiet::Quiet;
+use stage::Stage;
+
+#[derive(Parser)]
+struct Options {
+    /// Seconds of each attack, and of the time alone before it
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
+    /// What the attacker does at the same time
+    #[arg(long, default_value_t = 64)]
+    at_once: usize,
+    /// Only these attacks
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Attack>,
+    /// How many times as long as alone the quiet user's turns may take (p99); 0: any time
+    #[arg(long, default_value_t = 2.0)]
+    max_ratio: f64,
+    /// Milliseconds that the model takes for an answer
+    #[arg(long, default_value_t = 50)]
+    model_ms: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    let state = std::env::temp_dir().join(format!("errand-abuse-{}", std::process::id()));
+    std::fs::create_dir_all(&state)?;
+    let result = measure(&options, &state).await;
+    match &result {
+        Ok(_) => std::fs::remove_dir_all(&state).context("the data cannot be removed")?,
+        Err(_) => println!("the logs are in {}", state.display()),
+    }
+    result
+}
+
+async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
+    let stage = Arc::new(Stage::start(state, Duration::from_millis(options.model_ms)).await?);
+    let time = Duration::from_secs(options.seconds);
+    let attacks = match options.only.as_slice() {
+        [] => Attack::ALL.to_vec(),
+        only => only.to_vec(),
+    };
+    // Everything has been used once before anything is measured, also what a process keeps from then on.
+    for attack in &attacks {
+        beside(&stage, *attack, options.at_once, time / 5).await?;
+    }
+    let base = stage.settled_memory().await?;
+    println!(
+        "{:<10} {:>7} {:>7} {:>8} {:>8} {:>8} {:>6}  {}",
+        "attack", "tries", "turns", "p50 ms", "p99 ms", "alone", "ratio", "answers to the attacker"
+    );
+    let mut failures = Vec::new();
+    for attack in attacks {
+        let mut alone = Quiet::alone(&stage, time).await?;
+        let (mut during, counts) = beside(&stage, attack, options.at_once, time).await?;
+        alone.extend(Quiet::alone(&stage, time / 2).await?);
+        let ratio = during.p99() / alone.p99();
+        println!(
+            "{:<10} {:>7} {:>7} {:>8.1} {:>8.1} {:>8.1} {ratio:>6.2}  {counts}",
+            attack.name(),
+            counts.total(),
+            during.turns(),
+            during.p50(),
+            during.p99(),
+            alone.p99(),
+        );
+        for trouble in during.troubles() {
+            failures.push(format!(
+                "{}: the quiet user was answered {trouble}",
+                attack.name()
+            ));
+        }
+        if options.max_ratio > 0.0 && ratio > options.max_ratio {
+            failures.push(format!(
+                "{}: {ratio:.2} times as long as alone",
+                attack.name()
+            ));
+        }
+    }
+    let after = stage.settled_memory().await?;
+    for ((name, base), (_, after)) in base.iter().zip(&after) {
+        println!("memory of {name}: {base:.0} MiB before, {after:.0} MiB after");
+        if *after > base * 1.25 + 16.0 {
+            failures.push(format!("the memory of {name} does not come back"));
+        }
+    }
+    let stage = Arc::into_inner(stage).context("somebody is still at work")?;
+    stage.stop().await?;
+    for failure in &failures {
+        println!("FAILED {failure}");
+    }
+    Ok(if failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The quiet user's turns while the attack goes on.
+async fn beside(
+    stage: &Arc<Stage>,
+    attack: Attack,
+    at_once: usize,
+    time: Duration,
+) -> Result<(Quiet, Counts)> {
+    let stop = CancellationToken::new();
+    let attacking = tokio::spawn(attack.run(Arc::clone(stage), at_once, stop.clone()));
+    // The first moment is the attack's own beginning.
+    tokio::time::sleep(time / 10).await;
+    let quiet = Quiet::alone(stage, time).await;
+    stop.cancel();
+    let counts = attacking.await??;
+    Ok((quiet?, counts))
+}

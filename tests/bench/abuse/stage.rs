@@ -1,0 +1,208 @@
+//! Everything that runs: Postgres, the stand-ins, and the three programs as processes.
+
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use errand_devkit::{
+    identity::{IdentityOptions, IdentityProvider},
+    model::{ScriptedModel, Turn, request},
+    postgres::{Cluster, ClusterOptions},
+    programs::{self, Build},
+};
+use errand_shared::store::migrate;
+use reqwest::{Method, RequestBuilder};
+use serde_json::json;
+use tokio::{
+    process::{Child, Command},
+    time::{Instant, sleep},
+};
+
+/// How long a program may take to get ready, or the memory to come back.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct Stage {
+    cluster: Cluster,
+    identity: IdentityProvider,
+    _model: ScriptedModel,
+    http: reqwest::Client,
+    pub(crate) api: String,
+    pub(crate) mcp: String,
+    /// The quiet user's token and the attacker's.
+    tokens: [String; 2],
+    programs: Vec<(&'static str, Child)>,
+}
+
+impl Stage {
+    /// Starts everything, with data and logs in this folder.
+    pub(crate) async fn start(state: &Path, pace: Duration) -> Result<Self> {
+        let folder = tokio::task::spawn_blocking(|| programs::build(Build::Shipped)).await??;
+        let cluster = Cluster::start(ClusterOptions::durable(state)).await?;
+        cluster.ensure_database("errand").await?;
+        let database = cluster.url("errand");
+        migrate::run(&database).await?;
+        let identity = IdentityProvider::start(IdentityOptions::default()).await?;
+        let model = ScriptedModel::start().await?;
+        // Who asks for it is asked for approval, again and again; everybody else is greeted.
+        model.script(move |asked| {
+            let turn = match request::last_user(asked).as_str() {
+                "add" => Turn::call("add_task", json!({"title": "milk"})),
+                "slow" => Turn::endless("word ").chunk_every(Duration::from_secs(1)),
+                _ => Turn::text("Hello."),
+            };
+            turn.first_byte_after(pace)
+        });
+        let (api, mcp) = (free_port()?, free_port()?);
+        let issuer = identity.issuer().to_owned();
+        let base_url = model.base_url();
+        let common = [("DATABASE_URL", database.as_str()), ("HOST", "127.0.0.1")];
+        let served = [("BETTER_AUTH_URL", issuer.as_str())];
+        let plans: [(&str, Vec<(&str, &str)>); 3] = [
+            (
+                "errand-api",
+                [
+                    ("PORT", api.as_str()),
+                    ("RATE_RUNS_PER_MINUTE", "900"),
+                    ("LOG_FORMAT", "json"),
+                ]
+                .into(),
+            ),
+            (
+                "errand-worker",
+                [
+                    ("OPENAI_BASE_URL", base_url.as_str()),
+                    ("OPENAI_API_KEY", "x"),
+                    ("OPENAI_MODEL", "scripted"),
+                    ("REQUIRE_APPROVAL", "add_task"),
+                ]
+                .into(),
+            ),
+            ("errand-mcp", [("PORT", mcp.as_str())].into()),
+        ];
+        let mut programs = Vec::new();
+        for (program, environment) in plans {
+            let log = File::create(state.join(format!("{program}.log")))?;
+            let child = Command::new(folder.join(program))
+                .env_clear()
+                .envs(common)
+                .envs(served)
+                .envs(environment)
+                .current_dir(state)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .kill_on_drop(true)
+                .spawn()
+                .with_context(|| program.to_owned())?;
+            programs.push((program, child));
+        }
+        let stage = Self {
+            tokens: ["quiet", "attacker"].map(|user| identity.token(user)),
+            cluster,
+            identity,
+            _model: model,
+            http: reqwest::Client::builder()
+                .pool_max_idle_per_host(1_000)
+                .build()?,
+            api: format!("http://127.0.0.1:{api}"),
+            mcp: format!("http://127.0.0.1:{mcp}"),
+            programs: programs
+                .into_iter()
+                .map(|(name, child)| (name.strip_prefix("errand-").unwrap_or(name), child))
+                .collect(),
+        };
+        for server in [&stage.api, &stage.mcp] {
+            until_ready(&format!("{server}/readyz")).await?;
+        }
+        Ok(stage)
+    }
+
+    /// A request as this user, to a path below `/api/{user}/`.
+    pub(crate) fn request(&self, method: Method, user: &str, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}/api/{user}/{path}", self.api))
+            .bearer_auth(self.token(user))
+    }
+
+    /// A call of a tool from outside.
+    pub(crate) fn call(
+        &self,
+        user: &str,
+        tool: &str,
+        arguments: &serde_json::Value,
+    ) -> RequestBuilder {
+        let params = json!({"name": tool, "arguments": arguments});
+        self.http
+            .post(format!("{}/mcp", self.mcp))
+            .bearer_auth(self.token(user))
+            .header("accept", "application/json, text/event-stream")
+            .json(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}))
+    }
+
+    pub(crate) fn token(&self, user: &str) -> &str {
+        let [quiet, attacker] = &self.tokens;
+        if user == "quiet" { quiet } else { attacker }
+    }
+
+    /// MiB that each program uses, once that has stopped falling.
+    pub(crate) async fn settled_memory(&self) -> Result<Vec<(&'static str, f64)>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = self.memory()?;
+        loop {
+            sleep(Duration::from_secs(3)).await;
+            let now = self.memory()?;
+            let falls = last
+                .iter()
+                .zip(&now)
+                .any(|(last, now)| now.1 < last.1 - 0.5);
+            if !falls || Instant::now() > deadline {
+                return Ok(now);
+            }
+            last = now;
+        }
+    }
+
+    fn memory(&self) -> Result<Vec<(&'static str, f64)>> {
+        let of = |(name, child): &(&'static str, Child)| {
+            let pid = child.id().with_context(|| format!("{name} has ended"))?;
+            let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+            let kib: f64 = kib.context("no VmRSS")?.trim().parse()?;
+            anyhow::Ok((*name, kib / 1024.0))
+        };
+        self.programs.iter().map(of).collect()
+    }
+
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        for (name, child) in &mut self.programs {
+            if let Some(status) = child.try_wait()? {
+                bail!("{name} ended with {status}");
+            }
+            child.kill().await?;
+        }
+        drop(self.identity);
+        self.cluster.stop().await
+    }
+}
+
+fn free_port() -> Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port().to_string())
+}
+
+async fn until_ready(url: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !reqwest::get(url).await.is_ok_and(|r| r.status() == 200) {
+        if Instant::now() > deadline {
+            bail!("{url} does not get ready");
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
