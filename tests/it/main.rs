@@ -2,6 +2,7 @@
 
 mod world;
 
+mod abuse;
 mod accidents;
 mod agent;
 mod agent_memory;

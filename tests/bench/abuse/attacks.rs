@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,9 +14,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{sockets, stage::Stage};
+use crate::sockets;
 
-const ME: &str = "attacker";
+/// Who attacks.
+pub(crate) const ME: &str = "attacker";
 
 /// One way to attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,22 +51,12 @@ impl Counts {
         *self.lock().entry(what.to_string()).or_default() += 1;
     }
 
-    pub(crate) fn total(&self) -> usize {
-        self.lock().values().sum()
+    pub(crate) fn all(&self) -> BTreeMap<String, usize> {
+        self.lock().clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, usize>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.lock();
-        let counts = counts
-            .iter()
-            .map(|(what, times)| format!("{what}: {times}"));
-        f.write_str(&counts.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -100,19 +90,20 @@ impl Attack {
     /// Attacks until `stop`.
     pub(crate) async fn run(
         self,
-        stage: Arc<Stage>,
+        target: Target,
         at_once: usize,
+        counts: &Counts,
         stop: CancellationToken,
-    ) -> Result<Counts> {
-        let counts = Counts::default();
-        let target = Arc::new(self.prepare(&stage).await?);
+    ) -> Result<()> {
+        let run = Arc::new(self.prepare(&target).await?);
+        let target = Arc::new(target);
         let mut attackers = JoinSet::new();
         for nth in 0..at_once {
-            let (stage, target) = (Arc::clone(&stage), Arc::clone(&target));
+            let (target, run) = (Arc::clone(&target), Arc::clone(&run));
             let (counts, stop) = (counts.clone(), stop.clone());
             attackers.spawn(async move {
                 while !stop.is_cancelled() {
-                    let once = self.once(&stage, &target, nth, &counts);
+                    let once = self.once(&target, &run, nth, &counts);
                     tokio::select! {
                         () = stop.cancelled() => {}
                         result = once => if result.is_err() {
@@ -124,21 +115,20 @@ impl Attack {
             });
         }
         while attackers.join_next().await.is_some() {}
-        self.clean_up(&stage, &target).await?;
-        Ok(counts)
+        self.clean_up(&target, &run).await
     }
 
-    /// What is attacked: a run's id, where it takes one.
-    async fn prepare(self, stage: &Stage) -> Result<String> {
+    /// Makes what the attack needs; the id of a run, where it takes one.
+    async fn prepare(self, target: &Target) -> Result<String> {
         match self {
-            Self::Cancels => begin(stage, "hello").await,
-            Self::Streams | Self::Sockets => begin(stage, "slow").await,
+            Self::Cancels => begin(target, "hello").await,
+            Self::Streams | Self::Sockets => begin(target, "slow").await,
             Self::Searches => {
                 let long = "a".repeat(8_000);
                 for nth in 0..110 {
                     let task =
                         json!({"user_id": ME, "title": format!("long {nth}"), "description": long});
-                    stage.call(ME, "add_task", &task).send().await?;
+                    target.call("add_task", &task).send().await?;
                 }
                 Ok(String::new())
             }
@@ -146,19 +136,14 @@ impl Attack {
         }
     }
 
-    async fn once(self, stage: &Stage, target: &str, nth: usize, counts: &Counts) -> Result<()> {
-        let post = |body: &Value| {
-            stage
-                .request(Method::POST, ME, "chat")
-                .header("prefer", "respond-async")
-                .json(body)
-        };
-        let get = |path: &str| stage.request(Method::GET, ME, path);
+    async fn once(self, target: &Target, run: &str, nth: usize, counts: &Counts) -> Result<()> {
+        let post = |body: &Value| target.say(body);
+        let get = |path: &str| target.request(Method::GET, path);
         match self {
             Self::Messages => send(post(&json!({"message": "hello"})), counts).await,
             Self::Cancels => {
-                let path = format!("runs/{target}/cancel");
-                send(stage.request(Method::POST, ME, &path), counts).await
+                let path = format!("runs/{run}/cancel");
+                send(target.request(Method::POST, &path), counts).await
             }
             Self::Reads => {
                 let paths = ["tasks?limit=200", "conversations?limit=200"];
@@ -170,13 +155,13 @@ impl Attack {
                 let search = &searches[nth % searches.len()];
                 send(get(&format!("tasks?search={search}")), counts).await
             }
-            Self::Streams => stream(get(&format!("runs/{target}/events")), counts).await,
-            Self::Sockets => sockets::flood(stage, ME, counts).await,
+            Self::Streams => stream(get(&format!("runs/{run}/events")), counts).await,
+            Self::Sockets => sockets::flood(target, counts).await,
             Self::Calls => {
                 let list = json!({"user_id": ME, "limit": 200});
-                send(stage.call(ME, "list_tasks", &list), counts).await
+                send(target.call("list_tasks", &list), counts).await
             }
-            Self::Decisions => decide(stage, counts).await,
+            Self::Decisions => decide(target, counts).await,
             Self::Bodies => match nth % 3 {
                 0 => {
                     let metadata = json!({"x": "y".repeat(60_000)});
@@ -187,28 +172,24 @@ impl Attack {
                     .await
                 }
                 1 => send(post(&json!({"message": "x".repeat(1 << 20)})), counts).await,
-                _ => send(history(stage), counts).await,
+                _ => send(history(target), counts).await,
             },
         }
     }
 
-    async fn clean_up(self, stage: &Stage, target: &str) -> Result<()> {
+    async fn clean_up(self, target: &Target, run: &str) -> Result<()> {
         if matches!(self, Self::Streams | Self::Sockets) {
-            let path = format!("runs/{target}/cancel");
-            stage.request(Method::POST, ME, &path).send().await?;
+            let path = format!("runs/{run}/cancel");
+            target.request(Method::POST, &path).send().await?;
         }
         Ok(())
     }
 }
 
 /// Begins a run, as soon as the limits let it; its id.
-async fn begin(stage: &Stage, message: &str) -> Result<String> {
+async fn begin(target: &Target, message: &str) -> Result<String> {
     for _ in 0..100 {
-        let post = stage
-            .request(Method::POST, ME, "chat")
-            .header("prefer", "respond-async")
-            .json(&json!({"message": message}));
-        let response = post.send().await?;
+        let response = target.say(&json!({"message": message})).send().await?;
         if response.status() == 202 {
             let body: Value = response.json().await?;
             return Ok(body["run_id"].as_str().context("no run")?.to_owned());
@@ -237,12 +218,12 @@ async fn stream(request: RequestBuilder, counts: &Counts) -> Result<()> {
 }
 
 /// Has a run wait for a decision, and decides: the run that goes on asks again.
-async fn decide(stage: &Stage, counts: &Counts) -> Result<()> {
-    let mut run = begin(stage, "add").await?;
+async fn decide(target: &Target, counts: &Counts) -> Result<()> {
+    let mut run = begin(target, "add").await?;
     loop {
         let path = format!("runs/{run}/decision");
-        let decision = stage
-            .request(Method::POST, ME, &path)
+        let decision = target
+            .request(Method::POST, &path)
             .header("prefer", "respond-async")
             .json(&json!({"approve": true}));
         let response = decision.send().await?;
@@ -261,16 +242,64 @@ async fn decide(stage: &Stage, counts: &Counts) -> Result<()> {
     }
 }
 
-/// A history of 8 MiB, as an AG-UI client sends it.
-fn history(stage: &Stage) -> RequestBuilder {
-    let old = json!({"id": "m", "role": "user", "content": "z".repeat(7 << 20)});
-    let new = json!({"id": "n", "role": "user", "content": "hello"});
-    let input = json!({
-        "threadId": uuid::Uuid::now_v7(), "runId": uuid::Uuid::now_v7(), "state": {}, "messages": [old, new],
-        "tools": [], "context": [], "forwardedProps": {},
-    });
-    stage
-        .request(Method::POST, ME, "chat")
+/// A history of nearly 8 MiB, as an AG-UI client sends it.
+fn history(target: &Target) -> RequestBuilder {
+    let ids = [uuid::Uuid::now_v7(), uuid::Uuid::now_v7()];
+    let body = target.history.replacen("THREAD", &ids[0].to_string(), 1);
+    target
+        .request(Method::POST, "chat")
         .header("accept", "text/event-stream")
-        .json(&input)
+        .header("content-type", "application/json")
+        .body(body.replacen("RUN", &ids[1].to_string(), 1))
+}
+
+/// Whom it is done to, and in whose name.
+pub(crate) struct Target {
+    pub(crate) api: String,
+    mcp: String,
+    pub(crate) token: String,
+    history: String,
+    http: reqwest::Client,
+}
+
+impl Target {
+    pub(crate) fn new(api: &str, mcp: &str, token: &str) -> Result<Self> {
+        let old = json!({"id": "m", "role": "user", "content": "z".repeat(7 << 20)});
+        let new = json!({"id": "n", "role": "user", "content": "hello"});
+        let history = json!({
+            "threadId": "THREAD", "runId": "RUN", "state": {}, "messages": [old, new],
+            "tools": [], "context": [], "forwardedProps": {},
+        });
+        Ok(Self {
+            api: api.to_owned(),
+            mcp: mcp.to_owned(),
+            token: token.to_owned(),
+            history: history.to_string(),
+            http: reqwest::Client::builder()
+                .pool_max_idle_per_host(1_000)
+                .build()?,
+        })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}/api/{ME}/{path}", self.api))
+            .bearer_auth(&self.token)
+    }
+
+    fn say(&self, body: &Value) -> RequestBuilder {
+        self.request(Method::POST, "chat")
+            .header("prefer", "respond-async")
+            .json(body)
+    }
+
+    /// A call of a tool from outside.
+    fn call(&self, tool: &str, arguments: &Value) -> RequestBuilder {
+        let params = json!({"name": tool, "arguments": arguments});
+        self.http
+            .post(format!("{}/mcp", self.mcp))
+            .bearer_auth(&self.token)
+            .header("accept", "application/json, text/event-stream")
+            .json(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}))
+    }
 }

@@ -2,22 +2,23 @@
 //!
 //! `cargo run --release -p errand-bench --bin abuse`. The programs run as they ship, each in a process of its own, with limits in
 //! force. For each attack the quiet user's turns are compared with those taken alone before and after; no answer of theirs may be
-//! 5xx, and the memory of each process has to come back to where it was. Everything runs on this machine, so the attacker's own
-//! work takes the processor from all.
+//! 5xx, and the memory of each process has to come back to where it was. Everything runs on this machine, but the attacker's
+//! own work, which would be done elsewhere, gets only what nobody else wants.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use tokio_util::sync::CancellationToken;
 
+mod attacker;
 mod attacks;
 mod quiet;
 mod sockets;
 mod stage;
 
-use attacks::{Attack, Counts};
+use attacker::{Answers, Attacker, Orders};
+use attacks::Attack;
 use quiet::Quiet;
 use stage::Stage;
 
@@ -38,11 +39,16 @@ struct Options {
     /// Milliseconds that the model takes for an answer
     #[arg(long, default_value_t = 50)]
     model_ms: u64,
+    #[command(flatten)]
+    orders: Orders,
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let options = Options::parse();
+    if let Some(attacked) = options.orders.follow(options.at_once).await {
+        return attacked.map(|()| ExitCode::SUCCESS);
+    }
     let state = std::env::temp_dir().join(format!("errand-abuse-{}", std::process::id()));
     std::fs::create_dir_all(&state)?;
     let result = measure(&options, &state).await;
@@ -54,7 +60,7 @@ async fn main() -> Result<ExitCode> {
 }
 
 async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
-    let stage = Arc::new(Stage::start(state, Duration::from_millis(options.model_ms)).await?);
+    let stage = Stage::start(state, Duration::from_millis(options.model_ms)).await?;
     let time = Duration::from_secs(options.seconds);
     let attacks = match options.only.as_slice() {
         [] => Attack::ALL.to_vec(),
@@ -72,13 +78,13 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
     let mut failures = Vec::new();
     for attack in attacks {
         let mut alone = Quiet::alone(&stage, time).await?;
-        let (mut during, counts) = beside(&stage, attack, options.at_once, time).await?;
+        let (mut during, answers) = beside(&stage, attack, options.at_once, time).await?;
         alone.extend(Quiet::alone(&stage, time / 2).await?);
         let ratio = during.p99() / alone.p99();
         println!(
-            "{:<10} {:>7} {:>7} {:>8.1} {:>8.1} {:>8.1} {ratio:>6.2}  {counts}",
+            "{:<10} {:>7} {:>7} {:>8.1} {:>8.1} {:>8.1} {ratio:>6.2}  {answers}",
             attack.name(),
-            counts.total(),
+            answers.total(),
             during.turns(),
             during.p50(),
             during.p99(),
@@ -104,7 +110,6 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
             failures.push(format!("the memory of {name} does not come back"));
         }
     }
-    let stage = Arc::into_inner(stage).context("somebody is still at work")?;
     stage.stop().await?;
     for failure in &failures {
         println!("FAILED {failure}");
@@ -118,17 +123,14 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
 
 /// The quiet user's turns while the attack goes on.
 async fn beside(
-    stage: &Arc<Stage>,
+    stage: &Stage,
     attack: Attack,
     at_once: usize,
     time: Duration,
-) -> Result<(Quiet, Counts)> {
-    let stop = CancellationToken::new();
-    let attacking = tokio::spawn(attack.run(Arc::clone(stage), at_once, stop.clone()));
+) -> Result<(Quiet, Answers)> {
+    let attacker = Attacker::start(stage, attack, at_once)?;
     // The first moment is the attack's own beginning.
-    tokio::time::sleep(time / 10).await;
-    let quiet = Quiet::alone(stage, time).await;
-    stop.cancel();
-    let counts = attacking.await??;
-    Ok((quiet?, counts))
+    tokio::time::sleep(time / 5).await;
+    let quiet = Quiet::alone(stage, time).await?;
+    Ok((quiet, attacker.stop().await?))
 }

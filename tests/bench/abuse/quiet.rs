@@ -37,9 +37,9 @@ impl Quiet {
     async fn turn(&mut self, stage: &Stage) -> Result<()> {
         let begun = Instant::now();
         let chat = stage
-            .request(Method::POST, "quiet", "chat")
+            .request(Method::POST, "chat")
             .json(&json!({"message": "hello"}));
-        let list = stage.request(Method::GET, "quiet", "tasks?search=milk");
+        let list = stage.request(Method::GET, "tasks?search=milk");
         for (what, request) in [("chat", chat), ("tasks", list)] {
             let response = request.timeout(Duration::from_secs(60)).send().await?;
             let status = response.status();

@@ -5,17 +5,17 @@ use futures::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
-use crate::{attacks::Counts, stage::Stage};
+use crate::attacks::{Counts, ME, Target};
 
 /// Opens a socket and calls whatever costs something; counts how it was closed.
-pub(crate) async fn flood(stage: &Stage, user: &str, counts: &Counts) -> Result<()> {
-    let url = format!("{}/api/{user}/chat", stage.api.replacen("http", "ws", 1));
+pub(crate) async fn flood(target: &Target, counts: &Counts) -> Result<()> {
+    let url = format!("{}/api/{ME}/chat", target.api.replacen("http", "ws", 1));
     let (mut socket, _) = connect_async(url).await?;
     let call = |method: &str, params| {
         Message::text(json!({"id": "1", "method": method, "params": params}).to_string())
     };
     socket
-        .send(call("auth", json!({"token": stage.token(user)})))
+        .send(call("auth", json!({"token": target.token})))
         .await?;
     let thread = uuid::Uuid::now_v7();
     for nth in 0.. {

@@ -23,6 +23,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use crate::attacks::ME;
+
+/// The user beside the attacker.
+const QUIET: &str = "quiet";
 /// How long a program may take to get ready, or the memory to come back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -33,8 +37,8 @@ pub(crate) struct Stage {
     http: reqwest::Client,
     pub(crate) api: String,
     pub(crate) mcp: String,
-    /// The quiet user's token and the attacker's.
-    tokens: [String; 2],
+    pub(crate) attackers_token: String,
+    quiet_token: String,
     programs: Vec<(&'static str, Child)>,
 }
 
@@ -102,13 +106,12 @@ impl Stage {
             programs.push((program, child));
         }
         let stage = Self {
-            tokens: ["quiet", "attacker"].map(|user| identity.token(user)),
+            attackers_token: identity.token(ME),
+            quiet_token: identity.token(QUIET),
             cluster,
             identity,
             _model: model,
-            http: reqwest::Client::builder()
-                .pool_max_idle_per_host(1_000)
-                .build()?,
+            http: reqwest::Client::new(),
             api: format!("http://127.0.0.1:{api}"),
             mcp: format!("http://127.0.0.1:{mcp}"),
             programs: programs
@@ -122,31 +125,11 @@ impl Stage {
         Ok(stage)
     }
 
-    /// A request as this user, to a path below `/api/{user}/`.
-    pub(crate) fn request(&self, method: Method, user: &str, path: &str) -> RequestBuilder {
+    /// A request of the quiet user, to a path below `/api/{user}/`.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
-            .request(method, format!("{}/api/{user}/{path}", self.api))
-            .bearer_auth(self.token(user))
-    }
-
-    /// A call of a tool from outside.
-    pub(crate) fn call(
-        &self,
-        user: &str,
-        tool: &str,
-        arguments: &serde_json::Value,
-    ) -> RequestBuilder {
-        let params = json!({"name": tool, "arguments": arguments});
-        self.http
-            .post(format!("{}/mcp", self.mcp))
-            .bearer_auth(self.token(user))
-            .header("accept", "application/json, text/event-stream")
-            .json(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}))
-    }
-
-    pub(crate) fn token(&self, user: &str) -> &str {
-        let [quiet, attacker] = &self.tokens;
-        if user == "quiet" { quiet } else { attacker }
+            .request(method, format!("{}/api/{QUIET}/{path}", self.api))
+            .bearer_auth(&self.quiet_token)
     }
 
     /// MiB that each program uses, once that has stopped falling.

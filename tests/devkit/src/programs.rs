@@ -27,7 +27,10 @@ impl Build {
                 &["errand-api", "errand-worker"],
                 &["errand-api", "errand-worker", "errand-mcp"],
             ),
-            Self::Development => (&["errand-devkit", "errand-bench"], &["errand-dev", "chaos"]),
+            Self::Development => (
+                &["errand-devkit", "errand-bench"],
+                &["errand-dev", "chaos", "abuse"],
+            ),
         }
     }
 
