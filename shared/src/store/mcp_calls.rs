@@ -80,7 +80,7 @@ pub async fn wait_for_room(
     let seconds = sqlx::query_scalar!(
         r#"select extract(epoch from created_at + interval '1 minute' - clock_timestamp())::float8 as "seconds!"
            from mcp_calls
-           where user_id = $1 and created_at > clock_timestamp() - interval '1 minute'
+           where user_id = $1 and created_at > statement_timestamp() - interval '1 minute'
            order by created_at desc
            offset $2 limit 1"#,
         user_id,
