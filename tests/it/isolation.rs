@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod deny;
+mod jobs;
 mod start_up;
 
 /// Ada and Bob with rows in every table.
