@@ -255,9 +255,35 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// How long something is kept: as [`duration`], but up to ten years.
+///
+/// # Errors
+/// Says what would be valid.
+pub fn retention(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let retention = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => humantime::parse_duration(text).map_err(|_| {
+            "expected seconds, or a number with a unit such as 90s or 30d".to_owned()
+        })?,
+    };
+    if retention.is_zero() || retention > Duration::from_secs(3650 * 24 * 3600) {
+        return Err("expected more than 0 and at most 3650 days".to_owned());
+    }
+    Ok(retention)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_may_be_kept_for_years() {
+        assert_eq!(retention("30d"), Ok(Duration::from_secs(30 * 24 * 3600)));
+        assert_eq!(retention("3600"), Ok(Duration::from_secs(3600)));
+        assert!(retention("0").is_err());
+        assert!(retention("11y").is_err());
+    }
 
     #[test]
     fn a_plain_number_is_seconds() {

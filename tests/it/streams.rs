@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use errand_devkit::model::{Gate, Turn};
+use errand_shared::store::purge::{self, Purge};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -336,18 +337,10 @@ async fn purged_events_ask_for_a_resync() {
         .unwrap();
     let mut db = world.db.acquire().await.unwrap();
     let day = Duration::from_secs(24 * 3600);
-    assert!(
-        errand_shared::store::events::purge(&mut db, day * 3)
-            .await
-            .unwrap()
-            == 0
-    );
-    assert!(
-        errand_shared::store::events::purge(&mut db, day)
-            .await
-            .unwrap()
-            > 0
-    );
+    let early = purge::step(&mut db, Purge::Events, day * 3, 100).await;
+    assert_eq!(early.unwrap().rows, 0);
+    let due = purge::step(&mut db, Purge::Events, day, 100).await;
+    assert!(due.unwrap().rows > 0);
     let mut socket = Socket::connect(&world, "ada").await;
     socket
         .call(

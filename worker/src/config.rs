@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use errand_shared::config::{DatabaseConfig, Invalid, LogConfig, duration};
+use errand_shared::config::{DatabaseConfig, Invalid, LogConfig, duration, retention};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::tools;
@@ -65,8 +65,20 @@ pub struct Config {
     pub require_approval: Vec<String>,
 
     /// Time that the events of a run are kept after its end, for clients that resume
-    #[arg(long, env = "KEEP_EVENTS", default_value = "24h", value_parser = duration)]
+    #[arg(long, env = "KEEP_EVENTS", default_value = "24h", value_parser = retention)]
     pub keep_events: Duration,
+
+    /// Time that idempotency keys are kept after the end of their run
+    #[arg(long, env = "KEEP_KEYS", default_value = "24h", value_parser = retention)]
+    pub keep_keys: Duration,
+
+    /// Time that the records of calls from outside (MCP) are kept
+    #[arg(long, env = "KEEP_CALLS", default_value = "30d", value_parser = retention)]
+    pub keep_calls: Duration,
+
+    /// Time that done jobs are kept for an operator to see
+    #[arg(long, env = "KEEP_JOBS", default_value = "1h", value_parser = retention)]
+    pub keep_jobs: Duration,
 
     /// Time that runs get to finish after SIGTERM; the rest goes back to the queue
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "20s", value_parser = duration)]

@@ -1,7 +1,7 @@
 //! errand-worker: takes runs from the queue, runs the agent and its tools, commits the replies.
 //!
 //! The rooms: `queue` delivers jobs, `turn` walks one run from claim to end, `journal` keeps
-//! and `publisher` streams what happens in it, `agent` thinks (and knows neither SQL nor
+//! and `publisher` streams what happens in it, `purge` deletes what is kept for a time only, `agent` thinks (and knows neither SQL nor
 //! HTTP nor the queue), `tools` is the MCP server (and never sees the agent), `toolbox` is the agent's way to it,
 //! `mcp` is that of clients from outside: the second program of this package, errand-mcp.
 
@@ -23,6 +23,7 @@ pub mod mcp;
 mod meter;
 mod openai;
 mod publisher;
+mod purge;
 mod queue;
 mod shorten;
 mod toolbox;
@@ -63,6 +64,7 @@ pub enum WorkerError {
 /// What is awaited here is boxed, so that its code is made once, in this library, and not again in each program and test.
 pub struct Worker {
     pool: Pool,
+    keep: purge::Keep,
     queue: queue::Queue,
     turns: Arc<turn::Turns>,
 }
@@ -98,7 +100,12 @@ impl Worker {
             cancels: Cancels::default(),
             limits: config.into(),
         });
-        Ok(Self { pool, queue, turns })
+        Ok(Self {
+            pool,
+            keep: config.into(),
+            queue,
+            turns,
+        })
     }
 
     /// Takes runs until `stop`, then drains: what is under way gets `DRAIN_TIMEOUT`, the rest goes back to the queue.
@@ -116,6 +123,8 @@ impl Worker {
         let over = CancellationToken::new();
         let publisher = tokio::spawn(turns.publisher.clone().run(self.pool.clone(), over.clone()));
         let cancels = tokio::spawn(turns.cancels.clone().run(self.pool.clone(), over.clone()));
+        // Nothing waits for a purge: it ends with the claims.
+        let purges = tokio::spawn(purge::keep(self.pool.clone(), self.keep, stop.clone()));
         let work = Arc::clone(&turns);
         let result = self
             .queue
@@ -126,7 +135,7 @@ impl Worker {
             .await;
         turns.toolbox.told().await;
         over.cancel();
-        let _ = tokio::join!(publisher, cancels);
+        let _ = tokio::join!(publisher, cancels, purges);
         self.pool.close().await;
         Ok(result?)
     }

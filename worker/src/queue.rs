@@ -25,7 +25,7 @@ use crate::config::Config;
 mod claims;
 mod feed;
 mod lease;
-mod purge;
+mod sweep;
 
 /// The queue could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +47,6 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     /// Time that handlers get to finish after the stop.
     pub(crate) drain: Duration,
-    /// Time that events are kept after the end of their run.
-    pub(crate) keep_events: Duration,
 }
 
 impl From<&Config> for Settings {
@@ -57,7 +55,6 @@ impl From<&Config> for Settings {
             concurrency: usize::from(config.worker_concurrency),
             lease: config.lease_timeout,
             drain: config.drain_timeout,
-            keep_events: config.keep_events,
         }
     }
 }
@@ -116,8 +113,7 @@ impl Queue {
 
         let over = CancellationToken::new();
         let heart = tokio::spawn(heart.keep(over.clone()));
-        let purges = purge::keep(self.pool.clone(), self.settings.keep_events, over.clone());
-        let purges = tokio::spawn(purges);
+        let sweeps = tokio::spawn(sweep::keep(self.pool.clone(), over.clone()));
         let (jobs, feed) = mpsc::channel(self.settings.concurrency);
         let claims = tokio::spawn(claims::run(
             claims::Claims {
@@ -142,7 +138,7 @@ impl Queue {
         // The lease is kept until the last handler is done; only then do the jobs that were not begun go back.
         over.cancel();
         let _ = claims.await;
-        let _ = tokio::join!(heart, purges);
+        let _ = tokio::join!(heart, sweeps);
         store::within(async {
             let mut db = store::connection(&self.pool).await?;
             leases::leave(&mut db, &self.worker).await

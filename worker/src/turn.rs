@@ -113,13 +113,13 @@ impl Turns {
         Box::pin(self.walk(&claimed, db, drain).instrument(span)).await;
     }
 
-    /// Claims the run; a job whose run is over is taken out of the queue. What the attempt has to read it reads on the same
+    /// Claims the run; a job whose run nobody can work on is taken out of the queue. What the attempt has to read it reads on the same
     /// connection.
     async fn claim(&self, delivery: &Delivery) -> Result<Option<(Claimed, Pooled)>, StoreError> {
         let mut db = store::connection(&self.pool).await?;
         let claimed = runs::claim(&mut db, delivery.job.run_id, &delivery.worker).await?;
         match &claimed {
-            None => jobs::close_if_over(&mut db, delivery.job.run_id).await?,
+            None => jobs::close_if_idle(&mut db, delivery.job.run_id).await?,
             Some(run) if run.attempt > 1 => outcome::announce(&mut db, run.conversation_id).await?,
             Some(_) => {}
         }

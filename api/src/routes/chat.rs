@@ -57,7 +57,7 @@ pub(crate) struct Accepted {
     tag = "chat",
     params(
         ("user_id" = String, Path, description = "The user; must be the token's `sub`"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "The same key with the same body joins the same run"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "The same key with the same body joins the same run, until a day after its end (KEEP_KEYS)"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, or `respond-async` (RFC 7240)"),
     ),
     request_body = ChatRequest,

@@ -54,7 +54,7 @@ impl FromRequest<App> for Nothing {
     params(
         ("user_id" = String, Path, description = "The user; must be the token's `sub`"),
         ("id" = Uuid, Path, description = "The run that failed or was cancelled"),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "The same key joins the run that the first request has started"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "The same key joins the run that the first request has started, until a day after its end (KEEP_KEYS)"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, or `respond-async` (RFC 7240)"),
     ),
     responses(

@@ -243,23 +243,3 @@ pub async fn after(
         || i64::try_from(bytes).is_ok_and(|read| read >= bounds.bytes);
     Ok(Read { events, is_cut })
 }
-
-/// Deletes the events of runs that ended before `keep` ago, a bounded number of runs at a time. Returns how many events.
-///
-/// # Errors
-/// The database failed.
-pub async fn purge(db: &mut Connection, keep: std::time::Duration) -> Result<u64, StoreError> {
-    Ok(sqlx::query!(
-        "delete from run_events where run_id in (
-             select r.id from runs r
-             where r.finished_at < now() - make_interval(secs => $1)
-               and exists (select 1 from run_events e where e.run_id = r.id)
-             order by r.finished_at
-             limit 100
-         )",
-        keep.as_secs_f64()
-    )
-    .execute(db)
-    .await?
-    .rows_affected())
-}

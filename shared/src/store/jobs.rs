@@ -87,18 +87,61 @@ pub async fn give_back(
     Ok(())
 }
 
-/// Takes the job of a run that is over, or that does not exist, out of the queue.
+/// Takes the job of a run that nobody can work on, because it is over, waits, or does not exist, out of the queue.
 ///
 /// # Errors
 /// The database failed.
-pub async fn close_if_over(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError> {
+pub async fn close_if_idle(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError> {
     sqlx::query!(
         r#"update apalis.jobs set status = 'Done', done_at = now(), last_result = '{"Ok":null}'
-           where id = $1 and not exists (select 1 from runs where id = $2 and finished_at is null)"#,
+           where id = $1 and not exists (
+               select 1 from runs
+               where id = $2 and finished_at is null and admitted_at is not null and status in ('queued', 'running')
+           )"#,
         job_id(run_id),
         run_id
     )
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Takes a job that names no run out of the queue. It stays for an operator to see, like one that is done.
+///
+/// # Errors
+/// The database failed.
+pub async fn kill(db: &mut Connection, id: &str) -> Result<(), StoreError> {
+    sqlx::query!(
+        r#"update apalis.jobs set status = 'Killed', done_at = now(), last_result = '{"Err":"malformed"}' where id = $1"#,
+        id
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes jobs whose id can be no run's, which apalis cannot even read, out of the queue: one would spoil each claim that it is part of.
+/// Returns how many.
+///
+/// # Errors
+/// The database failed.
+pub async fn kill_unreadable(db: &mut Connection) -> Result<u64, StoreError> {
+    Ok(sqlx::query!(
+        r#"update apalis.jobs set status = 'Killed', done_at = now(), last_result = '{"Err":"malformed"}'
+           where id = any (array(
+               (select id from apalis.jobs
+                where job_type = $1 and (status = 'Pending' or status = 'Failed' and attempts < max_attempts)
+                  and id !~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$'
+                limit 100)
+               union all
+               (select id from apalis.jobs
+                where job_type = $1 and status in ('Queued', 'Running')
+                  and id !~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$'
+                limit 100)
+           ))"#,
+        QUEUE
+    )
+    .execute(db)
+    .await?
+    .rows_affected())
 }

@@ -148,31 +148,3 @@ impl Session {
         })
     }
 }
-
-/// Deletes jobs done long ago and workers gone long ago, a bounded number at a time. Returns how many jobs.
-///
-/// # Errors
-/// The database failed.
-pub async fn purge(db: &mut Connection, keep: Duration) -> Result<u64, StoreError> {
-    let jobs = sqlx::query!(
-        "delete from apalis.jobs where id in (
-             select id from apalis.jobs
-             where status in ('Done', 'Killed') and done_at < now() - make_interval(secs => $1)
-             order by done_at limit 1000
-             for update skip locked
-         )",
-        keep.as_secs_f64()
-    )
-    .execute(&mut *db)
-    .await?
-    .rows_affected();
-    sqlx::query!(
-        "delete from apalis.workers w
-         where w.last_seen < now() - make_interval(secs => $1)
-           and not exists (select 1 from apalis.jobs j where j.lock_by = w.id)",
-        keep.as_secs_f64()
-    )
-    .execute(db)
-    .await?;
-    Ok(jobs)
-}

@@ -89,7 +89,7 @@ pub async fn attempt(
     let seconds = sqlx::query_scalar!(
         r#"with full_since as (
                select made_at from mcp_attempts
-               where user_id = $1 and made_at > clock_timestamp() - interval '1 minute'
+               where user_id = $1 and made_at > statement_timestamp() - interval '1 minute'
                order by made_at desc
                offset $2 limit 1
            ),

@@ -101,19 +101,34 @@ impl Claims {
         // All are held before the first is sent, so that no beat of the lease takes one for unknown.
         let mut deliveries = Vec::with_capacity(claimed.len());
         for (task, slot) in claimed.into_iter().zip(slots) {
+            let id = task.ctx().task_id().map(ToString::to_string);
             match task.try_map_args(|payload| serde_json::from_slice::<RunAgent>(&payload)) {
                 Ok(task) => deliveries.push(task.map_args(|job| Delivery {
                     _hold: self.held.hold(job.run_id, slot),
                     worker: Arc::clone(&self.worker),
                     job,
                 })),
-                Err(error) => tracing::error!(%error, "a job that is none of ours is in the queue"),
+                Err(error) => {
+                    tracing::error!(%error, "a job that is none of ours is in the queue");
+                    self.kill(&id.unwrap_or_default()).await;
+                }
             }
         }
         for delivery in deliveries {
             jobs.send(delivery).await?;
         }
         Ok(())
+    }
+
+    /// Takes a job out of the queue that nobody could ever do.
+    async fn kill(&self, id: &str) {
+        let killed = store::within(async {
+            let mut db = store::connection(&self.pool).await?;
+            store::jobs::kill(&mut db, id).await
+        });
+        if let Err(error) = killed.await {
+            tracing::warn!(%error, "cannot take the job out of the queue; it comes back when the lease is over");
+        }
     }
 }
 

@@ -1,0 +1,35 @@
+-- What is done now and then for the whole installation, by one process at a time, and how far the purges have come.
+--
+-- No table of users is changed: a purge goes along an index that is there for other reasons, from where the last one stopped. So a row
+-- costs nothing more when it is written, nothing has to be filled in for rows that are older than this migration, and the next batch
+-- costs the same however old a table is.
+
+-- One row for each kind of such work.
+create table periodic_work (
+    name    text        not null,
+    -- The process that does it, or did it last.
+    holder  text,
+    -- When anybody may do it: while it is done the end of a lease that each step renews, afterwards the time of the next turn.
+    free_at timestamptz not null default '-infinity',
+    constraint periodic_work_pkey primary key (name)
+);
+
+insert into periodic_work (name) values ('purge'), ('sweep');
+
+-- How far each purge has come: everything before this place is purged. `delete from purge_cursors` makes all begin at the beginning.
+create table purge_cursors (
+    name text        not null,
+    at   timestamptz not null,
+    -- Breaks ties.
+    id   uuid        not null,
+    constraint purge_cursors_pkey primary key (name)
+);
+
+-- They hold nothing of a user, and no role of a user has a right to them.
+alter table periodic_work enable row level security;
+alter table purge_cursors enable row level security;
+create policy nobodys on periodic_work using (false);
+create policy nobodys on purge_cursors using (false);
+
+-- The days that are over. One row for each user and day of use, so this is quickly built; a run's end changes `tokens` alone.
+create index usage_days_by_day on usage_days (day);

@@ -1,0 +1,315 @@
+//! Growth: what is kept for a time only goes when its time is over, however much of it there is, and nothing gets dearer with the age of
+//! the tables.
+
+use std::time::Duration;
+
+use errand_shared::store::{
+    self,
+    admission::{self, Bounds},
+    history, mcp_calls,
+    periodic::Lease,
+    purge::{self, Purge},
+    runs,
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use uuid::Uuid;
+
+use crate::world::{self, Options, World, rows};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Runs that ended between `from` and `to` ago, ten in a conversation, a thousand of a user, with a message, a key and events.
+fn ended_runs(count: u32, from: &str, to: &str, events: u32) -> String {
+    runs_in(count / 10, 10, from, to, events)
+}
+
+fn runs_in(conversations: u32, each: u32, from: &str, to: &str, events: u32) -> String {
+    format!(
+        "with c as (
+             insert into conversations (id, user_id, title)
+             select gen_random_uuid(), 'user-' || g / 100, 'old' from generate_series(1, {conversations}) g
+             returning id, user_id
+         ),
+         r as (
+             insert into runs (id, conversation_id, user_id, status, attempt, admitted_at, started_at, created_at, finished_at,
+                               idempotency_key, request_hash)
+             select gen_random_uuid(), id, user_id, 'completed', 1, at, at, at, at, gen_random_uuid()::text, '\\x00'
+             from (
+                 select c.*, now() - interval '{from}' + random() * (interval '{from}' - interval '{to}') as at
+                 from c cross join generate_series(1, {each})
+             ) n
+             returning id, conversation_id, user_id, finished_at
+         ),
+         m as (
+             insert into messages (id, conversation_id, user_id, run_id, role, content)
+             select gen_random_uuid(), conversation_id, user_id, id, 'user', 'hello' from r
+         )
+         insert into run_events (run_id, seq, event)
+         select id, seq, '{{\"type\": \"CUSTOM\"}}' from r cross join generate_series(1, {events}) seq"
+    )
+}
+
+/// Done jobs, of a worker that was last heard then.
+fn done_jobs(count: u32, ago: &str) -> String {
+    format!(
+        "insert into apalis.workers (id, worker_type, storage_name, last_seen)
+             values ('worker of {ago}', 'errand.run', 'errand', now() - interval '{ago}');
+         insert into apalis.jobs (job, id, job_type, status, done_at, lock_by)
+             select '\\x00', 'done ' || '{ago} ' || g, 'errand.run', 'Done', now() - interval '{ago}', 'worker of {ago}'
+             from generate_series(1, {count}) g"
+    )
+}
+
+/// Calls of an outside client, with ids of their time.
+fn calls(count: u32, ago: &str) -> String {
+    format!(
+        "insert into mcp_calls (id, user_id, tool_name, parameters, result, created_at)
+             select (lpad(to_hex((extract(epoch from now() - interval '{ago}') * 1000)::bigint), 12, '0')
+                     || '7' || substr(md5(g::text), 1, 3) || '8' || substr(md5(g::text), 4, 15))::uuid,
+                    'user-0', 'list_tasks', '{{}}', '{{}}', now() - interval '{ago}'
+             from generate_series(1, {count}) g"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_goes_at_once_and_the_rest_stays() {
+    let mut world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    for statement in [
+        ended_runs(5_000, "30 days", "25 hours", 3),
+        ended_runs(100, "23 hours", "1 minute", 3),
+        // Its end is still to come.
+        "update runs set status = 'waiting', finished_at = null where id = (
+             select id from runs where finished_at < now() - interval '2 days' limit 1)"
+            .to_owned(),
+        done_jobs(3_000, "2 hours"),
+        done_jobs(10, "10 minutes"),
+        calls(2_000, "31 days"),
+        calls(10, "29 days"),
+        "insert into usage_days (user_id, day, tokens)
+             select 'user-' || g, current_date - d, 1 from generate_series(1, 300) g, unnest(array[0, 30, 40, 400]) d"
+            .to_owned(),
+    ] {
+        rows::execute(&world.db, &statement).await;
+    }
+    world.start_worker().await;
+    for (left, expected) in [
+        ("select count(*) from run_events", 303),
+        ("select count(*) from apalis.jobs", 10),
+        (
+            "select count(*) from apalis.workers where id like 'worker of%'",
+            1,
+        ),
+        ("select count(*) from mcp_calls", 10),
+        (
+            "select count(*) from runs where idempotency_key is not null and request_hash is not null",
+            101,
+        ),
+        (
+            "select count(*) from runs where idempotency_key is not null or request_hash is not null",
+            101,
+        ),
+        ("select count(*) from usage_days", 600),
+    ] {
+        world.until(left, expected).await;
+    }
+    // What users own stays.
+    assert_eq!(
+        world
+            .count("select count(*) from runs join messages on run_id = runs.id")
+            .await,
+        5_100
+    );
+    assert_eq!(
+        world
+            .count("select count(*) from run_events e join runs r on r.id = e.run_id where r.status = 'waiting'")
+            .await,
+        3
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_with_very_many_events_goes_as_a_whole() {
+    let database = world::database().await;
+    let pool = store::pool(&database, "test", 2, true).unwrap();
+    rows::execute(&pool, &ended_runs(10, "3 days", "2 days", 1_000)).await;
+    let mut tx = store::begin(&pool).await.unwrap();
+    let batch = purge::step(&mut tx, Purge::Events, HOUR, 64).await.unwrap();
+    assert_eq!((batch.rows, batch.is_last), (8_000, false));
+    let batch = purge::step(&mut tx, Purge::Events, HOUR, 64).await.unwrap();
+    assert_eq!((batch.rows, batch.is_last), (2_000, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_purge_is_made_at_a_time() {
+    let database = world::database().await;
+    let pool = store::pool(&database, "test", 4, true).unwrap();
+    let mut db = store::connection(&pool).await.unwrap();
+    let (one, other) = (Lease::new("purge"), Lease::new("purge"));
+    assert!(one.take(&mut db).await.unwrap());
+    assert!(!other.take(&mut db).await.unwrap());
+    let batch = async |lease: &Lease| {
+        purge::batch(&pool, lease, Purge::Jobs, HOUR, 10)
+            .await
+            .unwrap()
+    };
+    assert!(batch(&one).await.is_some());
+    assert_eq!(batch(&other).await, None);
+    let lapse = "update periodic_work set free_at = now() - interval '1 s' where name = 'purge'";
+    rows::execute(&pool, lapse).await;
+    // A batch under way keeps everybody out, however long it takes, and nobody waits for it.
+    let mut under_way = store::begin(&pool).await.unwrap();
+    assert!(one.hold(&mut under_way).await.unwrap());
+    let asked = std::time::Instant::now();
+    assert!(!other.take(&mut db).await.unwrap());
+    assert!(asked.elapsed() < Duration::from_secs(1));
+    under_way.rollback().await.unwrap();
+    // Who was silent for too long has lost it.
+    assert!(other.take(&mut db).await.unwrap());
+    assert_eq!(batch(&one).await, None);
+    assert!(batch(&other).await.is_some());
+    other.rest(&mut db, HOUR).await.unwrap();
+    assert!(!one.take(&mut db).await.unwrap());
+    // A clock that was set back does not stop purges for long.
+    let ahead = "update periodic_work set free_at = now() + interval '1 day' where name = 'purge'";
+    rows::execute(&pool, ahead).await;
+    assert!(one.take(&mut db).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_in_the_future_is_not_believed() {
+    let database = world::database().await;
+    let pool = store::pool(&database, "test", 2, true).unwrap();
+    let ahead = "insert into purge_cursors (name, at, id)
+                 select name, now() + interval '1 day', gen_random_uuid() from unnest(array['events', 'jobs']) name";
+    rows::execute(&pool, ahead).await;
+    let mut db = store::connection(&pool).await.unwrap();
+    for purge in [Purge::Events, Purge::Jobs] {
+        purge::step(&mut db, purge, 3 * HOUR, 64).await.unwrap();
+    }
+    rows::execute(&pool, &ended_runs(20, "2 hours", "1 hour", 1)).await;
+    rows::execute(&pool, &done_jobs(20, "2 hours")).await;
+    for purge in [Purge::Events, Purge::Jobs] {
+        let batch = purge::step(&mut db, purge, HOUR, 64).await.unwrap();
+        assert_eq!(batch.rows, 20 - 12 * u64::from(purge == Purge::Events));
+    }
+}
+
+/// Blocks of tables and indexes that this connection has read in its transaction so far, from the disk or not.
+async fn blocks(db: &mut PgConnection) -> i64 {
+    let fetched = "select sum(pg_stat_get_xact_blocks_fetched(c.oid))::bigint from pg_class c
+                   join pg_namespace n on n.oid = c.relnamespace
+                   where relkind in ('r', 'i', 't') and n.nspname in ('public', 'apalis', 'pg_toast')";
+    let row = sqlx::query(fetched).fetch_one(db).await;
+    row.expect("a sum").get(0)
+}
+
+/// Runs some work and checks how much it read: the number says which plan was used, on any machine.
+macro_rules! reads_at_most {
+    ($most:expr, $db:expr, $work:expr) => {{
+        let before = blocks($db).await;
+        let result = $work.await.expect(stringify!($work));
+        let read = blocks($db).await - before;
+        assert!(read <= $most, "{read} blocks: {}", stringify!($work));
+        result
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
+    let database = world::database().await;
+    let mut db = PgConnection::connect(&database).await.unwrap();
+    // 100,000 turns, of which one conversation has 20,000. Their events are long gone, but for some.
+    for statement in [
+        ended_runs(80_000, "300 days", "26 hours", 0),
+        runs_in(1, 20_000, "300 days", "26 hours", 0),
+        ended_runs(1_000, "26 hours", "25 hours", 10),
+        done_jobs(20_000, "3 hours"),
+        calls(20_000, "40 days"),
+        "analyze".to_owned(),
+    ] {
+        let statement = sqlx::raw_sql(AssertSqlSafe(statement));
+        statement.execute(&mut db).await.unwrap();
+    }
+    let day = HOUR * 24;
+    for purge in [Purge::Events, Purge::Keys] {
+        // All that was due before.
+        while !purge::step(&mut db, purge, day, 4096)
+            .await
+            .unwrap()
+            .is_last
+        {}
+    }
+    let statement = sqlx::raw_sql(AssertSqlSafe(ended_runs(200, "23 h", "22 h", 10)));
+    statement.execute(&mut db).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let db = &mut *tx;
+    for _ in 0..8 {
+        // Often enough for the plan that is kept.
+        reads_at_most!(4000, db, purge::step(db, Purge::Events, HOUR, 80));
+        reads_at_most!(1500, db, purge::step(db, Purge::Keys, HOUR, 20));
+        reads_at_most!(1000, db, purge::step(db, Purge::Jobs, HOUR, 20));
+        reads_at_most!(1000, db, purge::step(db, Purge::Calls, HOUR, 20));
+        reads_at_most!(100, db, purge::step(db, Purge::UsageDays, HOUR, 20));
+        reads_at_most!(200, db, purge::step(db, Purge::Workers, HOUR, 20));
+    }
+    let (conversation, user): (Uuid, String) = sqlx::query_as(
+        "select conversation_id, user_id from runs group by 1, 2 order by count(*) desc limit 1",
+    )
+    .fetch_one(&mut *db)
+    .await
+    .unwrap();
+    for _ in 0..8 {
+        turn(db, &user, conversation).await;
+    }
+}
+
+/// What acceptance, claim and streams ask for in a turn.
+async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
+    let bounds = Bounds {
+        active: 10,
+        queued: 10,
+        per_minute: 60,
+    };
+    reads_at_most!(40, db, admission::lock_user(db, user));
+    reads_at_most!(100, db, runs::find_by_key(db, user, "a key"));
+    reads_at_most!(200, db, admission::usage(db, user, bounds));
+    reads_at_most!(100, db, mcp_calls::wait_for_room(db, user, 120));
+    let id = Uuid::now_v7();
+    let run = runs::NewRun {
+        id,
+        conversation_id: conversation,
+        user_id: user,
+        idempotency_key: None,
+        request_hash: None,
+    };
+    reads_at_most!(200, db, runs::insert(db, run));
+    let admitted = reads_at_most!(400, db, admission::admit(db, user, conversation, 4));
+    assert_eq!(admitted, [id]);
+    reads_at_most!(100, db, runs::is_busy(db, user, conversation));
+    reads_at_most!(100, db, runs::at_work(db, user, conversation));
+    reads_at_most!(200, db, runs::to_follow(db, user, conversation, None, 100));
+    let last = reads_at_most!(100, db, runs::last_position(db, conversation));
+    reads_at_most!(200, db, runs::news(db, &[conversation], &[last - 1]));
+    let message = sqlx::query(
+        "insert into messages (id, conversation_id, user_id, run_id, role, content) values ($1, $2, $3, $1, 'user', 'x')",
+    );
+    let message = message.bind(id).bind(conversation).bind(user);
+    message.execute(&mut *db).await.unwrap();
+    // From here on as the owner.
+    let owner = "reset role; insert into apalis.workers (id, worker_type, storage_name) values ('me', 'errand.run', 'errand') on conflict do nothing";
+    sqlx::raw_sql(owner).execute(&mut *db).await.unwrap();
+    let take = "update apalis.jobs set status = 'Queued', lock_by = 'me' where status = 'Pending'";
+    sqlx::raw_sql(take).execute(&mut *db).await.unwrap();
+    let claimed = reads_at_most!(400, db, runs::claim(db, id, "me"));
+    let claimed = claimed.expect("the run");
+    reads_at_most!(1500, db, history::before(db, &claimed, 40));
+    let end = format!(
+        "update runs set status = 'completed', finished_at = clock_timestamp() where id = '{id}'"
+    );
+    let end = sqlx::raw_sql(AssertSqlSafe(end));
+    end.execute(&mut *db).await.unwrap();
+}

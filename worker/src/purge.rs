@@ -1,0 +1,151 @@
+//! Purges: deletes what is kept for a time only, batch by batch until nothing is left, by one process in the whole installation.
+
+use std::time::Duration;
+
+use errand_shared::store::{
+    self, Pool, StoreError,
+    periodic::Lease,
+    purge::{self, Batch, Purge},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+
+/// How often a worker looks whether it is time for a purge.
+const LOOK: Duration = Duration::from_secs(10);
+/// Pause between two purges of the whole installation.
+const PAUSE: Duration = Duration::from_secs(60);
+/// How long one batch may take before it is given up. It is many statements if a run has very many events.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Rows of the first batch. What follows is sized by the time that statements take.
+const FIRST_LIMIT: i64 = 64;
+const LIMITS: std::ops::RangeInclusive<i64> = 8..=4096;
+/// A statement that took longer makes the next batch smaller, so that a slow disk or rows of an unusual size cost one slow statement.
+const SLOW: Duration = Duration::from_millis(40);
+/// One that took less makes it larger.
+const FAST: Duration = Duration::from_millis(12);
+
+/// Days of use that are kept.
+const KEEP_USAGE_DAYS: Duration = Duration::from_secs(35 * 24 * 3600);
+
+/// How long what is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    events: Duration,
+    jobs: Duration,
+    calls: Duration,
+    keys: Duration,
+}
+
+impl From<&Config> for Keep {
+    fn from(config: &Config) -> Self {
+        Self {
+            events: config.keep_events,
+            jobs: config.keep_jobs,
+            calls: config.keep_calls,
+            keys: config.keep_keys,
+        }
+    }
+}
+
+impl Keep {
+    fn of(&self, purge: Purge) -> Duration {
+        match purge {
+            Purge::Events => self.events,
+            Purge::Jobs | Purge::Workers => self.jobs,
+            Purge::Calls => self.calls,
+            Purge::Keys => self.keys,
+            Purge::UsageDays => KEEP_USAGE_DAYS,
+        }
+    }
+}
+
+/// Purges until `over`, when no other worker does. What fails is left to the next time.
+pub(crate) async fn keep(pool: Pool, keep: Keep, over: CancellationToken) {
+    let lease = Lease::new("purge");
+    let mut outage_logged = false;
+    loop {
+        let purged = async {
+            let purged = purge_all(&pool, &lease, keep).await;
+            let failed = purged.is_err();
+            if let Err(error) = purged
+                && !outage_logged
+            {
+                tracing::warn!(%error, "cannot purge; trying again");
+            }
+            outage_logged = failed;
+            tokio::time::sleep(LOOK).await;
+        };
+        // What is under way is dropped: its transaction is rolled back.
+        tokio::select! {
+            () = over.cancelled() => return,
+            () = purged => {}
+        }
+    }
+}
+
+/// Purges everything that is due, if it is time and nobody else does.
+async fn purge_all(pool: &Pool, lease: &Lease, keep: Keep) -> Result<(), StoreError> {
+    let take = async {
+        let mut db = store::connection(pool).await?;
+        lease.take(&mut db).await
+    };
+    if !store::within(take).await? {
+        return Ok(());
+    }
+    let mut result = Ok(());
+    for purge in Purge::ALL {
+        match purge_one(pool, lease, purge, keep.of(purge)).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            // One table's trouble is not the others'.
+            Err(error) => result = Err(error),
+        }
+    }
+    store::within(async {
+        let mut db = store::connection(pool).await?;
+        lease.rest(&mut db, PAUSE).await
+    })
+    .await?;
+    result
+}
+
+/// Purges one kind. False if the lease was lost.
+async fn purge_one(
+    pool: &Pool,
+    lease: &Lease,
+    purge: Purge,
+    keep: Duration,
+) -> Result<bool, StoreError> {
+    let mut limit = FIRST_LIMIT;
+    let mut rows = 0;
+    loop {
+        let batch = purge::batch(pool, lease, purge, keep, limit);
+        let Some(batch) = store::within_time(BATCH_TIMEOUT, batch).await? else {
+            return Ok(false);
+        };
+        rows += batch.rows;
+        if batch.is_last {
+            break;
+        }
+        limit = next_limit(limit, &batch);
+        // As long as it took: the database has at least half of its time for everybody else.
+        tokio::time::sleep(batch.slowest.clamp(Duration::from_millis(1), SLOW)).await;
+    }
+    if rows > 0 {
+        tracing::debug!(what = purge.name(), rows, "purged");
+    }
+    Ok(true)
+}
+
+fn next_limit(limit: i64, batch: &Batch) -> i64 {
+    let next = if batch.slowest > SLOW {
+        limit / 2
+    } else if batch.slowest < FAST {
+        limit * 2
+    } else {
+        limit
+    };
+    next.clamp(*LIMITS.start(), *LIMITS.end())
+}
