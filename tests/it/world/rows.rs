@@ -30,6 +30,14 @@ pub(crate) async fn execute(db: &PgPool, statement: &str) {
         .unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
+/// The roles that this database has for users and for tools.
+pub(crate) async fn roles(db: &PgPool) -> (String, String) {
+    sqlx::query_as("select user_role, tool_role from isolation_roles()")
+        .fetch_one(db)
+        .await
+        .expect("the roles")
+}
+
 /// How many rows each table has of this user, and what is in them: equal if nothing was changed.
 pub(crate) async fn of(db: &PgPool, user: &str) -> Vec<(&'static str, i64, String)> {
     let mut found = Vec::new();
