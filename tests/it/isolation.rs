@@ -162,7 +162,13 @@ async fn a_write_that_forgot_its_where_touches_its_users_rows_only() {
         assert_eq!(given, Err(REFUSED.to_owned()), "{table}");
     }
     // What is immutable cannot be changed at all, and nothing can be deleted.
-    for table in ["messages", "tool_calls", "mcp_calls", "tasks"] {
+    for table in [
+        "messages",
+        "tool_calls",
+        "mcp_calls",
+        "tasks",
+        "task_totals",
+    ] {
         let touched = attempt(&mut tx, &format!("update {table} set user_id = user_id")).await;
         assert_eq!(touched, Err(REFUSED.to_owned()), "{table}");
     }
@@ -204,6 +210,7 @@ async fn an_insert_for_somebody_else_is_refused() {
         "insert into mcp_calls (id, user_id, tool_name, parameters) values (gen_random_uuid(), 'bob', 'x', '{}')".to_owned(),
         format!("insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters) values ('{run}', 1, 1, 'bob', 'x', '{{}}')"),
         "insert into tasks (id, user_id, title) values (gen_random_uuid(), 'bob', 'x')".to_owned(),
+        "insert into task_totals (user_id, tasks, bytes) values ('bob', 0, 0)".to_owned(),
     ];
     assert_eq!(inserts.len(), rows::TABLES.len());
     let mut tx = store::begin_for(&world.db, "ada").await.unwrap();

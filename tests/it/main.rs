@@ -42,6 +42,7 @@ mod silences;
 mod sockets;
 mod streams;
 mod task_changes;
+mod task_limits;
 mod threads;
 mod token_counts;
 mod tools;

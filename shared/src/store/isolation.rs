@@ -11,7 +11,7 @@ mod roles;
 pub(super) use roles::make as make_roles;
 
 /// Tables that hold rows of users.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "conversations",
     "messages",
     "runs",
@@ -19,6 +19,7 @@ const TABLES: [&str; 10] = [
     "tool_calls",
     "run_events",
     "tasks",
+    "task_totals",
     "usage_days",
     "mcp_calls",
     "approvals",

@@ -33,7 +33,7 @@ begin
     grant usage on schema public, apalis to errand_user, errand_tool;
     grant select, insert, update on conversations, runs, usage_days, approvals to errand_user;
     grant select, insert on messages, steps, run_events, tool_calls, mcp_calls to errand_user;
-    grant select on tasks to errand_user;
+    grant select on tasks, task_totals to errand_user;
     grant select, insert, update, delete on apalis.jobs to errand_user;
 
     grant select, insert, update, delete on tasks to errand_tool;

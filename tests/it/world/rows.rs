@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Tables that hold rows of users, and how to find an owner's rows in them.
-pub(crate) const TABLES: [(&str, &str); 10] = [
+pub(crate) const TABLES: [(&str, &str); 11] = [
     ("conversations", "user_id = $1"),
     ("messages", "user_id = $1"),
     ("runs", "user_id = $1"),
@@ -20,6 +20,7 @@ pub(crate) const TABLES: [(&str, &str); 10] = [
     ("tasks", "user_id = $1"),
     ("usage_days", "user_id = $1"),
     ("mcp_calls", "user_id = $1"),
+    ("task_totals", "user_id = $1"),
 ];
 
 /// Executes a statement as the owner of the tables.
