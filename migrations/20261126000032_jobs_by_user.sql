@@ -5,7 +5,7 @@
 -- other text.
 create function run_of_job(job_id text) returns uuid
 language plpgsql immutable strict parallel safe
-set search_path = pg_catalog
+set search_path = pg_catalog, public, pg_temp
 as $$
 declare
     digits constant text := '0123456789ABCDEFGHJKMNPQRSTVWXYZ';

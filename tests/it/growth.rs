@@ -274,10 +274,9 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
         queued: 10,
         per_minute: 60,
     };
-    reads_at_most!(40, db, admission::lock_user(db, user));
     reads_at_most!(100, db, runs::find_by_key(db, user, "a key"));
     reads_at_most!(200, db, admission::usage(db, user, bounds));
-    reads_at_most!(100, db, mcp_calls::wait_for_room(db, user, 120));
+    reads_at_most!(100, db, mcp_calls::attempt(db, user, 120));
     let id = Uuid::now_v7();
     let run = runs::NewRun {
         id,

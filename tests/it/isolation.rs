@@ -10,6 +10,7 @@ use crate::{
     world::{World, rows},
 };
 
+mod databases;
 mod deny;
 mod jobs;
 mod start_up;
@@ -81,9 +82,27 @@ async fn every_table_of_users_has_a_policy() {
                 where n.nspname = 'public' and relkind in ('r', 'p') and relname <> '_sqlx_migrations'
                   and not (relrowsecurity and exists (select 1 from pg_policy p where p.polrelid = c.oid))";
     assert_eq!(world.count(bare).await, 0);
-    let roles = "select count(*) from pg_roles
-                 where rolname in ('errand_user', 'errand_tool') and not (rolsuper or rolbypassrls or rolcanlogin)";
+    let roles = "select count(*) from pg_roles, isolation_roles()
+                 where rolname in (user_role, tool_role) and not (rolsuper or rolbypassrls or rolcanlogin)";
     assert_eq!(world.count(roles).await, 2);
+}
+
+/// Whoever can choose a function's search path can put a table or a function of their own before what it means.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_function_means_what_a_search_path_makes_of_it() {
+    let world = World::start().await;
+    let open: Vec<String> = sqlx::query_scalar(
+        "select oid::regprocedure::text from pg_proc p
+         where pronamespace in ('public'::regnamespace, 'apalis'::regnamespace)
+           and not exists (select 1 from pg_depend d
+                           where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+           and not exists (select 1 from unnest(proconfig) setting
+                           where setting ~ '^search_path=pg_catalog, (public|apalis), pg_temp$')",
+    )
+    .fetch_all(&world.db)
+    .await
+    .unwrap();
+    assert_eq!(open, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +166,13 @@ async fn a_write_that_forgot_its_where_touches_its_users_rows_only() {
         assert_eq!(given, Err(REFUSED.to_owned()), "{table}");
     }
     // What is immutable cannot be changed at all, and nothing can be deleted.
-    for table in ["messages", "tool_calls", "mcp_calls", "tasks"] {
+    for table in [
+        "messages",
+        "tool_calls",
+        "mcp_calls",
+        "tasks",
+        "task_totals",
+    ] {
         let touched = attempt(&mut tx, &format!("update {table} set user_id = user_id")).await;
         assert_eq!(touched, Err(REFUSED.to_owned()), "{table}");
     }
@@ -190,6 +215,7 @@ async fn an_insert_for_somebody_else_is_refused() {
         "insert into mcp_attempts (user_id) values ('bob')".to_owned(),
         format!("insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters) values ('{run}', 1, 1, 'bob', 'x', '{{}}')"),
         "insert into tasks (id, user_id, title) values (gen_random_uuid(), 'bob', 'x')".to_owned(),
+        "insert into task_totals (user_id, tasks, bytes) values ('bob', 0, 0)".to_owned(),
     ];
     assert_eq!(inserts.len(), rows::TABLES.len());
     let mut tx = store::begin_for(&world.db, "ada").await.unwrap();

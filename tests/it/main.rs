@@ -46,6 +46,7 @@ mod sockets;
 mod streams;
 mod sweeps;
 mod task_changes;
+mod task_limits;
 mod threads;
 mod token_counts;
 mod tools;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::world::{World, as_superuser};
+use crate::world::{World, as_superuser, rows};
 
 /// One turn in which the model makes these calls; returns their results.
 async fn results(world: &World, user: &str, calls: &[(&str, Value)]) -> Vec<Value> {
@@ -292,13 +292,11 @@ async fn the_database_refuses_changes_of_anyone_but_the_tools_role() {
     let superuser = PgPool::connect(&as_superuser(&world.database_url))
         .await
         .unwrap();
+    let (user_role, tool_role) = rows::roles(&world.db).await;
+    let as_user = format!("set local role {user_role};");
     let open = "insert into tool_calls (run_id, step, ordinal, user_id, tool_name, parameters) select id, 1, 9, 'ada', 'add_task', '{}' from runs;
                 insert into mcp_calls (id, user_id, tool_name, parameters) values ('01890000-0000-7000-8000-000000000000', 'ada', 'x', '{}');";
-    for (db, who) in [
-        (&superuser, ""),
-        (&world.db, ""),
-        (&superuser, "set local role errand_user;"),
-    ] {
+    for (db, who) in [(&superuser, ""), (&world.db, ""), (&superuser, &as_user)] {
         for key in [
             "(select id || '/1/9' from runs)",
             "'mcp/01890000-0000-7000-8000-000000000000'",
@@ -334,7 +332,7 @@ async fn the_database_refuses_changes_of_anyone_but_the_tools_role() {
         "'mcp'",
     ] {
         let attempt = format!("begin; select set_config('errand.tool_call', {key}, true), set_config('errand.user_id', 'ada', true);
-                               set local role errand_tool; update tasks set title = 'changed'; commit");
+                               set local role {tool_role}; update tasks set title = 'changed'; commit");
         let mut connection = superuser.acquire().await.unwrap().detach();
         let error = sqlx::raw_sql(AssertSqlSafe(attempt.clone()))
             .execute(&mut connection)

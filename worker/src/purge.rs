@@ -26,6 +26,8 @@ const SLOW: Duration = Duration::from_millis(40);
 /// One that took less makes it larger.
 const FAST: Duration = Duration::from_millis(12);
 
+/// Attempts at calls from outside that are kept: the limit on them looks back for a minute.
+const KEEP_ATTEMPTS: Duration = Duration::from_secs(90);
 /// Days of use that are kept.
 const KEEP_USAGE_DAYS: Duration = Duration::from_secs(35 * 24 * 3600);
 
@@ -55,6 +57,7 @@ impl Keep {
             Purge::Events => self.events,
             Purge::Jobs | Purge::Workers => self.jobs,
             Purge::Calls => self.calls,
+            Purge::Attempts => KEEP_ATTEMPTS,
             Purge::Keys => self.keys,
             Purge::UsageDays => KEEP_USAGE_DAYS,
         }

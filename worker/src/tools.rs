@@ -31,6 +31,7 @@ mod changes;
 mod contract;
 mod error;
 mod identity;
+mod kept;
 mod record;
 
 use changes::Changes;

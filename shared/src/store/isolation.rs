@@ -6,8 +6,12 @@
 
 use super::{Connection, Pool, StoreError, Transaction};
 
+mod roles;
+
+pub(super) use roles::make as make_roles;
+
 /// Tables that hold rows of users.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "conversations",
     "messages",
     "runs",
@@ -15,6 +19,7 @@ const TABLES: [&str; 11] = [
     "tool_calls",
     "run_events",
     "tasks",
+    "task_totals",
     "usage_days",
     "mcp_attempts",
     "mcp_calls",
@@ -57,15 +62,6 @@ async fn act(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the roles and gives them their rights, as far as this login may.
-///
-/// # Errors
-/// The database failed.
-pub(super) async fn make_roles(db: &mut Connection) -> Result<(), StoreError> {
-    sqlx::raw_sql(include_str!("roles.sql")).execute(db).await?;
-    Ok(())
-}
-
 /// Says in the log what makes isolation by the database weaker than it should be.
 ///
 /// # Errors
@@ -75,21 +71,31 @@ pub(super) async fn report(pool: &Pool) -> Result<(), StoreError> {
     let login = sqlx::query!(
         r#"select session_user::text as "name!",
                   coalesce(rolsuper or rolbypassrls, false) as "bypasses!",
-                  may_take('errand_user') and may_take('errand_tool') as "takes_roles!",
+                  user_role as "user_role!", tool_role as "tool_role!",
+                  may_take(user_role) and may_take(tool_role) as "takes_roles!",
+                  database = (select oid from pg_database where datname = current_database())
+                      and user_role <> 'errand_user' as "are_own!",
                   array(select t from unnest($1::text[]) t
                         where not coalesce((select relrowsecurity from pg_class where oid = to_regclass('public.' || t)), false)
                   ) as "open!: Vec<String>",
-                  exists (select 1 from pg_roles where rolname in ('errand_user', 'errand_tool') and (rolsuper or rolbypassrls))
+                  exists (select 1 from pg_roles where rolname in (user_role, tool_role) and (rolsuper or rolbypassrls))
                       as "roles_bypass!"
-           from pg_roles where rolname = session_user"#,
+           from pg_roles, isolation_roles() where rolname = session_user"#,
         &TABLES.map(str::to_owned) as &[String]
     )
     .fetch_one(&mut *db)
     .await?;
+    let (user_role, tool_role) = (&login.user_role, &login.tool_role);
     if !login.takes_roles {
         tracing::warn!(
             login = login.name,
-            "row level security is not in force: the roles errand_user and errand_tool do not exist or this login may not take them; \
+            "row level security is not in force: the roles {user_role} and {tool_role} do not exist or this login may not take them; \
+             run `errand-api migrate` as a login that may create roles, or grant them to this one"
+        );
+    } else if !login.are_own {
+        tracing::warn!(
+            login = login.name,
+            "the roles {user_role} and {tool_role} are shared with another database: whoever acts there may act here; \
              run `errand-api migrate` as a login that may create roles"
         );
     }

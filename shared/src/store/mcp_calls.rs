@@ -18,7 +18,7 @@ pub struct McpCall<'a> {
     pub client: Option<&'a str>,
     /// The tool.
     pub tool_name: &'a str,
-    /// Its full parameters.
+    /// Its parameters, as far as they are kept.
     pub parameters: &'a Value,
 }
 
@@ -44,7 +44,7 @@ pub async fn open(db: &mut Connection, call: McpCall<'_>) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Closes the record with the call's result. The effect and the record commit together.
+/// Closes the record with what is kept of the call's result. The effect and the record commit together.
 ///
 /// # Errors
 /// The database failed.

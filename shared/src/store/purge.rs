@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Connection, Pool, StoreError, periodic::Lease};
 
+mod attempts;
 mod calls;
 mod events;
 mod jobs;
@@ -33,6 +34,8 @@ pub enum Purge {
     Workers,
     /// Records of calls of outside MCP clients.
     Calls,
+    /// Attempts at such calls, older than the limit on them looks.
+    Attempts,
     /// Idempotency keys of runs, so long after the end of their run. The run stays.
     Keys,
     /// Tokens used in a day that is over.
@@ -41,11 +44,12 @@ pub enum Purge {
 
 impl Purge {
     /// All kinds, in the order in which they are purged.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Events,
         Self::Jobs,
         Self::Workers,
         Self::Calls,
+        Self::Attempts,
         Self::Keys,
         Self::UsageDays,
     ];
@@ -58,6 +62,7 @@ impl Purge {
             Self::Jobs => "jobs",
             Self::Workers => "workers",
             Self::Calls => "mcp_calls",
+            Self::Attempts => "mcp_attempts",
             Self::Keys => "idempotency_keys",
             Self::UsageDays => "usage_days",
         }
@@ -117,6 +122,7 @@ pub async fn step(
         Purge::Jobs => jobs::delete(db, &range, limit).await?,
         Purge::Workers => workers::delete(db, &range, limit).await?,
         Purge::Calls => calls::delete(db, &range, limit).await?,
+        Purge::Attempts => attempts::delete(db, &range, limit).await?,
         Purge::Keys => keys::delete(db, &range, limit).await?,
         Purge::UsageDays => usage_days::delete(db, &range, limit).await?,
     };

@@ -1,6 +1,9 @@
 -- The two roles behind row level security and what they may do. Run at every migration, because roles belong to the server
 -- and not to the database: a dump that is restored elsewhere comes without them. Running it again changes nothing.
 --
+-- Here they are called `errand_user` and `errand_tool`; what is executed has this database's own names instead
+-- (`isolation/roles.rs`), because what a role may do is open to whoever may take it, from any database of the server.
+--
 -- Nobody logs in as one of them. A transaction takes `errand_user` for a user (`act_for`) and `errand_tool` inside a
 -- tool call (`act_as_tool`); neither owns a table or bypasses a policy.
 do $$
@@ -22,15 +25,15 @@ begin
                 raise warning 'this login may not make or take the role %: have an administrator run: create role %; grant % to %;',
                     name, name, name, current_user;
         end;
-        if to_regrole(name) is null then
-            return;
-        end if;
     end loop;
+    if to_regrole('errand_user') is null or to_regrole('errand_tool') is null then
+        return;
+    end if;
 
     grant usage on schema public, apalis to errand_user, errand_tool;
     grant select, insert, update on conversations, runs, usage_days, approvals to errand_user;
     grant select, insert on messages, steps, run_events, tool_calls, mcp_calls, mcp_attempts to errand_user;
-    grant select on tasks to errand_user;
+    grant select on tasks, task_totals to errand_user;
     -- Of its own user's jobs alone (policy own_jobs): to enqueue, to end and to forget them. Earlier versions granted all columns.
     revoke all on apalis.jobs from errand_user;
     grant select, insert, delete on apalis.jobs to errand_user;

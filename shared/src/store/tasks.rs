@@ -36,7 +36,33 @@ pub struct Filter<'a> {
     pub search: Option<&'a str>,
 }
 
-/// Adds a task and returns its id.
+/// Tasks that a user may have. Deleted ones do not count, done ones do.
+pub const MAX_TASKS: i32 = 10_000;
+
+/// Bytes that titles and descriptions of a user's tasks may have together.
+pub const MAX_BYTES: i64 = 20 * 1024 * 1024;
+
+/// What a change came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// It was made; the task's title.
+    Done(String),
+    /// The user has no such task.
+    Unknown,
+    /// The list is full, and nothing was changed.
+    Full(Full),
+}
+
+/// Of what a list is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// Of tasks: [`MAX_TASKS`].
+    Tasks,
+    /// Of text: [`MAX_BYTES`].
+    Bytes,
+}
+
+/// Adds a task and returns its id, or says of what the list is full.
 ///
 /// # Errors
 /// The database failed, or refused a change outside a tool call.
@@ -45,18 +71,33 @@ pub async fn add(
     user_id: &str,
     title: &str,
     description: Option<&str>,
-) -> Result<Uuid, StoreError> {
+) -> Result<Result<Uuid, Full>, StoreError> {
     let id = crate::ids::new_id();
-    sqlx::query!(
-        "insert into tasks (id, user_id, title, description) values ($1, $2, $3, $4)",
+    let bytes = title.len() + description.map_or(0, str::len);
+    let found = sqlx::query!(
+        r#"with room as materialized (
+             select tasks < $5 as has_place, bytes + $6 <= $7 as has_bytes from lock_task_totals()
+         ),
+         added as (
+             insert into tasks (id, user_id, title, description)
+             select $1, $2, $3, $4 from room where has_place and has_bytes
+         )
+         select has_place as "has_place!", has_bytes as "has_bytes!" from room"#,
         id,
         user_id,
         title,
-        description
+        description,
+        MAX_TASKS,
+        i64::try_from(bytes).unwrap_or(i64::MAX),
+        MAX_BYTES
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(id)
+    Ok(match (found.has_place, found.has_bytes) {
+        (true, true) => Ok(id),
+        (false, _) => Err(Full::Tasks),
+        (true, false) => Err(Full::Bytes),
+    })
 }
 
 /// A page of tasks, and how many there are.
@@ -131,7 +172,7 @@ pub struct Change<'a> {
     pub completed: Option<bool>,
 }
 
-/// Changes a task and returns its title; none if the user has no such task.
+/// Changes a task and returns its title, unless it grows and the list is full.
 ///
 /// # Errors
 /// The database failed, or refused a change outside a tool call.
@@ -140,20 +181,64 @@ pub async fn update(
     user_id: &str,
     id: Uuid,
     change: Change<'_>,
-) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "update tasks
+) -> Result<Changed, StoreError> {
+    if change.title.is_none() && change.description.is_none() {
+        let title = mark(db, user_id, id, change.completed).await?;
+        return Ok(title.map_or(Changed::Unknown, Changed::Done));
+    }
+    // The totals are locked before the task is, and its length is that of the version that is changed.
+    let title = sqlx::query_scalar!(
+        "with room as materialized (select $6 - bytes as bytes from lock_task_totals())
+         update tasks
          set title = coalesce($3, title),
              description = case when $4::text is null then description else nullif($4, '') end,
              completed = coalesce($5, completed),
              updated_at = clock_timestamp()
+         from room
          where id = $1 and user_id = $2
+           and octet_length(coalesce($3, title)) - octet_length(title)
+             + octet_length(coalesce($4, description, '')) - octet_length(coalesce(description, ''))
+             <= greatest(room.bytes, 0)
          returning title",
         id,
         user_id,
         change.title,
         change.description,
-        change.completed
+        change.completed,
+        MAX_BYTES
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    if let Some(title) = title {
+        return Ok(Changed::Done(title));
+    }
+    let exists = sqlx::query_scalar!(
+        r#"select exists (select 1 from tasks where id = $1 and user_id = $2) as "exists!""#,
+        id,
+        user_id
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(match exists {
+        true => Changed::Full(Full::Bytes),
+        false => Changed::Unknown,
+    })
+}
+
+/// Marks a task as done or open, and returns its title; none if the user has no such task.
+async fn mark(
+    db: &mut Connection,
+    user_id: &str,
+    id: Uuid,
+    completed: Option<bool>,
+) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "update tasks set completed = coalesce($3, completed), updated_at = clock_timestamp()
+         where id = $1 and user_id = $2
+         returning title",
+        id,
+        user_id,
+        completed
     )
     .fetch_optional(db)
     .await?)
@@ -169,7 +254,8 @@ pub async fn delete(
     id: Uuid,
 ) -> Result<Option<String>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "delete from tasks where id = $1 and user_id = $2 returning title",
+        "with totals as materialized (select from lock_task_totals())
+         delete from tasks using totals where id = $1 and user_id = $2 returning title",
         id,
         user_id
     )

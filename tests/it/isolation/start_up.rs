@@ -16,6 +16,7 @@ use crate::world::{
 
 const IN_FORCE: &str = "row level security is not in force";
 const BYPASSES: &str = "bypasses row level security";
+const SHARED: &str = "shared with another database";
 const OFF: &str = "row level security is switched off";
 
 /// A model and an identity provider that programs can be pointed at.
@@ -77,6 +78,10 @@ impl Outside {
 async fn what_weakens_isolation_is_reported() {
     let outside = Outside::start().await;
     let url = world::database().await;
+    let copied = outside.warnings(&url).await;
+    assert!(copied.contains(SHARED), "{copied}");
+    assert_eq!(copied.lines().count(), 1, "{copied}");
+    migrate(&url).await;
     assert_eq!(outside.warnings(&url).await, "");
     let warnings = outside.warnings(&world::as_superuser(&url)).await;
     assert!(warnings.contains(BYPASSES), "{warnings}");
@@ -113,15 +118,17 @@ async fn a_login_that_may_not_make_roles_is_told_what_to_do() {
     }
     let url = cluster.url("plain").replace("errand_app", "plain");
     let said = migrate(&url).await;
-    assert!(
-        said.contains("create role errand_user; grant errand_user to plain"),
-        "{said}"
-    );
+    let db = PgPool::connect(&url).await.unwrap();
+    let (user_role, tool_role) = rows::roles(&db).await;
+    for role in [&user_role, &tool_role] {
+        let advice = format!("create role {role}; grant {role} to plain");
+        assert!(said.contains(&advice), "{said}");
+    }
     let warnings = outside.warnings(&url).await;
     assert!(warnings.contains(IN_FORCE), "{warnings}");
 
     // An administrator does what was said.
-    for role in ["errand_user", "errand_tool"] {
+    for role in [&user_role, &tool_role] {
         let advice = format!("create role {role}; grant {role} to plain");
         sqlx::raw_sql(sqlx::AssertSqlSafe(advice))
             .execute(&mut admin)
@@ -135,17 +142,21 @@ async fn a_login_that_may_not_make_roles_is_told_what_to_do() {
     let mut here = PgConnection::connect(&cluster.admin_url("plain"))
         .await
         .unwrap();
-    let lost = "drop owned by errand_user, errand_tool; drop role errand_user; drop role errand_tool; alter role plain createrole";
-    sqlx::raw_sql(lost).execute(&mut here).await.unwrap();
+    let lost = format!(
+        "drop owned by {user_role}, {tool_role}; drop role {user_role}; drop role {tool_role}; alter role plain createrole"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lost))
+        .execute(&mut here)
+        .await
+        .unwrap();
     assert!(outside.warnings(&url).await.contains(IN_FORCE));
     assert!(!migrate(&url).await.contains("WARN"));
     assert_eq!(outside.warnings(&url).await, "");
-    let db = PgPool::connect(&url).await.unwrap();
     let mut tx = errand_shared::store::begin_for(&db, "bob").await.unwrap();
     let (role, found): (String, i64) =
         sqlx::query_as("select current_user::text, (select count(*) from messages)")
             .fetch_one(&mut *tx)
             .await
             .unwrap();
-    assert_eq!((role.as_str(), found), ("errand_user", 0));
+    assert_eq!((role, found), (user_role, 0));
 }

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Tables that hold rows of users, and how to find an owner's rows in them.
-pub(crate) const TABLES: [(&str, &str); 11] = [
+pub(crate) const TABLES: [(&str, &str); 12] = [
     ("conversations", "user_id = $1"),
     ("messages", "user_id = $1"),
     ("runs", "user_id = $1"),
@@ -21,6 +21,7 @@ pub(crate) const TABLES: [(&str, &str); 11] = [
     ("usage_days", "user_id = $1"),
     ("mcp_calls", "user_id = $1"),
     ("mcp_attempts", "user_id = $1"),
+    ("task_totals", "user_id = $1"),
 ];
 
 /// Executes a statement as the owner of the tables.
@@ -29,6 +30,14 @@ pub(crate) async fn execute(db: &PgPool, statement: &str) {
         .execute(db)
         .await
         .unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+/// The roles that this database has for users and for tools.
+pub(crate) async fn roles(db: &PgPool) -> (String, String) {
+    sqlx::query_as("select user_role, tool_role from isolation_roles()")
+        .fetch_one(db)
+        .await
+        .expect("the roles")
 }
 
 /// How many rows each table has of this user, and what is in them: equal if nothing was changed.

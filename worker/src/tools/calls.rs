@@ -2,7 +2,7 @@
 
 use errand_shared::store::{
     Connection, StoreError,
-    tasks::{self, Change, Filter, MAX_SEARCH},
+    tasks::{self, Change, Changed, Filter, Full, MAX_SEARCH},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -127,7 +127,12 @@ async fn add(
 ) -> Result<Result<Value, ToolError>, StoreError> {
     let title = valid!(title(&call.title));
     let description = valid!(call.description.as_deref().map(description).transpose());
-    let id = tasks::add(db, user, title, description.filter(|text| !text.is_empty())).await?;
+    let description = description.filter(|text| !text.is_empty());
+    let id = valid!(
+        tasks::add(db, user, title, description)
+            .await?
+            .map_err(full)
+    );
     Ok(Ok(
         json!({"success": true, "task_id": id, "message": format!("Added \"{title}\".")}),
     ))
@@ -187,10 +192,10 @@ async fn complete(
         completed: Some(true),
         ..Change::default()
     };
-    Ok(match tasks::update(db, user, id, change).await? {
-        Some(title) => Ok(json!({"success": true, "message": format!("\"{title}\" is done.")})),
-        None => Err(ToolError::task_not_found(id)),
-    })
+    let title = valid!(changed(tasks::update(db, user, id, change).await?, id));
+    Ok(Ok(
+        json!({"success": true, "message": format!("\"{title}\" is done.")}),
+    ))
 }
 
 async fn delete(
@@ -221,10 +226,36 @@ async fn update(
             "Nothing to change: give title, description or completed.",
         )));
     }
-    Ok(match tasks::update(db, user, id, change).await? {
-        Some(title) => Ok(json!({"success": true, "message": format!("Changed \"{title}\".")})),
-        None => Err(ToolError::task_not_found(id)),
-    })
+    let title = valid!(changed(tasks::update(db, user, id, change).await?, id));
+    Ok(Ok(
+        json!({"success": true, "message": format!("Changed \"{title}\".")}),
+    ))
+}
+
+fn changed(changed: Changed, id: Uuid) -> Result<String, ToolError> {
+    match changed {
+        Changed::Done(title) => Ok(title),
+        Changed::Unknown => Err(ToolError::task_not_found(id)),
+        Changed::Full(what) => Err(full(what)),
+    }
+}
+
+/// The list has no room: what a model can do about it.
+fn full(what: Full) -> ToolError {
+    let (limit, details) = match what {
+        Full::Tasks => (
+            format!("{} tasks, done ones included", tasks::MAX_TASKS),
+            json!({"max_tasks": tasks::MAX_TASKS}),
+        ),
+        Full::Bytes => (
+            format!("{} MiB of titles and descriptions", tasks::MAX_BYTES >> 20),
+            json!({"max_bytes": tasks::MAX_BYTES}),
+        ),
+    };
+    ToolError::invalid(format!(
+        "The list is full: it may have {limit}. Nothing was changed. Delete tasks that are no longer needed first, such as done ones; ask the user which."
+    ))
+    .with_details(details)
 }
 
 fn title(title: &str) -> Result<&str, ToolError> {

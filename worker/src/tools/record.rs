@@ -19,6 +19,7 @@ use super::{
     contract,
     error::ToolError,
     identity::{Caller, Outsider},
+    kept,
 };
 
 /// Why a call has neither effect nor record.
@@ -103,12 +104,16 @@ pub(super) async fn for_outsider(
         id: ids::new_id(),
         user_id,
         client: outsider.client.as_deref(),
-        tool_name: name,
-        parameters: &parameters,
+        tool_name: &kept::name(name),
+        parameters: &kept::parameters(name, &parameters),
     };
     mcp_calls::open(&mut tx, call).await?;
-    let record = record(perform(&mut tx, user_id, name, parameters.clone()).await?);
-    mcp_calls::close(&mut tx, call, &record, begun.elapsed()).await?;
+    let record = record(perform(&mut tx, user_id, name, parameters).await?);
+    let kept = Record {
+        result: kept::result(name, &record.result),
+        is_error: record.is_error,
+    };
+    mcp_calls::close(&mut tx, call, &kept, begun.elapsed()).await?;
     store::commit(tx).await?;
     tracing::info!(call = %call.id, tool = loggable(name), is_error = record.is_error, "tool call from outside");
     Ok(record)
