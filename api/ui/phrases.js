@@ -54,7 +54,9 @@ export function tellCall(part, titleOf) {
   const before = part.before ?? titleOf(args.task_id);
   // A rename changes what the id is called; the card goes on telling the old name.
   if (before) part.before = before;
-  const title = (part.name === "update_task" ? before ?? args.title : args.title ?? before);
+  // What else a call says of its task is the model's word; only a rename that was made has made it true.
+  const renamed = part.name === "update_task" && part.state === "done" ? args.title : null;
+  const title = part.name === "add_task" ? args.title : before ?? renamed;
   const subject = title ? told(title) : "a task";
   if (part.state === "rejected") return { icon: "close", text: `${WISHES[part.name](subject)}: rejected by you` };
   const state = part.state === "done" || part.state === "failed" ? part.state : "running";
@@ -73,12 +75,27 @@ const WISHES = {
   list_tasks: () => "Look at the list",
 };
 
-/** What a call that needs approval would do. */
-export function tellWish(part, titleOf) {
-  const before = titleOf(part.args?.task_id);
-  const title = part.args?.title ?? before;
-  const wish = own(WISHES, part.name)?.(title ? told(title) : "a task") ?? `Use ${part.name.replaceAll("_", " ")}`;
-  return part.name === "delete_task" ? `${wish} for good?` : `${wish}?`;
+/**
+ * What a call that needs approval would do: a question that names the task which it is about, and what becomes of its fields.
+ * From what the server found when it asked, and never from what the call itself says of it.
+ */
+export function tellWish({ metadata, message }) {
+  const { toolName, task, changes } = metadata ?? {};
+  const wish = own(WISHES, toolName ?? "");
+  // An earlier version of the server did not look.
+  if (!wish || !Array.isArray(changes)) return { text: message ?? "This needs your approval.", changes: [] };
+  const added = changes.find(({ field }) => field === "title")?.new;
+  const title = task?.title ?? (toolName === "add_task" ? added : null);
+  const text = wish(title ? told(title) : "a task");
+  const shown = changes.filter(({ field }) => toolName === "update_task" || (toolName === "add_task" && field !== "title"));
+  return { text: toolName === "delete_task" ? `${text} for good?` : `${text}?`, changes: shown.map(tellChange) };
+}
+
+const FIELDS = { title: "Title", description: "Details", completed: "Done" };
+
+function tellChange({ field, old, new: now }) {
+  const value = (it) => (it === true ? "yes" : it === false ? "no" : typeof it === "string" ? quoted(it) : it === null ? "nothing" : JSON.stringify(it));
+  return { field: own(FIELDS, field) ?? field, old: old === null || old === undefined ? null : value(old), now: value(now ?? null) };
 }
 
 /** Why a tool call failed. The tool's own words speak to the model; they stay in the details where there are plainer ones. */

@@ -86,7 +86,8 @@ export class Turn {
     }));
     this.interrupts = run.status === "waiting" ? run.interrupts ?? [] : [];
     for (const { toolCallId: id, metadata } of this.interrupts) {
-      tools.push({ kind: "tool", id, name: metadata.toolName, args: metadata.parameters, argsText: "", result: null, state: "waiting" });
+      tools.push({ kind: "tool", id, name: metadata.toolName, args: metadata.parameters, argsText: "", result: null, state: "waiting",
+        before: metadata.task?.title });
     }
     this.parts = kept ? [...tools, { kind: "text", id: `${this.runId}/reply`, text: kept, open: false }] : tools;
   }
@@ -211,6 +212,11 @@ const HANDLERS = {
 
   RUN_FINISHED(turn, { outcome: how }) {
     turn.interrupts = how?.interrupts ?? [];
+    // What the call is about, as the server found it: told so when it has been decided, too.
+    for (const { toolCallId, metadata } of turn.interrupts) {
+      const part = turn.toolPart(toolCallId);
+      if (part) part.before = metadata?.task?.title;
+    }
     turn.end(how?.type === "interrupt" ? "waiting" : "completed");
   },
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::store::approvals::Pending;
 
+mod question;
 pub(crate) mod too_large;
 
 /// Bytes of an event as JSON text, at most: whoever makes one keeps to it, so that a client of a socket can be sent any event in
@@ -131,14 +132,15 @@ pub struct Interrupt {
     pub id: String,
     /// Always `tool_call`.
     pub reason: String,
-    /// For people.
+    /// For people: what the call would do.
     pub message: String,
     /// The call, as the events name it.
     pub tool_call_id: String,
     /// JSON Schema of an answer.
     #[schema(value_type = Object)]
     pub response_schema: Value,
-    /// `toolName` and `parameters` of the call.
+    /// `toolName` and `parameters` of the call, and what it would do: `task` (`id`, `title`), if it is about one, and `changes`
+    /// (`field`, `old`, `new`), with long texts cut.
     #[schema(value_type = Object)]
     pub metadata: Value,
 }
@@ -146,15 +148,22 @@ pub struct Interrupt {
 impl From<&Pending> for Interrupt {
     fn from(call: &Pending) -> Self {
         let id = call.key.to_string();
+        let mut metadata = json!({"toolName": call.tool_name, "parameters": call.parameters});
+        if let Some(effect) = &call.effect {
+            if let Some(task) = &effect.task {
+                metadata["task"] = json!(task);
+            }
+            metadata["changes"] = json!(effect.changes);
+        }
         Self {
             reason: "tool_call".to_owned(),
-            message: format!("{} needs your approval.", call.tool_name),
+            message: question::of(&call.tool_name, call.effect.as_ref()),
             tool_call_id: id.clone(),
             id,
             response_schema: json!({
                 "type": "object", "properties": {"approved": {"type": "boolean"}}, "required": ["approved"],
             }),
-            metadata: json!({"toolName": call.tool_name, "parameters": call.parameters}),
+            metadata,
         }
     }
 }

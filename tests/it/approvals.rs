@@ -11,6 +11,8 @@ use crate::world::{
     socket::Socket,
 };
 
+mod questions;
+
 fn gated(workers: usize) -> Options {
     Options {
         worker: vec![
@@ -27,14 +29,19 @@ fn gated(workers: usize) -> Options {
 /// A world where delete_task needs approval, with one worker of one slot and a task of ada's; the task's id.
 async fn world() -> (World, String) {
     let world = World::with(gated(1)).await;
+    let task = add(&world, "buy milk").await;
+    (world, task)
+}
+
+/// A task that ada's agent adds.
+async fn add(world: &World, title: &str) -> String {
     world
         .model
-        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+        .push(Turn::call("add_task", json!({"title": title})));
     world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add buy milk").await;
+    let added = world.say("ada", "add it").await;
     let task = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
-    let task = task.as_str().expect("an id").to_owned();
-    (world, task)
+    task.as_str().expect("an id").to_owned()
 }
 
 /// Asks for the task to be deleted; the run that waits.
@@ -68,7 +75,8 @@ async fn a_gated_call_waits_without_a_slot_and_is_made_once_approved() {
     let interrupt = &waiting["interrupts"][0];
     assert_eq!(
         interrupt["metadata"],
-        json!({"toolName": "delete_task", "parameters": {"task_id": task}})
+        json!({"toolName": "delete_task", "parameters": {"task_id": task},
+               "task": {"id": task, "title": "buy milk"}, "changes": []})
     );
     // The events end as AG-UI has it, with every call closed.
     let events = stored(&world, run["run_id"].as_str().expect("a run")).await;
@@ -210,15 +218,16 @@ async fn a_decision_is_taken_once_by_its_owner_and_for_every_call() {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_one_answer_wait_together_and_each_is_decided() {
     let (world, task) = world().await;
+    let other = add(&world, "an old list").await;
     world.model.push(
         Turn::call("add_task", json!({"title": "call Ann"}))
             .and_call("delete_task", json!({"task_id": task}))
-            .and_call("delete_task", json!({"task_id": uuid::Uuid::nil()})),
+            .and_call("delete_task", json!({"task_id": other})),
     );
     let waits = world.say("ada", "tidy up").await;
     assert_eq!(waits.body["status"], "waiting", "{}", waits.body);
     // Nothing of the answer is done before all of it may be.
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(world.titles("ada").await, ["buy milk", "an old list"]);
     let run = view(&world, &waits.body["run_id"]).await;
     let ids: Vec<_> = run["interrupts"]
         .as_array()
@@ -370,7 +379,7 @@ async fn hold<'a>(world: &'a World, task: &str) -> sqlx::Transaction<'a, sqlx::P
 }
 
 const STANDS_STILL: &str = "select count(*) from pg_stat_activity where datname = current_database() \
-    and wait_event_type = 'Lock' and query like 'delete from tasks%'";
+    and wait_event_type = 'Lock' and query like '%delete from tasks%'";
 
 async fn worker(world: &World, gated: bool) -> Process {
     let base_url = world.model.base_url();
@@ -509,13 +518,14 @@ async fn runs_that_wait_are_few_and_do_not_count_as_active() {
     let mut options = gated(1);
     options.api = vec!["--max-active-runs", "1", "--rate-runs-per-minute", "0"];
     let world = World::with(options).await;
-    let nobodys = uuid::Uuid::nil().to_string();
-    let run = ask(&world, &nobodys).await;
+    let task = add(&world, "buy milk").await;
+    let run = ask(&world, &task).await;
     // A second one, though only one may be active.
-    ask(&world, &nobodys).await;
+    ask(&world, &task).await;
     // 98 more, as if they had been asked for.
     let more = "insert into runs (id, conversation_id, user_id, status, admitted_at)
-                select gen_random_uuid(), conversation_id, user_id, 'waiting', now() from runs, generate_series(1, 49)";
+                select gen_random_uuid(), conversation_id, user_id, 'waiting', now() from runs, generate_series(1, 49)
+                where status = 'waiting'";
     sqlx::query(more).execute(&world.db).await.expect("runs");
     let refused = world.say("ada", "delete it").await;
     refused.assert_error(429, "rate_limited");

@@ -31,7 +31,7 @@ fn times() -> u64 {
 async fn world() -> World {
     let world = World::with(Options {
         api: vec!["--rate-runs-per-minute", "0", "--max-active-runs", "0"],
-        worker: vec!["--require-approval", "delete_task"],
+        worker: vec!["--require-approval", "add_task"],
         ..Options::default()
     })
     .await;
@@ -39,7 +39,7 @@ async fn world() -> World {
         .model
         .script(|asked| match request::steps(asked).len() {
             0 if request::last_user(asked).len().is_multiple_of(3) => {
-                Turn::call("delete_task", json!({"task_id": uuid::Uuid::nil()}))
+                Turn::call("add_task", json!({"title": "x"}))
             }
             0 => Turn::call("list_tasks", json!({})),
             _ => Turn::text("Done."),

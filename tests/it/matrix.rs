@@ -47,7 +47,7 @@ impl Matrix {
     /// A world in which Ada has something of everything, and Bob nothing.
     pub(crate) async fn build() -> Self {
         let world = World::with(Options {
-            worker: vec!["--require-approval", "delete_task"],
+            worker: vec!["--require-approval", "list_tasks"],
             ..Options::default()
         })
         .await;
@@ -57,8 +57,8 @@ impl Matrix {
             } else {
                 "somebody's"
             };
-            if request::last_user(asked).starts_with("delete") && request::steps(asked).is_empty() {
-                return Turn::call("delete_task", json!({"task_id": whose}));
+            if request::last_user(asked).starts_with("look") && request::steps(asked).is_empty() {
+                return Turn::call("list_tasks", json!({"search": whose}));
             }
             match request::steps(asked).len() {
                 0 => Turn::call("add_task", json!({"title": format!("{whose} milk")}))
@@ -75,7 +75,7 @@ impl Matrix {
         world.say("ada", HERS).await.assert_ok();
         let mut waiting = Vec::new();
         for _ in 0..2 {
-            let waits = world.say("ada", &format!("delete what is {HERS}")).await;
+            let waits = world.say("ada", &format!("look for what is {HERS}")).await;
             assert_eq!(waits.body["status"], "waiting", "{}", waits.body);
             waiting.push(waits.body);
         }

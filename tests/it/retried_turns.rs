@@ -74,20 +74,21 @@ async fn the_model_sees_what_was_done_and_finishes_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_was_not_made_is_shown_as_not_made() {
     let world = World::with(Options {
-        worker: vec!["--require-approval", "delete_task"],
+        worker: vec!["--require-approval", "add_task"],
         ..Options::default()
     })
     .await;
-    let delete = || Turn::call("delete_task", json!({"task_id": uuid::Uuid::nil()}));
-    world.model.push(delete());
-    let run = start(&world, "delete it").await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    let run = start(&world, "add it").await;
     let view = world.get("ada", &format!("runs/{run}?wait=10")).await;
     assert_eq!(view.assert_ok()["status"], "waiting");
     cancel(&world, &run).await;
-    world.model.push(Turn::text("It is still there."));
+    world.model.push(Turn::text("Nothing was added."));
     assert_eq!(
         retry(&world, &run).await.assert_ok()["response"],
-        "It is still there."
+        "Nothing was added."
     );
     let (_, results) = shown(&world);
     assert_eq!(results.len(), 1);

@@ -286,22 +286,21 @@ async fn two_messages_at_once_open_a_named_thread_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_in_a_named_thread_goes_on_there() {
     let world = World::with(Options {
-        worker: vec!["--require-approval", "delete_task"],
+        worker: vec!["--require-approval", "add_task"],
         ..Options::default()
     })
     .await;
-    world.model.push(Turn::call(
-        "delete_task",
-        json!({"task_id": uuid::Uuid::nil()}),
-    ));
-    world.model.push(Turn::text("There is none."));
-    let asked = input("main", "asks", says("delete it"));
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    world.model.push(Turn::text("Added."));
+    let asked = input("main", "asks", says("add it"));
     let events = read_sse(post(&world, "ada", &asked), usize::MAX).await;
     let (_, last) = events.last().expect("events");
     let interrupt = &last["outcome"]["interrupts"][0]["id"];
     assert!(interrupt.is_string(), "{last}");
     let resume = |thread: &str| {
-        let mut body = input(thread, "goes on", says("delete it"));
+        let mut body = input(thread, "goes on", says("add it"));
         body["resume"] = json!([{"interruptId": interrupt, "status": "resolved", "payload": {"approved": true}}]);
         body
     };

@@ -6,6 +6,7 @@
 use errand_shared::{
     ids::CallKey,
     store::{
+        approvals::Effect,
         history::{PastTurn, RecordedCall, RecordedStep},
         steps::AskedCall,
     },
@@ -87,8 +88,33 @@ pub trait Toolbox: Send + Sync {
         key: CallKey,
         user_id: &str,
         call: &AskedCall,
-        refused: Option<&'static str>,
+        refused: Option<Refusal>,
     ) -> impl Future<Output = Result<ToolOutcome, Interrupted>> + Send;
+
+    /// What calls would do for the user, in their order; none for one that would come to an error.
+    fn previews(
+        &self,
+        user_id: &str,
+        calls: &[&AskedCall],
+    ) -> impl Future<Output = Result<Vec<Option<Effect>>, Interrupted>> + Send;
+}
+
+/// Why a call is recorded and answered with an error, and not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// For this reason.
+    Because(&'static str),
+    /// Its user was not asked. If it would come to an error of its own, that is the answer.
+    Unapproved(&'static str),
+}
+
+impl Refusal {
+    /// The reason, for the model.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Because(reason) | Self::Unapproved(reason) => reason,
+        }
+    }
 }
 
 /// Where the agent's steps are kept and told of.
@@ -118,7 +144,16 @@ pub enum Stop {
     /// It has answered.
     Replied(Reply),
     /// Its answer asks for calls that need the user's approval; none of that answer's calls has been made.
-    NeedsApproval(Reply),
+    NeedsApproval(Reply, Vec<Question>),
+}
+
+/// A call that its user has to decide about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Its place in the answer.
+    pub ordinal: i32,
+    /// What it would do.
+    pub effect: Effect,
 }
 
 /// The agent's last answer: it is committed together with the end, or the pause, of the run.
@@ -190,12 +225,14 @@ pub async fn run(
             mark_if_cut_short(&mut answer, journal);
             return Ok(Stop::Replied(Reply { step, answer }));
         }
-        if !to_approve(&answer, &assignment.needs_approval).is_empty() {
-            return Ok(Stop::NeedsApproval(Reply { step, answer }));
+        let gated = to_approve(&answer, &assignment.needs_approval);
+        let questions = questions(assignment, &answer, &gated, tools).await?;
+        if !questions.is_empty() {
+            return Ok(Stop::NeedsApproval(Reply { step, answer }, questions));
         }
         journal.commit(step, &answer).await?;
         let number = step;
-        let step = Step::new(assignment, number);
+        let step = Step::new(assignment, number, gated);
         let results = act(assignment, &step, &answer, tools, journal).await?;
         conversation.push_step(with_results(recorded(assignment, number, answer), results));
     }
@@ -266,9 +303,33 @@ async fn ask(
     }
 }
 
+/// What the user is to be asked. A call that would come to an error, such as one about a task that there is not, is no question: it is
+/// refused like any that was not approved, with that error.
+async fn questions(
+    assignment: &Assignment,
+    answer: &Answer,
+    gated: &[i32],
+    tools: &impl Toolbox,
+) -> Result<Vec<Question>, Interrupted> {
+    if gated.is_empty() {
+        return Ok(Vec::new());
+    }
+    let calls = answer.calls.iter().zip(0..);
+    let calls = calls.filter(|(_, ordinal)| gated.contains(ordinal));
+    let calls: Vec<&AskedCall> = calls.map(|(call, _)| call).collect();
+    let previews = tools.previews(&assignment.user_id, &calls).await?;
+    let questions = gated.iter().zip(previews).filter_map(|(ordinal, effect)| {
+        Some(Question {
+            ordinal: *ordinal,
+            effect: effect?,
+        })
+    });
+    Ok(questions.collect())
+}
+
 /// The calls of an answer, by ordinal, that the user has to approve. What would be refused anyway, because it is one too many or
 /// malformed, is nothing to ask anybody about.
-pub(crate) fn to_approve(answer: &Answer, gated: &[String]) -> Vec<i32> {
+fn to_approve(answer: &Answer, gated: &[String]) -> Vec<i32> {
     let calls = answer.calls.iter().zip(0..MAX_CALLS_PER_STEP);
     calls
         .filter(|(call, _)| {
@@ -290,13 +351,13 @@ struct Step {
 }
 
 impl Step {
-    /// A step that has just been committed; it asks for no call that needs approval.
-    fn new(assignment: &Assignment, number: i32) -> Self {
+    /// A step that has just been committed: about its `gated` calls nobody had to be asked.
+    fn new(assignment: &Assignment, number: i32, gated: Vec<i32>) -> Self {
         Self {
             number,
             told_by: assignment.run_id,
             decisions: Vec::new(),
-            gated: Vec::new(),
+            gated,
         }
     }
 
@@ -311,7 +372,7 @@ impl Step {
 
     /// Why a call may not be made. One that needs approval is made behind a recorded yes only: also if a worker that did not ask
     /// for it yet has committed the step.
-    fn refusal(&self, call: &AskedCall, ordinal: i32) -> Option<&'static str> {
+    fn refusal(&self, call: &AskedCall, ordinal: i32) -> Option<Refusal> {
         const UNCLEAR: &str = "The parts of this call could not be told from those of another; it was not executed. Make it \
                                again, one call at a time.";
         const TOO_MANY: &str = "too many calls in one answer; this one was not executed";
@@ -322,10 +383,10 @@ impl Step {
             .ok()
             .and_then(|place| self.decisions.get(place));
         match decision.copied().flatten() {
-            _ if call.is_unclear => Some(UNCLEAR),
-            Some(false) => Some(REJECTED),
-            None if self.gated.contains(&ordinal) => Some(UNASKED),
-            _ => (ordinal >= MAX_CALLS_PER_STEP).then_some(TOO_MANY),
+            _ if call.is_unclear => Some(Refusal::Because(UNCLEAR)),
+            Some(false) => Some(Refusal::Because(REJECTED)),
+            None if self.gated.contains(&ordinal) => Some(Refusal::Unapproved(UNASKED)),
+            _ => (ordinal >= MAX_CALLS_PER_STEP).then_some(Refusal::Because(TOO_MANY)),
         }
     }
 }

@@ -6,7 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use backon::{ConstantBuilder, Retryable};
-use errand_shared::{ids::CallKey, store::steps::AskedCall};
+use errand_shared::{
+    ids::CallKey,
+    store::{approvals::Effect, steps::AskedCall},
+};
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,
     model::{
@@ -19,7 +22,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::RwLock;
 
 use crate::{
-    agent::{Interrupted, ToolDefinition, ToolOutcome},
+    agent::{Interrupted, Refusal, ToolDefinition, ToolOutcome},
     tools::{Caller, FENCED, OUTAGE, TaskServer},
 };
 
@@ -178,14 +181,16 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
         key: CallKey,
         user_id: &str,
         call: &AskedCall,
-        refused: Option<&'static str>,
+        refused: Option<Refusal>,
     ) -> Result<ToolOutcome, Interrupted> {
         let (arguments, malformed) = arguments(user_id, call);
+        let reason = refused.map(Refusal::reason).or(malformed);
         let caller = Caller {
             user_id: user_id.to_owned(),
             key,
             attempt: self.attempt,
-            refused: refused.or(malformed).map(str::to_owned),
+            refused: reason.map(str::to_owned),
+            is_unapproved: matches!(refused, Some(Refusal::Unapproved(_))),
         };
         let mut params = CallToolRequestParams::new(call.name.clone()).with_arguments(arguments);
         params.meta = Some(caller.to_meta());
@@ -205,6 +210,22 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
             result: result
                 .structured_content
                 .unwrap_or_else(|| json!({"success": false})),
+        })
+    }
+
+    async fn previews(
+        &self,
+        user_id: &str,
+        calls: &[&AskedCall],
+    ) -> Result<Vec<Option<Effect>>, Interrupted> {
+        let calls = calls
+            .iter()
+            .map(|call| (call.name.as_str(), arguments(user_id, call).0))
+            .collect();
+        let previews = self.toolbox.server.previews(user_id, calls).await;
+        previews.map_err(|error| match error.is_outage() {
+            true => Interrupted::Outage(error.to_string()),
+            false => Interrupted::Unavailable(error.to_string()),
         })
     }
 }

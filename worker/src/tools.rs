@@ -7,7 +7,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use errand_shared::{
-    store::{self, Pool, UserPool, WriteError, tool_calls::Record},
+    store::{self, Pool, StoreError, UserPool, WriteError, approvals::Effect, tool_calls::Record},
     user_queue::Bounds,
 };
 use futures::FutureExt;
@@ -32,6 +32,7 @@ mod contract;
 mod error;
 mod identity;
 mod kept;
+mod preview;
 mod record;
 
 use changes::Changes;
@@ -111,6 +112,28 @@ impl TaskServer {
     /// Waits, for a bounded time, until sockets are told of the calls that were made: before the pool is closed.
     pub(crate) async fn told(&self) {
         self.changes.told().await;
+    }
+
+    /// What calls would do for their user, in their order; none for one that would come to an error.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn previews(
+        &self,
+        user_id: &str,
+        calls: Vec<(&str, JsonObject)>,
+    ) -> Result<Vec<Option<Effect>>, StoreError> {
+        store::within(async {
+            let mut db = store::begin_for(&self.pool, user_id).await?;
+            let mut previews = Vec::with_capacity(calls.len());
+            for (name, arguments) in calls {
+                let parameters = store::without_nul(Value::Object(arguments));
+                let preview = preview::of(&mut db, user_id, name, parameters).await?;
+                previews.push(preview.ok());
+            }
+            Ok(previews)
+        })
+        .await
     }
 
     /// What a model outside is told: also its user's id, which it has no other way to know and each tool asks for.

@@ -24,7 +24,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    agent::{self, Assignment, Failure, Interrupted, Model, ModelError, Reply, Stop},
+    agent::{self, Assignment, Failure, Interrupted, Model, ModelError, Question, Reply, Stop},
     cancels::Cancels,
     config::Config,
     journal::RunJournal,
@@ -79,7 +79,7 @@ pub(crate) struct Turns {
 enum Attempt {
     Replied(Reply),
     /// The reply asks for calls that the user has to approve.
-    Paused(Reply),
+    Paused(Reply, Vec<Question>),
     Failed {
         code: &'static str,
         message: String,
@@ -156,8 +156,8 @@ impl Turns {
                 };
                 (outcome, Some(reply))
             }
-            Attempt::Paused(reply) => {
-                let pending = pending(run.id, &reply, &self.limits.needs_approval);
+            Attempt::Paused(reply, questions) => {
+                let pending = pending(run.id, &reply, questions);
                 (Outcome::Waiting(pending), Some(reply))
             }
             Attempt::Failed { code, message } => (Outcome::Failed { code, message }, None),
@@ -235,7 +235,7 @@ impl Turns {
         let work = agent::run(&assignment, &self.model, &tools, journal);
         match tokio::time::timeout(self.limits.run_timeout, work).await {
             Ok(Ok(Stop::Replied(reply))) => Attempt::Replied(reply),
-            Ok(Ok(Stop::NeedsApproval(reply))) => Attempt::Paused(reply),
+            Ok(Ok(Stop::NeedsApproval(reply, questions))) => Attempt::Paused(reply, questions),
             Ok(Err(failure)) => of_failure(failure),
             Err(_) => failed("run_timeout", "The run took too long."),
         }
@@ -264,21 +264,22 @@ impl Turns {
 }
 
 /// The calls of an answer that wait for approval.
-fn pending(run_id: Uuid, reply: &Reply, gated: &[String]) -> Vec<Pending> {
-    let asked = agent::to_approve(&reply.answer, gated);
-    let calls = reply.answer.calls.iter().zip(0..);
-    calls
-        .filter(|(_, ordinal)| asked.contains(ordinal))
-        .map(|(call, ordinal)| Pending {
+fn pending(run_id: Uuid, reply: &Reply, questions: Vec<Question>) -> Vec<Pending> {
+    let asked = questions.into_iter().filter_map(|question| {
+        let place = usize::try_from(question.ordinal).ok()?;
+        let call = reply.answer.calls.get(place)?;
+        Some(Pending {
             key: CallKey {
                 run_id,
                 step: reply.step,
-                ordinal,
+                ordinal: question.ordinal,
             },
             tool_name: call.name.clone(),
             parameters: store::without_nul(Value::Object(call.object().unwrap_or_default())),
+            effect: Some(question.effect),
         })
-        .collect()
+    });
+    asked.collect()
 }
 
 fn of_store(error: &StoreError) -> Attempt {

@@ -6,37 +6,35 @@ import { tellError, tellWish } from "../phrases.js";
 export class ApprovalView {
   #turn;
   #decide;
-  #titleOf;
   #answers = new Map();
-  #words = [];
   #error = h("p", { class: "approval-error", role: "alert" });
 
   /** `decide(decisions)`: a promise that is rejected if the decision did not arrive. */
-  constructor(turn, decide, titleOf) {
+  constructor(turn, decide) {
     this.#turn = turn;
     this.#decide = decide;
-    this.#titleOf = titleOf;
     this.#error.hidden = true;
     this.element = h("div", { class: "approval", role: "group", "aria-label": "Your approval is needed" },
       ...turn.interrupts.map((interrupt) => this.#row(interrupt)), this.#error);
-    this.update();
-  }
-
-  /** Tells the calls again: what a task is called may be known only now. */
-  update() {
-    for (const tell of this.#words) tell();
   }
 
   #row(interrupt) {
-    const { toolName, parameters } = interrupt.metadata ?? {};
-    const words = h("p", { class: "approval-words" });
-    this.#words.push(() => words.textContent = tellWish({ name: toolName ?? "", args: parameters }, this.#titleOf));
+    const { text, changes } = tellWish(interrupt);
+    const words = h("div", { class: "approval-words" }, h("p", { class: "approval-question", text }), ...this.#changes(changes));
     const choose = (approved) => () => this.#answer(interrupt.id, approved, buttons);
     const buttons = [
       h("button", { class: "primary", on: { click: choose(true) } }, "Approve"),
       h("button", { class: "secondary", on: { click: choose(false) } }, "Reject"),
     ];
     return h("div", { class: "approval-row" }, words, h("span", { class: "approval-buttons" }, ...buttons));
+  }
+
+  /** What becomes of each field: the old value first, because it is what goes. */
+  #changes(changes) {
+    if (changes.length === 0) return [];
+    const row = ({ field, old, now }) => h("li", {}, h("span", { class: "approval-field", text: `${field}: ` }),
+      ...(old === null ? [] : [h("span", { class: "approval-old", dir: "auto", text: old }), " → "]), h("span", { class: "approval-new", dir: "auto", text: now }));
+    return [h("ul", { class: "approval-changes" }, ...changes.map(row))];
   }
 
   async #answer(id, approved, buttons) {

@@ -20,7 +20,6 @@ export class TurnView {
   #end = h("div", { class: "turn-end" });
   #foot = h("div", { class: "turn-foot" });
   #views = new Map();
-  #approval = null;
   #endKey = "";
   #userKey = "";
 
@@ -102,10 +101,8 @@ export class TurnView {
     const turn = this.#turn;
     const key = [turn.status, turn.error?.code, turn.refusal?.code, turn.reply.length, turn.detail, turn.interrupts.length,
       turn.after !== null, turn.tookEffect].join();
-    this.#approval?.update();
     if (key === this.#endKey) return;
     this.#endKey = key;
-    this.#approval = null;
     this.#end.replaceChildren(...this.#verdict());
     this.#end.hidden = this.#end.childNodes.length === 0;
     // A turn that goes on has its end, and what belongs there, further down.
@@ -124,10 +121,7 @@ export class TurnView {
     if (turn.status === "cancelled") {
       return [h("p", { class: "stopped", icon: "stop" }, tellInterrupted(turn), turn.known && !turn.after ? this.#again() : ""), ...this.#refusal()];
     }
-    if (turn.status === "waiting" && turn.interrupts.length) {
-      this.#approval = new ApprovalView(turn, this.#actions.decide, this.context.titleOf);
-      return [this.#approval.element];
-    }
+    if (turn.status === "waiting" && turn.interrupts.length) return [new ApprovalView(turn, this.#actions.decide).element];
     if (turn.status === "waiting") return [h("p", { class: "stopped", icon: "approve" }, "Waiting for an approval.")];
     return [];
   }

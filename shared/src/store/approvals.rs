@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -23,6 +24,37 @@ pub struct Pending {
     pub tool_name: String,
     /// The arguments as the model gave them.
     pub parameters: Value,
+    /// What it would do; none if an earlier version asked.
+    pub effect: Option<Effect>,
+}
+
+/// What a call would do, as it is when its user is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Effect {
+    /// The task that it is about, if there is one.
+    pub task: Option<Subject>,
+    /// What would become of its fields, or what those of a new task would be.
+    pub changes: Vec<Change>,
+}
+
+/// A task that a call is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subject {
+    /// Its id.
+    pub id: Uuid,
+    /// Its title.
+    pub title: String,
+}
+
+/// What would become of a field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The field.
+    pub field: String,
+    /// What it is; null if it is empty.
+    pub old: Value,
+    /// What it would be; null if it would be emptied.
+    pub new: Value,
 }
 
 /// Asks for approval of these calls, as part of the transaction that puts their run to `waiting`.
@@ -35,14 +67,21 @@ pub async fn ask(
     pending: &[Pending],
 ) -> Result<(), StoreError> {
     for call in pending {
+        let effect = call.effect.as_ref();
+        let task = effect.and_then(|effect| effect.task.as_ref());
+        let changes = effect.and_then(|effect| serde_json::to_value(&effect.changes).ok());
         sqlx::query!(
-            "insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters) values ($1, $2, $3, $4, $5, $6)",
+            "insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters, task_id, task_title, changes)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             call.key.run_id,
             call.key.step,
             call.key.ordinal,
             user_id,
             call.tool_name,
-            call.parameters
+            call.parameters,
+            task.map(|task| task.id),
+            task.map(|task| task.title.as_str()),
+            changes
         )
         .execute(&mut *db)
         .await?;
@@ -60,7 +99,7 @@ pub async fn pending(
     run_id: Uuid,
 ) -> Result<Vec<Pending>, StoreError> {
     let rows = sqlx::query!(
-        "select step, ordinal, tool_name, parameters from approvals
+        "select step, ordinal, tool_name, parameters, task_id, task_title, changes from approvals
          where run_id = $1 and user_id = $2 and approved is null
          order by step, ordinal",
         run_id,
@@ -78,6 +117,13 @@ pub async fn pending(
             },
             tool_name: row.tool_name,
             parameters: row.parameters,
+            effect: row.changes.map(|changes| Effect {
+                task: row
+                    .task_id
+                    .zip(row.task_title)
+                    .map(|(id, title)| Subject { id, title }),
+                changes: serde_json::from_value(changes).unwrap_or_default(),
+            }),
         })
         .collect())
 }

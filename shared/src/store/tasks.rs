@@ -161,6 +161,25 @@ pub async fn list(
     Ok(Listed { rows, next, total })
 }
 
+/// The user's task with this id.
+///
+/// # Errors
+/// The database failed.
+pub async fn find(
+    db: &mut Connection,
+    user_id: &str,
+    id: Uuid,
+) -> Result<Option<Task>, StoreError> {
+    Ok(sqlx::query_as!(
+        Task,
+        "select id, title, description, completed, created_at, updated_at from tasks where id = $1 and user_id = $2",
+        id,
+        user_id
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
 /// What to change of a task; absent fields stay.
 #[derive(Debug, Clone, Default)]
 pub struct Change<'a> {

@@ -6,7 +6,8 @@ use serde_json::json;
 use super::{by_name, chrome::Browser};
 use crate::world::{Options, World};
 
-const QUESTION: &str = "return [...document.querySelectorAll('.approval-words')].map((words) => words.innerText).join()";
+const QUESTION: &str = "return [...document.querySelectorAll('.approval-question')].map((words) => words.innerText).join()";
+const CHANGES: &str = "return [...document.querySelectorAll('.approval-changes li')].map((change) => change.innerText).join('|')";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_outlives_a_reload_and_is_answered_from_another_window() {
@@ -100,5 +101,50 @@ async fn what_was_rejected_has_not_failed() {
         browser.reload().await;
     }
     assert_eq!(world.titles("ada").await, ["buy milk"]);
+    browser.end(&[]).await;
+}
+
+/// Whatever a call says, the page asks about the task that would be overwritten, in the server's words for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_overwritten_is_named_first_and_texts_are_no_markup() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(Options {
+        worker: vec!["--require-approval", "update_task"],
+        ..by_name()
+    })
+    .await;
+    let precious = json!({"title": "call the <i>doctor</i>", "description": "on Monday"});
+    world.model.push(Turn::call("add_task", precious));
+    world.model.push(Turn::text("Added."));
+    let added = world.say("ada", "add it").await;
+    let task = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
+    let hostile =
+        json!({"task_id": task, "title": "buy <b>milk</b>", "description": "", "completed": true});
+    world.model.push(Turn::call("update_task", hostile));
+    browser.sign_in(&world.url, "ada").await;
+    browser.say("go on").await;
+    for look in ["live", "stored"] {
+        browser
+            .shows(QUESTION, "Change “call the <i>doctor</i>”?")
+            .await;
+        let changes = [
+            "Title: “call the <i>doctor</i>” → “buy <b>milk</b>”",
+            "Details: “on Monday” → nothing",
+            "Done: no → yes",
+        ];
+        browser.shows(CHANGES, &changes.join("|")).await;
+        browser.picture(&format!("overwritten-{look}")).await;
+        browser.reload().await;
+    }
+    world.model.push(Turn::text("It stays, then."));
+    browser.click(".approval .secondary").await;
+    browser
+        .sees("what was rejected", |seen| {
+            seen.tools == ["Change “call the <i>doctor</i>”: rejected by you"]
+        })
+        .await;
+    assert_eq!(world.titles("ada").await, ["call the <i>doctor</i>"]);
     browser.end(&[]).await;
 }

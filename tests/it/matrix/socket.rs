@@ -140,7 +140,7 @@ impl Matrix {
 
     /// One more run of hers that was cancelled.
     async fn stopped(&self, ada: &mut Socket) -> Value {
-        let ask = json!({"message": format!("delete what is {HERS}")});
+        let ask = json!({"message": format!("look for what is {HERS}")});
         let run = ada.call("run.start", ask).await["runId"].clone();
         ada.until(|frame| frame["event"]["type"] == "RUN_FINISHED" && frame["runId"] == run)
             .await;

@@ -79,6 +79,7 @@ impl Desk {
             key,
             attempt: 1,
             refused: None,
+            is_unapproved: false,
         };
         let arguments = arguments.as_object().cloned().unwrap_or_default();
         let mut params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);

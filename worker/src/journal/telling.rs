@@ -96,19 +96,44 @@ pub(super) fn end(mut event: Event) -> Event {
         ..
     } = &mut event
     {
-        let share = MAX_SHOWN / interrupts.len().max(1);
+        // Half for the parameters, and half for the changes; the rest of the event is for what cannot be cut.
+        let share = MAX_SHOWN / 2 / interrupts.len().max(1);
         for interrupt in interrupts {
-            let Some(parameters) = interrupt.metadata.get_mut("parameters") else {
-                continue;
-            };
-            *parameters = shorten::to_fit(parameters, share, WHOLE_CALL);
+            if let Some(parameters) = interrupt.metadata.get_mut("parameters") {
+                *parameters = shorten::to_fit(parameters, share, WHOLE_CALL);
+            }
+            if let Some(changes) = interrupt.metadata.get_mut("changes") {
+                cut_values(changes, share);
+            }
         }
     }
     event
 }
 
+/// Cuts old and new values of changes until their JSON has at most `max` bytes.
+fn cut_values(changes: &mut Value, max: usize) {
+    for characters in [2_000, 500, 100, 20, 0] {
+        if changes.to_string().len() <= max {
+            return;
+        }
+        let all = changes.as_array_mut().into_iter().flatten();
+        for (name, value) in all.filter_map(Value::as_object_mut).flatten() {
+            if let (true, Value::String(text)) = (name != "field", &*value)
+                && let Some((end, _)) = text.char_indices().nth(characters)
+            {
+                *value = json!(format!("{}…", &text[..end]));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use errand_shared::store::{
+        approvals::{Change, Effect, Pending, Subject},
+        outcome::Outcome,
+    };
+
     use super::*;
 
     fn size(event: &Event) -> usize {
@@ -145,5 +170,43 @@ mod tests {
             }
         }
         assert_eq!(pieces("").count(), 0);
+    }
+
+    #[test]
+    fn a_question_about_many_calls_is_not_too_large() {
+        for (letter, count) in [("\u{1}", 32), ("\"", 32), ("😀", 32), ("é", 3), ("x", 1)] {
+            let change = |field: &str, length| Change {
+                field: field.to_owned(),
+                old: json!(letter.repeat(length)),
+                new: json!(letter.repeat(length)),
+            };
+            let pending = |ordinal| Pending {
+                key: CallKey {
+                    run_id: uuid::Uuid::nil(),
+                    step: 1,
+                    ordinal,
+                },
+                tool_name: "update_task".to_owned(),
+                parameters: json!({"description": letter.repeat(8_000)}),
+                effect: Some(Effect {
+                    task: Some(Subject {
+                        id: uuid::Uuid::nil(),
+                        title: letter.repeat(255),
+                    }),
+                    changes: vec![change("title", 255), change("description", 2_000)],
+                }),
+            };
+            let outcome = Outcome::Waiting((0..count).map(pending).collect());
+            let event = end(outcome.event(uuid::Uuid::nil(), uuid::Uuid::nil()));
+            assert!(
+                size(&event) <= MAX_EVENT_BYTES,
+                "{letter:?}: {}",
+                size(&event)
+            );
+            let event = serde_json::to_value(&event).expect("plain data");
+            let metadata = &event["outcome"]["interrupts"][0]["metadata"];
+            assert_eq!(metadata["task"]["title"], letter.repeat(255));
+            assert_eq!(metadata["changes"][1]["field"], "description");
+        }
     }
 }

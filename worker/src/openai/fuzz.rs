@@ -11,14 +11,17 @@ use std::{
     },
 };
 
-use errand_shared::{ids::CallKey, store::steps::AskedCall};
+use errand_shared::{
+    ids::CallKey,
+    store::{approvals::Effect, steps::AskedCall},
+};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::agent::{
-    self, Answer, Assignment, Interrupted, Journal, Message, Model, ModelError, Request, Told,
-    ToolDefinition, ToolOutcome, Toolbox,
+    self, Answer, Assignment, Interrupted, Journal, Message, Model, ModelError, Refusal, Request,
+    Told, ToolDefinition, ToolOutcome, Toolbox,
 };
 
 /// Streams of one run of this test, unless `ERRAND_STREAMS` says how many; `.ci/run` asks for 100,000.
@@ -394,7 +397,7 @@ impl Toolbox for Recorder {
         _: CallKey,
         _: &str,
         call: &AskedCall,
-        refused: Option<&'static str>,
+        refused: Option<Refusal>,
     ) -> Result<ToolOutcome, Interrupted> {
         if refused.is_none() && call.object().is_some() && !call.name.is_empty() {
             self.made.lock().expect("no panic").push(call.clone());
@@ -402,6 +405,14 @@ impl Toolbox for Recorder {
         Ok(ToolOutcome {
             result: json!({"success": refused.is_none()}),
         })
+    }
+
+    async fn previews(
+        &self,
+        _: &str,
+        calls: &[&AskedCall],
+    ) -> Result<Vec<Option<Effect>>, Interrupted> {
+        Ok(vec![None; calls.len()])
     }
 }
 

@@ -17,9 +17,9 @@ use super::{
 #[serde(deny_unknown_fields)]
 pub(super) struct AddTask {
     user_id: String,
-    title: String,
+    pub(super) title: String,
     #[serde(default)]
-    description: Option<String>,
+    pub(super) description: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -40,20 +40,20 @@ pub(super) struct ListTasks {
 #[serde(deny_unknown_fields)]
 pub(super) struct TaskRef {
     user_id: String,
-    task_id: String,
+    pub(super) task_id: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct UpdateTask {
     user_id: String,
-    task_id: String,
+    pub(super) task_id: String,
     #[serde(default)]
-    title: Option<String>,
+    pub(super) title: Option<String>,
     #[serde(default)]
-    description: Option<String>,
+    pub(super) description: Option<String>,
     #[serde(default)]
-    completed: Option<bool>,
+    pub(super) completed: Option<bool>,
 }
 
 /// A call whose arguments have the right form.
@@ -216,20 +216,26 @@ async fn update(
     call: UpdateTask,
 ) -> Result<Result<Value, ToolError>, StoreError> {
     let id = valid!(task_id(&call.task_id));
-    let change = Change {
-        title: valid!(call.title.as_deref().map(title).transpose()),
-        description: valid!(call.description.as_deref().map(description).transpose()),
-        completed: call.completed,
-    };
-    if change.title.is_none() && change.description.is_none() && change.completed.is_none() {
-        return Ok(Err(ToolError::invalid(
-            "Nothing to change: give title, description or completed.",
-        )));
-    }
+    let change = valid!(change(&call));
     let title = valid!(changed(tasks::update(db, user, id, change).await?, id));
     Ok(Ok(
         json!({"success": true, "message": format!("Changed \"{title}\".")}),
     ))
+}
+
+/// What an update asks for.
+pub(super) fn change(call: &UpdateTask) -> Result<Change<'_>, ToolError> {
+    let change = Change {
+        title: call.title.as_deref().map(title).transpose()?,
+        description: call.description.as_deref().map(description).transpose()?,
+        completed: call.completed,
+    };
+    if change.title.is_none() && change.description.is_none() && change.completed.is_none() {
+        return Err(ToolError::invalid(
+            "Nothing to change: give title, description or completed.",
+        ));
+    }
+    Ok(change)
 }
 
 fn changed(changed: Changed, id: Uuid) -> Result<String, ToolError> {
@@ -258,7 +264,7 @@ fn full(what: Full) -> ToolError {
     .with_details(details)
 }
 
-fn title(title: &str) -> Result<&str, ToolError> {
+pub(super) fn title(title: &str) -> Result<&str, ToolError> {
     let title = title.trim();
     match title.chars().count() {
         0 => Err(field("title", "title must not be empty.")),
@@ -270,7 +276,7 @@ fn title(title: &str) -> Result<&str, ToolError> {
     }
 }
 
-fn description(description: &str) -> Result<&str, ToolError> {
+pub(super) fn description(description: &str) -> Result<&str, ToolError> {
     let description = description.trim();
     if description.chars().count() > MAX_DESCRIPTION {
         return Err(field(
@@ -282,7 +288,7 @@ fn description(description: &str) -> Result<&str, ToolError> {
 }
 
 fn cursor(text: &str) -> Result<Uuid, ToolError> {
-    Uuid::parse_str(text).map_err(|_| {
+    canonical(text).ok_or_else(|| {
         field(
             "cursor",
             "cursor must be the next_cursor of the page before.",
@@ -290,13 +296,29 @@ fn cursor(text: &str) -> Result<Uuid, ToolError> {
     })
 }
 
-fn task_id(text: &str) -> Result<Uuid, ToolError> {
-    Uuid::parse_str(text.trim()).map_err(|_| {
+pub(super) fn task_id(text: &str) -> Result<Uuid, ToolError> {
+    canonical(text).ok_or_else(|| {
         field(
             "task_id",
-            "task_id must be a UUID; find it with list_tasks.",
+            "task_id must be a UUID as list_tasks gives it, in lower case and with hyphens.",
         )
     })
+}
+
+/// The UUID that a text is, in the one form in which they are given out: whoever compares ids as texts, a page that looks a task
+/// up or a person who reads, sees the same task.
+fn canonical(text: &str) -> Option<Uuid> {
+    let id = Uuid::parse_str(text).ok()?;
+    let mut buffer = Uuid::encode_buffer();
+    (*id.hyphenated().encode_lower(&mut buffer) == *text).then_some(id)
+}
+
+/// The text, or its beginning with an ellipsis.
+pub(super) fn cut(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}\u{2026}", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn field(name: &str, message: impl Into<String>) -> ToolError {

@@ -60,6 +60,9 @@ pub struct Caller {
     pub attempt: i32,
     /// Set if the call is only to be recorded and answered with this error, not made.
     pub refused: Option<String>,
+    /// It is refused because its user was not asked. An error that it would come to anyway says more, and is the answer then.
+    #[serde(default)]
+    pub is_unapproved: bool,
 }
 
 /// What a verified token proves, handed to the server in the extensions of an HTTP request.

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::contract;
+use super::{calls, contract};
 use crate::shorten;
 
 /// Bytes of parameters, and of a result, as JSON.
@@ -19,10 +19,7 @@ const WHY: &str = "Too large to be kept whole.";
 
 /// The tool's name, or the beginning of it.
 pub(super) fn name(name: &str) -> String {
-    match name.char_indices().nth(MAX_NAME) {
-        Some((end, _)) => format!("{}\u{2026}", &name[..end]),
-        None => name.to_owned(),
-    }
+    calls::cut(name, MAX_NAME)
 }
 
 /// The parameters, or their shape.

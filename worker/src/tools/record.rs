@@ -19,7 +19,7 @@ use super::{
     contract,
     error::ToolError,
     identity::{Caller, Outsider},
-    kept,
+    kept, preview,
 };
 
 /// Why a call has neither effect nor record.
@@ -70,7 +70,16 @@ pub(super) async fn for_agent(
         return Ok(earlier);
     }
     let outcome = match &caller.refused {
-        Some(reason) => Err(ToolError::invalid(reason.clone())),
+        Some(reason) => {
+            let refusal = ToolError::invalid(reason.clone());
+            Err(match caller.is_unapproved {
+                true => preview::of(&mut tx, &caller.user_id, name, parameters)
+                    .await?
+                    .err()
+                    .unwrap_or(refusal),
+                false => refusal,
+            })
+        }
         None => perform(&mut tx, &caller.user_id, name, parameters).await?,
     };
     let record = record(outcome);

@@ -1,0 +1,215 @@
+//! What a user is asked: which task a call is about and what would become of it, as the server found it, and nothing at all about a
+//! call that would come to an error.
+
+use errand_devkit::model::Turn;
+use errand_shared::events::MAX_EVENT_BYTES;
+use serde_json::{Value, json};
+
+use super::{add, decide, view};
+use crate::world::{Options, World, events::stored, mcp::Mcp};
+
+async fn world() -> World {
+    World::with(Options {
+        worker: vec![
+            "--require-approval",
+            "delete_task,update_task,complete_task",
+        ],
+        ..Options::default()
+    })
+    .await
+}
+
+/// One answer with these calls, as ada hears of it.
+async fn asks(world: &World, calls: &[(&str, Value)]) -> Value {
+    let mut turn = Turn::call(calls[0].0, calls[0].1.clone());
+    for (tool, arguments) in &calls[1..] {
+        turn = turn.and_call(tool, arguments.clone());
+    }
+    world.model.push(turn);
+    world.say("ada", "go").await.body
+}
+
+async fn interrupts(world: &World, run: &Value) -> Vec<Value> {
+    let interrupts = view(world, &run["run_id"]).await["interrupts"].clone();
+    serde_json::from_value(interrupts).expect("interrupts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_names_the_task_and_what_would_become_of_it() {
+    let world = world().await;
+    let task = add(&world, "buy milk").await;
+    let run = asks(
+        &world,
+        &[
+            ("update_task", json!({"task_id": task, "title": "take over the world", "description": "<b>quietly</b>", "completed": false})),
+            ("complete_task", json!({"task_id": task})),
+            ("delete_task", json!({"task_id": task})),
+        ],
+    )
+    .await;
+    assert_eq!(run["status"], "waiting", "{run}");
+    let asked = interrupts(&world, &run).await;
+    let subject = json!({"id": task, "title": "buy milk"});
+    for interrupt in &asked {
+        assert_eq!(interrupt["metadata"]["task"], subject, "{interrupt}");
+    }
+    let told: Vec<_> = asked
+        .iter()
+        .map(|interrupt| (&interrupt["message"], &interrupt["metadata"]["changes"]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                &json!(
+                    "Change \"buy milk\": title → \"take over the world\", description → \"<b>quietly</b>\"?"
+                ),
+                &json!([{"field": "title", "old": "buy milk", "new": "take over the world"},
+                        {"field": "description", "old": null, "new": "<b>quietly</b>"}])
+            ),
+            (
+                &json!("Mark \"buy milk\" as done?"),
+                &json!([{"field": "completed", "old": false, "new": true}])
+            ),
+            (&json!("Delete \"buy milk\" for good?"), &json!([])),
+        ]
+    );
+    let events = stored(&world, run["run_id"].as_str().expect("a run")).await;
+    let (_, last) = events.last().expect("events");
+    assert_eq!(last["outcome"]["interrupts"], json!(asked));
+    // Whenever it is looked at, it is what was asked.
+    let mcp = Mcp::on(&world.database_url, &[]).await;
+    let renamed = json!({"user_id": "ada", "task_id": task, "title": "something else"});
+    assert_eq!(
+        mcp.call("ada", "update_task", renamed).await["success"],
+        true
+    );
+    assert_eq!(interrupts(&world, &run).await, asked);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_asked_about_a_call_that_comes_to_an_error() {
+    let world = world().await;
+    let task = add(&world, "buy milk").await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "his"})));
+    world.model.push(Turn::text("Added."));
+    let his = world.say("bob", "add his").await;
+    let his = &his.assert_ok()["tool_calls"][0]["result"]["task_id"];
+    let calls = [
+        (
+            "delete_task",
+            json!({"task_id": uuid::Uuid::nil()}),
+            "resource_not_found",
+        ),
+        (
+            "update_task",
+            json!({"task_id": his, "title": "x"}),
+            "resource_not_found",
+        ),
+        (
+            "delete_task",
+            json!({"task_id": task.to_uppercase()}),
+            "invalid_parameters",
+        ),
+        (
+            "delete_task",
+            json!({"task_id": format!("{{{task}}}")}),
+            "invalid_parameters",
+        ),
+        (
+            "complete_task",
+            json!({"task_id": task.replace('-', "")}),
+            "invalid_parameters",
+        ),
+        (
+            "delete_task",
+            json!({"task_id": format!(" {task}")}),
+            "invalid_parameters",
+        ),
+        (
+            "delete_task",
+            json!({"task_id": task, "title": "only this one"}),
+            "invalid_parameters",
+        ),
+        (
+            "update_task",
+            json!({"task_id": task, "title": "x".repeat(256)}),
+            "invalid_parameters",
+        ),
+        (
+            "update_task",
+            json!({"task_id": task}),
+            "invalid_parameters",
+        ),
+    ];
+    let only: Vec<(&str, Value)> = calls
+        .iter()
+        .map(|(tool, arguments, _)| (*tool, arguments.clone()))
+        .collect();
+    let answer = {
+        let (world, asks) = (&world, asks(&world, &only));
+        let then = async { world.model.push(Turn::text("Hm.")) };
+        tokio::join!(asks, then).0
+    };
+    assert_eq!(answer["response"], "Hm.", "{answer}");
+    for ((tool, arguments, kind), made) in calls
+        .iter()
+        .zip(answer["tool_calls"].as_array().expect("calls"))
+    {
+        let error = &made["result"]["error"];
+        assert_eq!(&error["type"], kind, "{tool} {arguments}: {made}");
+        assert!(!error["message"].to_string().contains("approval"), "{made}");
+    }
+    // Among others, they are answered like that when the others have been decided.
+    let run = asks(
+        &world,
+        &[
+            ("delete_task", json!({"task_id": uuid::Uuid::nil()})),
+            ("delete_task", json!({"task_id": task})),
+        ],
+    )
+    .await;
+    let asked = interrupts(&world, &run).await;
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    world.model.push(Turn::text("Deleted."));
+    let done = decide(&world, "ada", &run, json!({"approve": true})).await;
+    let made = &done.assert_ok()["tool_calls"];
+    assert_eq!(
+        made[0]["result"]["error"]["type"], "resource_not_found",
+        "{made}"
+    );
+    assert_eq!(made[1]["result"]["success"], true, "{made}");
+    assert_eq!(world.titles("ada").await, Vec::<String>::new());
+    assert_eq!(world.titles("bob").await, ["his"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_about_long_texts_fits_into_an_event() {
+    let world = world().await;
+    let task = add(&world, "buy milk").await;
+    let long = |letter: &str| json!({"task_id": task, "title": letter.repeat(255), "description": letter.repeat(8_000)});
+    let mcp = Mcp::on(&world.database_url, &[]).await;
+    let mut first = long("\u{1}");
+    first["user_id"] = json!("ada");
+    assert_eq!(mcp.call("ada", "update_task", first).await["success"], true);
+    let calls: Vec<(&str, Value)> = (0..8).map(|_| ("update_task", long("😀"))).collect();
+    let run = asks(&world, &calls).await;
+    assert_eq!(run["status"], "waiting", "{run}");
+    let events = stored(&world, run["run_id"].as_str().expect("a run")).await;
+    let (_, last) = events.last().expect("events");
+    assert!(last.to_string().len() <= MAX_EVENT_BYTES);
+    let metadata = &last["outcome"]["interrupts"][7]["metadata"];
+    assert_eq!(metadata["task"]["title"], "\u{1}".repeat(255));
+    assert_eq!(metadata["changes"][0]["field"], "title");
+    assert_eq!(metadata["changes"][1]["field"], "description");
+    // Stored, the texts are cut where nobody reads on, and the parameters are whole.
+    let stored = &interrupts(&world, &run).await[7]["metadata"];
+    assert_eq!(stored["changes"][0]["new"], "😀".repeat(255));
+    assert_eq!(
+        stored["changes"][1]["new"],
+        format!("{}…", "😀".repeat(2_000))
+    );
+    assert_eq!(stored["parameters"], long("😀"));
+}
