@@ -41,6 +41,7 @@ mod retries;
 mod silences;
 mod sockets;
 mod streams;
+mod supervision;
 mod task_changes;
 mod threads;
 mod token_counts;

@@ -7,7 +7,10 @@
 
 use std::sync::Arc;
 
-use errand_shared::store::{self, Pool};
+use errand_shared::{
+    store::{self, Pool},
+    supervise::{Supervisor, TaskFailure},
+};
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +48,9 @@ pub enum WorkerError {
     /// The queue gave up.
     #[error(transparent)]
     Queue(#[from] queue::QueueError),
+    /// A task that the process cannot do without has ended.
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
 }
 
 /// A worker that is ready to run.
@@ -54,6 +60,7 @@ pub struct Worker {
     pool: Pool,
     queue: queue::Queue,
     turns: Arc<turn::Turns>,
+    supervisor: Supervisor,
 }
 
 impl Worker {
@@ -76,8 +83,11 @@ impl Worker {
         )?;
         // A model that falls silent leaves time for another try.
         let model = openai::OpenAi::new(&config.model, config.run_timeout / 2)?;
-        let toolbox = toolbox::Toolbox::start(tools::TaskServer::for_agent(pool.clone())).await?;
-        let queue = queue::Queue::new(pool.clone(), config.into());
+        // Whatever lives as long as the process is started by this, and nowhere with a bare spawn.
+        let supervisor = Supervisor::default();
+        let server = tools::TaskServer::for_agent(pool.clone());
+        let toolbox = toolbox::Toolbox::start(server, supervisor.clone()).await?;
+        let queue = queue::Queue::new(pool.clone(), config.into(), supervisor.clone());
         let turns = Arc::new(turn::Turns {
             pool: pool.clone(),
             model,
@@ -86,7 +96,12 @@ impl Worker {
             cancels: Cancels::default(),
             limits: config.into(),
         });
-        Ok(Self { pool, queue, turns })
+        Ok(Self {
+            pool,
+            queue,
+            turns,
+            supervisor,
+        })
     }
 
     /// Takes runs until `stop`, then drains: what is under way gets `DRAIN_TIMEOUT`, the rest goes back to the queue.
@@ -98,12 +113,27 @@ impl Worker {
     }
 
     async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), WorkerError> {
+        let supervisor = self.supervisor.clone();
+        let pool = self.pool.clone();
+        let work = Box::pin(self.work(stop.clone()));
+        supervisor.watch(&stop, work).await?;
+        pool.close().await;
+        Ok(())
+    }
+
+    async fn work(self, stop: CancellationToken) -> Result<(), WorkerError> {
         wait_for_database(&self.pool, &stop).await?;
         let turns = self.turns;
         // They go on until the last run is over.
         let over = CancellationToken::new();
-        let publisher = tokio::spawn(turns.publisher.clone().run(self.pool.clone(), over.clone()));
-        let cancels = tokio::spawn(turns.cancels.clone().run(self.pool.clone(), over.clone()));
+        let publisher = turns.publisher.clone().run(self.pool.clone(), over.clone());
+        self.supervisor.permanent("publisher", &over, publisher);
+        let cancels = turns.cancels.clone();
+        let listening = cancels.clone().listen(self.pool.clone(), over.clone());
+        self.supervisor
+            .permanent("cancels listener", &over, listening);
+        let looking = cancels.poll(self.pool.clone(), over.clone());
+        self.supervisor.permanent("cancels", &over, looking);
         let work = Arc::clone(&turns);
         let result = self
             .queue
@@ -113,9 +143,9 @@ impl Worker {
             })
             .await;
         turns.toolbox.told().await;
+        turns.toolbox.close().await;
         over.cancel();
-        let _ = tokio::join!(publisher, cancels);
-        self.pool.close().await;
+        self.supervisor.ended().await;
         Ok(result?)
     }
 }

@@ -405,6 +405,10 @@ impl Session {
             return Err(ApiError::rate_limited(message, Duration::from_secs(1)));
         }
         let follower = Follower::start(&self.app, &self.user_id, thread_id, after).await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one conversation of one socket; the socket is closed if it fails"
+        )]
         let thread = tokio::spawn(relay(follower, thread_id, self.queue.clone()));
         self.threads.insert(thread_id, thread.abort_handle());
         Ok(())
