@@ -21,6 +21,7 @@ mod auth;
 mod body;
 mod bulkhead;
 pub mod config;
+mod connections;
 mod decide;
 mod error;
 mod follow;
@@ -30,6 +31,7 @@ mod quota;
 mod request;
 mod retry;
 mod routes;
+mod shares;
 mod task_watch;
 mod waiting;
 
@@ -53,7 +55,7 @@ struct App {
     hub: Arc<hub::Hub>,
     task_watch: Arc<task_watch::TaskWatch>,
     pages: Arc<follow::Pages>,
-    sockets: Arc<routes::Sockets>,
+    connections: Arc<connections::Connections>,
     /// The sockets that have not closed.
     open_sockets: TaskTracker,
     trusted_proxies: u8,
@@ -129,7 +131,7 @@ impl Api {
             task_watch: Arc::default(),
             pages: Arc::default(),
             histories: Arc::default(),
-            sockets: Arc::default(),
+            connections: Arc::default(),
             open_sockets: TaskTracker::new(),
             trusted_proxies: config.trusted_proxies,
             origins: config.allowed_origins().into(),

@@ -32,7 +32,6 @@ mod socket;
 mod streams;
 mod ui;
 
-pub(crate) use socket::Sockets;
 pub(crate) use ui::Ui;
 
 /// The document's own part; paths and schemas come from the handlers.
