@@ -37,6 +37,7 @@ mod provider_requests;
 mod provider_streams;
 mod queue;
 mod reads;
+mod refused_events;
 mod restarts;
 mod retried_turns;
 mod retries;
