@@ -223,7 +223,7 @@ async fn going_back_after_signing_out_shows_nothing() {
     }
     let page = Answer::of(world.bare(Method::GET, "/")).await;
     assert_eq!(page.header("cache-control"), "no-store");
-    browser.end(&[UNAUTHORIZED]).await;
+    browser.end(&[UNAUTHORIZED, "favicon.ico"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
