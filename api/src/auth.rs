@@ -7,6 +7,7 @@ use axum::{
 use errand_shared::auth::{self, AuthError};
 use http::{HeaderValue, header::AUTHORIZATION, request::Parts};
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::{App, error::ApiError};
 
@@ -14,6 +15,8 @@ use crate::{App, error::ApiError};
 #[derive(Debug, Clone)]
 pub(crate) struct User {
     pub(crate) id: String,
+    /// When the proof ends. What goes on for longer than an answer, such as a stream, ends with it.
+    pub(crate) until: Instant,
 }
 
 #[derive(Deserialize)]
@@ -27,7 +30,9 @@ impl FromRequestParts<App> for User {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let values = parts.headers.get_all(AUTHORIZATION).iter();
         let token = auth::bearer(values.map(HeaderValue::as_bytes))?;
-        let id = app.auth.verify(token).await?.user_id;
+        let proof = app.auth.verify(token).await?;
+        let until = Instant::now() + proof.lasts();
+        let id = proof.user_id;
         let Path(path) = parts
             .extract::<Path<UserPath>>()
             .await
@@ -35,7 +40,7 @@ impl FromRequestParts<App> for User {
         if path.user_id != id {
             return Err(ApiError::forbidden());
         }
-        Ok(Self { id })
+        Ok(Self { id, until })
     }
 }
 

@@ -3,9 +3,8 @@
 //! What is stored is read in pages, the next one when the last is handed out: a client that missed a lot costs time, not memory.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use errand_shared::store::{
@@ -17,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     App,
-    hub::{Following, News, TooSlow, is_terminal},
+    hub::{Following, News, TooSlow, is_over},
 };
 
 mod pages;
@@ -29,9 +28,6 @@ use pages::{PAGE, Page};
 const MAX_RUNS: i64 = 50;
 /// Things to tell or to read that wait at most, while others are caught up with.
 const MAX_TODO: usize = 1024;
-
-/// Silence after which the runs that are not over are looked at again: no end is missed, whatever was.
-const POLL: Duration = Duration::from_secs(2);
 
 /// Where a client has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +56,6 @@ pub(crate) struct Follower {
     following: Following,
     /// The last event told of each run.
     seen: HashMap<Uuid, i64>,
-    /// Runs whose end has not been told.
-    open: HashSet<Uuid>,
     todo: VecDeque<Todo>,
     /// What was read of the run that is to be read first.
     page: Option<Page>,
@@ -88,10 +82,11 @@ impl Follower {
         conversation_id: Uuid,
         after: Option<After>,
     ) -> Result<Self, StoreError> {
+        let turn = app.reads.enter(user_id).await?;
         // First the place among the followers, then the rows: nothing falls in between.
         let following = app.hub.follow(conversation_id).await?;
         let runs = store::within(async {
-            let mut db = store::begin_for(&app.db, user_id).await?;
+            let mut db = turn.begin().await?;
             runs::to_follow(
                 &mut db,
                 user_id,
@@ -107,7 +102,6 @@ impl Follower {
             user_id: user_id.to_owned(),
             following,
             seen: HashMap::new(),
-            open: HashSet::new(),
             todo: VecDeque::new(),
             page: None,
         };
@@ -124,12 +118,13 @@ impl Follower {
             }
             follower.seen.insert(after.run_id, after.seq);
         }
+        let open = runs.iter().filter(|run| !is_over(&run.status));
+        follower
+            .following
+            .has_read(open.map(|run| (run.id, run.last_seq, run.attempt)));
         let mut before = 0;
         for run in &runs {
             let is_open = !is_over(&run.status);
-            if is_open {
-                follower.open.insert(run.id);
-            }
             if run.status == "queued" && before > 0 {
                 follower.tell(Told::Queued {
                     run_id: run.id,
@@ -168,17 +163,12 @@ impl Follower {
                     }
                     self.read_on().await?;
                 }
-                None => match tokio::time::timeout(POLL, self.following.next()).await {
-                    Ok(None) => return Ok(None),
-                    Ok(Some(News::Event(event))) if event.seq == self.seen(event.run_id) + 1 => {
+                None => match self.following.next().await {
+                    None => return Ok(None),
+                    Some(News::Event(event)) if event.seq == self.seen(event.run_id) + 1 => {
                         return Ok(Some(self.told(event)));
                     }
-                    Ok(Some(news)) => self.take(news),
-                    Err(_) => {
-                        for run_id in self.open.clone() {
-                            self.want(run_id, 0);
-                        }
-                    }
+                    Some(news) => self.take(news),
                 },
             }
         }
@@ -186,11 +176,6 @@ impl Follower {
 
     fn told(&mut self, event: Arc<Stored>) -> Told {
         self.seen.insert(event.run_id, event.seq);
-        if is_terminal(&event.event) {
-            self.open.remove(&event.run_id);
-        } else {
-            self.open.insert(event.run_id);
-        }
         Told::Event(event)
     }
 
@@ -256,11 +241,13 @@ impl Follower {
             self.todo.pop_front();
             return Ok(());
         }
+        let turn = self.app.reads.enter(&self.user_id).await?;
         let read = store::within(async {
-            let mut db = store::begin_for(&self.app.db, &self.user_id).await?;
+            let mut db = turn.begin().await?;
             events::after(&mut db, &[run_id], &[seen], PAGE).await
         })
         .await?;
+        drop(turn);
         self.page = self.app.pages.keep(read.events, read.is_cut);
         if self.page.is_none() {
             self.todo.pop_front();
@@ -271,9 +258,4 @@ impl Follower {
         }
         Ok(())
     }
-}
-
-/// Whether no more events come of a run: one that waits for a decision has told everything.
-fn is_over(status: &str) -> bool {
-    matches!(status, "completed" | "failed" | "cancelled" | "waiting")
 }

@@ -1,33 +1,41 @@
 //! The hub: hears of new events once for the whole process, reads them once, and hands them to whoever follows.
 //!
 //! A hint only says that there is something to read. Order and completeness come from the key (run, seq): each round
-//! asks for `seq > n` of all followed runs in one query, after each hint, after each connect, and once a second.
+//! asks for `seq > n` of all followed runs in one query, after each hint, after each connect, and once a second. So what the database has to
+//! do follows the number of processes and not that of followers, who ask for nothing themselves once they have caught up.
+//!
+//! No end is missed: a run that is not over is followed from the seq that its follower has read to ([`Following::has_read`]), or from
+//! its first event if it came later, until its last event is handed out.
 
 use std::{
-    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use errand_shared::store::{
     self, Pool, StoreError,
-    events::{self, Bounds, Stored},
-    runs::{self, Followed},
+    events::{self, Bounds},
+    runs,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 mod inbox;
+mod state;
 
-use inbox::{Inbox, Place};
+use inbox::Inbox;
 pub(crate) use inbox::{News, TooSlow};
+use state::State;
 
 /// The slow poll: what a lost notification costs.
 const POLL: Duration = Duration::from_secs(1);
 /// Pause between two rounds: hints that come meanwhile share one.
 const PAUSE: Duration = Duration::from_millis(10);
-/// What one round reads at most; the rest follows with the next.
+/// Conversations that one query asks for new runs, and the runs of each that it reads at most; the rest follows with the next round.
+const CONVERSATIONS: usize = 1000;
+const NEW_RUNS: i64 = 50;
+/// What one round reads of events at most; the rest follows with the next.
 const ROUND: Bounds = Bounds {
     events: 5000,
     bytes: 8 << 20,
@@ -38,28 +46,6 @@ pub(crate) struct Hub {
     db: Pool,
     state: Mutex<State>,
     look: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    conversations: HashMap<Uuid, Conversation>,
-    /// Which conversation a followed run belongs to.
-    runs: HashMap<Uuid, Uuid>,
-    new_runs_in: HashSet<Uuid>,
-    new_events_of: HashSet<Uuid>,
-    next_follower: u64,
-}
-
-struct Conversation {
-    followers: HashMap<u64, Place>,
-    runs: HashMap<Uuid, Live>,
-    last_position: i64,
-}
-
-struct Live {
-    seq: i64,
-    attempt: i32,
-    queued: Option<usize>,
 }
 
 /// A place among the followers of a conversation, until it is dropped.
@@ -74,6 +60,14 @@ impl Following {
     /// The next news; none if this follower was too slow.
     pub(crate) async fn next(&mut self) -> Option<News> {
         self.inbox.next().await
+    }
+
+    /// Says which runs of the conversation are not over, as far as the caller has read: of each its seq and attempt. What comes behind
+    /// that, its end above all, is news; also if the run has ended meanwhile.
+    pub(crate) fn has_read(&self, runs: impl Iterator<Item = (Uuid, i64, i32)>) {
+        let mut state = self.hub.lock();
+        state.follow_on(self.conversation_id, self.follower, runs);
+        self.hub.look.notify_one();
     }
 
     /// The next news that is there already.
@@ -95,7 +89,7 @@ impl Hub {
     }
 
     /// Begins to follow a conversation, whose owner the caller has checked. News may come that the caller knows already,
-    /// and a first gap is the caller's to fill: it reads the rows after this returns.
+    /// and a first gap is the caller's to fill: it reads the rows after this returns, and says how far ([`Following::has_read`]).
     ///
     /// # Errors
     /// The database failed.
@@ -103,25 +97,13 @@ impl Hub {
         self: &Arc<Self>,
         conversation_id: Uuid,
     ) -> Result<Following, StoreError> {
-        let last_position = store::within(async {
+        let span = store::within(async {
             let mut db = store::connection(&self.db).await?;
-            runs::last_position(&mut db, conversation_id).await
+            runs::span(&mut db, conversation_id).await
         })
         .await?;
         let (place, inbox) = inbox::open();
-        let mut state = self.lock();
-        let follower = state.next_follower;
-        state.next_follower += 1;
-        let conversation = state
-            .conversations
-            .entry(conversation_id)
-            .or_insert_with(|| Conversation {
-                followers: HashMap::new(),
-                runs: HashMap::new(),
-                last_position,
-            });
-        conversation.followers.insert(follower, place);
-        state.new_runs_in.insert(conversation_id);
+        let follower = self.lock().enter(conversation_id, span, place);
         self.look.notify_one();
         Ok(Following {
             hub: Arc::clone(self),
@@ -181,14 +163,16 @@ impl Hub {
     }
 
     async fn round(&self) -> Result<(), StoreError> {
-        let (conversations, positions) = self.take_conversations();
-        if !conversations.is_empty() {
+        let asked = self.lock().take_conversations(CONVERSATIONS);
+        for (conversations, positions) in asked {
             let mut db = store::connection(&self.db).await?;
-            let news = runs::news(&mut db, &conversations, &positions).await?;
+            let news = runs::news(&mut db, &conversations, &positions, NEW_RUNS).await?;
             drop(db);
-            self.learn(news);
+            if self.lock().learn(news, NEW_RUNS) {
+                self.look.notify_one();
+            }
         }
-        let (run_ids, seqs) = self.take_runs();
+        let (run_ids, seqs) = self.lock().take_runs();
         if !run_ids.is_empty() {
             let mut db = store::connection(&self.db).await?;
             let read = events::after(&mut db, &run_ids, &seqs, ROUND).await?;
@@ -196,110 +180,9 @@ impl Hub {
             if read.is_cut {
                 self.look_at_all();
             }
-            self.hand_out(read.events);
+            self.lock().hand_out(read.events);
         }
         Ok(())
-    }
-
-    fn take_conversations(&self) -> (Vec<Uuid>, Vec<i64>) {
-        let mut state = self.lock();
-        let asked = std::mem::take(&mut state.new_runs_in);
-        let known = asked
-            .into_iter()
-            .filter_map(|id| Some((id, state.conversations.get(&id)?.last_position)));
-        known.unzip()
-    }
-
-    fn take_runs(&self) -> (Vec<Uuid>, Vec<i64>) {
-        let mut state = self.lock();
-        let asked = std::mem::take(&mut state.new_events_of);
-        let seq = |run_id: &Uuid| {
-            Some(
-                state
-                    .conversations
-                    .get(state.runs.get(run_id)?)?
-                    .runs
-                    .get(run_id)?
-                    .seq,
-            )
-        };
-        asked
-            .into_iter()
-            .filter_map(|run_id| Some((run_id, seq(&run_id)?)))
-            .unzip()
-    }
-
-    /// Takes note of runs: new ones are followed, and followers hear of queues and of attempts.
-    fn learn(&self, news: Vec<Followed>) {
-        let mut state = self.lock();
-        let state = &mut *state;
-        for run in news {
-            let Some(conversation) = state.conversations.get_mut(&run.conversation_id) else {
-                continue;
-            };
-            // A run that was there before is read by its followers themselves; a new one from its first event.
-            let seq = if run.position > conversation.last_position {
-                0
-            } else {
-                run.last_seq
-            };
-            let position = conversation.runs.len();
-            conversation.last_position = conversation.last_position.max(run.position);
-            let live = conversation.runs.entry(run.id).or_insert_with(|| {
-                state.runs.insert(run.id, run.conversation_id);
-                let queued = (run.status == "queued" && position > 0).then_some(position);
-                Live {
-                    seq,
-                    attempt: run.attempt,
-                    queued,
-                }
-            });
-            state.new_events_of.insert(run.id);
-            let mut told = Vec::new();
-            if let Some(position) = live.queued.take() {
-                told.push(News::Queued {
-                    run_id: run.id,
-                    position,
-                });
-            }
-            if run.attempt > live.attempt {
-                live.attempt = run.attempt;
-                if run.attempt > 1 {
-                    told.push(News::Attempt {
-                        run_id: run.id,
-                        attempt: run.attempt,
-                    });
-                }
-            }
-            told.into_iter().for_each(|news| conversation.tell(&news));
-        }
-    }
-
-    fn hand_out(&self, stored: Vec<Stored>) {
-        let mut state = self.lock();
-        for event in stored {
-            let run_id = event.run_id;
-            let Some(conversation_id) = state.runs.get(&run_id).copied() else {
-                continue;
-            };
-            let Some(conversation) = state.conversations.get_mut(&conversation_id) else {
-                continue;
-            };
-            let Some(live) = conversation
-                .runs
-                .get_mut(&run_id)
-                .filter(|live| live.seq < event.seq)
-            else {
-                continue;
-            };
-            live.seq = event.seq;
-            let over = is_terminal(&event.event);
-            conversation.tell(&News::Event(Arc::new(event)));
-            if over {
-                conversation.runs.remove(&run_id);
-                state.runs.remove(&run_id);
-            }
-        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -307,31 +190,18 @@ impl Hub {
     }
 }
 
+/// Whether no more events come of a run: one that waits for a decision has told everything.
+pub(crate) fn is_over(status: &str) -> bool {
+    matches!(status, "completed" | "failed" | "cancelled" | "waiting")
+}
+
 /// Whether nothing follows in this run.
 pub(crate) fn is_terminal(event: &serde_json::Value) -> bool {
     matches!(event["type"].as_str(), Some("RUN_FINISHED" | "RUN_ERROR"))
 }
 
-impl Conversation {
-    /// Hands news to every follower; one whose queue is full is dropped and resumes later. Nobody waits for it.
-    fn tell(&mut self, news: &News) {
-        self.followers.retain(|_, place| place.tell(news.clone()));
-    }
-}
-
 impl Drop for Following {
     fn drop(&mut self) {
-        let mut state = self.hub.lock();
-        let Some(conversation) = state.conversations.get_mut(&self.conversation_id) else {
-            return;
-        };
-        conversation.followers.remove(&self.follower);
-        if conversation.followers.is_empty()
-            && let Some(conversation) = state.conversations.remove(&self.conversation_id)
-        {
-            for run_id in conversation.runs.keys() {
-                state.runs.remove(run_id);
-            }
-        }
+        self.hub.lock().leave(self.conversation_id, self.follower);
     }
 }

@@ -8,18 +8,20 @@ use errand_shared::{
     auth::Verifier,
     serve,
     store::{self, Pool, UserPool},
+    supervise::{Supervisor, TaskFailure},
     user_queue::Bounds,
 };
 use futures::future::BoxFuture;
 use http::HeaderValue;
 use secrecy::ExposeSecret;
-use tokio::{net::TcpListener, sync::OnceCell, task::JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio::{net::TcpListener, sync::OnceCell};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod accept;
 mod auth;
 mod body;
 pub mod config;
+mod connections;
 mod decide;
 mod error;
 mod follow;
@@ -29,6 +31,7 @@ mod quota;
 mod request;
 mod retry;
 mod routes;
+mod shares;
 mod task_watch;
 mod waiting;
 
@@ -70,7 +73,9 @@ struct App {
     hub: Arc<hub::Hub>,
     task_watch: Arc<task_watch::TaskWatch>,
     pages: Arc<follow::Pages>,
-    sockets: Arc<routes::Sockets>,
+    connections: Arc<connections::Connections>,
+    /// The sockets that have not closed.
+    open_sockets: TaskTracker,
     trusted_proxies: u8,
     /// Origins whose pages may connect.
     origins: Arc<[HeaderValue]>,
@@ -93,6 +98,9 @@ pub enum ApiStartError {
     /// The client for the identity provider could not be built.
     #[error("identity provider: {0}")]
     Http(#[from] reqwest::Error),
+    /// A task that the process cannot do without has ended.
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
     /// A run cannot be requeued.
     #[error("cannot requeue: {0}")]
     Requeue(String),
@@ -142,7 +150,8 @@ impl Api {
             task_watch: Arc::default(),
             pages: Arc::default(),
             histories: Arc::default(),
-            sockets: Arc::default(),
+            connections: Arc::default(),
+            open_sockets: TaskTracker::new(),
             trusted_proxies: config.trusted_proxies,
             origins: config.allowed_origins().into(),
             ui: Arc::new(routes::Ui::new(
@@ -194,27 +203,41 @@ impl Api {
         let stop = app.stop.clone();
         tracing::info!(address = %listener.local_addr()?, "serving");
 
-        let mut background = JoinSet::new();
-        background.spawn(listener::listen(
+        // Whatever lives as long as the process is started here, and nowhere with a bare spawn.
+        let supervisor = Supervisor::default();
+        let listening = listener::listen(
             direct,
             Arc::clone(&app.waiting),
             Arc::clone(&app.hub),
             Arc::clone(&app.task_watch),
             stop.clone(),
-        ));
-        background.spawn(Arc::clone(&app.waiting).poll(app.db.clone(), stop.clone()));
-        background.spawn(Arc::clone(&app.hub).run(stop.clone()));
+        );
+        supervisor.permanent("listener", &stop, listening);
+        let waiting = Arc::clone(&app.waiting).poll(app.db.clone(), stop.clone());
+        supervisor.permanent("waiting", &stop, waiting);
+        supervisor.permanent("hub", &stop, Arc::clone(&app.hub).run(stop.clone()));
 
-        let result = tokio::select! {
-            () = Box::pin(serve::serve(listener, router, stop.clone())) => Ok(()),
-            error = never_ready(&app) => Err(error),
-            () = too_late(&stop) => {
-                tracing::warn!("some requests did not end in time");
-                Ok(())
+        let served = async {
+            serve::serve(listener, router, stop.clone()).await;
+            // Nothing upgrades any more; those that have say why they close, and need a moment for it.
+            app.open_sockets.close();
+            app.open_sockets.wait().await;
+        };
+        let work = async {
+            tokio::select! {
+                () = Box::pin(served) => Ok(()),
+                error = never_ready(&app) => Err(error),
+                () = too_late(&stop) => {
+                    tracing::warn!("some requests did not end in time");
+                    Ok(())
+                }
             }
         };
+        let result = supervisor.watch(&stop, Box::pin(work)).await;
         stop.cancel();
-        while background.join_next().await.is_some() {}
+        if !matches!(result, Err(ApiStartError::Task(_))) {
+            supervisor.ended().await;
+        }
         tracing::info!("stopped");
         result
     }

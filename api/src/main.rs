@@ -1,4 +1,4 @@
-//! The API's process: configuration, logs, signals; and `errand-api migrate`.
+//! The API's process: configuration and logs; and `errand-api migrate`.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use errand_api::{
     config::{Command, MigrateConfig, RequeueConfig},
 };
 use errand_shared::{
-    config, faults, signals,
+    config, faults, process,
     store::{
         self, StoreError,
         requeue::{self, Requeued},
@@ -17,8 +17,7 @@ use errand_shared::{
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let command = match Command::load() {
         Ok(command) => command,
         Err(code) => return code,
@@ -26,24 +25,19 @@ async fn main() -> ExitCode {
     if let Err(invalid) = telemetry::start(command.log()) {
         return config::refuse(&invalid);
     }
-    let result = match command {
-        Command::Serve(config) => serve(&config).await,
-        Command::Migrate(config) => migrate(&config).await,
-        Command::Requeue(config) => requeue(&config).await,
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "stopped");
-            ExitCode::FAILURE
-        }
-    }
+    process::run(|stop| {
+        Box::pin(async move {
+            match command {
+                Command::Serve(config) => serve(&config, stop).await,
+                Command::Migrate(config) => migrate(&config).await,
+                Command::Requeue(config) => requeue(&config).await,
+            }
+        })
+    })
 }
 
-async fn serve(config: &Config) -> Result<(), ApiStartError> {
+async fn serve(config: &Config, stop: CancellationToken) -> Result<(), ApiStartError> {
     faults::start();
-    let stop = CancellationToken::new();
-    signals::cancel_on_terminate(stop.clone());
     Api::build(config, stop).await?.serve().await
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{Router, response::IntoResponse, routing::get};
+use errand_shared::request_id::REQUEST_ID;
 use http::{
     HeaderName, HeaderValue, Method,
     header::{self, ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
@@ -31,10 +32,7 @@ mod socket;
 mod streams;
 mod ui;
 
-pub(crate) use socket::Sockets;
 pub(crate) use ui::Ui;
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The document's own part; paths and schemas come from the handlers.
 #[derive(OpenApi)]

@@ -10,21 +10,36 @@ use std::{
 };
 
 use errand_shared::store::{self, Pool, StoreError, runs};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::shares::{Share, Shares};
 
 /// The slow poll.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Requests that may wait at the same time; a further one is answered as if its wait had ended.
+/// Requests that may wait at the same time, and those of one user; a further one is answered as if its wait had ended.
 const MAX_WAITERS: usize = 10_000;
+const MAX_WAITERS_OF_ONE: usize = 1_000;
 
 /// Who waits for which run.
-#[derive(Default)]
 pub(crate) struct Waiting {
     runs: Mutex<HashMap<Uuid, Watched>>,
+    all: Arc<Semaphore>,
+    of_user: Arc<Shares<String>>,
     look: Notify,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self {
+            runs: Mutex::default(),
+            all: Arc::new(Semaphore::new(MAX_WAITERS)),
+            of_user: Shares::of(MAX_WAITERS_OF_ONE),
+            look: Notify::new(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -38,21 +53,24 @@ pub(crate) struct Waiter {
     waiting: Arc<Waiting>,
     run_id: Uuid,
     ended: Arc<Notify>,
+    _one_of_all: OwnedSemaphorePermit,
+    _one_of_user: Share<String>,
 }
 
 impl Waiting {
-    /// Begins to watch a run. None if too many requests wait already.
-    pub(crate) fn watch(self: &Arc<Self>, run_id: Uuid) -> Option<Waiter> {
+    /// Begins to watch a run for a user. None if too many requests wait already.
+    pub(crate) fn watch(self: &Arc<Self>, run_id: Uuid, user_id: &str) -> Option<Waiter> {
+        let one_of_user = self.of_user.take(user_id.to_owned())?;
+        let one_of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
         let mut runs = self.lock();
-        if runs.len() >= MAX_WAITERS {
-            return None;
-        }
         let watched = runs.entry(run_id).or_default();
         watched.waiters += 1;
         Some(Waiter {
             waiting: Arc::clone(self),
             run_id,
             ended: Arc::clone(&watched.ended),
+            _one_of_all: one_of_all,
+            _one_of_user: one_of_user,
         })
     }
 
@@ -117,5 +135,24 @@ impl Drop for Waiter {
                 runs.remove(&self.run_id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_a_share_of_the_waiting_be_it_for_one_run() {
+        let waiting = Arc::new(Waiting::default());
+        let run_id = Uuid::nil();
+        let held: Vec<_> = (0..MAX_WAITERS_OF_ONE)
+            .map(|_| waiting.watch(run_id, "ada").expect("a place"))
+            .collect();
+        assert!(waiting.watch(run_id, "ada").is_none());
+        assert!(waiting.watch(run_id, "bob").is_some());
+        drop(held);
+        assert!(waiting.lock().is_empty());
+        assert!(waiting.watch(run_id, "ada").is_some());
     }
 }

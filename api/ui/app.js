@@ -19,6 +19,7 @@ import { TaskPanel } from "./views/task-panel.js";
 import { Thread } from "./views/thread.js";
 
 async function main() {
+  watchTheWayBack();
   fillIcons(document);
   const identity = new Identity(await configuration());
   if (!(await identity.resume())) await askToSignIn(byId("gate"), identity);
@@ -31,6 +32,24 @@ async function configuration() {
   const response = await fetch("/ui/config.json", { cache: "no-cache" });
   if (!response.ok) throw new Error(`configuration: ${response.status}`);
   return response.json();
+}
+
+/** Going back may show a page as it was left, without a word to the server: whoever sits there now need not be who left it. */
+function watchTheWayBack() {
+  window.addEventListener("pagehide", ({ persisted }) => {
+    if (persisted) document.body.hidden = true;
+  });
+  window.addEventListener("pageshow", ({ persisted }) => {
+    if (persisted) location.reload();
+  });
+}
+
+/** Leaves nothing of the user's in the page. */
+function empty() {
+  byId("app").hidden = true;
+  for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer"]) byId(id).replaceChildren();
+  byId("user-name").removeAttribute("title");
+  document.title = "Errand";
 }
 
 function run(identity) {
@@ -96,7 +115,8 @@ function run(identity) {
     outbox.clear();
     // A session that ran out takes no words away: whoever comes back as the same user finds them.
     if (asked) drafts.clear();
-    location.assign("/");
+    empty();
+    location.replace("/");
   });
 
   tasks.refresh();

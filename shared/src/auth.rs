@@ -1,7 +1,8 @@
 //! Who is asking: a bearer token is verified against the identity provider's published keys. Knows no HTTP server.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
+use chrono::Utc;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
 
@@ -17,6 +18,8 @@ const MAX_TOKEN: usize = 8 * 1024;
 const MAX_KID: usize = 128;
 /// Characters of a user's id.
 const MAX_USER: usize = 255;
+/// What counts as the longest life of a token.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Seconds that clocks may differ.
 const LEEWAY: u64 = 30;
 
@@ -50,6 +53,20 @@ pub struct Proof {
     pub user_id: String,
     /// Seconds since 1970.
     pub expires_at: i64,
+}
+
+impl Proof {
+    /// How long it holds from now on, at most a year. One that is past its end by no more than clocks may differ holds for the rest of that.
+    pub fn lasts(&self) -> Duration {
+        let left = self.expires_at.saturating_sub(Utc::now().timestamp());
+        let leeway = i64::try_from(LEEWAY).unwrap_or(0);
+        let left = if left > 0 {
+            left
+        } else {
+            left.saturating_add(leeway)
+        };
+        Duration::from_secs(u64::try_from(left).unwrap_or(0)).min(LONGEST)
+    }
 }
 
 impl Verifier {

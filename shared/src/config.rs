@@ -208,6 +208,18 @@ pub fn load<C>(
     {
         return Err(refuse(&Invalid::new(".env", unreadable(&error))));
     }
+    load_from_environment(parse, check)
+}
+
+/// As [`load`], of the environment as it is: for a program that others start in a folder of their choice, whose `.env` could point it to
+/// another database, or take the encryption from its connection.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from_environment<C>(
+    parse: impl FnOnce() -> Result<C, clap::Error>,
+    check: impl FnOnce(&C) -> Result<(), Invalid>,
+) -> Result<C, ExitCode> {
     let config = parse().map_err(|error| {
         // clap writes help to standard output and errors to standard error.
         let _ = error.print();

@@ -50,6 +50,23 @@ pub fn point(name: &'static str) {
     });
 }
 
+/// The fail point of a background task: `task.` and its name. Asked ten times a second, beside the work of the task and in the task, so that
+/// `20*off->panic` is a panic of that task after two seconds. Never ends otherwise.
+#[cfg_attr(not(feature = "failpoints"), expect(unused_variables))]
+pub async fn task(name: &str) {
+    #[cfg(feature = "failpoints")]
+    {
+        let point = format!("task.{name}");
+        loop {
+            // No value of it is a thing to return.
+            fail::eval(&point, |_| ());
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    }
+    #[cfg(not(feature = "failpoints"))]
+    std::future::pending().await
+}
+
 /// Stops the whole process, until somebody sends SIGCONT.
 #[cfg(feature = "failpoints")]
 fn freeze() {

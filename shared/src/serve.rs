@@ -20,6 +20,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
+use crate::request_id;
+
 /// How long a client may take to send the head of a request; also how long a connection may be idle between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of a request's head, more than enough for a token of 8 KiB.
@@ -71,9 +73,11 @@ where
             .clone()
             .map_request(move |mut request: Request<Incoming>| {
                 first.notify_one();
+                request_id::keep_plain(request.headers_mut());
                 request.extensions_mut().insert(Peer(peer));
                 request
             });
+        #[expect(clippy::disallowed_methods, reason = "one connection")]
         tokio::spawn(async move {
             let io = TokioIo::<TcpStream>::new(socket);
             let connection =

@@ -1,10 +1,17 @@
 //! Logs: one subscriber for the process, as text or JSON.
 
-use std::io::IsTerminal;
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::IsTerminal,
+    panic::PanicHookInfo,
+};
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{Invalid, LogConfig, LogFormat};
+use crate::{
+    config::{Invalid, LogConfig, LogFormat},
+    supervise::what_is_safe_to_tell,
+};
 
 /// Directives that always hold: below these levels rmcp and apalis log arguments, tungstenite and h2 log frames, and so
 /// people's texts and tokens.
@@ -50,5 +57,16 @@ pub fn start(config: &LogConfig) -> Result<(), Invalid> {
             )
             .try_init(),
     };
+    std::panic::set_hook(Box::new(tell_of_panic));
     Ok(())
+}
+
+/// A panic is a line of the log like any other, and tells no more than others: where it was, and what is written there.
+fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    let reason = what_is_safe_to_tell(panic.payload());
+    let place = panic.location().map(ToString::to_string);
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then_some(backtrace);
+    let backtrace = backtrace.as_ref().map(tracing::field::display);
+    tracing::error!(reason, place, backtrace, "a panic");
 }

@@ -291,8 +291,12 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
     reads_at_most!(100, db, runs::is_busy(db, user, conversation));
     reads_at_most!(100, db, runs::at_work(db, user, conversation));
     reads_at_most!(200, db, runs::to_follow(db, user, conversation, None, 100));
-    let last = reads_at_most!(100, db, runs::last_position(db, conversation));
-    reads_at_most!(200, db, runs::news(db, &[conversation], &[last - 1]));
+    let span = reads_at_most!(100, db, runs::span(db, conversation));
+    reads_at_most!(
+        200,
+        db,
+        runs::news(db, &[conversation], &[span.last - 1], 100)
+    );
     let message = sqlx::query(
         "insert into messages (id, conversation_id, user_id, run_id, role, content) values ($1, $2, $3, $1, 'user', 'x')",
     );

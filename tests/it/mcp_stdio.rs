@@ -263,6 +263,44 @@ async fn sigterm_ends_a_desktop_clients_process_too() {
     }
 }
 
+/// A desktop client starts it in a folder that it has opened, and what lies there may be anybody's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desktop_clients_folder_configures_nothing() {
+    let url = world::database().await;
+    let folder = std::env::temp_dir().join(format!("errand-{}", uuid::Uuid::now_v7().simple()));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(
+        folder.join(".env"),
+        format!("DATABASE_URL={url}\nLOG_FORMAT=xml\nRATE_CALLS_PER_MINUTE=1\n"),
+    )
+    .unwrap();
+    let start = async |arguments: &[&str], environment: &[(&str, &str)]| {
+        let environment = environment.iter().copied();
+        let mut command = process::command("errand-mcp", arguments, environment).await;
+        let output = command.current_dir(&folder).output();
+        let output = timeout(PATIENCE, output)
+            .await
+            .expect("ends in time")
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status, said)
+    };
+    let on_a_desktop = ["--stdio", "--user", "ada"];
+    // Standard input is at its end, so it ends.
+    let (status, said) = start(&on_a_desktop, &[("DATABASE_URL", &url)]).await;
+    assert_ne!(status.code(), Some(2), "{said}");
+    // Not even the database.
+    let (status, said) = start(&on_a_desktop, &[]).await;
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("DATABASE_URL"), "{said}");
+    // A server's folder is its operator's.
+    let issuer = ("BETTER_AUTH_URL", "https://auth.example.com");
+    let (status, said) = start(&[], &[issuer]).await;
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains("LOG_FORMAT"), "{said}");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_http_process_stops_at_sigterm() {
     let mcp = Mcp::start().await;

@@ -6,10 +6,12 @@ use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     model::{ScriptedModel, Turn},
 };
+use reqwest::Method;
 use serde_json::json;
 
 use crate::world::{
-    self, Answer,
+    self, Answer, World,
+    mcp::Mcp,
     process::{self, Process},
 };
 
@@ -304,4 +306,42 @@ async fn cargo_dev_keeps_its_data() {
         );
     }
     std::fs::remove_dir_all(state).unwrap();
+}
+
+/// What is logged of a request has a bound and is no client's to write; an id of theirs that is plain is theirs and ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_id_is_kept_if_it_is_plain() {
+    let (world, mcp) = (World::start().await, Mcp::start().await);
+    let longest = "x".repeat(64);
+    let too_long = "x".repeat(65);
+    for (id, is_plain) in [
+        ("01a2162c-21d2-72a0-b4f1-04f24e824c16", true),
+        ("A", true),
+        (&longest, true),
+        (&too_long, false),
+        ("", false),
+        ("two words", false),
+        ("under_score", false),
+        ("\u{e9}", false),
+        ("a,b", false),
+    ] {
+        for request in [
+            world.bare(Method::GET, "/healthz"),
+            mcp.bare(Method::GET, "/healthz"),
+        ] {
+            let answer = Answer::of(request.header("x-request-id", id)).await;
+            let given = answer.header("x-request-id");
+            assert_eq!(given == id, is_plain, "{id:?}: {given:?}");
+            assert!(
+                is_plain || uuid::Uuid::parse_str(given).is_ok(),
+                "{given:?}"
+            );
+        }
+    }
+    let twice = world.bare(Method::GET, "/healthz");
+    let twice = twice
+        .header("x-request-id", "a")
+        .header("x-request-id", "b");
+    let answer = Answer::of(twice).await;
+    assert!(uuid::Uuid::parse_str(answer.header("x-request-id")).is_ok());
 }

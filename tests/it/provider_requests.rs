@@ -1,7 +1,7 @@
 //! What a request to the model holds besides messages: what some models need, and what some providers refuse.
 
 use clap::Parser;
-use errand_devkit::model::Turn;
+use errand_devkit::model::{ScriptedModel, Turn};
 use serde_json::{Value, json};
 
 use crate::world::{Options, World, process::Process};
@@ -104,6 +104,25 @@ async fn a_refusal_is_logged_by_the_parameters_name() {
     assert!(line.contains("400"), "{line}");
     let heard = worker.heard().join("\n");
     assert!(!heard.contains("Secret words"), "{heard}");
+}
+
+/// Neither the key nor what people wrote goes to where a provider says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_is_a_refusal() {
+    for status in [301, 302, 303, 307, 308] {
+        let world = world_of("scripted", vec![]).await;
+        let elsewhere = ScriptedModel::start().await.expect("another model");
+        elsewhere.script(|_| Turn::text("From elsewhere."));
+        let there = format!("{}/chat/completions", elsewhere.base_url());
+        world
+            .model
+            .script(move |_| Turn::status(status).header("location", &there));
+        let answer = world.say("ada", "hello").await;
+        answer.assert_error(502, "model_error");
+        assert_eq!(elsewhere.request_count(), 0, "{status}");
+        // Once: another try would be answered the same.
+        assert_eq!(world.model.request_count(), 1, "{status}");
+    }
 }
 
 /// The defaults that the documents name. When one is about to end, both change together.

@@ -208,9 +208,20 @@ impl World {
 
     /// A request as this user, to a path below `/api/{user}/`.
     pub(crate) fn request(&self, method: Method, user: &str, path: &str) -> RequestBuilder {
+        self.request_with(&self.identity.token(user), method, user, path)
+    }
+
+    /// As [`Self::request`], with this token.
+    pub(crate) fn request_with(
+        &self,
+        token: &str,
+        method: Method,
+        user: &str,
+        path: &str,
+    ) -> RequestBuilder {
         self.http
             .request(method, format!("{}/api/{user}/{path}", self.url))
-            .bearer_auth(self.identity.token(user))
+            .bearer_auth(token)
             .timeout(Duration::from_secs(70))
     }
 

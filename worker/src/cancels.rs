@@ -40,18 +40,19 @@ impl Cancels {
     }
 
     /// Hears of cancels until the stop.
-    pub(crate) async fn run(self, pool: Pool, stop: CancellationToken) {
-        let listen = hints::listen(pool.clone(), &[CANCEL], stop.clone(), |hint| {
+    pub(crate) async fn listen(self, pool: Pool, stop: CancellationToken) {
+        hints::listen(pool, &[CANCEL], stop, |hint| {
             if let Hint::Heard { payload, .. } = hint
                 && let Ok(run_id) = payload.parse()
             {
                 self.cancel(run_id);
             }
-        });
-        tokio::join!(listen, self.poll(&pool, &stop));
+        })
+        .await;
     }
 
-    async fn poll(&self, pool: &Pool, stop: &CancellationToken) {
+    /// Looks for cancels until the stop.
+    pub(crate) async fn poll(self, pool: Pool, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -62,7 +63,7 @@ impl Cancels {
                 continue;
             }
             let asked = store::within(async {
-                let mut db = store::connection(pool).await?;
+                let mut db = store::connection(&pool).await?;
                 runs::to_cancel(&mut db, &here).await
             });
             match asked.await {

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::{
     agent::{Answer, Interrupted, Journal, Reply, Told, ToolOutcome},
     meter::Meter,
-    publisher::{Publisher, RunStream},
+    publisher::{End, Publisher, RunStream},
     tools,
 };
 
@@ -111,9 +111,9 @@ impl<'a> RunJournal<'a> {
         self.story().meter.cut_off()
     }
 
-    /// Waits until it turns out that another attempt owns the run.
-    pub(crate) async fn fenced(&self) {
-        self.stream.fenced().await;
+    /// Waits until it turns out that nothing more can be written.
+    pub(crate) async fn ended(&self) -> End {
+        self.stream.ended().await
     }
 
     /// Ends the run with everything that is still to be told.

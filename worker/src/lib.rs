@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use errand_shared::{
     store::{self, Pool, UserPool},
+    supervise::{Supervisor, TaskFailure},
     user_queue::Bounds,
 };
 use futures::future::BoxFuture;
@@ -57,6 +58,9 @@ pub enum WorkerError {
     /// The queue gave up.
     #[error(transparent)]
     Queue(#[from] queue::QueueError),
+    /// A task that the process cannot do without has ended.
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
 }
 
 /// A worker that is ready to run.
@@ -67,6 +71,7 @@ pub struct Worker {
     keep: purge::Keep,
     queue: queue::Queue,
     turns: Arc<turn::Turns>,
+    supervisor: Supervisor,
 }
 
 impl Worker {
@@ -89,8 +94,11 @@ impl Worker {
         )?;
         // A model that falls silent leaves time for another try.
         let model = openai::OpenAi::new(&config.model, config.run_timeout / 2)?;
-        let toolbox = toolbox::Toolbox::start(tools::TaskServer::for_agent(pool.clone())).await?;
-        let queue = queue::Queue::new(pool.clone(), config.into());
+        // Whatever lives as long as the process is started by this, and nowhere with a bare spawn.
+        let supervisor = Supervisor::default();
+        let server = tools::TaskServer::for_agent(pool.clone());
+        let toolbox = toolbox::Toolbox::start(server, supervisor.clone()).await?;
+        let queue = queue::Queue::new(pool.clone(), config.into(), supervisor.clone());
         let turns = Arc::new(turn::Turns {
             users: UserPool::new(pool.clone(), ENDS),
             pool: pool.clone(),
@@ -105,6 +113,7 @@ impl Worker {
             keep: config.into(),
             queue,
             turns,
+            supervisor,
         })
     }
 
@@ -117,14 +126,30 @@ impl Worker {
     }
 
     async fn run_until_stopped(self, stop: CancellationToken) -> Result<(), WorkerError> {
+        let supervisor = self.supervisor.clone();
+        let pool = self.pool.clone();
+        let work = Box::pin(self.work(stop.clone()));
+        supervisor.watch(&stop, work).await?;
+        pool.close().await;
+        Ok(())
+    }
+
+    async fn work(self, stop: CancellationToken) -> Result<(), WorkerError> {
         wait_for_database(&self.pool, &stop).await?;
         let turns = self.turns;
         // They go on until the last run is over.
         let over = CancellationToken::new();
-        let publisher = tokio::spawn(turns.publisher.clone().run(self.pool.clone(), over.clone()));
-        let cancels = tokio::spawn(turns.cancels.clone().run(self.pool.clone(), over.clone()));
+        let publisher = turns.publisher.clone().run(self.pool.clone(), over.clone());
+        self.supervisor.permanent("publisher", &over, publisher);
+        let cancels = turns.cancels.clone();
+        let listening = cancels.clone().listen(self.pool.clone(), over.clone());
+        self.supervisor
+            .permanent("cancels listener", &over, listening);
+        let looking = cancels.poll(self.pool.clone(), over.clone());
+        self.supervisor.permanent("cancels", &over, looking);
         // Nothing waits for a purge: it ends with the claims.
-        let purges = tokio::spawn(purge::keep(self.pool.clone(), self.keep, stop.clone()));
+        let purges = purge::keep(self.pool.clone(), self.keep, stop.clone());
+        self.supervisor.permanent("purge", &stop, purges);
         let work = Arc::clone(&turns);
         let result = self
             .queue
@@ -134,9 +159,9 @@ impl Worker {
             })
             .await;
         turns.toolbox.told().await;
+        turns.toolbox.close().await;
         over.cancel();
-        let _ = tokio::join!(publisher, cancels, purges);
-        self.pool.close().await;
+        self.supervisor.ended().await;
         Ok(result?)
     }
 }

@@ -94,7 +94,12 @@ async fn stdio(config: &Config, user: &str, stop: CancellationToken) -> Result<(
         let running = Box::pin(server.clone().serve(rmcp::transport::stdio()))
             .await
             .map_err(|error| McpError::Handshake(Box::new(error)))?;
-        let _ = running.waiting().await;
+        if let Err(error) = running.waiting().await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            // The task that speaks with the client is all there is to this process.
+            std::panic::resume_unwind(panic);
+        }
         Ok(())
     };
     let result = tokio::select! {

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -40,27 +40,50 @@ struct Stream {
     attempt: i32,
     next_seq: i64,
     pending: Vec<Event>,
-    fenced: CancellationToken,
+    ended: Arc<Ended>,
+}
+
+/// Why nothing more can be streamed for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The run is over, or another attempt has it.
+    Fenced,
+    /// The database will not have its events, however often it is asked.
+    Refused,
+}
+
+/// Whether and why a stream has ended.
+#[derive(Default)]
+struct Ended {
+    why: OnceLock<End>,
+    token: CancellationToken,
+}
+
+impl Ended {
+    fn end(&self, why: End) {
+        let _ = self.why.set(why);
+        self.token.cancel();
+    }
 }
 
 impl Publisher {
     /// Opens the stream of one attempt at a run; it ends with the returned handle.
     pub(crate) fn open(&self, run_id: Uuid, attempt: i32, next_seq: i64) -> RunStream {
-        let fenced = CancellationToken::new();
+        let ended = Arc::<Ended>::default();
         let stream = Stream {
             attempt,
             next_seq,
             pending: Vec::new(),
-            fenced: fenced.clone(),
+            ended: Arc::clone(&ended),
         };
         if let Some(earlier) = self.lock().insert(run_id, stream) {
-            earlier.fenced.cancel();
+            earlier.ended.end(End::Fenced);
         }
         RunStream {
             publisher: self.clone(),
             run_id,
             attempt,
-            fenced,
+            ended,
         }
     }
 
@@ -83,8 +106,8 @@ impl Publisher {
             return;
         }
         faults::point("events.before");
-        let owned = tokio::select! {
-            owned = append(pool, &batches) => owned,
+        let Written { owned, refused } = tokio::select! {
+            written = append(pool, &batches) => written,
             () = stop.cancelled() => return,
         };
         faults::point("events.appended");
@@ -93,11 +116,16 @@ impl Publisher {
             if owned.contains(&batch.run_id) {
                 continue;
             }
-            // Fenced: the run is over or another attempt's. Whoever works on it here hears of it at once.
+            // Whoever works on it here hears of it at once.
             if let Entry::Occupied(stream) = streams.entry(batch.run_id)
                 && stream.get().attempt == batch.attempt
             {
-                stream.remove().fenced.cancel();
+                let is_refused = refused.contains(&batch.run_id);
+                stream.remove().ended.end(if is_refused {
+                    End::Refused
+                } else {
+                    End::Fenced
+                });
             }
         }
     }
@@ -119,8 +147,49 @@ impl Publisher {
     }
 }
 
+/// What came of batches. A run that is in neither is fenced.
+struct Written {
+    owned: Vec<Uuid>,
+    refused: Vec<Uuid>,
+}
+
+/// Appends the batches of all runs together. If the database refuses that for good, each is appended alone: what is wrong with one run is no
+/// reason for the others to wait.
+async fn append(pool: &Pool, batches: &[Batch]) -> Written {
+    let mut written = Written {
+        owned: Vec::new(),
+        refused: Vec::new(),
+    };
+    match append_together(pool, batches).await {
+        Ok(owned) => written.owned = owned,
+        Err(error) if batches.len() > 1 => {
+            tracing::warn!(%error, "the events of many runs are refused; writing those of each alone");
+            for batch in batches {
+                match append_together(pool, std::slice::from_ref(batch)).await {
+                    Ok(owned) => written.owned.extend(owned),
+                    Err(error) => written.refuse(batch, &error),
+                }
+            }
+        }
+        Err(error) => batches
+            .iter()
+            .for_each(|batch| written.refuse(batch, &error)),
+    }
+    written
+}
+
+impl Written {
+    fn refuse(&mut self, batch: &Batch, error: &StoreError) {
+        tracing::error!(run = %batch.run_id, %error, "the events of a run are refused");
+        self.refused.push(batch.run_id);
+    }
+}
+
 /// Appends until the database has answered: while it is down, words wait here. The same batch again changes nothing.
-async fn append(pool: &Pool, batches: &[Batch]) -> Vec<Uuid> {
+///
+/// # Errors
+/// The database refuses it, and would refuse it again.
+async fn append_together(pool: &Pool, batches: &[Batch]) -> Result<Vec<Uuid>, StoreError> {
     let mut outage_logged = false;
     loop {
         let append = store::within(async {
@@ -128,7 +197,8 @@ async fn append(pool: &Pool, batches: &[Batch]) -> Vec<Uuid> {
             events::append(&mut db, batches).await
         });
         match append.await {
-            Ok(owned) => return owned,
+            Ok(owned) => return Ok(owned),
+            Err(error) if !error.is_outage() => return Err(error),
             Err::<_, StoreError>(error) if !outage_logged => {
                 tracing::warn!(%error, "cannot write events; trying until it works");
                 outage_logged = true;
@@ -178,7 +248,7 @@ pub(crate) struct RunStream {
     publisher: Publisher,
     run_id: Uuid,
     attempt: i32,
-    fenced: CancellationToken,
+    ended: Arc<Ended>,
 }
 
 impl RunStream {
@@ -208,9 +278,10 @@ impl RunStream {
         Ok((batch.first_seq, batch.events))
     }
 
-    /// Waits until it turns out that another attempt owns the run.
-    pub(crate) async fn fenced(&self) {
-        self.fenced.cancelled().await;
+    /// Waits until it turns out that nothing more can be written.
+    pub(crate) async fn ended(&self) -> End {
+        self.ended.token.cancelled().await;
+        self.ended.why.get().copied().unwrap_or(End::Fenced)
     }
 }
 

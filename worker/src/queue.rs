@@ -14,6 +14,7 @@ use apalis::prelude::*;
 use errand_shared::{
     jobs::{RunAgent, job_id},
     store::{self, Pool, StoreError, leases},
+    supervise::Supervisor,
 };
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -75,17 +76,19 @@ pub(crate) struct Queue {
     settings: Settings,
     worker: Arc<str>,
     held: Held,
+    supervisor: Supervisor,
 }
 
 impl Queue {
     /// A queue under a worker name of its own: one that a dead process used would inherit that process's jobs.
-    pub(crate) fn new(pool: Pool, settings: Settings) -> Self {
+    pub(crate) fn new(pool: Pool, settings: Settings, supervisor: Supervisor) -> Self {
         let worker = format!("errand-worker-{}", Uuid::now_v7().simple());
         Self {
             pool,
             settings,
             worker: worker.into(),
             held: Held::default(),
+            supervisor,
         }
     }
 
@@ -112,33 +115,36 @@ impl Queue {
         tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
 
         let over = CancellationToken::new();
-        let heart = tokio::spawn(heart.keep(over.clone()));
-        let sweeps = tokio::spawn(sweep::keep(self.pool.clone(), over.clone()));
+        let supervisor = self.supervisor;
+        let heart = supervisor.permanent("heartbeat", &over, heart.keep(over.clone()));
+        let sweeps = sweep::keep(self.pool.clone(), over.clone());
+        supervisor.permanent("sweep", &over, sweeps);
         let (jobs, feed) = mpsc::channel(self.settings.concurrency);
-        let claims = tokio::spawn(claims::run(
-            claims::Claims {
-                pool: self.pool.clone(),
-                worker: Arc::clone(&self.worker),
-                held: self.held.clone(),
-                concurrency: self.settings.concurrency,
-            },
-            jobs,
-            stop.clone(),
-        ));
+        let claims = claims::Claims {
+            pool: self.pool.clone(),
+            worker: Arc::clone(&self.worker),
+            held: self.held.clone(),
+            concurrency: self.settings.concurrency,
+            wake: Arc::default(),
+        };
+        let listening = claims.listen(stop.clone());
+        supervisor.permanent("jobs listener", &stop, listening);
+        let claims = supervisor.permanent("claims", &stop, claims.run(jobs, stop.clone()));
 
         let drain = CancellationToken::new();
-        tokio::spawn(expire(
+        let expiring = expire(
             stop.clone(),
             over.clone(),
             self.settings.drain,
+            supervisor.clone(),
             drain.clone(),
-        ));
+        );
+        supervisor.permanent("drain", &stop, expiring);
         let result = work(&self.worker, feed, stop, drain, handle).await;
 
         // The lease is kept until the last handler is done; only then do the jobs that were not begun go back.
         over.cancel();
-        let _ = claims.await;
-        let _ = tokio::join!(heart, sweeps);
+        let _ = tokio::join!(claims, heart);
         store::within(async {
             let mut db = store::connection(&self.pool).await?;
             leases::leave(&mut db, &self.worker).await
@@ -163,6 +169,10 @@ where
 {
     let handler = move |delivery: Delivery| {
         // A task of its own: turns run on all threads, and a panic in one ends there.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one turn: what becomes of it is in the database"
+        )]
         let turn = tokio::spawn(handle(delivery, drain.clone()));
         async move {
             let _ = turn.await;
@@ -180,17 +190,19 @@ where
         .boxed()
 }
 
-/// Tells the handlers to give back what they hold, once the drain time after the stop is over.
+/// Tells the handlers to give back what they hold, once the drain time after the stop is over; at once if the process cannot go on.
 async fn expire(
     stop: CancellationToken,
     over: CancellationToken,
     drain: Duration,
+    supervisor: Supervisor,
     expired: CancellationToken,
 ) {
     stop.cancelled().await;
     tokio::select! {
         () = over.cancelled() => {}
         () = tokio::time::sleep(drain) => expired.cancel(),
+        _ = supervisor.failed() => expired.cancel(),
     }
 }
 

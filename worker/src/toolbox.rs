@@ -9,6 +9,7 @@ use backon::{ConstantBuilder, Retryable};
 use errand_shared::{
     ids::CallKey,
     store::{approvals::Effect, steps::AskedCall},
+    supervise::Supervisor,
 };
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,
@@ -50,6 +51,7 @@ type Client = RunningService<RoleClient, ClientConfig>;
 /// A connected client and what it can do. One for the whole process.
 pub(crate) struct Toolbox {
     server: TaskServer,
+    supervisor: Supervisor,
     client: RwLock<Arc<Client>>,
     definitions: Vec<ToolDefinition>,
 }
@@ -59,12 +61,16 @@ impl Toolbox {
     ///
     /// # Errors
     /// The handshake or the listing failed.
-    pub(crate) async fn start(server: TaskServer) -> Result<Self, ToolboxError> {
-        let client = connect(&server).await?;
+    pub(crate) async fn start(
+        server: TaskServer,
+        supervisor: Supervisor,
+    ) -> Result<Self, ToolboxError> {
+        let client = connect(&server, &supervisor).await?;
         let tools = client.peer().list_all_tools().await?;
         let definitions = tools.into_iter().map(for_the_model).collect();
         Ok(Self {
             server,
+            supervisor,
             client: RwLock::new(Arc::new(client)),
             definitions,
         })
@@ -73,6 +79,11 @@ impl Toolbox {
     /// Waits, for a bounded time, until sockets are told of the calls that were made.
     pub(crate) async fn told(&self) {
         self.server.told().await;
+    }
+
+    /// Ends the connection, and the server with it. No call is made behind it.
+    pub(crate) async fn close(&self) {
+        self.client.read().await.cancellation_token().cancel();
     }
 
     /// The tools for one attempt at a run.
@@ -117,7 +128,7 @@ impl Toolbox {
             return;
         }
         tracing::warn!("the connection to the tool server broke; making a new one");
-        match connect(&self.server).await {
+        match connect(&self.server, &self.supervisor).await {
             Ok(client) => *current = Arc::new(client),
             Err(error) => tracing::error!(%error, "the tool server cannot be reached"),
         }
@@ -131,12 +142,16 @@ enum CallError {
     Outage(String),
 }
 
-async fn connect(server: &TaskServer) -> Result<Client, ToolboxError> {
+async fn connect(server: &TaskServer, supervisor: &Supervisor) -> Result<Client, ToolboxError> {
     let (ours, theirs) = tokio::io::duplex(PIPE);
     let server = server.clone();
-    tokio::spawn(async move {
-        if let Ok(running) = Box::pin(server.serve(theirs)).await {
-            let _ = running.waiting().await;
+    // It ends when its pair is broken or closed, which is mended; a panic in it is not.
+    supervisor.transient("tool server", async move {
+        if let Ok(running) = Box::pin(server.serve(theirs)).await
+            && let Err(error) = running.waiting().await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
         }
     });
     let info = Implementation::new("errand-worker", env!("CARGO_PKG_VERSION"));

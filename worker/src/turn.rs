@@ -29,7 +29,7 @@ use crate::{
     config::Config,
     journal::RunJournal,
     openai::OpenAi,
-    publisher::Publisher,
+    publisher::{End, Publisher},
     queue::Delivery,
     toolbox::Toolbox,
 };
@@ -145,7 +145,10 @@ impl Turns {
             }
             () = watch.asked() => Attempt::Cancelled,
             // Leaves the model's stream and closes it: nothing that comes of it could be written.
-            () = journal.fenced() => Attempt::Fenced,
+            end = journal.ended() => match end {
+                End::Fenced => Attempt::Fenced,
+                End::Refused => Attempt::Lost("its events are refused".to_owned()),
+            },
             () = drain.cancelled() => Attempt::Drained,
         };
         let (outcome, reply) = match attempt {

@@ -98,7 +98,7 @@ pub(crate) async fn post(
     let deadline = Instant::now() + preference.wait;
     let run_id = ids::new_id();
     // Watched before it is there: its end cannot slip through, so the row is not read before there is something to read.
-    let waiter = app.waiting.watch(run_id);
+    let waiter = app.waiting.watch(run_id, &user.id);
     let ended = waiter.as_ref().map(Waiter::ended);
     let accepted = message::accept_chat(&app, &user, &headers, &request, run_id).await?;
     if let Some(ended) = ended.filter(|_| accepted.run_id == run_id) {
@@ -108,6 +108,8 @@ pub(crate) async fn post(
             () = app.stop.cancelled() => {}
         }
     }
+    // Whoever waits on takes a place anew.
+    drop(waiter);
     reply(&app, &user, accepted, preference, deadline).await
 }
 

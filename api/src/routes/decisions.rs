@@ -114,9 +114,11 @@ pub(crate) async fn post(
         child: request.run_id.unwrap_or_else(ids::new_id),
         decision: &request.decision()?,
     };
+    let place = request::wants_events(&headers).then(|| app.connections.stream(&user.id));
+    let place = place.transpose()?;
     let accepted = decide::decide(&app, &wish).await?;
-    if request::wants_events(&headers) {
-        streams::stream_accepted(&app, &user, accepted).await
+    if let Some(place) = place {
+        streams::stream_accepted(&app, &user, place, accepted).await
     } else {
         let preference = Preference::from_headers(&headers);
         let deadline = Instant::now() + preference.wait;

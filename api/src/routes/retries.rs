@@ -93,9 +93,11 @@ pub(crate) async fn post(
         child: ids::new_id(),
         key: request::idempotency_key(&headers)?,
     };
+    let place = request::wants_events(&headers).then(|| app.connections.stream(&user.id));
+    let place = place.transpose()?;
     let accepted = retry::retry(&app, &wanted).await?;
-    if request::wants_events(&headers) {
-        return streams::stream_accepted(&app, &user, accepted).await;
+    if let Some(place) = place {
+        return streams::stream_accepted(&app, &user, place, accepted).await;
     }
     let preference = Preference::from_headers(&headers);
     let deadline = Instant::now() + preference.wait;

@@ -198,7 +198,10 @@ pub(crate) async fn wait(
 ) -> Result<Outcome, ApiError> {
     let deadline = Instant::now() + wait;
     // Without a place among the waiters there is no wait.
-    let Some(waiter) = (!wait.is_zero()).then(|| app.waiting.watch(id)).flatten() else {
+    let Some(waiter) = (!wait.is_zero())
+        .then(|| app.waiting.watch(id, &user.id))
+        .flatten()
+    else {
         return read(app, user, id).await;
     };
     loop {

@@ -13,14 +13,14 @@ use axum::{
 use errand_shared::{serve::Peer, store::events::MAX_SHOWN_BYTES};
 use http::{HeaderMap, StatusCode, header};
 
-use crate::{App, error::ApiError};
+use crate::{App, connections, error::ApiError};
 
+mod calls;
 mod frames;
-mod places;
+mod methods;
 mod queue;
 mod session;
-
-pub(crate) use places::Sockets;
+mod threads;
 
 /// Bytes of a frame; a larger one closes the socket with 1009. The longest message fits with every character escaped.
 const MAX_FRAME: usize = 128 * 1024;
@@ -65,8 +65,13 @@ pub(crate) async fn get(
         .max_message_size(MAX_FRAME)
         .max_frame_size(MAX_FRAME)
         .max_write_buffer_size(MAX_WRITE_BUFFER);
-    let address = places::address(peer.ip(), &headers, app.trusted_proxies);
-    Ok(upgrade.on_upgrade(move |socket| session::serve(app, user_id, address, socket)))
+    let address = connections::address(peer.ip(), &headers, app.trusted_proxies);
+    // From here on, and not from when the connection is handed over: the end of the process may come in between.
+    let open = app.open_sockets.token();
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        session::serve(app, user_id, address, socket).await;
+        drop(open);
+    }))
 }
 
 /// A browser says where a page is from: one of the listed origins, or our own. What is no browser says nothing.

@@ -28,6 +28,7 @@ use crate::{
     accept::Accepted,
     auth::User,
     body::JsonBody,
+    connections::Streaming,
     error::{ApiError, ErrorBody},
     follow::{After, Follower, Told},
     hub::is_terminal,
@@ -46,7 +47,7 @@ pub(crate) struct ServerSentEvent {
     data: String,
 }
 
-/// The events of a run, from its start or behind `Last-Event-ID`, until its end.
+/// The events of a run, from its start or behind `Last-Event-ID`, until its end or that of the token.
 #[utoipa::path(
     get,
     path = "/api/{user_id}/runs/{id}/events",
@@ -62,6 +63,7 @@ pub(crate) struct ServerSentEvent {
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
         (status = 403, description = "Another user's path", body = ErrorBody),
         (status = 404, description = "No such run, or its events are purged", body = ErrorBody),
+        (status = 429, description = "Too many streams", body = ErrorBody, headers(("Retry-After" = u64))),
         (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
     )
 )]
@@ -88,7 +90,8 @@ pub(crate) async fn events(
             })?
         }
     };
-    stream_run(&app, &user, run_id, seq, Names::default()).await
+    let place = app.connections.stream(&user.id)?;
+    stream_run(&app, &user, place, run_id, seq, Names::default()).await
 }
 
 /// `POST …/chat` with `Accept: text/event-stream`: accepts the message and streams its run.
@@ -101,6 +104,8 @@ pub(super) async fn chat(
     headers: &HeaderMap,
     body: JsonBody<'_>,
 ) -> Result<Response, ApiError> {
+    // Before the message is accepted: who is refused may say it again.
+    let place = app.connections.stream(&user.id)?;
     let (accepted, names) = match body.parse_with(message::read_either).await? {
         Form::Agent(input) => agent_input::accept(app, user, &input).await?,
         Form::Chat(request) => {
@@ -109,19 +114,20 @@ pub(super) async fn chat(
             (accepted, Names::default())
         }
     };
-    stream_named(app, user, accepted, names).await
+    stream_named(app, user, place, accepted, names).await
 }
 
-/// Streams a run that has just been accepted.
+/// Streams a run that has just been accepted, at a place that was taken before.
 ///
 /// # Errors
 /// The database is down; the details name the run.
 pub(super) async fn stream_accepted(
     app: &App,
     user: &User,
+    place: Streaming,
     accepted: Accepted,
 ) -> Result<Response, ApiError> {
-    stream_named(app, user, accepted, Names::default()).await
+    stream_named(app, user, place, accepted, Names::default()).await
 }
 
 /// As [`stream_accepted`], for a client that has its own names for thread and run. Where the events are under ours is in
@@ -129,11 +135,12 @@ pub(super) async fn stream_accepted(
 async fn stream_named(
     app: &App,
     user: &User,
+    place: Streaming,
     accepted: Accepted,
     names: Names,
 ) -> Result<Response, ApiError> {
     let run_id = accepted.run_id;
-    let stream = stream_run(app, user, run_id, 0, names)
+    let stream = stream_run(app, user, place, run_id, 0, names)
         .await
         .map(|mut response| {
             let place = format!("{}/events", runs::location(&user.id, run_id));
@@ -152,15 +159,18 @@ async fn stream_named(
 async fn stream_run(
     app: &App,
     user: &User,
+    place: Streaming,
     run_id: Uuid,
     seq: i64,
     names: Names,
 ) -> Result<Response, ApiError> {
+    let turn = app.reads.enter(&user.id).await?;
     let run = store::within(async {
-        let mut db = store::begin_for(&app.db, &user.id).await?;
+        let mut db = turn.begin().await?;
         stored::find(&mut db, &user.id, run_id).await
     });
     let run = run.await?.ok_or_else(|| ApiError::not_found("run"))?;
+    drop(turn);
     let after = After { run_id, seq };
     let follower = Follower::start(app, &user.id, run.conversation_id, Some(after)).await?;
     if follower.must_resync() {
@@ -168,18 +178,22 @@ async fn stream_run(
             "place in the events of this run: they are purged, or never were",
         ));
     }
-    let stop = app.stop.clone();
     let names = Arc::new(names);
-    let events = stream::unfold((Some(follower), stop), move |(follower, stop)| {
+    let until = user.until;
+    // The place is given up with the follower, or when the client hangs up.
+    let live = Some((follower, place));
+    let events = stream::unfold((live, app.stop.clone()), move |(live, stop)| {
         let names = Arc::clone(&names);
         async move {
-            let mut follower = follower?;
+            let (mut follower, place) = live?;
             tokio::select! {
                 // The client resumes with another process.
                 () = stop.cancelled() => None,
+                // And here with another token.
+                () = tokio::time::sleep_until(until) => None,
                 next = next_of(&mut follower, run_id, &names) => {
                     let (event, over) = next?;
-                    Some((event, ((!over).then_some(follower), stop.clone())))
+                    Some((event, ((!over).then_some((follower, place)), stop.clone())))
                 }
             }
         }

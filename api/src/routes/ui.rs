@@ -33,7 +33,8 @@ pub(crate) async fn index(
     State(app): State<App>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    file(&app, &headers, "index.html")
+    // Not kept at all: after signing out, going back must not show the page of who was there before.
+    file(&app, &headers, "index.html", "no-store")
 }
 
 /// `GET /ui/{path}`
@@ -42,7 +43,8 @@ pub(crate) async fn asset(
     Path(path): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    file(&app, &headers, &path)
+    // Always asked for again, and answered with nothing if unchanged: a deployment is seen at once.
+    file(&app, &headers, &path, "no-cache")
 }
 
 /// `GET /ui/config.json`
@@ -53,15 +55,19 @@ pub(crate) async fn config(State(app): State<App>) -> Json<UiConfig> {
     })
 }
 
-fn file(app: &App, headers: &HeaderMap, path: &str) -> Result<Response, ApiError> {
+fn file(
+    app: &App,
+    headers: &HeaderMap,
+    path: &str,
+    caching: &'static str,
+) -> Result<Response, ApiError> {
     let file = Files::get(path).ok_or_else(|| ApiError::not_found("page"))?;
     let etag = etag(&file);
     let known = headers
         .get(IF_NONE_MATCH)
         .is_some_and(|known| *known == etag);
-    // Always asked for again, and answered with nothing if unchanged: a deployment is seen at once.
     let caching = [
-        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (CACHE_CONTROL, HeaderValue::from_static(caching)),
         (ETAG, etag),
     ];
     if known {

@@ -131,6 +131,10 @@ impl Inner {
 
     fn renew_in_background(self: &Arc<Self>) {
         let inner = Arc::clone(self);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one fetch: if it comes to nothing, the next request tries again"
+        )]
         tokio::spawn(async move {
             let Ok(mut fetches) = inner.fetching.try_lock() else {
                 return;

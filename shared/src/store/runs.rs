@@ -377,8 +377,11 @@ pub async fn to_follow(
     .await?)
 }
 
-/// The runs of these conversations that are not over or came after a known place. For a process that streams on behalf of
-/// their owners, who were checked before. The bound on the position lets one index serve it, however long a conversation is.
+/// The runs of these conversations behind a known place, in the order of acceptance and at most `limit` of each conversation; and of each the
+/// run that is at work or in the job queue, if that stands before the place. For a process that streams on behalf of their owners, who were
+/// checked before.
+///
+/// The limit is that of each, so that none waits for another's; each side is one descent of an index, however long a conversation is.
 ///
 /// # Errors
 /// The database failed.
@@ -386,6 +389,7 @@ pub async fn news(
     db: &mut Connection,
     conversations: &[Uuid],
     positions: &[i64],
+    limit: i64,
 ) -> Result<Vec<Followed>, StoreError> {
     Ok(sqlx::query_as!(
         Followed,
@@ -394,32 +398,44 @@ pub async fn news(
                   coalesce((select max(e.seq) from run_events e where e.run_id = r.id), 0) as "last_seq!"
            from unnest($1::uuid[], $2::bigint[]) as w (conversation_id, position)
            cross join lateral (
-               select n.id, n.conversation_id, n.status, n.attempt, n.position from runs n
-               where n.conversation_id = w.conversation_id
-                 and ((n.finished_at is null and n.status <> 'waiting') or n.position > w.position)
-                 and n.position >= least(w.position, (
-                     select min(u.position) from runs u
-                     where u.conversation_id = w.conversation_id and u.finished_at is null and u.status <> 'waiting'
-                 ))
-               order by n.position
-               limit 2000
+               (select n.id, n.conversation_id, n.status, n.attempt, n.position from runs n
+                where n.conversation_id = w.conversation_id and n.position > w.position
+                order by n.position
+                limit $3)
+               union all
+               (select n.id, n.conversation_id, n.status, n.attempt, n.position from runs n
+                where n.conversation_id = w.conversation_id and n.position <= w.position
+                  and n.admitted_at is not null and n.finished_at is null and n.status <> 'waiting'
+                limit 1)
            ) r
-           order by r.conversation_id, r.position
-           limit 2000"#,
+           order by r.conversation_id, r.position"#,
         conversations,
-        positions
+        positions,
+        limit
     )
     .fetch_all(db)
     .await?)
 }
 
-/// The place of the last run of a conversation, 0 if it has none.
+/// Which runs of a conversation there are, by their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The last one's place; 0 if there is none.
+    pub last: i64,
+    /// The place of the first that is not over; none if all are.
+    pub first_open: Option<i64>,
+}
+
+/// The places of a conversation's runs.
 ///
 /// # Errors
 /// The database failed.
-pub async fn last_position(db: &mut Connection, conversation_id: Uuid) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"select coalesce(max(position), 0) as "last!" from runs where conversation_id = $1"#,
+pub async fn span(db: &mut Connection, conversation_id: Uuid) -> Result<Span, StoreError> {
+    Ok(sqlx::query_as!(
+        Span,
+        r#"select coalesce((select max(position) from runs where conversation_id = $1), 0) as "last!",
+                  (select min(position) from runs
+                   where conversation_id = $1 and finished_at is null and status <> 'waiting') as first_open"#,
         conversation_id
     )
     .fetch_one(db)

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use errand_api::Api;
-use errand_shared::{config, signals, store::migrate, telemetry};
+use errand_shared::{config, process, store::migrate, telemetry};
 use errand_worker::Worker;
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +70,8 @@ pub async fn main() -> ExitCode {
     if let Err(invalid) = telemetry::start(&config.log) {
         return config::refuse(&invalid);
     }
-    match Box::pin(run(&config)).await {
+    let stop = CancellationToken::new();
+    match process::until_terminated(stop.clone(), Box::pin(run(&config, stop))).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             banner::failed(&error);
@@ -79,9 +80,7 @@ pub async fn main() -> ExitCode {
     }
 }
 
-async fn run(config: &DevConfig) -> Result<()> {
-    let stop = CancellationToken::new();
-    signals::cancel_on_terminate(stop.clone());
+async fn run(config: &DevConfig, stop: CancellationToken) -> Result<()> {
     // Before anything is started: a taken port is the most common trouble.
     let address = SocketAddr::new(config.host, config.port);
     if let Err(error) = TcpListener::bind(address) {

@@ -2,11 +2,12 @@
 //! provider that is away.
 
 use errand_devkit::model::Turn;
+use reqwest::Method;
 use serde_json::json;
 
 use super::chrome::Browser;
 use crate::world::{
-    Options, World,
+    Answer, Options, World,
     better_auth::{BetterAuth, PASSWORD, email},
 };
 
@@ -170,6 +171,59 @@ async fn signing_out_in_one_window_is_signing_out_in_all() {
     }
     assert_eq!(provider.sessions().await, 0);
     browser.end(&[UNAUTHORIZED]).await;
+}
+
+/// Whoever sits there next goes back and finds nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_after_signing_out_shows_nothing() {
+    let Some((browser, _provider, world)) = set_up("15m").await else {
+        return;
+    };
+    browser.open(&format!("{}/ui/icon.svg", world.url)).await;
+    browser.open(&world.url).await;
+    browser.finds("h1", "Welcome back").await;
+    browser.sign_up("Ada").await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "a secret task"})));
+    world.model.push(Turn::text("A secret is on your list."));
+    browser.say("add a secret task").await;
+    browser
+        .sees("the reply", |seen| {
+            seen.replies.len() == 1 && seen.tasks == ["a secret task"] && !seen.can_stop
+        })
+        .await;
+    // Another page of the same site and back: a page that is shown as it was left still knows who is there.
+    browser.open(&format!("{}/docs/", world.url)).await;
+    browser.post("/back", json!({})).await;
+    browser
+        .sees("the conversation", |seen| seen.tasks == ["a secret task"])
+        .await;
+    // The page as it is left: what a browser may keep of it is empty.
+    let watch = "window.addEventListener('pagehide', () => sessionStorage.setItem('left', document.title + document.body.textContent));";
+    browser.script(watch).await;
+    browser.click("#sign-out").await;
+    browser.finds("h1", "Welcome back").await;
+    let left = browser
+        .script("return sessionStorage.getItem('left')")
+        .await;
+    let left = left.as_str().expect("a text").to_owned();
+    assert!(!left.contains("secret") && !left.contains("Ada"), "{left}");
+    for _ in 0..3 {
+        browser.post("/back", json!({})).await;
+        if browser.address().await.ends_with("icon.svg") {
+            break;
+        }
+        browser.finds("h1", "Welcome back").await;
+        let text = browser
+            .script("return document.title + document.body.textContent")
+            .await;
+        let text = text.as_str().expect("a text");
+        assert!(!text.contains("secret"), "{text}");
+    }
+    let page = Answer::of(world.bare(Method::GET, "/")).await;
+    assert_eq!(page.header("cache-control"), "no-store");
+    browser.end(&[UNAUTHORIZED, "favicon.ico"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,12 @@ pub(crate) async fn development() -> &'static Path {
     DEVELOPMENT.get_or_init(|| built(Build::Development)).await
 }
 
+/// As [`programs`], with fail points.
+async fn with_fail_points() -> &'static Path {
+    static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+    BUILT.get_or_init(|| built(Build::FailPoints)).await
+}
+
 async fn built(build: Build) -> PathBuf {
     let build = tokio::task::spawn_blocking(move || programs::build(build));
     build.await.expect("no panic").expect("the programs")
@@ -59,6 +65,15 @@ pub(crate) async fn command<'a>(
         "errand-dev" => development().await.join(program),
         shipped => programs().await.join(shipped),
     };
+    alone(&program, arguments, environment)
+}
+
+/// This file as a program, with nothing in its environment but what is given.
+fn alone<'a>(
+    program: &Path,
+    arguments: &[&str],
+    environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Command {
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -116,7 +131,19 @@ impl Process {
         arguments: &[&str],
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let mut command = command(program, arguments, environment).await;
+        Self::spawn(command(program, arguments, environment).await)
+    }
+
+    /// Starts a program that has fail points.
+    pub(crate) async fn with_fail_points<'a>(
+        program: &str,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let program = with_fail_points().await.join(program);
+        Self::spawn(alone(&program, &[], environment))
+    }
+
+    fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stderr(Stdio::piped())
             .stdout(Stdio::piped())

@@ -167,6 +167,30 @@ impl Socket {
             .collect()
     }
 
+    /// Closes, and waits for nothing.
+    pub(crate) async fn leave(mut self) {
+        let _ = self.stream.close(None).await;
+    }
+
+    /// Whether a call is answered, and not the socket closed.
+    pub(crate) async fn is_answered(&mut self, id: &str) -> bool {
+        loop {
+            match timeout(PATIENCE, self.stream.next())
+                .await
+                .expect("in time")
+            {
+                Some(Ok(Message::Text(text))) => {
+                    let frame: Value = serde_json::from_str(&text).expect("JSON");
+                    if frame["id"] == id {
+                        return true;
+                    }
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                _ => return false,
+            }
+        }
+    }
+
     /// Waits until the server closes; returns its code.
     pub(crate) async fn closed(&mut self) -> u16 {
         loop {

@@ -1,43 +1,26 @@
-//! The process of errand-mcp: configuration, logs (on standard error: standard output may be MCP's), signals.
+//! The process of errand-mcp: configuration and logs (on standard error: standard output may be MCP's).
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use errand_shared::{config, signals, telemetry};
+use errand_shared::{config, faults, process, telemetry};
 use errand_worker::mcp::{self, Config};
-use tokio_util::sync::CancellationToken;
-
-/// For what still runs at the end. A read of standard input cannot be called off.
-const LAST: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let config = match config::load(
-        || Config::from_arguments(std::env::args_os()),
-        Config::check,
-    ) {
+    let arguments = || std::env::args_os();
+    let parse = || Config::from_arguments(arguments());
+    // A desktop client starts it in whatever folder that client was started in, and what lies there is not the user's word.
+    let on_a_desktop = arguments().any(|argument| argument == "--stdio");
+    let loaded = match on_a_desktop {
+        true => config::load_from_environment(parse, Config::check),
+        false => config::load(parse, Config::check),
+    };
+    let config = match loaded {
         Ok(config) => config,
         Err(code) => return code,
     };
     if let Err(invalid) = telemetry::start(&config.log) {
         return config::refuse(&invalid);
     }
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return ExitCode::FAILURE;
-        }
-    };
-    let result = runtime.block_on(async {
-        let stop = CancellationToken::new();
-        signals::cancel_on_terminate(stop.clone());
-        mcp::run(&config, stop).await
-    });
-    runtime.shutdown_timeout(LAST);
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "errand-mcp stopped");
-            ExitCode::FAILURE
-        }
-    }
+    faults::start();
+    process::run(|stop| Box::pin(async move { mcp::run(&config, stop).await }))
 }

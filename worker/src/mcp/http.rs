@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware, response::IntoResponse, routing::get};
-use errand_shared::store::{self, Pool, StoreError, migrate};
+use errand_shared::{
+    request_id::REQUEST_ID,
+    store::{self, Pool, StoreError, migrate},
+};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
@@ -31,8 +34,6 @@ use crate::tools::TaskServer;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// A health check that takes longer is a failed one.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything that errand-mcp answers to over HTTP.
 pub(super) fn router(server: TaskServer, gate: Gate, pool: Pool) -> Router {

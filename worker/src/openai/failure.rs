@@ -82,12 +82,16 @@ impl CallFailure {
         let refused = (status.is_client_error() && kind == Kind::Permanent)
             .then(|| said.refused(body))
             .flatten();
+        let hint = match status.is_redirection() {
+            true => ": it redirects, and OPENAI_BASE_URL has to be where that leads",
+            false => "",
+        };
         let parameter = refused
             .as_ref()
             .map_or_else(String::new, |name| format!(", parameter {name}"));
         Self {
             retry_after,
-            message: format!("{status}{}{parameter}", said.codes()),
+            message: format!("{status}{}{parameter}{hint}", said.codes()),
             refused,
             ..Self::new(kind, "")
         }
@@ -233,6 +237,7 @@ mod tests {
 
     #[test]
     fn failures_are_classified_by_status_and_words() {
+        assert_eq!(kind(307, ""), Kind::Permanent);
         assert_eq!(kind(429, ""), Kind::Passing);
         assert_eq!(kind(503, "<html>"), Kind::Passing);
         assert_eq!(

@@ -38,6 +38,7 @@ async fn no_stream_leads_to_a_wrong_call_or_a_request_that_is_refused() {
     let streams = streams.map_or(STREAMS, |number| number.parse().expect("a number"));
     let seeds = streams / ANSWERS;
     let threads = (0..THREADS).map(|thread| {
+        #[expect(clippy::disallowed_methods, reason = "a stand-in of a test")]
         tokio::spawn(async move {
             let mut counts = (0, 0);
             for seed in (thread..seeds).step_by(THREADS) {

@@ -34,6 +34,8 @@ impl Transport {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(silence)
+            // Neither the key nor what people wrote goes where the configuration does not say.
+            .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
             .user_agent(concat!("errand/", env!("CARGO_PKG_VERSION")))
             .build()?;

@@ -28,29 +28,27 @@ pub(super) struct Claims {
     pub(super) worker: Arc<str>,
     pub(super) held: Held,
     pub(super) concurrency: usize,
-}
-
-/// Claims until `stop`. A database that is down is asked again at each poll.
-pub(super) async fn run(
-    claims: Claims,
-    jobs: mpsc::Sender<Task<Delivery>>,
-    stop: CancellationToken,
-) {
-    let wake = Arc::new(Notify::new());
-    let listener = tokio::spawn({
-        let (pool, wake, stop) = (claims.pool.clone(), Arc::clone(&wake), stop.clone());
-        // `notify_one` keeps one permit: a hint that arrives while a claim is under way leads to another claim.
-        async move { hints::listen(pool, &[JOB_READY], stop, |_| wake.notify_one()).await }
-    });
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = claims.forever(&jobs, &wake) => {}
-    }
-    let _ = listener.await;
+    /// Rung when there may be jobs.
+    pub(super) wake: Arc<Notify>,
 }
 
 impl Claims {
-    async fn forever(&self, jobs: &mpsc::Sender<Task<Delivery>>, wake: &Notify) {
+    /// Hears of new jobs until `stop`.
+    pub(super) fn listen(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
+        let (pool, wake) = (self.pool.clone(), Arc::clone(&self.wake));
+        // `notify_one` keeps one permit: a hint that arrives while a claim is under way leads to another claim.
+        async move { hints::listen(pool, &[JOB_READY], stop, |_| wake.notify_one()).await }
+    }
+
+    /// Claims until `stop`. A database that is down is asked again at each poll.
+    pub(super) async fn run(self, jobs: mpsc::Sender<Task<Delivery>>, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.forever(&jobs) => {}
+        }
+    }
+
+    async fn forever(&self, jobs: &mpsc::Sender<Task<Delivery>>) {
         let slots = Arc::new(Semaphore::new(self.concurrency));
         let context = WorkerContext::new(&self.worker);
         let mut outage_logged = false;
@@ -77,7 +75,7 @@ impl Claims {
                     }
                 }
             }
-            let _ = tokio::time::timeout(POLL, wake.notified()).await;
+            let _ = tokio::time::timeout(POLL, self.wake.notified()).await;
         }
     }
 

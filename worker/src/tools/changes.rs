@@ -53,7 +53,12 @@ impl Changes {
         state.owners.insert(Owner::of(user_id));
         if !state.is_telling {
             state.is_telling = true;
-            state.teller = Some(tokio::spawn(self.clone().run()));
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it lives for moments, and the next change starts another"
+            )]
+            let teller = tokio::spawn(self.clone().run());
+            state.teller = Some(teller);
         }
     }
 
@@ -66,6 +71,7 @@ impl Changes {
     }
 
     async fn run(self) {
+        let _panics = IfItPanics(&self);
         let mut failures = 0;
         while let Some(owners) = self.next() {
             let told = store::within_time(TRY, async {
@@ -97,5 +103,16 @@ impl Changes {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A telling that panics is over, so that the next change starts another.
+struct IfItPanics<'a>(&'a Changes);
+
+impl Drop for IfItPanics<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().is_telling = false;
+        }
     }
 }

@@ -31,6 +31,9 @@ pub(super) struct Call {
     /// Why it is to be refused, though it is clear which call it is.
     #[serde(skip)]
     pub(super) ambiguous: Option<KeyError>,
+    /// Of its frame.
+    #[serde(skip)]
+    pub(super) bytes: usize,
 }
 
 impl Call {
@@ -38,7 +41,11 @@ impl Call {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let ambiguous = json::check_keys(text).err();
         let call: Self = serde_json::from_str(text).ok()?;
-        Some(Self { ambiguous, ..call })
+        Some(Self {
+            ambiguous,
+            bytes: text.len(),
+            ..call
+        })
     }
 }
 

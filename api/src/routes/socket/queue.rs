@@ -53,7 +53,8 @@ impl Queue {
         self.sender.send(frame).await.is_ok()
     }
 
-    async fn close(&self, close: Close) {
+    /// Closes the socket, behind what waits to be sent.
+    pub(super) async fn close(&self, close: Close) {
         let _ = self.sender.send(Outgoing::Close(close)).await;
     }
 }

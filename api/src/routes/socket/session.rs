@@ -1,31 +1,19 @@
 //! One socket, from its first frame to its close.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use errand_shared::store::{self, StoreError, conversations, runs};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use tokio::{sync::mpsc, task::AbortHandle, time::Instant};
-use uuid::Uuid;
+use serde_json::json;
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use super::{
-    super::{
-        agent_input::request_hash, decisions::decision, message::check_text, runs::cancel_run,
-    },
-    frames::{self, Auth, Call, Close, RunDecide, RunRef, RunRetry, RunStart, Subscribe, Thread},
-    queue::{Outgoing, Queue, relay},
+    calls::Calls,
+    frames::{self, Auth, Call, Close},
+    methods::{Method, Methods, params},
+    queue::{Outgoing, Queue},
+    threads::Threads,
 };
-use crate::{
-    App,
-    accept::{self, Idempotency},
-    body,
-    decide::{self, Wish},
-    error::ApiError,
-    follow::{After, Follower},
-    retry::{self, Retry},
-    task_watch::Watching,
-};
+use crate::{App, error::ApiError, task_watch::Watching};
 
 /// Time to say who one is.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,80 +25,51 @@ const GONE_AFTER: Duration = Duration::from_secs(70);
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time that a client gets to close after us.
 const LINGER: Duration = Duration::from_secs(1);
-/// Conversations that one socket may follow.
-const MAX_THREADS: usize = 32;
+/// Time that a call gets to be answered before a socket closes because its process ends.
+const LAST_CALL: Duration = Duration::from_secs(2);
+/// Time that calls get to end when nobody hears their answers any more; a little more than one takes at most.
+const LAST_CALLS: Duration = Duration::from_secs(30);
+/// Tokens that are looked at at the same time; a client that has sent more is read on when there is room.
+const MAX_PROOFS: usize = 4;
 /// Frames that a client may send in a window, and the window.
 const MAX_FRAMES: u32 = 200;
 const FRAME_WINDOW: Duration = Duration::from_secs(10);
 
-/// What a client may call, by name. The answer to anything else lists the names.
-const METHODS: [(&str, Method); 8] = [
-    ("auth", Method::Auth),
-    ("run.start", Method::StartRun),
-    ("subscribe", Method::Subscribe),
-    ("unsubscribe", Method::Unsubscribe),
-    ("run.cancel", Method::CancelRun),
-    ("run.decide", Method::Decide),
-    ("run.retry", Method::Retry),
-    ("ping", Method::Ping),
-];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
-    Auth,
-    StartRun,
-    Subscribe,
-    Unsubscribe,
-    CancelRun,
-    Decide,
-    Retry,
-    Ping,
-}
-
-impl Method {
-    /// # Errors
-    /// There is no such method, or the call has a key twice.
-    fn of(call: &Call) -> Result<Self, ApiError> {
-        if let Some(ambiguous) = &call.ambiguous {
-            return Err(ambiguous.clone().into());
-        }
-        let known = METHODS.iter().find(|(known, _)| *known == call.method);
-        known.map(|(_, method)| *method).ok_or_else(|| {
-            let names = METHODS.map(|(name, _)| name).join(", ");
-            ApiError::invalid(format!("There is no such method; these are: {names}."))
-        })
-    }
-}
-
 /// Serves a socket until it closes.
 pub(super) async fn serve(app: App, user_id: String, address: IpAddr, mut socket: WebSocket) {
-    let close = match app.sockets.enter(address) {
-        // What is done now and then is boxed here and below: a socket is silent most of the time, and should be small then.
-        Some((_place, stranger)) => {
-            match Box::pin(authenticate(&app, &user_id, &mut socket)).await {
-                Ok(expires_at) => {
-                    drop(stranger);
-                    let mut session = Session::new(app, user_id, expires_at);
-                    session.run(&mut socket).await
-                }
-                Err(close) => close,
-            }
-        }
-        None => Some(Close::TooMany),
+    let Some(stranger) = app.connections.enter(address) else {
+        return close(socket, Close::TooMany).await;
     };
-    if let Some(close) = close {
-        let frame = CloseFrame {
-            code: close as u16,
-            reason: "".into(),
-        };
-        let _ = tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
-        linger(&mut socket).await;
+    // What is done now and then is boxed here and below: a socket is silent most of the time, and should be small then.
+    let authenticated = Box::pin(authenticate(&app, &user_id, &mut socket)).await;
+    let expires_at = match authenticated {
+        Ok(expires_at) => expires_at,
+        Err(Some(code)) => return close(socket, code).await,
+        Err(None) => return,
+    };
+    let Some(_place) = app.connections.know(stranger, &user_id) else {
+        return close(socket, Close::TooMany).await;
+    };
+    let mut session = Session::new(app, user_id, expires_at);
+    let ended = session.run(&mut socket).await;
+    let mut calls = session.into_calls();
+    if let Some(code) = ended {
+        calls.forget_waiting();
+        close(socket, code).await;
+    } else {
+        drop(socket);
     }
+    Box::pin(calls.finish(LAST_CALLS)).await;
 }
 
-/// Reads on until the client has closed too: a connection that is dropped with bytes unread is reset, and the close code
+/// Says why, and reads on until the client has closed too: a connection that is dropped with bytes unread is reset, and the close code
 /// may be lost with it.
-async fn linger(socket: &mut WebSocket) {
+async fn close(mut socket: WebSocket, code: Close) {
+    let frame = CloseFrame {
+        code: code as u16,
+        reason: "".into(),
+    };
+    let _ = tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
     let read = async {
         while let Some(message) = socket.recv().await {
             if message.is_err() {
@@ -131,9 +90,11 @@ async fn authenticate(
 ) -> Result<Instant, Option<Close>> {
     let deadline = Instant::now() + AUTH_TIMEOUT;
     loop {
-        let message = tokio::time::timeout_at(deadline, socket.recv())
-            .await
-            .map_err(|_| Some(Close::Unauthenticated))?;
+        let message = tokio::select! {
+            () = app.stop.cancelled() => return Err(Some(Close::Restart)),
+            () = tokio::time::sleep_until(deadline) => return Err(Some(Close::Unauthenticated)),
+            message = socket.recv() => message,
+        };
         let Some(call) = read(message)? else { continue };
         if !matches!(Method::of(&call), Ok(Method::Auth)) {
             return Err(Some(Close::Unauthenticated));
@@ -156,21 +117,14 @@ async fn prove(app: &App, user_id: &str, call: &Call) -> (String, Option<Instant
     };
     match proof.await {
         Ok(proof) => {
-            let left = proof.expires_at - chrono::Utc::now().timestamp();
-            let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
             let fields = json!({"userId": proof.user_id, "expiresAt": proof.expires_at});
             (
                 frames::answer(&call.id, Ok(fields)),
-                Some(Instant::now() + left),
+                Some(Instant::now() + proof.lasts()),
             )
         }
         Err(error) => (frames::answer(&call.id, Err(error)), None),
     }
-}
-
-fn params<T: DeserializeOwned>(call: &Call) -> Result<T, ApiError> {
-    serde_path_to_error::deserialize(&call.params)
-        .map_err(|error| body::refused(&error.path().to_string(), &error.inner().to_string()))
 }
 
 /// A call, or nothing if the frame was none (a pong, say).
@@ -192,9 +146,10 @@ struct Session {
     app: App,
     user_id: String,
     expires_at: Instant,
-    threads: HashMap<Uuid, AbortHandle>,
-    queue: Queue,
-    outgoing: Option<mpsc::Receiver<Outgoing>>,
+    calls: Calls,
+    /// Tokens that are being looked at: it may take a while to have their keys.
+    proofs: JoinSet<(String, Option<Instant>)>,
+    outgoing: mpsc::Receiver<Outgoing>,
     window: (Instant, u32),
     tasks: Watching,
 }
@@ -202,33 +157,41 @@ struct Session {
 impl Session {
     fn new(app: App, user_id: String, expires_at: Instant) -> Self {
         let (queue, outgoing) = Queue::open();
+        let methods = Methods {
+            app: app.clone(),
+            user_id: user_id.clone(),
+            threads: Threads::default(),
+        };
         Self {
             tasks: app.task_watch.watch(&user_id),
             app,
             user_id,
             expires_at,
-            threads: HashMap::new(),
-            queue,
-            outgoing: Some(outgoing),
+            calls: Calls::new(methods, queue),
+            proofs: JoinSet::new(),
+            outgoing,
             window: (Instant::now(), 0),
         }
     }
 
     /// Until the client leaves, or has to.
     async fn run(&mut self, socket: &mut WebSocket) -> Option<Close> {
-        let mut outgoing = self.outgoing.take()?;
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         let mut heard = Instant::now();
         let stop = self.app.stop.clone();
         loop {
             // The room that a frame takes in the queue is free once it is sent.
             let mut _room = None;
+            let is_read_on = self.calls.has_room() && self.proofs.len() < MAX_PROOFS;
             let send = tokio::select! {
-                () = stop.cancelled() => return Some(Close::Restart),
+                () = stop.cancelled() => {
+                    Box::pin(self.answer_last(socket)).await;
+                    return Some(Close::Restart);
+                }
                 () = tokio::time::sleep_until(self.expires_at) => return Some(Close::Unauthenticated),
                 () = tokio::time::sleep_until(heard + GONE_AFTER) => return None,
                 _ = ping.tick() => Message::Ping(Default::default()),
-                frame = outgoing.recv() => match frame {
+                frame = self.outgoing.recv() => match frame {
                     Some(Outgoing::Frame(frame, room)) => {
                         _room = Some(room);
                         Message::text(frame)
@@ -237,7 +200,19 @@ impl Session {
                     None => return Some(Close::Failed),
                 },
                 () = self.tasks.changed() => Message::text(frames::TASKS_CHANGED),
-                message = socket.recv() => {
+                answer = self.calls.answered() => match answer {
+                    Ok(answer) => Message::text(answer),
+                    Err(close) => return Some(close),
+                },
+                Some(proof) = self.proofs.join_next() => {
+                    let Ok((answer, expires_at)) = proof else {
+                        return Some(Close::Failed);
+                    };
+                    // Each token is good to its own end, in whatever order they were looked at.
+                    self.expires_at = self.expires_at.max(expires_at.unwrap_or(self.expires_at));
+                    Message::text(answer)
+                }
+                message = socket.recv(), if is_read_on => {
                     heard = Instant::now();
                     let call = match read(message) {
                         Ok(Some(call)) => call,
@@ -247,7 +222,10 @@ impl Session {
                     if self.is_flood() {
                         return Some(Close::TooMany);
                     }
-                    Message::text(Box::pin(self.answer(&call)).await)
+                    match self.take(call) {
+                        Some(answer) => Message::text(answer),
+                        None => continue,
+                    }
                 }
             };
             match tokio::time::timeout(SEND_TIMEOUT, socket.send(send)).await {
@@ -262,6 +240,11 @@ impl Session {
         }
     }
 
+    /// What is not answered, when nobody listens any more.
+    fn into_calls(self) -> Calls {
+        self.calls
+    }
+
     fn is_flood(&mut self) -> bool {
         if self.window.0.elapsed() > FRAME_WINDOW {
             self.window = (Instant::now(), 0);
@@ -270,155 +253,32 @@ impl Session {
         self.window.1 > MAX_FRAMES
     }
 
-    async fn answer(&mut self, call: &Call) -> String {
-        let result = match Method::of(call) {
+    /// Begins what is called for, or has the answer at once.
+    fn take(&mut self, call: Call) -> Option<String> {
+        match Method::of(&call) {
+            Err(error) => Some(frames::answer(&call.id, Err(error))),
+            Ok(Method::Ping) => Some(frames::answer(&call.id, Ok(json!({})))),
             Ok(Method::Auth) => {
-                let (answer, expires_at) = prove(&self.app, &self.user_id, call).await;
-                self.expires_at = expires_at.unwrap_or(self.expires_at);
-                return answer;
+                let (app, user_id) = (self.app.clone(), self.user_id.clone());
+                self.proofs
+                    .spawn(async move { prove(&app, &user_id, &call).await });
+                None
             }
-            Ok(Method::StartRun) => self.start_run(call).await,
-            Ok(Method::Subscribe) => self.subscribe(call).await,
-            Ok(Method::Unsubscribe) => self.unsubscribe(call),
-            Ok(Method::CancelRun) => self.cancel(call).await,
-            Ok(Method::Decide) => self.decide(call).await,
-            Ok(Method::Retry) => self.retry(call).await,
-            Ok(Method::Ping) => Ok(json!({})),
-            Err(error) => Err(error),
+            Ok(method) => {
+                self.calls.push(method, call);
+                None
+            }
+        }
+    }
+
+    /// Answers the call that is under way when the process is asked to stop.
+    async fn answer_last(&mut self, socket: &mut WebSocket) {
+        self.calls.forget_waiting();
+        let last = async {
+            if let Some(answer) = self.calls.last_answer().await {
+                let _ = socket.send(Message::text(answer)).await;
+            }
         };
-        frames::answer(&call.id, result)
-    }
-
-    async fn start_run(&mut self, call: &Call) -> Result<Value, ApiError> {
-        let start: RunStart = params(call)?;
-        check_text(&start.message)?;
-        let thread_id = start.thread_id.unwrap_or_else(errand_shared::ids::new_id);
-        let run_id = start.run_id.unwrap_or_else(errand_shared::ids::new_id);
-        let key = run_id.to_string();
-        // Without a thread the client repeats its request without one, so the hash has none either.
-        let asked_for = start.thread_id.unwrap_or_default();
-        let request_hash = request_hash(asked_for.as_bytes(), &start.message);
-        let message = accept::Message {
-            run_id,
-            user_id: &self.user_id,
-            thread: accept::Thread::Own(thread_id),
-            text: &start.message,
-            metadata: None,
-            on_busy: start.on_busy,
-            idempotency: start.run_id.is_some().then_some(Idempotency {
-                key: &key,
-                request_hash: &request_hash,
-            }),
-        };
-        let run_id = accept::accept(&self.app, &message).await?.run_id;
-        self.follow_new(run_id).await
-    }
-
-    async fn decide(&mut self, call: &Call) -> Result<Value, ApiError> {
-        let wanted: RunDecide = params(call)?;
-        let wish = Wish {
-            user_id: &self.user_id,
-            run_id: wanted.run_id,
-            thread: None,
-            decision: &decision(wanted.approve, wanted.decisions)?,
-            child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
-        };
-        let run_id = decide::decide(&self.app, &wish).await?.run_id;
-        self.follow_new(run_id).await
-    }
-
-    async fn retry(&mut self, call: &Call) -> Result<Value, ApiError> {
-        let wanted: RunRetry = params(call)?;
-        let key = wanted.new_run_id.map(|id| id.to_string());
-        let wanted = Retry {
-            user_id: &self.user_id,
-            run_id: wanted.run_id,
-            child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
-            key: key.as_deref(),
-        };
-        let run_id = retry::retry(&self.app, &wanted).await?.run_id;
-        self.follow_new(run_id).await
-    }
-
-    /// Follows the conversation of a run that has just been accepted, from the run's start.
-    async fn follow_new(&mut self, run_id: Uuid) -> Result<Value, ApiError> {
-        let run = store::within(async {
-            let mut db = store::begin_for(&self.app.db, &self.user_id).await?;
-            runs::find(&mut db, &self.user_id, run_id).await
-        })
-        .await?
-        .ok_or_else(|| ApiError::not_found("run"))?;
-        self.follow(run.conversation_id, Some(After { run_id, seq: 0 }))
-            .await?;
-        Ok(json!({"threadId": run.conversation_id, "runId": run_id, "status": run.status}))
-    }
-
-    async fn subscribe(&mut self, call: &Call) -> Result<Value, ApiError> {
-        let subscribe: Subscribe = params(call)?;
-        let thread_id = subscribe.thread_id;
-        let (exists, active) = store::within(async {
-            let mut db = store::begin_for(&self.app.db, &self.user_id).await?;
-            let exists = conversations::exists(&mut db, thread_id, &self.user_id).await?;
-            Ok::<_, StoreError>((
-                exists,
-                runs::at_work(&mut db, &self.user_id, thread_id).await?,
-            ))
-        })
-        .await?;
-        if !exists {
-            return Err(ApiError::not_found("conversation"));
-        }
-        // Asked again, it starts over from the place that is asked for now.
-        self.forget(thread_id);
-        let after = subscribe.after.map(|after| After {
-            run_id: after.run_id,
-            seq: after.seq.max(0),
-        });
-        self.follow(thread_id, after).await?;
-        let mut fields = json!({"threadId": thread_id});
-        if let Some(run_id) = active {
-            fields["activeRunId"] = json!(run_id);
-        }
-        Ok(fields)
-    }
-
-    fn unsubscribe(&mut self, call: &Call) -> Result<Value, ApiError> {
-        let Thread { thread_id } = params(call)?;
-        self.forget(thread_id);
-        Ok(json!({"threadId": thread_id}))
-    }
-
-    async fn cancel(&self, call: &Call) -> Result<Value, ApiError> {
-        let RunRef { run_id } = params(call)?;
-        let status = cancel_run(&self.app, &self.user_id, run_id).await?;
-        Ok(json!({"runId": run_id, "status": status}))
-    }
-
-    /// Follows a conversation, unless this socket does already.
-    async fn follow(&mut self, thread_id: Uuid, after: Option<After>) -> Result<(), ApiError> {
-        self.threads.retain(|_, thread| !thread.is_finished());
-        if self.threads.contains_key(&thread_id) {
-            return Ok(());
-        }
-        if self.threads.len() >= MAX_THREADS {
-            let message = format!("A socket may follow at most {MAX_THREADS} conversations.");
-            return Err(ApiError::rate_limited(message, Duration::from_secs(1)));
-        }
-        let follower = Follower::start(&self.app, &self.user_id, thread_id, after).await?;
-        let thread = tokio::spawn(relay(follower, thread_id, self.queue.clone()));
-        self.threads.insert(thread_id, thread.abort_handle());
-        Ok(())
-    }
-
-    fn forget(&mut self, thread_id: Uuid) {
-        if let Some(thread) = self.threads.remove(&thread_id) {
-            thread.abort();
-        }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.threads.values().for_each(AbortHandle::abort);
+        let _ = tokio::time::timeout(LAST_CALL, last).await;
     }
 }
