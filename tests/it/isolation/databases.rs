@@ -145,6 +145,44 @@ async fn a_login_that_may_not_take_the_roles_still_works() {
     a_turn_works(&world, "with the roles").await;
 }
 
+/// A login that may not make roles, for which an administrator had made the shared ones: nothing gets worse before its own are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_roles_stay_in_force_until_a_database_can_have_its_own() {
+    let mut server = Server::start().await;
+    server
+        .execute("create role errand_user; create role errand_tool")
+        .await;
+    let url = server
+        .database("plain", "in role errand_user, errand_tool")
+        .await;
+    let world = World::on(&url, Options::default()).await;
+    let acts_as = async |world: &World| {
+        let mut tx = store::begin_for(&world.db, "ada").await.unwrap();
+        let role: String = sqlx::query_scalar("select current_user::text")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+        role
+    };
+    a_turn_works(&world, "with shared roles").await;
+    assert_eq!(acts_as(&world).await, "errand_user");
+    let suffix: String = sqlx::query_scalar("select suffix from isolation_roles()")
+        .fetch_one(&world.db)
+        .await
+        .unwrap();
+    for role in ["errand_user", "errand_tool"] {
+        server
+            .execute(format!(
+                "create role {role}_{suffix}; grant {role}_{suffix} to plain"
+            ))
+            .await;
+    }
+    migrate::run(&url).await.unwrap();
+    a_turn_works(&world, "with its own").await;
+    assert_eq!(acts_as(&world).await, format!("errand_user_{suffix}"));
+    assert_eq!(world.count(GRANTED_TO_SHARED).await, 0);
+}
+
 /// Whoever was granted something by name keeps the right to connect, and so do members of the owner.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_something_to_do_here_may_still_connect() {
@@ -175,6 +213,12 @@ async fn who_has_something_to_do_here_may_still_connect() {
         assert_eq!(connected.is_ok(), may, "{login}");
     }
 }
+
+/// What the shared roles have been granted in this database.
+const GRANTED_TO_SHARED: &str = "
+    select count(*) from pg_shdepend d join pg_roles r on r.oid = d.refobjid
+    where d.dbid = (select oid from pg_database where datname = current_database())
+      and rolname in ('errand_user', 'errand_tool')";
 
 /// What an earlier version had made: two roles for all databases, in the functions and in the grants.
 const SHARED: &str = "
@@ -239,10 +283,7 @@ async fn shared_roles_are_given_up_while_processes_are_at_work() {
     a_turn_works(&world, "after").await;
 
     // Nothing here is theirs any more. Another database's may be, so the roles stay.
-    let granted = "select count(*) from pg_shdepend d join pg_roles r on r.oid = d.refobjid
-        where d.dbid = (select oid from pg_database where datname = current_database())
-          and rolname in ('errand_user', 'errand_tool')";
-    assert_eq!(world.count(granted).await, 0);
+    assert_eq!(world.count(GRANTED_TO_SHARED).await, 0);
     let roles = "select count(*) from pg_roles where rolname in ('errand_user', 'errand_tool')";
     assert_eq!(world.count(roles).await, 2);
     server
