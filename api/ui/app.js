@@ -44,11 +44,13 @@ function watchTheWayBack() {
   });
 }
 
-/** Leaves nothing of the user's in the page. */
+/** Leaves nothing of the user's in the page, and nobody who could put it back: what views still do, they do to elements that are no longer there. */
 function empty() {
   byId("app").hidden = true;
-  for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer"]) byId(id).replaceChildren();
   byId("user-name").removeAttribute("title");
+  for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer"]) {
+    byId(id).replaceWith(byId(id).cloneNode(false));
+  }
   document.title = "Errand";
 }
 
