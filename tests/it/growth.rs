@@ -3,13 +3,16 @@
 
 use std::time::Duration;
 
-use errand_shared::store::{
-    self,
-    admission::{self, Bounds},
-    history, mcp_calls,
-    periodic::Lease,
-    purge::{self, Purge},
-    runs,
+use errand_shared::{
+    events::Event,
+    store::{
+        self,
+        admission::{self, Bounds},
+        events, history, jobs, mcp_calls,
+        periodic::Lease,
+        purge::{self, Purge},
+        runs,
+    },
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use uuid::Uuid;
@@ -299,6 +302,21 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
     );
     let message = message.bind(id).bind(conversation).bind(user);
     message.execute(&mut *db).await.unwrap();
+    let event = [Event::RunStarted {
+        thread_id: conversation,
+        run_id: id,
+        parent_run_id: None,
+    }];
+    reads_at_most!(60, db, events::write(db, id, 1, &event));
+    reads_at_most!(60, db, events::state(db, id));
+    let bounds = events::Bounds {
+        events: 500,
+        bytes: 1 << 20,
+    };
+    reads_at_most!(60, db, events::after(db, &[id], &[0], bounds));
+    reads_at_most!(60, db, jobs::done(db, id));
+    reads_at_most!(60, db, jobs::forget(db, id));
+    reads_at_most!(100, db, jobs::enqueue(db, &[id], 0));
     // From here on as the owner.
     let owner = "reset role; insert into apalis.workers (id, worker_type, storage_name) values ('me', 'errand.run', 'errand') on conflict do nothing";
     sqlx::raw_sql(owner).execute(&mut *db).await.unwrap();

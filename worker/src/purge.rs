@@ -22,9 +22,9 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_LIMIT: i64 = 64;
 const LIMITS: std::ops::RangeInclusive<i64> = 8..=4096;
 /// A statement that took longer makes the next batch smaller, so that a slow disk or rows of an unusual size cost one slow statement.
-const SLOW: Duration = Duration::from_millis(40);
+const SLOW: Duration = Duration::from_millis(25);
 /// One that took less makes it larger.
-const FAST: Duration = Duration::from_millis(12);
+const FAST: Duration = Duration::from_millis(8);
 
 /// Days of use that are kept.
 const KEEP_USAGE_DAYS: Duration = Duration::from_secs(35 * 24 * 3600);
