@@ -314,6 +314,9 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
         bytes: 1 << 20,
     };
     reads_at_most!(60, db, events::after(db, &[id], &[0], bounds));
+    let many = "insert into run_events (run_id, seq, event) select $1, n, '{\"type\": \"CUSTOM\"}' from generate_series(2, 2000) n";
+    sqlx::query(many).bind(id).execute(&mut *db).await.unwrap();
+    reads_at_most!(200, db, runs::to_follow(db, user, conversation, None, 100));
     reads_at_most!(60, db, jobs::done(db, id));
     reads_at_most!(60, db, jobs::forget(db, id));
     reads_at_most!(100, db, jobs::enqueue(db, &[id], 0));
