@@ -3,7 +3,7 @@
 use super::{Connection, Deleted, Place, Range, StoreError};
 
 /// What it costs to remove a key, measured in runs that have none: the row and all its index entries are written anew.
-const COST: i64 = 8;
+const COST: i64 = 16;
 
 /// Removes the keys of the runs that ended in the range. A run that somebody is at is left for the next time, with its whole batch: to wait
 /// for it while others are locked here could end in a deadlock.
