@@ -6,7 +6,7 @@
 --
 -- A condition that is always true keeps each to queries that name what it is by: no other query implies it.
 --
--- Each reads the table once while writes wait: all four took about a second for two million runs. The names stay.
+-- Each reads the table once while writes wait: one to two seconds for two million runs. The names stay.
 create unique index runs_one_at_work on runs (conversation_id)
     where conversation_id is not null and admitted_at is not null and finished_at is null and status <> 'waiting';
 drop index runs_one_at_a_time;

@@ -26,13 +26,16 @@ const OWNERS: [&str; 7] = [
     "from unnest($1::uuid[], $2::bigint[]) as w",
 ];
 
-/// Indexes of which one is as good as the other: by id, by a user's runs as a whole, by the runs at work of a user or a conversation.
-const ALIKE: [(&str, &str); 5] = [
+/// Indexes of which one is as good as the other: by id, by a user's runs as a whole, by the runs at work of a user or a conversation, by
+/// the jobs of a worker.
+const ALIKE: [(&str, &str); 7] = [
     ("runs_id_user_id_key", "runs_pkey"),
     ("conversations_id_user_id_key", "conversations_pkey"),
     ("runs_idempotency_key_key", "runs_by_user_and_time"),
     ("runs_admitted_by_user", "runs_unfinished_by_conversation"),
     ("runs_one_at_a_time", "runs_unfinished_by_conversation"),
+    ("lidx", "idx_apalis_jobs_lock_by"),
+    ("jobs_held_by_worker", "jobs_pkey"),
 ];
 
 /// Tables of a handful of rows.

@@ -23,7 +23,7 @@ pub(super) async fn delete(
                   extract(epoch from clock_timestamp() - statement_timestamp())::float8 as "seconds!"
            from (
                select id, finished_at, exists (select 1 from run_events e where e.run_id = runs.id offset 0) as has_events from runs
-               where finished_at >= $1 and (finished_at, id) > ($1, $2) and finished_at < $3
+               where (finished_at, id) > ($1, $2) and finished_at < $3
                order by finished_at, id
                limit $4
            ) f

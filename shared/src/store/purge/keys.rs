@@ -19,7 +19,7 @@ pub(super) async fn delete(
                  select id, finished_at, idempotency_key is not null as is_keyed,
                         case when idempotency_key is not null then $5::bigint else 1 end as cost
                  from runs
-                 where finished_at >= $1 and (finished_at, id) > ($1, $2) and finished_at < $3
+                 where (finished_at, id) > ($1, $2) and finished_at < $3
                  order by finished_at, id
                  limit $4
              ) f
