@@ -9,7 +9,7 @@ use errand_shared::{
     serve,
     store::{self, Pool, UserPool},
     supervise::{Supervisor, TaskFailure},
-    user_queue::Bounds,
+    user_queue::{Bounds, UserQueue},
 };
 use futures::future::BoxFuture;
 use http::HeaderValue;
@@ -47,11 +47,18 @@ const CHANGES: Bounds = Bounds {
     total: 10_000,
     patience: std::time::Duration::from_secs(20),
 };
-/// What a user reads: so much at the same time takes a part of the pool, and what waits is small.
+/// What a user reads: so much at the same time takes a small part of the pool and of the database's processors, and what waits is small.
 const READS: Bounds = Bounds {
-    at_once: 4,
+    at_once: 2,
     waiting_of_one: 1_024,
     total: 20_000,
+    patience: std::time::Duration::from_secs(10),
+};
+/// Searches, which read all texts of a user: one at a time, and then a read like any other.
+const SEARCHES: Bounds = Bounds {
+    at_once: 1,
+    waiting_of_one: 64,
+    total: 10_000,
     patience: std::time::Duration::from_secs(10),
 };
 /// Connections that listen, or run what a pooler cannot.
@@ -67,6 +74,8 @@ struct App {
     users: Arc<UserPool>,
     /// The way to the pool for what a user reads.
     reads: Arc<UserPool>,
+    /// In front of it, for what reads much.
+    searches: Arc<UserQueue>,
     auth: Arc<Verifier>,
     waiting: Arc<waiting::Waiting>,
     histories: Arc<body::Histories>,
@@ -144,6 +153,7 @@ impl Api {
             hub: Arc::new(hub::Hub::new(db.clone())),
             users: Arc::new(UserPool::new(db.clone(), CHANGES)),
             reads: Arc::new(UserPool::new(db.clone(), READS)),
+            searches: Arc::new(UserQueue::new(SEARCHES)),
             db,
             auth: Arc::new(Verifier::new(&config.auth)?),
             waiting: Arc::default(),

@@ -225,6 +225,10 @@ pub(crate) async fn tasks(
         completed: which.completed,
         search,
     };
+    let _searches = match search {
+        Some(_) => Some(app.searches.enter(&user.id).await?),
+        None => None,
+    };
     let turn = app.reads.enter(&user.id).await?;
     let Listed { rows, next, total } = store::within(async {
         let mut db = turn.begin().await?;
