@@ -9,6 +9,7 @@ pub mod hints;
 pub mod ids;
 pub mod jobs;
 pub mod json;
+pub mod origin;
 pub mod process;
 pub mod request_id;
 pub mod serve;

@@ -54,6 +54,11 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
         ),
         (
             "errand-api",
+            &[database, issuer, ("MCP_URL", "https://app.example.com/")],
+            "MCP_URL",
+        ),
+        (
+            "errand-api",
             &[database, issuer, ("RATE_RUNS_PER_MINUTE", "-1")],
             "RATE_RUNS_PER_MINUTE",
         ),
@@ -157,6 +162,9 @@ async fn help_lists_every_variable() {
                 "ALLOWED_ORIGINS",
                 "RATE_RUNS_PER_MINUTE",
                 "MAX_ACTIVE_RUNS",
+                "MCP_URL",
+                "MCP_ALLOWED_HOSTS",
+                "RATE_CALLS_PER_MINUTE",
                 "LOG_FORMAT",
                 "RUST_LOG",
             ][..],

@@ -7,6 +7,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use errand_shared::{
+    auth::Verifier,
     serve,
     store::{self, Pool, StoreError},
 };
@@ -134,7 +135,9 @@ impl HttpServer {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|error| McpError::Bind(address, error))?;
-        let access = Access::new(&config.auth, &config.mcp, &config.origins)?;
+        let verifier = Verifier::new(&config.auth)?;
+        let issuer = config.auth.issuer();
+        let access = Access::alone(&verifier, issuer, &config.mcp, &config.origins);
         let pool = pool(config, POOL)?;
         let server = TaskServer::for_bearers(pool.clone(), config.mcp.rate_calls_per_minute);
         let router = http::router(

@@ -10,11 +10,13 @@ use crate::http::PATH;
 /// Where the MCP server is for clients from outside, and how much they may ask of it.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct McpConfig {
-    /// The URL of /mcp as clients reach it, https and all [default: the host of each request, which then must be this machine]
+    /// The URL of /mcp as clients from outside reach it, https and all; tokens for it are taken there, too [default: what each
+    /// request is addressed to]
     #[arg(long, env = "MCP_URL")]
     pub mcp_url: Option<String>,
 
-    /// Further host names, separated by commas, with or without a port, that requests may be addressed to
+    /// Host names, separated by commas, with or without a port, that requests to /mcp may be addressed to besides that of MCP_URL
+    /// and this machine's
     #[arg(long, env = "MCP_ALLOWED_HOSTS", value_delimiter = ',')]
     pub mcp_allowed_hosts: Vec<String>,
 

@@ -2,13 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, middleware, routing::get};
+use axum::{Router, middleware, response::IntoResponse, routing::get};
 use errand_shared::request_id::REQUEST_ID;
-use http::{HeaderName, Method, header};
+use http::{HeaderName, Method, StatusCode, header};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
 };
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+    timeout::TimeoutLayer,
+};
 
 use crate::TaskServer;
 
@@ -23,15 +27,17 @@ pub use refusal::{Refusal, in_our_words};
 
 /// The path that MCP clients are given.
 pub(crate) const PATH: &str = "/mcp";
+/// One request, its body included. The tool server bounds its own work far below that.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// MCP at `/mcp`, and where its clients get their tokens.
+/// MCP at `/mcp`, and where its clients get their tokens. Complete: no answer needs anything of the routes around it.
 pub fn routes(server: TaskServer, access: Access) -> Router {
     let door = Arc::clone(&access.door);
     let access = Arc::new(access);
     let cors = {
         let door = Arc::clone(&door);
-        cors(AllowOrigin::predicate(move |origin, _| {
-            door.admits_origin(origin)
+        cors(AllowOrigin::predicate(move |origin, request| {
+            door.admits_origin(origin, &request.uri, &request.headers)
         }))
     };
     let mcp = Router::new()
@@ -46,6 +52,14 @@ pub fn routes(server: TaskServer, access: Access) -> Router {
         .route(&format!("{METADATA}{PATH}"), get(bearer::metadata))
         .with_state(access);
     mcp.merge(metadata)
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            REQUEST_TIMEOUT,
+        ))
+        .layer(middleware::from_fn(in_our_words))
+        .layer(CatchPanicLayer::custom(|_| {
+            Refusal::internal().into_response()
+        }))
         .layer(cors)
         .layer(middleware::from_fn_with_state(door, door::guard))
 }

@@ -13,6 +13,7 @@ use rmcp::{
     service::RequestContext,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// The key in `_meta`.
 const FIELD: &str = "errand/call";
@@ -104,6 +105,14 @@ impl Identity {
 }
 
 impl Who {
+    /// The run that the call is a part of, if it is one.
+    pub(super) fn run_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Agent(caller) => Some(caller.key.run_id),
+            Self::Outsider(_) => None,
+        }
+    }
+
     /// For whom the call is made.
     pub(super) fn user_id(&self) -> &str {
         match self {

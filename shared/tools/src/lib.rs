@@ -111,7 +111,7 @@ impl TaskServer {
         }
     }
 
-    /// Waits, for a bounded time, until sockets are told of the calls that were made: before the pool is closed.
+    /// Waits, for a bounded time, until sockets and streams are told of the calls that were made: before the pool is closed.
     pub async fn told(&self) {
         self.changes.told().await;
     }
@@ -170,7 +170,7 @@ impl TaskServer {
         };
         // Also of a call that was made before: whoever made it may have died before it told anybody.
         if changes_tasks(name) && !record.is_error {
-            self.changes.tell(who.user_id());
+            self.changes.tell(who.user_id(), who.run_id());
         }
         Ok(record)
     }

@@ -93,7 +93,7 @@ impl Desk {
 
 impl Matrix {
     /// Arguments for a tool, with Ada's ids wherever there is a place for an id. A place that is new panics here: teach it.
-    fn arguments(&self, tool: &Tool, user: &str) -> Value {
+    pub(super) fn arguments(&self, tool: &Tool, user: &str) -> Value {
         let names = tool.input_schema["properties"]
             .as_object()
             .expect("properties");

@@ -11,10 +11,10 @@ use axum::{
 };
 use errand_shared::{
     auth::{self, AuthError, Verifier},
-    config::{AuthConfig, OriginsConfig},
+    config::OriginsConfig,
 };
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode, Uri,
     header::{AUTHORIZATION, RETRY_AFTER},
 };
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ pub(super) async fn verify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let user_id = match access.user(request.headers()).await {
+    let user_id = match access.user(request.uri(), request.headers()).await {
         Ok(user_id) => user_id,
         Err(refusal) => return refusal.into_response(),
     };
@@ -57,37 +57,54 @@ pub(super) async fn verify(
 }
 
 impl Access {
-    /// Tokens of this provider; pages of these origins or, if there are none, of this machine.
+    /// To a server of MCP and nothing else: addressed by the names that are configured or this machine's, used by pages of these
+    /// origins or, if there are none, of this machine.
     ///
-    /// # Errors
-    /// The client for the identity provider could not be built.
-    pub fn new(
-        auth: &AuthConfig,
-        mcp: &McpConfig,
+    /// Tokens are those of the verifier, and those for `MCP_URL`; who issues them is told to whoever comes without.
+    pub fn alone(
+        verifier: &Verifier,
+        issuer: &str,
+        config: &McpConfig,
         origins: &OriginsConfig,
-    ) -> Result<Self, reqwest::Error> {
-        Ok(Self {
-            verifier: Verifier::for_resource(auth, mcp.resource())?,
-            door: Arc::new(Door::new(mcp, origins)),
-            issuer: auth.issuer().to_owned(),
-        })
+    ) -> Self {
+        Self::new(verifier, issuer, config, Door::alone(config, origins))
     }
 
-    async fn user(&self, headers: &HeaderMap) -> Result<String, Refusal> {
+    /// To a server of MCP within an application: addressed as that is, by any name unless `MCP_ALLOWED_HOSTS` says by which; used by
+    /// its own pages and those of these origins. Tokens are as in [`Self::alone`].
+    pub fn within_application(
+        verifier: &Verifier,
+        issuer: &str,
+        config: &McpConfig,
+        origins: &OriginsConfig,
+    ) -> Self {
+        let door = Door::within_application(config, origins);
+        Self::new(verifier, issuer, config, door)
+    }
+
+    fn new(verifier: &Verifier, issuer: &str, config: &McpConfig, door: Door) -> Self {
+        Self {
+            verifier: verifier.for_resource(config.resource()),
+            door: Arc::new(door),
+            issuer: issuer.to_owned(),
+        }
+    }
+
+    async fn user(&self, uri: &Uri, headers: &HeaderMap) -> Result<String, Refusal> {
         let values = headers.get_all(AUTHORIZATION).iter();
         // RFC 6750, 3.1: whoever sent no token is told no error.
         let token = auth::bearer(values.map(HeaderValue::as_bytes))
-            .map_err(|error| self.refusal(headers, error, ""))?;
+            .map_err(|error| self.refusal(uri, headers, error, ""))?;
         let proof = self.verifier.verify(token).await;
         proof
             .map(|proof| proof.user_id)
-            .map_err(|error| self.refusal(headers, error, ", error=\"invalid_token\""))
+            .map_err(|error| self.refusal(uri, headers, error, ", error=\"invalid_token\""))
     }
 
-    fn refusal(&self, headers: &HeaderMap, error: AuthError, more: &str) -> Refusal {
+    fn refusal(&self, uri: &Uri, headers: &HeaderMap, error: AuthError, more: &str) -> Refusal {
         match error {
             AuthError::Unauthorized(reason) => {
-                let resource = self.door.resource(headers);
+                let resource = self.door.resource(uri, headers);
                 let server = resource.strip_suffix(PATH).unwrap_or(&resource);
                 let challenge =
                     format!("Bearer resource_metadata=\"{server}{METADATA}{PATH}\"{more}");
@@ -99,9 +116,13 @@ impl Access {
 }
 
 /// The metadata of the protected resource (RFC 9728, 2): who issues tokens for it, and how they are sent.
-pub(super) async fn metadata(State(access): State<Arc<Access>>, headers: HeaderMap) -> Json<Value> {
+pub(super) async fn metadata(
+    State(access): State<Arc<Access>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Json<Value> {
     Json(json!({
-        "resource": access.door.resource(&headers),
+        "resource": access.door.resource(&uri, &headers),
         "authorization_servers": [access.issuer],
         "bearer_methods_supported": ["header"],
         "resource_name": "Errand",
