@@ -10,6 +10,7 @@ use errand_shared::{
     config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig},
     store::admission::Bounds,
 };
+use errand_tools::McpConfig;
 use http::HeaderValue;
 
 /// What the process is to do.
@@ -136,6 +137,10 @@ pub struct Config {
     /// What one user may ask for.
     #[command(flatten)]
     pub limits: Limits,
+
+    /// Where MCP is for clients from outside, and how much they may ask of it.
+    #[command(flatten)]
+    pub mcp: McpConfig,
 }
 
 /// What one user may ask for. Counted in the database, so it holds across processes.
@@ -193,6 +198,7 @@ impl Config {
     fn check(&self) -> Result<(), Invalid> {
         self.database.check()?;
         self.auth.check()?;
+        self.mcp.check()?;
         self.origins.check()
     }
 

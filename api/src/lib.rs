@@ -11,6 +11,7 @@ use errand_shared::{
     supervise::{Supervisor, TaskFailure},
     user_queue::{Bounds, UserQueue},
 };
+use errand_tools::{TaskServer, http::Access};
 use futures::future::BoxFuture;
 use http::HeaderValue;
 use secrecy::ExposeSecret;
@@ -125,6 +126,7 @@ pub struct Api {
     listener: TcpListener,
     router: axum::Router,
     app: App,
+    tools: TaskServer,
     direct: Pool,
 }
 
@@ -178,11 +180,20 @@ impl Api {
             DIRECT_POOL,
             true,
         )?;
-        let router = routes::router(app.clone());
+        let tools = TaskServer::for_bearers(app.db.clone(), config.mcp.rate_calls_per_minute);
+        let access = Access::within_application(
+            &app.auth,
+            config.auth.issuer(),
+            &config.mcp,
+            &config.origins,
+        );
+        let mcp = errand_tools::http::routes(tools.clone(), access);
+        let router = routes::router(app.clone(), mcp);
         Ok(Self {
             listener,
             router,
             app,
+            tools,
             direct,
         })
     }
@@ -208,6 +219,7 @@ impl Api {
             listener,
             router,
             app,
+            tools,
             direct,
         } = self;
         let stop = app.stop.clone();
@@ -234,14 +246,17 @@ impl Api {
             app.open_sockets.wait().await;
         };
         let work = async {
-            tokio::select! {
+            let result = tokio::select! {
                 () = Box::pin(served) => Ok(()),
                 error = never_ready(&app) => Err(error),
                 () = too_late(&stop) => {
                     tracing::warn!("some requests did not end in time");
                     Ok(())
                 }
-            }
+            };
+            // Sockets elsewhere hear of the last calls.
+            tools.told().await;
+            result
         };
         let result = supervisor.watch(&stop, Box::pin(work)).await;
         stop.cancel();

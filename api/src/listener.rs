@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use errand_shared::{
-    hints::{self, CONVERSATION, Hint, Owner, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED},
+    hints::{self, CONVERSATION, Hint, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED, TaskChange},
     store::Pool,
 };
 use tokio_util::sync::CancellationToken;
@@ -40,8 +40,8 @@ pub(crate) async fn listen(
                     }
                 }
                 TASKS_CHANGED => {
-                    let owners = payload.split(',').filter_map(Owner::parse);
-                    owners.for_each(|owner| task_watch.hear_of(owner));
+                    let changes = payload.split(',').filter_map(TaskChange::parse);
+                    changes.for_each(|change| task_watch.hear_of(change));
                 }
                 RUN_EVENTS if payload.is_empty() => hub.look_at_all(),
                 RUN_EVENTS => {

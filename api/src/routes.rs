@@ -39,7 +39,8 @@ pub(crate) use ui::Ui;
 #[openapi(
     info(
         title = "Errand",
-        description = "Chat with an agent that keeps a to-do list. Every change of the list is a tool call of the agent, recorded and returned."
+        description = "Chat with an agent that keeps a to-do list. Every change of the list is a call of one of five tools, recorded and returned. \
+The same tools are at `/mcp` for clients of MCP (streamable HTTP), with the same tokens; MCP describes them itself."
     ),
     modifiers(&BearerToken),
     security(("bearer" = []))
@@ -78,8 +79,8 @@ fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
         .split_for_parts()
 }
 
-/// Everything the API answers to.
-pub(crate) fn router(app: App) -> Router {
+/// Everything the API answers to; `mcp` brings what holds for its own answers along.
+pub(crate) fn router(app: App, mcp: Router) -> Router {
     let cors = cors(&app.origins);
     let (routes, document) = documented();
     routes
@@ -90,6 +91,11 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(async || ApiError::not_found("page"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .with_state(app)
+        .layer(CatchPanicLayer::custom(|_| {
+            ApiError::internal().into_response()
+        }))
+        .layer(cors)
+        .merge(mcp)
         .layer(SetResponseHeaderLayer::if_not_present(
             CACHE_CONTROL,
             HeaderValue::from_static("no-store"),
@@ -110,10 +116,6 @@ pub(crate) fn router(app: App) -> Router {
             HeaderName::from_static("cross-origin-resource-policy"),
             HeaderValue::from_static("same-origin"),
         ))
-        .layer(CatchPanicLayer::custom(|_| {
-            ApiError::internal().into_response()
-        }))
-        .layer(cors)
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
@@ -197,7 +199,16 @@ mod tests {
             .map(str::to_owned)
             .into_iter();
         let ui = ["/ui/config.json", "/ui/{*path}"].map(str::to_owned);
-        let known = document.into_iter().chain(pages).chain(ui).collect();
+        // What MCP and RFC 9728 describe. Under `/api` there is nothing of it.
+        let mcp = [
+            "/mcp",
+            "/.well-known/oauth-protected-resource",
+            "/.well-known/oauth-protected-resource/mcp",
+        ];
+        let mcp = mcp.map(str::to_owned);
+        assert!(mcp.iter().all(|path| served.contains(path)), "{served:?}");
+        let others = pages.chain(ui).chain(mcp);
+        let known = document.into_iter().chain(others).collect();
         let undocumented: Vec<_> = served.difference(&known).collect();
         assert!(undocumented.is_empty(), "{undocumented:?}");
     }

@@ -75,31 +75,29 @@ impl Verifier {
     /// # Errors
     /// The HTTP client cannot be built.
     pub fn new(config: &AuthConfig) -> Result<Self, reqwest::Error> {
-        Self::for_resource(config, std::iter::empty())
-    }
-
-    /// As [`Self::new`], of a server that is a resource of its own (RFC 8707): tokens for its URL are taken too, however that
-    /// is written.
-    ///
-    /// # Errors
-    /// The HTTP client cannot be built.
-    pub fn for_resource<'a>(
-        config: &AuthConfig,
-        urls: impl Iterator<Item = Cow<'a, str>>,
-    ) -> Result<Self, reqwest::Error> {
         // EdDSA and nothing else: a token cannot choose a weaker algorithm (RFC 8725, 3.1).
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_required_spec_claims(&["exp", "sub", "iss", "aud"]);
         validation.set_issuer(&both_forms(config.issuer()));
-        let mut audiences = both_forms(config.audience()).to_vec();
-        audiences.extend(urls.flat_map(|url| both_forms(&url)));
-        validation.set_audience(&audiences);
+        validation.set_audience(&both_forms(config.audience()));
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
         Ok(Self {
             keys: Keys::new(config.jwks_url())?,
             validation,
         })
+    }
+
+    /// As this one and with its keys, for what is a resource of its own (RFC 8707): tokens for its URL are taken too, however
+    /// that is written.
+    pub fn for_resource<'a>(&self, urls: impl Iterator<Item = Cow<'a, str>>) -> Self {
+        let mut validation = self.validation.clone();
+        let audiences = validation.aud.get_or_insert_default();
+        audiences.extend(urls.flat_map(|url| both_forms(&url)));
+        Self {
+            keys: self.keys.clone(),
+            validation,
+        }
     }
 
     /// The user that a token proves.

@@ -12,8 +12,10 @@ use uuid::Uuid;
 use crate::store::{Pool, StoreError};
 
 mod owner;
+mod task_change;
 
 pub use owner::Owner;
+pub use task_change::TaskChange;
 
 /// A run ended; the payload is its id. Sent by the transaction that ends it.
 pub const RUN_ENDED: &str = "errand_run_ended";
@@ -24,7 +26,7 @@ pub const RUN_EVENTS: &str = "errand_run_events";
 /// A conversation has a new run, or a run of it changed hands; the payload is the conversation's id.
 pub const CONVERSATION: &str = "errand_conversation";
 
-/// Tasks of users changed; the payload is these [`Owner`]s, separated by commas. Sent behind the commit of the change.
+/// Tasks changed; the payload is these [`TaskChange`]s, separated by commas. Sent behind the commit of the change.
 pub const TASKS_CHANGED: &str = "errand_tasks_changed";
 
 /// Somebody asks for a run to be cancelled; the payload is its id.

@@ -1,4 +1,4 @@
-//! Fuzzing: the HTTP API by its own document (schemathesis), the socket by a grammar. Nothing may answer with a 5xx, nothing
+//! Fuzzing: the HTTP API by its own document (schemathesis), the socket and the tools at `/mcp` by a grammar. Nothing may answer with a 5xx, nothing
 //! may stay without an answer, and no user meets another's rows.
 
 use std::{path::Path, time::Duration};
@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{process::Command, time::timeout};
 
-use crate::world::{Answer, Options, World, socket::Socket};
+use crate::world::{Answer, Options, World, rows, socket::Socket};
 
 mod grammar;
 
@@ -19,6 +19,8 @@ use grammar::Grammar;
 const FRAMES: u64 = 3_000;
 /// Frames on one socket: the server counts them.
 const FRAMES_A_SOCKET: u64 = 150;
+/// Messages to `/mcp` in a test run.
+const MESSAGES: u64 = 600;
 /// Requests for each operation of the document.
 const EXAMPLES: u64 = 40;
 const PATIENCE: Duration = Duration::from_secs(1_200);
@@ -108,6 +110,54 @@ async fn talk(world: &World, grammar: &mut Grammar, bobs: &str, seed: u64) {
             "seed {seed}: told of another's conversation: {frame}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tools_answer_whatever_is_sent() {
+    let world = World::with(Options {
+        api: vec!["--rate-calls-per-minute", "0"],
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let mcp = world.mcp();
+    let mut known = Vec::new();
+    for user in ["ada", "bob"] {
+        for n in 0..3 {
+            let task = json!({"user_id": user, "title": format!("task {n}")});
+            let added = mcp.call(user, "add_task", task).await;
+            known.push(added["task_id"].as_str().expect("an id").to_owned());
+        }
+    }
+    let bobs = rows::of(&world.db, "bob").await;
+    let listed = mcp.ask("ada", "tools/list", json!({})).await;
+    let tools = listed.assert_ok()["result"]["tools"].clone();
+    let tools = tools.as_array().expect("tools");
+    let seed: u64 = rand::random();
+    let mut grammar = Grammar {
+        random: StdRng::seed_from_u64(seed),
+        known,
+        made: 0,
+    };
+    let token = world.identity.token("ada");
+    while grammar.made < MESSAGES * times() {
+        let message = grammar.message(tools);
+        let answer = Answer::of(mcp.post(&message).bearer_auth(&token)).await;
+        let code = &answer.body["error"]["code"];
+        assert!(
+            !answer.status.is_server_error()
+                && !matches!(code.as_i64(), Some(-32_603 | -32_011 | -32_012)),
+            "seed {seed}: {message} -> {} {}",
+            answer.status,
+            answer.body
+        );
+        let result = &answer.body["result"]["structuredContent"];
+        assert!(
+            result.is_null() || result["success"].is_boolean(),
+            "seed {seed}: {message} -> {result}"
+        );
+    }
+    assert_eq!(rows::of(&world.db, "bob").await, bobs, "seed {seed}");
 }
 
 fn is_answer(frame: &Value) -> bool {

@@ -28,6 +28,7 @@ mod leases;
 mod limits;
 mod matrix;
 mod mcp;
+mod mcp_api;
 mod mcp_clients;
 mod mcp_door;
 mod mcp_stdio;

@@ -1,4 +1,4 @@
-//! Two users on every route, method, socket message and tool: nobody reaches the other's rows.
+//! Two users on every route, method, socket message and tool, the agent's and at `/mcp`: nobody reaches the other's rows.
 //!
 //! The matrix is read from the running system: routes from the API's document, methods from the socket, tools from the MCP
 //! server. What is new and has no case here fails the test. It holds twice: behind row level security, and by the WHERE of
@@ -16,6 +16,7 @@ use crate::world::{
     rows,
 };
 
+mod mcp;
 mod socket;
 mod tools;
 
@@ -118,6 +119,7 @@ impl Matrix {
         self.on_sockets().await;
         self.with_tools().await;
         assert_eq!(rows::of(&self.world.db, "ada").await, before);
+        self.at_mcp().await;
         // Only now, because it changes her rows: what Bob was refused is there for her.
         self.her_own().await;
         self.her_own_on_sockets().await;

@@ -1,4 +1,4 @@
-//! errand-mcp over HTTP: what outside clients may do, for whom, and how often.
+//! `/mcp` over HTTP, of errand-mcp and of the API: what outside clients may do, for whom, and how often.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,20 @@ use errand_devkit::model::Turn;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, PATIENCE, World, door::Door, mcp::Mcp};
+use crate::world::{
+    Answer, PATIENCE, World,
+    door::Door,
+    mcp::{Mcp, Server, of_both_servers},
+};
+
+of_both_servers!(
+    calls_have_their_effect_and_are_recorded_with_it,
+    a_message_with_a_key_twice_is_refused,
+    two_users_never_meet,
+    what_a_client_writes_in_meta_is_no_identity,
+    a_user_makes_so_many_calls_a_minute_and_no_more,
+    an_open_call_ends_before_the_process_does
+);
 
 const TOOLS: [&str; 5] = [
     "add_task",
@@ -35,7 +48,9 @@ async fn there_are_five_tools_the_agents_own() {
     world.model.push(Turn::text("Hello."));
     world.say("ada", "hi").await.assert_ok();
     let mcp = Mcp::on(&world.database_url, &[]).await;
+    let at_the_api = world.mcp().ask("ada", "tools/list", json!({})).await;
     let listed = mcp.ask("ada", "tools/list", json!({})).await;
+    assert_eq!(at_the_api.assert_ok(), listed.assert_ok());
     let tools = listed.assert_ok()["result"]["tools"]
         .as_array()
         .expect("tools");
@@ -85,9 +100,8 @@ async fn there_are_five_tools_the_agents_own() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_have_their_effect_and_are_recorded_with_it() {
-    let mcp = Mcp::start().await;
+async fn calls_have_their_effect_and_are_recorded_with_it(server: Server) {
+    let mcp = Mcp::by(server, &[]).await;
     let id = add(&mcp, "ada", "buy milk").await;
     for (tool, arguments) in [
         ("complete_task", json!({"user_id": "ada", "task_id": id})),
@@ -189,9 +203,8 @@ async fn arguments_may_be_the_text_of_an_object() {
     assert_eq!(unknown.body["error"]["code"], -32601, "{}", unknown.body);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_with_a_key_twice_is_refused() {
-    let mcp = Mcp::start().await;
+async fn a_message_with_a_key_twice_is_refused(server: Server) {
+    let mcp = Mcp::by(server, &[]).await;
     let token = mcp.identity.token("ada");
     for (arguments, id) in [
         (r#"{"user_id":"ada","title":"a","title":"b"}"#, "1"),
@@ -215,9 +228,8 @@ async fn a_message_with_a_key_twice_is_refused() {
     assert!(mcp.titles("ada").await.is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_users_never_meet() {
-    let mcp = Mcp::start().await;
+async fn two_users_never_meet(server: Server) {
+    let mcp = Mcp::by(server, &[]).await;
     let hers = add(&mcp, "ada", "hers").await;
     add(&mcp, "bob", "his").await;
     let listed = mcp
@@ -254,9 +266,8 @@ async fn two_users_never_meet() {
     assert_eq!(refused.count(), 8, "each of them is recorded, and as his");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_client_writes_in_meta_is_no_identity() {
-    let mcp = Mcp::start().await;
+async fn what_a_client_writes_in_meta_is_no_identity(server: Server) {
+    let mcp = Mcp::by(server, &[]).await;
     add(&mcp, "ada", "hers").await;
     // As the agent's own client writes it.
     let run = uuid::Uuid::now_v7();
@@ -273,9 +284,8 @@ async fn what_a_client_writes_in_meta_is_no_identity() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_user_makes_so_many_calls_a_minute_and_no_more() {
-    let mcp = Mcp::with(&["--rate-calls-per-minute", "3"]).await;
+async fn a_user_makes_so_many_calls_a_minute_and_no_more(server: Server) {
+    let mcp = Mcp::by(server, &["--rate-calls-per-minute", "3"]).await;
     let arguments = json!({"user_id": "ada", "title": "again"});
     let params = json!({"name": "add_task", "arguments": arguments});
     let calls = (0..8).map(|_| mcp.ask("ada", "tools/call", params.clone()));
@@ -310,9 +320,8 @@ async fn a_user_makes_so_many_calls_a_minute_and_no_more() {
     add(&mcp, "ada", "later").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_open_call_ends_before_the_process_does() {
-    let mcp = Mcp::start().await;
+async fn an_open_call_ends_before_the_process_does(server: Server) {
+    let mcp = Mcp::by(server, &[]).await;
     let mut lock = mcp.db.begin().await.unwrap();
     sqlx::query("select pg_advisory_xact_lock(hashtextextended('ada', 3))")
         .execute(&mut *lock)

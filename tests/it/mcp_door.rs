@@ -1,4 +1,4 @@
-//! errand-mcp over HTTP: who is let in, and what is refused at the door.
+//! `/mcp` over HTTP, of errand-mcp and of the API: who is let in, and what is refused at the door.
 
 use errand_devkit::identity::{Signature, TokenSpec};
 use reqwest::Method;
@@ -9,11 +9,20 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{Answer, PATIENCE, mcp::Mcp};
+use crate::world::{
+    Answer, PATIENCE,
+    mcp::{Mcp, Server, of_both_servers},
+};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_good_token_it_is_401_and_told_where_to_get_one() {
-    let mcp = Mcp::start().await;
+of_both_servers!(
+    without_a_good_token_it_is_401_and_told_where_to_get_one,
+    hostile_requests_get_clean_answers,
+    a_connection_that_says_nothing_is_closed,
+    a_token_for_the_named_resource_is_as_good_as_one_for_the_audience
+);
+
+async fn without_a_good_token_it_is_401_and_told_where_to_get_one(server: Server) {
+    let mcp = Mcp::by(server, &[]).await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
     let none = Answer::of(mcp.post(&ping)).await;
     none.assert_error(401, "unauthorized");
@@ -105,12 +114,11 @@ async fn behind_a_public_name_that_name_is_told() {
 }
 
 /// RFC 8707: a client that has read the metadata asks for a token for the resource that it names.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_for_the_named_resource_is_as_good_as_one_for_the_audience() {
+async fn a_token_for_the_named_resource_is_as_good_as_one_for_the_audience(server: Server) {
     let url = "https://MCP.example.com/mcp";
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
-    let named = Mcp::with(&["--mcp-url", url]).await;
-    let unnamed = Mcp::start().await;
+    let named = Mcp::by(server, &["--mcp-url", url]).await;
+    let unnamed = Mcp::by(server, &[]).await;
     let send = async |mcp: &Mcp, audience: serde_json::Value| {
         let spec = TokenSpec {
             user: "ada".to_owned(),
@@ -208,9 +216,8 @@ async fn foreign_hosts_and_origins_are_refused() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn hostile_requests_get_clean_answers() {
-    let mcp = Mcp::start().await;
+async fn hostile_requests_get_clean_answers(server: Server) {
+    let mcp = Mcp::by(server, &[]).await;
     let token = mcp.identity.token("ada");
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let nested = format!(
@@ -266,9 +273,8 @@ async fn hostile_requests_get_clean_answers() {
     mcp.ask("ada", "ping", json!({})).await.assert_ok();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_says_nothing_is_closed() {
-    let mcp = Mcp::start().await;
+async fn a_connection_that_says_nothing_is_closed(server: Server) {
+    let mcp = Mcp::by(server, &[]).await;
     let address = mcp
         .url
         .strip_prefix("http://")

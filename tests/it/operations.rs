@@ -7,7 +7,8 @@ use errand_devkit::{
     model::{ScriptedModel, Turn},
 };
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
+use sqlx::Connection;
 
 use crate::world::{
     self, Answer, World,
@@ -51,6 +52,11 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
                 ("ALLOWED_ORIGINS", "https://a.example/path"),
             ],
             "ALLOWED_ORIGINS",
+        ),
+        (
+            "errand-api",
+            &[database, issuer, ("MCP_URL", "https://app.example.com/")],
+            "MCP_URL",
         ),
         (
             "errand-api",
@@ -157,6 +163,9 @@ async fn help_lists_every_variable() {
                 "ALLOWED_ORIGINS",
                 "RATE_RUNS_PER_MINUTE",
                 "MAX_ACTIVE_RUNS",
+                "MCP_URL",
+                "MCP_ALLOWED_HOSTS",
+                "RATE_CALLS_PER_MINUTE",
                 "LOG_FORMAT",
                 "RUST_LOG",
             ][..],
@@ -264,6 +273,7 @@ async fn cargo_dev_keeps_its_data() {
     let state = std::env::temp_dir().join(format!("errand-dev-{}", uuid::Uuid::now_v7().simple()));
     let state = state.to_str().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
+    let mut database_urls = Vec::new();
     for start in 1..=2 {
         let arguments = ["--state", state, "--port", "0"];
         let mut dev = Process::start("errand-dev", &arguments, [("PATH", path.as_str())]).await;
@@ -272,6 +282,7 @@ async fn cargo_dev_keeps_its_data() {
         let said = dev.until_says("serving").await;
         let api = said.split("address=").nth(1).unwrap().trim().to_owned();
         dev.until_says("taking runs").await;
+        database_urls.push(assert_tools_for_others(dev.heard(), &api).await);
         let http = reqwest::Client::new();
         let token = Answer::of(http.get(&token_url)).await;
         let token = token.assert_ok()["token"].as_str().unwrap().to_owned();
@@ -305,7 +316,63 @@ async fn cargo_dev_keeps_its_data() {
             "a process is left"
         );
     }
+    // What was copied stays right, unless somebody else has taken the port meanwhile.
+    let port = database_urls[0].rsplit(['/', ':']).nth(1).expect("a port");
+    let is_taken = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).is_err();
+    assert!(
+        database_urls[0] == database_urls[1] || is_taken,
+        "{database_urls:?}"
+    );
     std::fs::remove_dir_all(state).unwrap();
+}
+
+/// The banner's entries for MCP clients are ready to be copied, and do what they say. Returns the database's URL, which the banner tells.
+async fn assert_tools_for_others(said: &[String], api: &str) -> String {
+    let entries = said.join("\n");
+    let entries = entries.split("\n  {\n").skip(1).map(|entry| {
+        let (entry, _) = entry.split_once("\n  }\n").expect("an end");
+        let entry: Value = serde_json::from_str(&format!("{{{entry}}}")).expect("JSON");
+        entry["mcpServers"]["errand"].clone()
+    });
+    let entries: Vec<Value> = entries.collect();
+    let [over_http, on_a_desktop] = &entries[..] else {
+        panic!("two entries: {entries:?}");
+    };
+    // The name that people read leads to the same port.
+    let url = over_http["url"].as_str().expect("a URL");
+    let port = api.rsplit(':').next().expect("a port");
+    assert_eq!(url, format!("http://localhost:{port}/mcp"));
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let request = reqwest::Client::new()
+        .post(format!("http://{api}/mcp"))
+        .header("accept", "application/json, text/event-stream")
+        .header(
+            "authorization",
+            over_http["headers"]["Authorization"]
+                .as_str()
+                .expect("a token"),
+        );
+    let listed = Answer::of(request.json(&list)).await;
+    let tools = listed.assert_ok()["result"]["tools"].as_array();
+    assert_eq!(tools.map(Vec::len), Some(5), "{}", listed.body);
+    let program = on_a_desktop["command"].as_str().expect("a program");
+    assert!(program.ends_with("/errand-mcp"), "{program}");
+    assert_eq!(on_a_desktop["args"], json!(["--stdio", "--user", "demo"]));
+    let database_url = on_a_desktop["env"]["DATABASE_URL"].as_str().expect("a URL");
+    assert!(
+        said.iter()
+            .any(|line| line.trim() == format!("DATABASE_URL={database_url}")),
+        "{said:#?}"
+    );
+    let mut desk = sqlx::PgConnection::connect(database_url)
+        .await
+        .expect("the database");
+    let tasks: i64 = sqlx::query_scalar("select count(*) from tasks where user_id = 'demo'")
+        .fetch_one(&mut desk)
+        .await
+        .expect("tasks");
+    assert!(tasks % 2 == 0, "{tasks}");
+    database_url.to_owned()
 }
 
 /// What is logged of a request has a bound and is no client's to write; an id of theirs that is plain is theirs and ours.

@@ -10,8 +10,8 @@ use axum::{
     },
     response::Response,
 };
-use errand_shared::{serve::Peer, store::events::MAX_SHOWN_BYTES};
-use http::{HeaderMap, StatusCode, header};
+use errand_shared::{origin, serve::Peer, store::events::MAX_SHOWN_BYTES};
+use http::{HeaderMap, StatusCode, Uri, header};
 
 use crate::{App, connections, error::ApiError};
 
@@ -48,11 +48,12 @@ const READ_BUFFER: usize = 4 * 1024;
 pub(crate) async fn get(
     State(app): State<App>,
     path: Path<String>,
+    uri: Uri,
     headers: HeaderMap,
     Extension(Peer(peer)): Extension<Peer>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    if !is_welcome(&app, &headers) {
+    if !is_welcome(&app, &uri, &headers) {
         return Err(ApiError::foreign_origin());
     }
     let upgrade = upgrade.map_err(|rejection| match rejection.status() {
@@ -75,21 +76,12 @@ pub(crate) async fn get(
 }
 
 /// A browser says where a page is from: one of the listed origins, or our own. What is no browser says nothing.
-fn is_welcome(app: &App, headers: &HeaderMap) -> bool {
+fn is_welcome(app: &App, uri: &Uri, headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return true;
     };
     if app.origins.contains(origin) {
         return true;
     }
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let origin = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"));
-    origin.is_some_and(|(scheme, authority)| {
-        matches!(scheme, "http" | "https") && Some(authority) == host
-    })
+    origin::host(uri, headers).is_some_and(|host| origin::is_own(origin, &host))
 }

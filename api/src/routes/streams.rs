@@ -1,4 +1,5 @@
-//! Server-sent events: a run's AG-UI events, from any place, each under its seq as `id`.
+//! Server-sent events: a run's AG-UI events, from any place, each under its seq as `id`. What else changes the user's tasks meanwhile is
+//! told beside them, without an id: it is no event of the run, and nobody resumes behind it.
 
 use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
@@ -13,9 +14,10 @@ use errand_shared::{
     ids,
     store::{self, runs as stored},
 };
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
@@ -32,10 +34,13 @@ use crate::{
     error::{ApiError, ErrorBody},
     follow::{After, Follower, Told},
     hub::is_terminal,
+    task_watch::Watching,
 };
 
 /// Routers cut idle streams at 55 to 60 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Tells that the user's tasks changed, and not by the run: read them again.
+const TASKS_CHANGED: &str = r#"{"type":"CUSTOM","name":"errand.tasks_changed","value":{}}"#;
 
 /// An event of the stream, as the HTML standard has it.
 #[derive(utoipa::ToSchema)]
@@ -180,25 +185,56 @@ async fn stream_run(
     }
     let names = Arc::new(names);
     let until = user.until;
+    let bounds = Bounds::default();
+    // Nothing may come in front of the first event.
+    if seq > 0 {
+        bounds.begun.cancel();
+    }
+    let others = changes_by_others(
+        app.task_watch.watch_beside(&user.id, run_id),
+        bounds.clone(),
+    );
     // The place is given up with the follower, or when the client hangs up.
-    let live = Some((follower, place));
+    let live = Some((follower, place, bounds.over.drop_guard()));
     let events = stream::unfold((live, app.stop.clone()), move |(live, stop)| {
-        let names = Arc::clone(&names);
+        let (names, begun) = (Arc::clone(&names), bounds.begun.clone());
         async move {
-            let (mut follower, place) = live?;
+            let (mut follower, place, over) = live?;
             tokio::select! {
                 // The client resumes with another process.
                 () = stop.cancelled() => None,
                 // And here with another token.
                 () = tokio::time::sleep_until(until) => None,
                 next = next_of(&mut follower, run_id, &names) => {
-                    let (event, over) = next?;
-                    Some((event, ((!over).then_some((follower, place)), stop.clone())))
+                    let (event, is_last) = next?;
+                    begun.cancel();
+                    Some((event, ((!is_last).then_some((follower, place, over)), stop.clone())))
                 }
             }
         }
     });
-    Ok(respond(events))
+    Ok(respond(stream::select(events, others)))
+}
+
+/// Between which events of a run others may be told: behind its first and before its last.
+#[derive(Clone, Default)]
+struct Bounds {
+    begun: CancellationToken,
+    over: CancellationToken,
+}
+
+/// Tells of changes that others than the run make.
+fn changes_by_others(
+    watching: Watching,
+    bounds: Bounds,
+) -> impl Stream<Item = Result<Event, Infallible>> + Send {
+    let Bounds { begun, over } = bounds;
+    let changes = stream::unfold((watching, begun), |(mut watching, begun)| async move {
+        begun.cancelled().await;
+        watching.changed().await;
+        Some((Ok(Event::default().data(TASKS_CHANGED)), (watching, begun)))
+    });
+    changes.take_until(over.cancelled_owned())
 }
 
 /// The run's next event, and whether it is the last. None if the stream has to end for now.

@@ -40,7 +40,8 @@ pub(super) enum KeyError {
     Unavailable,
 }
 
-/// The keys of one provider.
+/// The keys of one provider. Cheap to clone: the keys are shared.
+#[derive(Clone)]
 pub(super) struct Keys(Arc<Inner>);
 
 struct Inner {

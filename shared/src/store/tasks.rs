@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Connection, Page, StoreError};
-use crate::hints::{Owner, TASKS_CHANGED};
+use crate::hints::{TASKS_CHANGED, TaskChange};
 
 /// A task as its owner, and the model, see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -282,16 +282,21 @@ pub async fn delete(
     .await?)
 }
 
-/// Tells whoever shows the tasks of these users that they changed.
+/// Tells whoever shows tasks that they changed.
 ///
 /// # Errors
 /// The database failed.
-pub async fn announce(db: &mut Connection, owners: &[Owner]) -> Result<(), StoreError> {
+pub async fn announce(db: &mut Connection, changes: &[TaskChange]) -> Result<(), StoreError> {
     // A payload holds 7999 bytes.
-    let payloads: Vec<String> = owners
-        .chunks(200)
-        .map(|owners| owners.iter().map(Owner::to_string).collect::<Vec<_>>())
-        .map(|owners| owners.join(","))
+    let payloads: Vec<String> = changes
+        .chunks(7_999 / (TaskChange::LENGTH + 1))
+        .map(|changes| {
+            changes
+                .iter()
+                .map(TaskChange::to_string)
+                .collect::<Vec<_>>()
+        })
+        .map(|changes| changes.join(","))
         .collect();
     sqlx::query!(
         "select pg_notify($1, payload) from unnest($2::text[]) as p (payload)",

@@ -125,10 +125,11 @@ impl Cluster {
         home.initialise(&binaries).await?;
         let data = home.data();
         leftover::stop(&data).await?;
+        let mut last_port = port_of_last_start(&data);
         let log = data.join("server.log");
         let _ = fs::rename(&log, data.join("server.log.1"));
         for attempt in 1.. {
-            let port = free_port()?;
+            let port = last_port.take().map_or_else(free_port, Ok)?;
             let command = server_command(&binaries, home, options.max_connections, port);
             let mut guardian = Guardian::spawn(home.account, &command, &log, home.remove())?;
             let Err(error) = wait_until_ready(&mut guardian, &data, port).await else {
@@ -279,6 +280,15 @@ fn server_command(binaries: &Binaries, home: &Home, max_connections: u16, port: 
         set("full_page_writes", "off");
     }
     command
+}
+
+/// The port of the last start as the server has written it down, if it is free: a URL that somebody has copied stays right.
+fn port_of_last_start(data: &Path) -> Option<u16> {
+    let options = fs::read_to_string(data.join("postmaster.opts")).ok()?;
+    let (_, port) = options.split_once("port=")?;
+    let port = port.split(|c: char| !c.is_ascii_digit()).next()?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.parse().ok()?)).ok()?;
+    Some(listener.local_addr().ok()?.port())
 }
 
 fn free_port() -> Result<u16> {

@@ -78,6 +78,48 @@ impl Grammar {
         }
     }
 
+    /// A message for `/mcp`: mostly a call of one of these tools with some of what it takes, and other things.
+    pub(super) fn message(&mut self, tools: &[Value]) -> Value {
+        self.made += 1;
+        let tool = &tools[self.random.random_range(0..tools.len())];
+        let mut arguments = Map::new();
+        let fields = tool["inputSchema"]["properties"].as_object();
+        for name in fields.into_iter().flat_map(Map::keys) {
+            let value = match self.random.random_range(0..8) {
+                0 | 1 => continue,
+                2 | 3 => self.value(3),
+                4 => json!(self.id()),
+                _ => json!(self.text()),
+            };
+            arguments.insert(name.clone(), value);
+        }
+        // Its own user more often than not, or nothing else would ever be looked at.
+        if self.random.random_range(0..4) > 0 {
+            arguments.insert("user_id".to_owned(), json!("ada"));
+        }
+        if self.random.random_range(0..20) == 0 {
+            arguments.insert("x".to_owned(), self.value(3));
+        }
+        let name = match self.random.random_range(0..20) {
+            0 => json!(self.text()),
+            1 => self.value(1),
+            _ => tool["name"].clone(),
+        };
+        let params = match self.random.random_range(0..25) {
+            0 => self.value(3),
+            1 => json!({"name": name, "arguments": self.value(3)}),
+            _ => json!({"name": name, "arguments": arguments}),
+        };
+        let method = ["tools/call", "tools/list", "initialize", "ping", "tools/x"];
+        let method = method[self.random.random_range(0..40usize).saturating_sub(35)];
+        let mut message =
+            json!({"jsonrpc": "2.0", "id": self.made, "method": method, "params": params});
+        if self.random.random_range(0..30) == 0 {
+            message["id"] = self.value(1);
+        }
+        message
+    }
+
     /// What a method wants, often with a part of it changed.
     fn params(&mut self, method: &str) -> Value {
         let mut params = match method {

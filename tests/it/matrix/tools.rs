@@ -1,7 +1,7 @@
 //! The matrix on the tools: every tool of the MCP server, called for Bob with what is Ada's.
 
 use errand_shared::ids::CallKey;
-use errand_worker::tools::{Caller, TaskServer};
+use errand_tools::{Caller, TaskServer};
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,
     model::{
@@ -93,7 +93,7 @@ impl Desk {
 
 impl Matrix {
     /// Arguments for a tool, with Ada's ids wherever there is a place for an id. A place that is new panics here: teach it.
-    fn arguments(&self, tool: &Tool, user: &str) -> Value {
+    pub(super) fn arguments(&self, tool: &Tool, user: &str) -> Value {
         let names = tool.input_schema["properties"]
             .as_object()
             .expect("properties");

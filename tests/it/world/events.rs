@@ -24,8 +24,17 @@ impl Sse {
         }
     }
 
-    /// The next event and its id; none at the end of the stream, or when it breaks off.
+    /// The next event of the run and its id; none at the end of the stream, or when it breaks off.
     pub(crate) async fn next(&mut self) -> Option<(i64, Value)> {
+        loop {
+            if let (Some(id), event) = self.next_of_all().await? {
+                return Some((id, event));
+            }
+        }
+    }
+
+    /// The next event, and its id if it is one of the run; none at the end of the stream, or when it breaks off.
+    pub(crate) async fn next_of_all(&mut self) -> Option<(Option<i64>, Value)> {
         loop {
             while let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();
@@ -33,8 +42,9 @@ impl Sse {
                     let value = block.lines().find_map(|line| line.strip_prefix(name));
                     value.map(str::trim)
                 };
-                if let (Some(id), Some(data)) = (line("id:"), line("data:")) {
-                    return Some((id.parse().unwrap(), serde_json::from_str(data).unwrap()));
+                if let Some(data) = line("data:") {
+                    let id = line("id:").map(|id| id.parse().unwrap());
+                    return Some((id, serde_json::from_str(data).unwrap()));
                 }
             }
             let bytes = tokio::time::timeout(PATIENCE, self.body.next());

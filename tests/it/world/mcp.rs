@@ -1,4 +1,4 @@
-//! errand-mcp in this process, and a way in for clients that cannot send a token.
+//! What serves `/mcp` in this process, clients of it, and a way in for those that cannot send a token.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -8,6 +8,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
+use errand_api::Api;
 use errand_devkit::identity::{IdentityOptions, IdentityProvider};
 use errand_worker::mcp::{Config, HttpServer};
 use reqwest::{Method, RequestBuilder};
@@ -16,7 +17,35 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, PATIENCE, database};
+use super::{Answer, PATIENCE, World, database};
+
+/// What serves `/mcp`: whatever holds for one has to hold for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// errand-mcp.
+    Program,
+    Api,
+}
+
+/// Makes two tests of each of these functions, which take the [`Server`] to try.
+macro_rules! of_both_servers {
+    ($($test:ident),+ $(,)?) => {
+        mod by_the_program {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test($crate::world::mcp::Server::Program).await;
+            })+
+        }
+        mod by_the_api {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test($crate::world::mcp::Server::Api).await;
+            })+
+        }
+    };
+}
+
+pub(crate) use of_both_servers;
 
 /// A server on a database of its own, with an identity provider.
 pub(crate) struct Mcp {
@@ -40,6 +69,31 @@ impl Mcp {
         Self::on(&database().await, arguments).await
     }
 
+    /// One of the two, with these arguments beyond the necessary ones.
+    pub(crate) async fn by(server: Server, arguments: &[&str]) -> Self {
+        match server {
+            Server::Program => Self::with(arguments).await,
+            Server::Api => Self::of_an_api_on(&database().await, arguments).await,
+        }
+    }
+
+    /// An API in its place, without anything else around it.
+    pub(crate) async fn of_an_api_on(database_url: &str, arguments: &[&str]) -> Self {
+        let identity = IdentityProvider::start(IdentityOptions::default())
+            .await
+            .expect("an identity provider");
+        let mut all = vec!["--database-url", database_url];
+        all.extend(["--better-auth-url", identity.issuer()]);
+        all.extend(["--port", "0", "--host", "127.0.0.1"]);
+        all.extend(arguments);
+        let config = errand_api::Config::from_arguments(all).expect("the configuration");
+        let stop = CancellationToken::new();
+        let api = Api::build(&config, stop.clone()).await.expect("an API");
+        let url = format!("http://{}/mcp", api.address().expect("an address"));
+        let serve = tokio::spawn(async move { api.serve().await.expect("it serves") });
+        Self::at(url, database_url, identity, stop, serve)
+    }
+
     pub(crate) async fn on(database_url: &str, arguments: &[&str]) -> Self {
         let identity = IdentityProvider::start(IdentityOptions::default())
             .await
@@ -55,6 +109,17 @@ impl Mcp {
             .await
             .expect("a server");
         let url = format!("http://{}/mcp", server.address().expect("an address"));
+        let serve = tokio::spawn(async move { server.serve().await.expect("it serves") });
+        Self::at(url, database_url, identity, stop, serve)
+    }
+
+    fn at(
+        url: String,
+        database_url: &str,
+        identity: IdentityProvider,
+        stop: CancellationToken,
+        serve: JoinHandle<()>,
+    ) -> Self {
         Self {
             url,
             db: PgPool::connect_lazy(database_url).expect("a URL"),
@@ -62,7 +127,15 @@ impl Mcp {
             identity,
             http: reqwest::Client::new(),
             stop,
-            serve: tokio::spawn(async move { server.serve().await.expect("it serves") }),
+            serve,
+        }
+    }
+
+    fn client(&self) -> Client<'_> {
+        Client {
+            url: self.url.clone(),
+            identity: &self.identity,
+            http: &self.http,
         }
     }
 
@@ -75,31 +148,17 @@ impl Mcp {
 
     /// A message to `/mcp`, without a token.
     pub(crate) fn post(&self, message: &Value) -> RequestBuilder {
-        self.bare(Method::POST, "/mcp")
-            .header("accept", "application/json, text/event-stream")
-            .header("user-agent", "t 1")
-            .json(message)
+        self.client().post(message)
     }
 
     /// A request of this user, as JSON-RPC and HTTP answer it.
     pub(crate) async fn ask(&self, user: &str, method: &str, params: Value) -> Answer {
-        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let token = self.identity.token(user);
-        Answer::of(self.post(&message).bearer_auth(token)).await
+        self.client().ask(user, method, params).await
     }
 
     /// A call of this user; returns the structured result, which must be there also as text.
     pub(crate) async fn call(&self, user: &str, tool: &str, arguments: Value) -> Value {
-        let params = json!({"name": tool, "arguments": arguments});
-        let answer = self.ask(user, "tools/call", params).await;
-        let result = &answer.assert_ok()["result"];
-        let structured = &result["structuredContent"];
-        let text = result["content"][0]["text"].as_str().expect("a text");
-        let text: Value = serde_json::from_str(text).expect("JSON");
-        assert_eq!(&text, structured, "{}", answer.body);
-        let failed = structured["success"] == false;
-        assert_eq!(result["isError"], failed, "{}", answer.body);
-        structured.clone()
+        self.client().call(user, tool, arguments).await
     }
 
     /// What `mcp_calls` has: user, tool, whether it was an error.
@@ -145,6 +204,57 @@ impl Mcp {
         let router = Router::new().fallback(pass).with_state(way);
         tokio::spawn(async move { axum::serve(listener, router).await });
         url
+    }
+}
+
+impl World {
+    /// A client of the API's `/mcp`.
+    pub(crate) fn mcp(&self) -> Client<'_> {
+        Client {
+            url: format!("{}/mcp", self.url),
+            identity: &self.identity,
+            http: &self.http,
+        }
+    }
+}
+
+/// A client of a `/mcp` that speaks plain JSON.
+pub(crate) struct Client<'a> {
+    url: String,
+    identity: &'a IdentityProvider,
+    http: &'a reqwest::Client,
+}
+
+impl Client<'_> {
+    /// A message, without a token.
+    pub(crate) fn post(&self, message: &Value) -> RequestBuilder {
+        self.http
+            .post(&self.url)
+            .timeout(PATIENCE)
+            .header("accept", "application/json, text/event-stream")
+            .header("user-agent", "t 1")
+            .json(message)
+    }
+
+    /// A request of this user, as JSON-RPC and HTTP answer it.
+    pub(crate) async fn ask(&self, user: &str, method: &str, params: Value) -> Answer {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let token = self.identity.token(user);
+        Answer::of(self.post(&message).bearer_auth(token)).await
+    }
+
+    /// A call of this user; returns the structured result, which must be there also as text.
+    pub(crate) async fn call(&self, user: &str, tool: &str, arguments: Value) -> Value {
+        let params = json!({"name": tool, "arguments": arguments});
+        let answer = self.ask(user, "tools/call", params).await;
+        let result = &answer.assert_ok()["result"];
+        let structured = &result["structuredContent"];
+        let text = result["content"][0]["text"].as_str().expect("a text");
+        let text: Value = serde_json::from_str(text).expect("JSON");
+        assert_eq!(&text, structured, "{}", answer.body);
+        let failed = structured["success"] == false;
+        assert_eq!(result["isError"], failed, "{}", answer.body);
+        structured.clone()
     }
 }
 

@@ -27,9 +27,12 @@ pub(crate) fn leaks(text: &str) -> bool {
         .any(|secret| text.contains(secret))
 }
 
-/// The banner of `cargo dev` hands out a token, for a first command to copy.
+/// The banner of `cargo dev` hands out a token, for a first command and a first client to copy.
 fn is_example(line: &str) -> bool {
     line.starts_with("    -H 'Authorization: Bearer ")
+        || line
+            .trim_start()
+            .starts_with("\"Authorization\": \"Bearer ")
 }
 
 /// Builds the programs that ship once, as `cargo test` builds none of other packages; returns their folder.

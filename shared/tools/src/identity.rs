@@ -13,6 +13,7 @@ use rmcp::{
     service::RequestContext,
 };
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// The key in `_meta`.
 const FIELD: &str = "errand/call";
@@ -67,11 +68,11 @@ pub struct Caller {
 
 /// What a verified token proves, handed to the server in the extensions of an HTTP request.
 #[derive(Debug, Clone)]
-pub(crate) struct Bearer {
+pub(super) struct Bearer {
     /// The token's user. The `user_id` argument must equal it.
-    pub(crate) user_id: String,
+    pub(super) user_id: String,
     /// Set by the server if the user has made too many calls: how long to wait. HTTP has a status for that.
-    pub(crate) too_many: Arc<OnceLock<Duration>>,
+    pub(super) too_many: Arc<OnceLock<Duration>>,
 }
 
 /// A client from outside, and its user.
@@ -104,6 +105,14 @@ impl Identity {
 }
 
 impl Who {
+    /// The run that the call is a part of, if it is one.
+    pub(super) fn run_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Agent(caller) => Some(caller.key.run_id),
+            Self::Outsider(_) => None,
+        }
+    }
+
     /// For whom the call is made.
     pub(super) fn user_id(&self) -> &str {
         match self {

@@ -1,4 +1,4 @@
-//! Telling that tasks changed: every socket of their user hears of it, whoever made the call.
+//! Telling that tasks changed: every socket and stream of their user hears of it, whoever made the call.
 //!
 //! A hint of its own behind the commit, and not in it: commits that notify wait for one another. What comes within a moment is
 //! one notification, so its cost does not follow the number of calls.
@@ -10,13 +10,15 @@ use std::{
 };
 
 use errand_shared::{
-    hints::Owner,
+    hints::{Owner, TaskChange},
     store::{self, Pool, tasks},
 };
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-/// What comes within this time is told together; what comes after a silence is told at once.
-const PAUSE: Duration = Duration::from_millis(50);
+/// What comes within this time is told together; what comes after a silence is told at once. With what a reader waits for, it is a part
+/// of the 100 ms in which a change is heard of.
+const PAUSE: Duration = Duration::from_millis(25);
 /// One try to tell.
 const TRY: Duration = Duration::from_secs(2);
 /// Tries in a row that may fail; then it is left to the page's next look at the rows.
@@ -24,7 +26,7 @@ const TRIES: u32 = 3;
 /// How long the end of a process waits for what is still to be told.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
-/// Whose tasks have changed and who has not been told so. Cheap to clone.
+/// The changes that have not been told. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Changes {
     pool: Pool,
@@ -33,7 +35,7 @@ pub(super) struct Changes {
 
 #[derive(Default)]
 struct State {
-    owners: HashSet<Owner>,
+    changes: HashSet<TaskChange>,
     /// Tells, until there is nothing left to tell.
     teller: Option<JoinHandle<()>>,
     is_telling: bool,
@@ -47,10 +49,11 @@ impl Changes {
         }
     }
 
-    /// Has the user's sockets told, soon. Nobody waits for it.
-    pub(super) fn tell(&self, user_id: &str) {
+    /// Has the user's sockets and streams told, soon. Nobody waits for it. The run is the one that made the change, if one did.
+    pub(super) fn tell(&self, user_id: &str, run_id: Option<Uuid>) {
+        let owner = Owner::of(user_id);
         let mut state = self.lock();
-        state.owners.insert(Owner::of(user_id));
+        state.changes.insert(TaskChange { owner, run_id });
         if !state.is_telling {
             state.is_telling = true;
             #[expect(
@@ -73,10 +76,10 @@ impl Changes {
     async fn run(self) {
         let _panics = IfItPanics(&self);
         let mut failures = 0;
-        while let Some(owners) = self.next() {
+        while let Some(changes) = self.next() {
             let told = store::within_time(TRY, async {
                 let mut db = store::connection(&self.pool).await?;
-                tasks::announce(&mut db, &owners).await
+                tasks::announce(&mut db, &changes).await
             });
             match told.await {
                 Ok(()) => failures = 0,
@@ -84,7 +87,7 @@ impl Changes {
                     tracing::debug!(%error, "cannot tell that tasks changed");
                     failures += 1;
                     if failures < TRIES {
-                        self.lock().owners.extend(owners);
+                        self.lock().changes.extend(changes);
                     }
                 }
             }
@@ -92,13 +95,13 @@ impl Changes {
         }
     }
 
-    /// Whose sockets to tell now; none, and the end of the telling, if there is nobody.
-    fn next(&self) -> Option<Vec<Owner>> {
+    /// What to tell now; none, and the end of the telling, if there is nothing.
+    fn next(&self) -> Option<Vec<TaskChange>> {
         let mut state = self.lock();
-        state.is_telling = !state.owners.is_empty();
+        state.is_telling = !state.changes.is_empty();
         state
             .is_telling
-            .then(|| std::mem::take(&mut state.owners).into_iter().collect())
+            .then(|| std::mem::take(&mut state.changes).into_iter().collect())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
