@@ -48,7 +48,9 @@ async fn without_the_fence_it_finds_violations() {
     for seed in ["7", "8", "9", "10", "11"] {
         let arguments = ["--seconds", "15", "--mutate", "fence", "--clients", "36"];
         let (held, said) = campaign(&[&arguments[..], &["--seed", seed]].concat()).await;
-        if !held && said.contains("I2 written after the end") {
+        // What a zombie writes comes after the end, or is an end of its own.
+        let written = ["I2 written after the end", "I3 not one end in the events"];
+        if !held && written.iter().any(|violation| said.contains(violation)) {
             return;
         }
         last = said;

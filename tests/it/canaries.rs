@@ -97,7 +97,7 @@ impl House {
             api,
             worker,
             address: format!("127.0.0.1:{port}"),
-            http: reqwest::Client::new(),
+            http: world::client(),
         }
     }
 

@@ -130,7 +130,7 @@ pub(crate) struct World {
 }
 
 /// Gives up an idle connection before the server does (after 20 s): a request that is sent on one as it is closed has no answer.
-fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(10));
     client.build().expect("a client")
 }

@@ -72,8 +72,8 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
     }
     let base = stage.settled_memory().await?;
     println!(
-        "{:<10} {:>7} {:>7} {:>8} {:>8} {:>8} {:>6}  {}",
-        "attack", "tries", "turns", "p50 ms", "p99 ms", "alone", "ratio", "answers to the attacker"
+        "{:<10} {:>7} {:>7} {:>8} {:>8} {:>8} {:>6}  answers to the attacker",
+        "attack", "tries", "turns", "p50 ms", "p99 ms", "alone", "ratio"
     );
     let mut failures = Vec::new();
     for attack in attacks {
