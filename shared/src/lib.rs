@@ -13,6 +13,7 @@ pub mod json;
 pub mod process;
 pub mod request_id;
 pub mod serve;
+pub mod shorten;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;

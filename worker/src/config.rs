@@ -6,8 +6,6 @@ use clap::ValueEnum;
 use errand_shared::config::{DatabaseConfig, Invalid, LogConfig, duration, retention};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::tools;
-
 /// Gemini's endpoint that speaks Chat Completions.
 const GEMINI_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
 const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
@@ -232,12 +230,12 @@ impl Config {
     pub fn check(&self) -> Result<(), Invalid> {
         self.database.check()?;
         for tool in self.gated_tools() {
-            if !tools::NAMES.contains(&tool.as_str()) {
+            if !errand_tools::NAMES.contains(&tool.as_str()) {
                 return Err(Invalid::new(
                     "REQUIRE_APPROVAL",
                     format!(
                         "expected names of tools, separated by commas: {}",
-                        tools::NAMES.join(", ")
+                        errand_tools::NAMES.join(", ")
                     ),
                 ));
             }

@@ -28,7 +28,6 @@ use crate::{
     agent::{Answer, Interrupted, Journal, Reply, Told, ToolOutcome},
     meter::Meter,
     publisher::{End, Publisher, RunStream},
-    tools,
 };
 
 mod telling;
@@ -293,7 +292,7 @@ impl Journal for RunJournal<'_> {
             content: telling::result(&outcome.result),
             role: "tool".to_owned(),
         });
-        if tools::changes_tasks(&call.name) && outcome.result["success"] == true {
+        if errand_tools::changes_tasks(&call.name) && outcome.result["success"] == true {
             self.tell_tasks().await;
         }
     }

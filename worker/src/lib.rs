@@ -2,7 +2,7 @@
 //!
 //! The rooms: `queue` delivers jobs, `turn` walks one run from claim to end, `journal` keeps
 //! and `publisher` streams what happens in it, `purge` deletes what is kept for a time only, `agent` thinks (and knows neither SQL nor
-//! HTTP nor the queue), `tools` is the MCP server (and never sees the agent), `toolbox` is the agent's way to it,
+//! HTTP nor the queue), `toolbox` is its way to the MCP server (which is `errand_tools`, and never sees the agent),
 //! `mcp` is that of clients from outside: the second program of this package, errand-mcp.
 
 use std::{sync::Arc, time::Duration};
@@ -12,6 +12,7 @@ use errand_shared::{
     supervise::{Supervisor, TaskFailure},
     user_queue::Bounds,
 };
+use errand_tools::TaskServer;
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
@@ -26,9 +27,7 @@ mod openai;
 mod publisher;
 mod purge;
 mod queue;
-mod shorten;
 mod toolbox;
-pub mod tools;
 mod turn;
 
 use cancels::Cancels;
@@ -96,7 +95,7 @@ impl Worker {
         let model = openai::OpenAi::new(&config.model, config.run_timeout / 2)?;
         // Whatever lives as long as the process is started by this, and nowhere with a bare spawn.
         let supervisor = Supervisor::default();
-        let server = tools::TaskServer::for_agent(pool.clone());
+        let server = TaskServer::for_agent(pool.clone());
         let toolbox = toolbox::Toolbox::start(server, supervisor.clone()).await?;
         let queue = queue::Queue::new(pool.clone(), config.into(), supervisor.clone());
         let turns = Arc::new(turn::Turns {

@@ -3,30 +3,24 @@
 //! It shares the tool server with the agent and nothing else: who the user is comes from the token (or the command line),
 //! and each call is recorded in `mcp_calls` together with its effect. No sessions, no state between requests.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use errand_shared::{
-    auth::Verifier,
     serve,
     store::{self, Pool, StoreError},
 };
+use errand_tools::{TaskServer, http::Access};
 use futures::future::BoxFuture;
 use rmcp::{ServiceExt, service::ServerInitializeError};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-mod bearer;
-mod body;
 pub mod config;
-mod door;
 mod http;
-mod refusal;
 
 pub use config::Config;
-
-use crate::tools::TaskServer;
 
 /// Connections for queries; a call holds one for moments.
 const POOL: u32 = 20;
@@ -89,7 +83,7 @@ async fn never_ready(pool: Pool) -> McpError {
 /// Speaks MCP with the one client at the other end of standard input and output, until it hangs up.
 async fn stdio(config: &Config, user: &str, stop: CancellationToken) -> Result<(), McpError> {
     let pool = pool(config, 4)?;
-    let server = TaskServer::for_user(pool.clone(), user, config.rate_calls_per_minute);
+    let server = TaskServer::for_user(pool.clone(), user, config.mcp.rate_calls_per_minute);
     let conversation = async {
         let running = Box::pin(server.clone().serve(rmcp::transport::stdio()))
             .await
@@ -140,20 +134,19 @@ impl HttpServer {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|error| McpError::Bind(address, error))?;
-        let gate = bearer::Gate {
-            verifier: Verifier::for_resource(&config.auth, config.resource())?,
-            door: Arc::new(door::Door::new(config)),
-            issuer: config.auth.issuer().to_owned(),
-        };
+        let access = Access::new(&config.auth, &config.mcp, &config.origins)?;
         let pool = pool(config, POOL)?;
-        let server = TaskServer::for_bearers(pool.clone(), config.rate_calls_per_minute);
-        let router = http::router(server.clone(), gate, pool.clone());
+        let server = TaskServer::for_bearers(pool.clone(), config.mcp.rate_calls_per_minute);
+        let router = http::router(
+            errand_tools::http::routes(server.clone(), access),
+            pool.clone(),
+        );
         Ok(Self {
             listener,
             router,
             tools: server,
             pool,
-            unnamed: config.public_url().is_none(),
+            unnamed: config.mcp.public_url().is_none(),
             stop,
         })
     }

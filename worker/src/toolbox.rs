@@ -11,6 +11,7 @@ use errand_shared::{
     store::{approvals::Effect, steps::AskedCall},
     supervise::Supervisor,
 };
+use errand_tools::{Caller, FENCED, OUTAGE, TaskServer};
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,
     model::{
@@ -22,10 +23,7 @@ use rmcp::{
 use serde_json::{Map, Value, json};
 use tokio::sync::RwLock;
 
-use crate::{
-    agent::{Interrupted, Refusal, ToolDefinition, ToolOutcome},
-    tools::{Caller, FENCED, OUTAGE, TaskServer},
-};
+use crate::agent::{Interrupted, Refusal, ToolDefinition, ToolOutcome};
 
 /// Bytes between client and server before one waits for the other.
 const PIPE: usize = 64 * 1024;

@@ -1,7 +1,7 @@
 //! The matrix on the tools: every tool of the MCP server, called for Bob with what is Ada's.
 
 use errand_shared::ids::CallKey;
-use errand_worker::tools::{Caller, TaskServer};
+use errand_tools::{Caller, TaskServer};
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,
     model::{

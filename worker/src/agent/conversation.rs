@@ -1,12 +1,11 @@
 //! The conversation as the model is shown it: the prompt, as much history as fits, the message, the steps so far.
 
-use errand_shared::store::history::RecordedStep;
+use errand_shared::{shorten::Level, store::history::RecordedStep};
 
 use super::{
     Assignment, Message,
     history::{history, not_executed, step},
 };
-use crate::shorten::Level;
 
 /// How the agent is to behave.
 const PROMPT: &str = include_str!("prompt.md");

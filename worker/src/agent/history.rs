@@ -4,11 +4,13 @@
 //! too small, old results of tools are shortened first, then whole turns are left out; the last turn stays in some form,
 //! because what the user says next is about it.
 
-use errand_shared::store::history::{PastTurn, RecordedStep, TurnEnd};
+use errand_shared::{
+    shorten::{self, Level},
+    store::history::{PastTurn, RecordedStep, TurnEnd},
+};
 use serde_json::{Value, json};
 
 use super::message::{Message, MessageCall};
-use crate::shorten::{self, Level};
 
 /// Characters of one tool result that the model is shown at most.
 const MAX_RESULT: usize = 32_000;

@@ -3,11 +3,10 @@
 use errand_shared::{
     events::{Event, MAX_EVENT_BYTES, RunOutcome},
     ids::CallKey,
+    shorten::{self, Level},
     store::{steps::AskedCall, tasks::Task},
 };
 use serde_json::{Value, json};
-
-use crate::shorten::{self, Level};
 
 /// Tasks of the list that clients are shown live.
 pub(super) const MAX_LIVE_TASKS: i64 = 200;

@@ -1,34 +1,22 @@
-//! The routes of errand-mcp, and what every request passes through on its way to MCP.
+//! What errand-mcp answers to over HTTP: MCP, and questions for its health.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{Router, middleware, response::IntoResponse, routing::get};
 use errand_shared::{
     request_id::REQUEST_ID,
     store::{self, Pool, StoreError, migrate},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
-};
+use errand_tools::http::{Refusal, in_our_words};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, CorsLayer},
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     set_header::SetResponseHeaderLayer,
     timeout::TimeoutLayer,
     trace::TraceLayer,
 };
-
-use super::{
-    bearer::{self, Gate, METADATA},
-    body,
-    config::PATH,
-    door,
-    refusal::{self, Refusal},
-};
-use crate::tools::TaskServer;
 
 /// One request, its body included. The tool server bounds its own work far below that.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -36,26 +24,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Everything that errand-mcp answers to over HTTP.
-pub(super) fn router(server: TaskServer, gate: Gate, pool: Pool) -> Router {
-    let door = Arc::clone(&gate.door);
-    let gate = Arc::new(gate);
-    let cors = {
-        let door = Arc::clone(&door);
-        cors(AllowOrigin::predicate(move |origin, _| {
-            door.admits_origin(origin)
-        }))
-    };
-    let mcp = Router::new()
-        .route_service(PATH, service(server))
-        .layer(middleware::from_fn(body::without_ambiguity))
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&gate),
-            bearer::verify,
-        ));
-    let metadata = Router::new()
-        .route(METADATA, get(bearer::metadata))
-        .route(&format!("{METADATA}{PATH}"), get(bearer::metadata))
-        .with_state(gate);
+pub(super) fn router(mcp: Router, pool: Pool) -> Router {
     let health = Router::new()
         .route(
             "/healthz",
@@ -63,26 +32,10 @@ pub(super) fn router(server: TaskServer, gate: Gate, pool: Pool) -> Router {
         )
         .route("/readyz", get(move || ready(pool.clone())));
     let routes = mcp
-        .merge(metadata)
-        .layer(cors)
-        .layer(middleware::from_fn_with_state(door, door::guard))
         // Whoever asks for health addresses a process, not a name.
         .merge(health)
         .fallback(async || Refusal::not_found());
     common(routes)
-}
-
-/// MCP without sessions: each request stands for itself, as every process may die and any may answer the next one.
-fn service(server: TaskServer) -> StreamableHttpService<TaskServer, NeverSessionManager> {
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        .with_max_request_body_bytes(body::MAX)
-        // The door has looked at both, before the token was.
-        .disable_allowed_hosts()
-        .disable_allowed_origins();
-    let server = move || Ok(server.clone());
-    StreamableHttpService::new(server, Arc::default(), config)
 }
 
 /// What holds for every answer.
@@ -92,7 +45,7 @@ fn common(routes: Router) -> Router {
             StatusCode::REQUEST_TIMEOUT,
             REQUEST_TIMEOUT,
         ))
-        .layer(middleware::from_fn(refusal::in_our_words))
+        .layer(middleware::from_fn(in_our_words))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::CACHE_CONTROL,
             HeaderValue::from_static("no-store"),
@@ -111,24 +64,6 @@ fn common(routes: Router) -> Router {
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
-}
-
-/// Pages of the admitted origins may use MCP from a browser, as the inspector does.
-fn cors(origins: AllowOrigin) -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([
-            header::ACCEPT,
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            HeaderName::from_static("mcp-protocol-version"),
-            HeaderName::from_static("mcp-method"),
-            HeaderName::from_static("mcp-name"),
-            HeaderName::from_static("mcp-session-id"),
-        ])
-        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER, REQUEST_ID])
-        .max_age(Duration::from_secs(600))
 }
 
 /// The database answers and is migrated: the process can serve.

@@ -8,6 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use errand_shared::config::OriginsConfig;
 use http::{
     HeaderMap, HeaderValue,
     header::{HOST, ORIGIN},
@@ -15,10 +16,8 @@ use http::{
 };
 use url::Url;
 
-use super::{
-    config::{Config, PATH},
-    refusal::Refusal,
-};
+use super::{PATH, refusal::Refusal};
+use crate::McpConfig;
 
 /// This machine, by its names. Nobody else's page can be addressed so.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -34,7 +33,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &McpConfig, origins: &OriginsConfig) -> Self {
         let public = config.public_url();
         let own = public
             .and_then(|url| Url::parse(url).ok())
@@ -46,7 +45,7 @@ impl Door {
         let loopback = LOOPBACK.map(|host| (host.to_owned(), None));
         Self {
             hosts: own.into_iter().chain(further).chain(loopback).collect(),
-            origins: config.origins.given().map(str::to_owned).collect(),
+            origins: origins.given().map(str::to_owned).collect(),
             public_url: public.map(str::to_owned),
         }
     }

@@ -67,11 +67,11 @@ pub struct Caller {
 
 /// What a verified token proves, handed to the server in the extensions of an HTTP request.
 #[derive(Debug, Clone)]
-pub(crate) struct Bearer {
+pub(super) struct Bearer {
     /// The token's user. The `user_id` argument must equal it.
-    pub(crate) user_id: String,
+    pub(super) user_id: String,
     /// Set by the server if the user has made too many calls: how long to wait. HTTP has a status for that.
-    pub(crate) too_many: Arc<OnceLock<Duration>>,
+    pub(super) too_many: Arc<OnceLock<Duration>>,
 }
 
 /// A client from outside, and its user.

@@ -9,33 +9,36 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use errand_shared::auth::{self, AuthError, Verifier};
+use errand_shared::{
+    auth::{self, AuthError, Verifier},
+    config::{AuthConfig, OriginsConfig},
+};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{AUTHORIZATION, RETRY_AFTER},
 };
 use serde_json::{Value, json};
 
-use super::{config::PATH, door::Door, refusal::Refusal};
-use crate::tools::{Bearer, whole_seconds};
+use super::{PATH, door::Door, refusal::Refusal};
+use crate::{McpConfig, identity::Bearer, whole_seconds};
 
 /// Where the metadata is; with the resource's path behind it as RFC 9728, 3.1 builds it, and without, as some clients ask.
 pub(super) const METADATA: &str = "/.well-known/oauth-protected-resource";
 
-/// What the middleware needs.
-pub(super) struct Gate {
-    pub(super) verifier: Verifier,
+/// Who is let in, and where others are sent.
+pub struct Access {
+    verifier: Verifier,
     pub(super) door: Arc<Door>,
-    pub(super) issuer: String,
+    issuer: String,
 }
 
 /// Lets a request with a good token pass, with the token's user. A user with too many calls is told so in HTTP's words too.
 pub(super) async fn verify(
-    State(gate): State<Arc<Gate>>,
+    State(access): State<Arc<Access>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let user_id = match gate.user(request.headers()).await {
+    let user_id = match access.user(request.headers()).await {
         Ok(user_id) => user_id,
         Err(refusal) => return refusal.into_response(),
     };
@@ -53,7 +56,23 @@ pub(super) async fn verify(
     response
 }
 
-impl Gate {
+impl Access {
+    /// Tokens of this provider; pages of these origins or, if there are none, of this machine.
+    ///
+    /// # Errors
+    /// The client for the identity provider could not be built.
+    pub fn new(
+        auth: &AuthConfig,
+        mcp: &McpConfig,
+        origins: &OriginsConfig,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            verifier: Verifier::for_resource(auth, mcp.resource())?,
+            door: Arc::new(Door::new(mcp, origins)),
+            issuer: auth.issuer().to_owned(),
+        })
+    }
+
     async fn user(&self, headers: &HeaderMap) -> Result<String, Refusal> {
         let values = headers.get_all(AUTHORIZATION).iter();
         // RFC 6750, 3.1: whoever sent no token is told no error.
@@ -80,10 +99,10 @@ impl Gate {
 }
 
 /// The metadata of the protected resource (RFC 9728, 2): who issues tokens for it, and how they are sent.
-pub(super) async fn metadata(State(gate): State<Arc<Gate>>, headers: HeaderMap) -> Json<Value> {
+pub(super) async fn metadata(State(access): State<Arc<Access>>, headers: HeaderMap) -> Json<Value> {
     Json(json!({
-        "resource": gate.door.resource(&headers),
-        "authorization_servers": [gate.issuer],
+        "resource": access.door.resource(&headers),
+        "authorization_servers": [access.issuer],
         "bearer_methods_supported": ["header"],
         "resource_name": "Errand",
     }))

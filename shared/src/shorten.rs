@@ -1,4 +1,4 @@
-//! Results of tools, made shorter: for a model whose window is full, and for clients whose frames have a bound.
+//! Results of tools, made shorter: for a model whose window is full, for clients whose frames have a bound, for records that are kept.
 //!
 //! A shortened result is valid JSON of the same shape, so that "the second one" still finds its task, and it says that it was
 //! shortened and how the whole can be had.
@@ -13,7 +13,7 @@ const MAX_DEPTH: usize = 8;
 
 /// How much is left of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
+pub enum Level {
     /// Long texts are cut; lists keep all their items.
     Texts,
     /// Also, only the first items of lists are left.
@@ -24,7 +24,7 @@ pub(crate) enum Level {
 
 impl Level {
     /// All of them, the mildest first.
-    pub(crate) const ALL: [Self; 3] = [Self::Texts, Self::Items, Self::Stub];
+    pub const ALL: [Self; 3] = [Self::Texts, Self::Items, Self::Stub];
 
     /// Characters of a text.
     fn text(self) -> usize {
@@ -46,7 +46,7 @@ impl Level {
 }
 
 /// The result at this level, with `how` to get the whole. Unchanged if that would not make it shorter.
-pub(crate) fn shorten(result: &Value, level: Level, how: &str) -> Value {
+pub fn shorten(result: &Value, level: Level, how: &str) -> Value {
     let short = match level {
         Level::Stub => stub(result, how),
         _ => match cut(result, level, 0) {
@@ -65,7 +65,7 @@ pub(crate) fn shorten(result: &Value, level: Level, how: &str) -> Value {
 }
 
 /// The mildest form of the result whose text is at most `max` bytes; the stub if none is.
-pub(crate) fn to_fit(result: &Value, max: usize, how: &str) -> Value {
+pub fn to_fit(result: &Value, max: usize, how: &str) -> Value {
     if size(result) <= max {
         return result.clone();
     }

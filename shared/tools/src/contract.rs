@@ -16,7 +16,7 @@ pub(super) const DEFAULT_LIMIT: i64 = 50;
 pub(super) const MAX_LIMIT: i64 = 200;
 
 /// The tool names, in the order they are listed.
-pub(crate) const NAMES: [&str; 5] = [
+pub const NAMES: [&str; 5] = [
     "add_task",
     "list_tasks",
     "complete_task",

@@ -1,4 +1,4 @@
-//! The MCP server: five tools, the only hands that change a to-do list. It never sees the agent.
+//! The MCP server: five tools, the only hands that change a to-do list. It never sees the agent, a route of the API or the queue.
 //!
 //! `call_tool` is the single place where a call is fenced, made, recorded and guarded against panics. Effect and record
 //! commit in one transaction: for the agent under the key (run, step, ordinal), so that a call that is repeated returns
@@ -28,27 +28,29 @@ use serde_json::{Value, json};
 mod arguments;
 mod calls;
 mod changes;
+mod config;
 mod contract;
 mod error;
+pub mod http;
 mod identity;
 mod kept;
 mod preview;
 mod record;
 
 use changes::Changes;
-pub(crate) use contract::NAMES;
-pub(crate) use identity::Bearer;
+pub use config::McpConfig;
+pub use contract::NAMES;
 pub use identity::Caller;
 use identity::{Identity, Who};
 use record::CallError;
 
 /// Answered to a caller whose attempt no longer owns the run: nothing was written.
-pub(crate) const FENCED: ErrorCode = ErrorCode(-32_010);
+pub const FENCED: ErrorCode = ErrorCode(-32_010);
 /// Answered when the store fails: the same call may be repeated.
-pub(crate) const UNAVAILABLE: ErrorCode = ErrorCode(-32_011);
+const UNAVAILABLE: ErrorCode = ErrorCode(-32_011);
 
 /// Answered when the database is away: the same call may be repeated, and the run is not at fault.
-pub(crate) const OUTAGE: ErrorCode = ErrorCode(-32_012);
+pub const OUTAGE: ErrorCode = ErrorCode(-32_012);
 
 /// Answered to an outside client that has made as many calls as a minute allows.
 const RATE_LIMITED: ErrorCode = ErrorCode(-32_013);
@@ -67,7 +69,7 @@ const OUTSIDE: Bounds = Bounds {
 };
 
 /// Whether a tool changes the list.
-pub(crate) fn changes_tasks(name: &str) -> bool {
+pub fn changes_tasks(name: &str) -> bool {
     contract::NAMES.contains(&name) && name != "list_tasks"
 }
 
@@ -90,12 +92,12 @@ impl TaskServer {
     }
 
     /// For HTTP clients whose token the middleware has verified; at most `limit` calls a minute of each user.
-    pub(crate) fn for_bearers(pool: Pool, limit: u32) -> Self {
+    pub fn for_bearers(pool: Pool, limit: u32) -> Self {
         Self::new(pool, Identity::Bearer, limit)
     }
 
     /// For a client of this one user; at most `limit` calls a minute.
-    pub(crate) fn for_user(pool: Pool, user_id: &str, limit: u32) -> Self {
+    pub fn for_user(pool: Pool, user_id: &str, limit: u32) -> Self {
         Self::new(pool, Identity::Fixed(user_id.into()), limit)
     }
 
@@ -110,7 +112,7 @@ impl TaskServer {
     }
 
     /// Waits, for a bounded time, until sockets are told of the calls that were made: before the pool is closed.
-    pub(crate) async fn told(&self) {
+    pub async fn told(&self) {
         self.changes.told().await;
     }
 
@@ -118,7 +120,7 @@ impl TaskServer {
     ///
     /// # Errors
     /// The database failed.
-    pub(crate) async fn previews(
+    pub async fn previews(
         &self,
         user_id: &str,
         calls: Vec<(&str, JsonObject)>,
@@ -202,7 +204,7 @@ fn refusal(who: &Who, error: &CallError) -> ErrorData {
 }
 
 /// Whole seconds, rounded up, at least 1.
-pub(crate) fn whole_seconds(pause: Duration) -> u64 {
+fn whole_seconds(pause: Duration) -> u64 {
     (pause.as_secs() + u64::from(pause.subsec_nanos() > 0)).max(1)
 }
 

@@ -3,10 +3,10 @@
 //! A user may make thousands of calls an hour, and their records outlive what they are about: so no list of tasks is copied into
 //! them, and no call grows beyond a bound.
 
+use errand_shared::shorten;
 use serde_json::{Value, json};
 
 use super::{calls, contract};
-use crate::shorten;
 
 /// Bytes of parameters, and of a result, as JSON.
 const MAX: usize = 8 * 1024;

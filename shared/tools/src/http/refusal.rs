@@ -14,11 +14,11 @@ use http::{
 };
 use serde_json::json;
 
-use crate::tools::whole_seconds;
+use crate::whole_seconds;
 
 /// An answer that is an error.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub struct Refusal {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -52,7 +52,8 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
-    pub(super) fn not_found() -> Self {
+    /// There is nothing at this path.
+    pub fn not_found() -> Self {
         let message = "There is no such page; MCP is at /mcp.";
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
@@ -62,12 +63,14 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
     }
 
-    pub(super) fn internal() -> Self {
+    /// Something failed here, which is not told.
+    pub fn internal() -> Self {
         let message = "Something went wrong here.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
     }
 
-    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+    /// The same may succeed in a moment.
+    pub fn unavailable(message: impl Into<String>) -> Self {
         let mut refusal = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message);
         refusal.retry_after = Some(Duration::from_secs(2));
         refusal
@@ -121,7 +124,7 @@ impl IntoResponse for Refusal {
 }
 
 /// Replaces errors that come as plain text from a library. Those that are JSON are MCP's, or ours already.
-pub(super) async fn in_our_words(request: Request, next: Next) -> Response {
+pub async fn in_our_words(request: Request, next: Next) -> Response {
     let sent_json = is_json(request.headers());
     let response = next.run(request).await;
     let status = response.status();

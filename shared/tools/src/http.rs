@@ -1,0 +1,82 @@
+//! The MCP server over HTTP: its routes, and what every request passes through on its way to MCP.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, middleware, routing::get};
+use errand_shared::request_id::REQUEST_ID;
+use http::{HeaderName, Method, header};
+use rmcp::transport::streamable_http_server::{
+    StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
+};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::TaskServer;
+
+mod bearer;
+mod body;
+mod door;
+mod refusal;
+
+pub use bearer::Access;
+use bearer::METADATA;
+pub use refusal::{Refusal, in_our_words};
+
+/// The path that MCP clients are given.
+pub(crate) const PATH: &str = "/mcp";
+
+/// MCP at `/mcp`, and where its clients get their tokens.
+pub fn routes(server: TaskServer, access: Access) -> Router {
+    let door = Arc::clone(&access.door);
+    let access = Arc::new(access);
+    let cors = {
+        let door = Arc::clone(&door);
+        cors(AllowOrigin::predicate(move |origin, _| {
+            door.admits_origin(origin)
+        }))
+    };
+    let mcp = Router::new()
+        .route_service(PATH, service(server))
+        .layer(middleware::from_fn(body::without_ambiguity))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&access),
+            bearer::verify,
+        ));
+    let metadata = Router::new()
+        .route(METADATA, get(bearer::metadata))
+        .route(&format!("{METADATA}{PATH}"), get(bearer::metadata))
+        .with_state(access);
+    mcp.merge(metadata)
+        .layer(cors)
+        .layer(middleware::from_fn_with_state(door, door::guard))
+}
+
+/// MCP without sessions: each request stands for itself, as every process may die and any may answer the next one.
+fn service(server: TaskServer) -> StreamableHttpService<TaskServer, NeverSessionManager> {
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_max_request_body_bytes(body::MAX)
+        // The door has looked at both, before the token was.
+        .disable_allowed_hosts()
+        .disable_allowed_origins();
+    let server = move || Ok(server.clone());
+    StreamableHttpService::new(server, Arc::default(), config)
+}
+
+/// Pages of the admitted origins may use MCP from a browser, as the inspector does.
+fn cors(origins: AllowOrigin) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::ACCEPT,
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("mcp-protocol-version"),
+            HeaderName::from_static("mcp-method"),
+            HeaderName::from_static("mcp-name"),
+            HeaderName::from_static("mcp-session-id"),
+        ])
+        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER, REQUEST_ID])
+        .max_age(Duration::from_secs(600))
+}
