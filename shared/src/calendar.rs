@@ -14,7 +14,7 @@ mod weekday;
 
 pub use due::{Due, MAX_DATE, MIN_DATE, date_in_words};
 pub use repeat::{Repeat, RepeatFrom};
-pub use rule::{Rule, RuleError};
+pub use rule::{Rule, RuleError, VALID_RULES};
 pub use weekday::{WrongWeekday, check_weekday, read_weekday, weekday_name};
 
 /// Characters of the name of a zone.

@@ -23,17 +23,24 @@ const CYCLE: i32 = 400;
 /// in this year at the earliest, and moved back by whole cycles.
 const FROM_YEAR: i32 = 9_200;
 
-/// What the rule may have, for messages.
-const VALID: &str = "Valid is for example FREQ=DAILY, FREQ=WEEKLY;BYDAY=MO,TH or FREQ=MONTHLY;BYMONTHDAY=-1, with INTERVAL, and UNTIL=YYYYMMDD or COUNT.";
+/// Rules that are valid, for whoever wrote one that is not.
+pub const VALID_RULES: [&str; 6] = [
+    "FREQ=DAILY",
+    "FREQ=WEEKLY;BYDAY=MO,TH",
+    "FREQ=WEEKLY;INTERVAL=2;UNTIL=20271231",
+    "FREQ=MONTHLY;BYMONTHDAY=-1",
+    "FREQ=MONTHLY;BYDAY=1MO;COUNT=6",
+    "FREQ=YEARLY;BYMONTH=5;BYMONTHDAY=17",
+];
 
 /// Why a text is no rule that a task can come again by.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// It is no RRULE, or one that means nothing for days.
-    #[error("{0} {VALID}")]
+    #[error("{0}")]
     Invalid(String),
     /// No date fits it.
-    #[error("The rule {0} never yields a date from {1} on. {VALID}")]
+    #[error("repeat: the rule {0} never yields a date from {1} on.")]
     Never(String, NaiveDate),
 }
 
@@ -76,10 +83,13 @@ impl FromStr for Rule {
             .filter(|part| !part.is_empty())
         {
             let Some((name, value)) = part.split_once('=') else {
-                return Err(invalid(format!("repeat: {part} is not NAME=VALUE.")));
+                return Err(invalid(format!(
+                    "repeat: {} is not NAME=VALUE.",
+                    shown(part)
+                )));
             };
             if parts.iter().any(|(known, _)| *known == name) {
-                return Err(invalid(format!("repeat has {name} twice.")));
+                return Err(invalid(format!("repeat has {} twice.", shown(name))));
             }
             parts.push((name, value));
         }
@@ -464,6 +474,9 @@ mod tests {
 
     #[test]
     fn a_rule_is_written_in_one_way() {
+        for text in VALID_RULES {
+            assert_eq!(rule(text).to_string(), text);
+        }
         assert_eq!(
             rule(" rrule:byday=mo;freq=weekly;").to_string(),
             "FREQ=WEEKLY;BYDAY=MO"
@@ -511,8 +524,11 @@ mod tests {
             "FREQ=DAILY;BYDAY=\u{e9}\u{e9}",
             "FREQ=MONTHLY;BYDAY=99999999999999999999MO",
         ] {
-            let error = text.parse::<Rule>().expect_err(text);
-            assert!(error.to_string().contains("FREQ=WEEKLY"), "{text}: {error}");
+            let error = text.parse::<Rule>().expect_err(text).to_string();
+            assert!(
+                error.contains("repeat") && error.len() < 200,
+                "{text}: {error}"
+            );
         }
         assert!("FREQ=DAILY;BYMONTH=".repeat(100).parse::<Rule>().is_err());
     }

@@ -1,6 +1,9 @@
 //! What is remembered of a user: the time zone.
 
+use chrono::Utc;
+
 use super::{Connection, StoreError};
+use crate::calendar::{self, Now, Tz};
 
 /// The IANA name of the zone that the user last wrote from; none until one is known, which means UTC.
 ///
@@ -35,4 +38,14 @@ pub async fn remember_zone(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// What the user's calendar and clock show now.
+///
+/// # Errors
+/// The database failed.
+pub async fn now(db: &mut Connection, user_id: &str) -> Result<Now, StoreError> {
+    let name = zone(db, user_id).await?;
+    let zone = name.and_then(|name| calendar::zone(&name));
+    Ok(Now::at(Utc::now(), zone.unwrap_or(Tz::UTC)))
 }
