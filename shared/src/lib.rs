@@ -2,6 +2,7 @@
 //! who a token's bearer is. Nothing in here knows a route, the model or a tool.
 
 pub mod auth;
+pub mod calendar;
 pub mod config;
 pub mod events;
 pub mod faults;

@@ -27,6 +27,7 @@ pub mod purge;
 pub mod requeue;
 pub mod retry;
 pub mod runs;
+pub mod settings;
 pub mod steps;
 pub mod sweep;
 pub mod tasks;

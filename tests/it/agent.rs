@@ -62,7 +62,7 @@ async fn of_three_hundred_calls_a_few_are_executed_and_all_are_logged() {
         answer.assert_ok()["tool_calls"].as_array().unwrap().len(),
         300
     );
-    assert_eq!(world.titles("ada").await.len(), 32);
+    assert_eq!(world.titles("ada").await.len(), 128);
 }
 
 #[tokio::test(flavor = "multi_thread")]

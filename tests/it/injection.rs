@@ -155,7 +155,7 @@ fn orders(his_task: &str) -> Value {
         ["list_tasks", {"search": "' or user_id = 'bob' --"}],
         ["list_tasks", {"cursor": "00000000-0000-0000-0000-000000000000"}],
     ]);
-    let flood = vec![json!(["add_task", {"title": "f"}]); 150];
+    let flood = vec![json!(["add_task", {"title": "f"}]); 250];
     json!([as_bob, odd, flood])
 }
 
@@ -255,9 +255,9 @@ async fn a_model_that_obeys_reaches_nobody_else_and_passes_no_cap() {
             .count()
     };
     assert!(refused("resource_not_found") >= 3 && refused("invalid_parameters") >= 100);
-    // 32 calls of an answer are made.
+    // 128 calls of an answer are made.
     let made = "select coalesce(max(n), 0) from (select count(*) as n from tool_calls where not is_error group by run_id, step) s";
-    assert_eq!(world.count(made).await, 32);
+    assert_eq!(world.count(made).await, 128);
     nothing_of_his(&world, &run).await;
 }
 

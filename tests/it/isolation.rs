@@ -28,7 +28,8 @@ async fn two_users() -> Matrix {
                  select id, 99, 0, user_id, 'x', '{{}}' from runs where user_id = '{user}' limit 1;
              insert into mcp_calls (id, user_id, tool_name, parameters)
                  values (gen_random_uuid(), '{user}', 'list_tasks', '{{}}');
-             insert into mcp_attempts (user_id) values ('{user}')"
+             insert into mcp_attempts (user_id) values ('{user}');
+             insert into user_settings (user_id, time_zone) values ('{user}', 'Europe/Berlin') on conflict do nothing"
         );
         rows::execute(&world.db, &rows).await;
         for (table, count, _) in rows::of(&world.db, user).await {
@@ -158,6 +159,7 @@ async fn a_write_that_forgot_its_where_touches_its_users_rows_only() {
         ("runs", "error_message = 'x'"),
         ("usage_days", "tokens = 0"),
         ("approvals", "tool_name = 'x'"),
+        ("user_settings", "time_zone = 'x'"),
     ] {
         let touched = attempt(&mut tx, &format!("update {table} set {set}")).await;
         assert_eq!(touched, Ok(count(table, &hers)), "{table}");
@@ -213,6 +215,7 @@ async fn an_insert_for_somebody_else_is_refused() {
         "insert into usage_days (user_id, day, tokens) values ('bob', '2000-01-01', 1)".to_owned(),
         "insert into mcp_calls (id, user_id, tool_name, parameters) values (gen_random_uuid(), 'bob', 'x', '{}')".to_owned(),
         "insert into mcp_attempts (user_id) values ('bob')".to_owned(),
+        "insert into user_settings (user_id, time_zone) values ('bob', 'x') on conflict (user_id) do update set time_zone = 'x'".to_owned(),
         format!("insert into approvals (run_id, step, ordinal, user_id, tool_name, parameters) values ('{run}', 1, 1, 'bob', 'x', '{{}}')"),
         "insert into tasks (id, user_id, title) values (gen_random_uuid(), 'bob', 'x')".to_owned(),
         "insert into task_totals (user_id, tasks, bytes) values ('bob', 0, 0)".to_owned(),
@@ -229,7 +232,7 @@ async fn an_insert_for_somebody_else_is_refused() {
     drop(tx);
     // The statements are what they seem: he may, but for the tasks.
     let mut tx = store::begin_for(&world.db, "bob").await.unwrap();
-    for insert in &inserts[..9] {
+    for insert in &inserts[..10] {
         assert_eq!(attempt(&mut tx, insert).await, Ok(1), "{insert}");
     }
 }

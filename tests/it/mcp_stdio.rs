@@ -18,7 +18,7 @@ use crate::world::{
 };
 
 /// The program at the other end of two pipes.
-struct Desktop {
+pub(crate) struct Desktop {
     child: Child,
     input: Option<ChildStdin>,
     output: Lines<BufReader<ChildStdout>>,
@@ -26,9 +26,19 @@ struct Desktop {
 
 impl Desktop {
     async fn start(database_url: &str, arguments: &[&str]) -> Self {
+        Self::with(database_url, arguments, &[]).await
+    }
+
+    /// With these variables in its environment.
+    pub(crate) async fn with(
+        database_url: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut all = vec!["--stdio", "--user", "ada"];
         all.extend(arguments);
-        let environment = [("DATABASE_URL", database_url), ("RUST_LOG", "debug")];
+        let known = [("DATABASE_URL", database_url), ("RUST_LOG", "debug")];
+        let environment = known.into_iter().chain(environment.iter().copied());
         let mut command = process::command("errand-mcp", &all, environment).await;
         let mut child = command
             .stdin(Stdio::piped())
@@ -60,7 +70,7 @@ impl Desktop {
         message
     }
 
-    async fn greet(&mut self) -> Value {
+    pub(crate) async fn greet(&mut self) -> Value {
         let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "desk", "version": "3"}}});
         self.send(&hello.to_string()).await;
@@ -70,7 +80,7 @@ impl Desktop {
         answer
     }
 
-    async fn call(&mut self, params: Value) -> Value {
+    pub(crate) async fn call(&mut self, params: Value) -> Value {
         let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
         self.send(&call.to_string()).await;
         self.next().await

@@ -65,8 +65,9 @@ async fn assert_counted(db: &PgPool, user: &str) -> (i64, i64) {
             .await
             .unwrap();
     let there: (i64, i64) = sqlx::query_as(
-        "select count(*), sum(octet_length(title) + coalesce(octet_length(description), 0))::bigint
-         from tasks where user_id = $1",
+        "select count(*), sum(octet_length(title) + coalesce(octet_length(description), 0)
+                              + octet_length(array_to_string(tags, '')))::bigint
+         from tasks where user_id = $1 and deleted_at is null",
     )
     .bind(user)
     .fetch_one(db)

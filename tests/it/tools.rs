@@ -114,7 +114,8 @@ async fn add_and_list() {
     );
     assert_eq!(rest["total"], 3);
     // Also on a page behind the last task.
-    let last = rest["tasks"][0]["id"].clone();
+    let last = rest["tasks"][0]["id"].as_str().unwrap();
+    let last = format!("none_none_p4_{last}");
     let none = result(&world, "ada", "list_tasks", json!({"cursor": last})).await;
     assert_eq!((&none["count"], &none["total"]), (&json!(0), &json!(3)));
 }
@@ -177,6 +178,9 @@ async fn bad_input_is_an_error_the_model_can_read() {
         ("list_tasks", json!({"limit": 201})),
         ("list_tasks", json!({"completed": "yes"})),
         ("list_tasks", json!({"cursor": "nonsense"})),
+        ("list_tasks", json!({"view": "tomorrow"})),
+        ("list_tasks", json!({"view": "today", "completed": true})),
+        ("list_tasks", json!({"due_from": "tomorrow"})),
         ("list_tasks", json!({"search": "x".repeat(256)})),
         ("complete_task", json!({})),
         ("complete_task", json!({"task_id": "1"})),
@@ -206,7 +210,7 @@ async fn bad_input_is_an_error_the_model_can_read() {
         world
             .count("select count(*) from tool_calls where is_error")
             .await,
-        21
+        24
     );
 }
 

@@ -260,11 +260,13 @@ impl World {
 
     /// The titles of the user's tasks, straight from the table.
     pub(crate) async fn titles(&self, user: &str) -> Vec<String> {
-        sqlx::query_scalar("select title from tasks where user_id = $1 order by id")
-            .bind(user)
-            .fetch_all(&self.db)
-            .await
-            .expect("tasks")
+        sqlx::query_scalar(
+            "select title from tasks where user_id = $1 and deleted_at is null order by id",
+        )
+        .bind(user)
+        .fetch_all(&self.db)
+        .await
+        .expect("tasks")
     }
 
     /// One number from the database.

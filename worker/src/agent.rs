@@ -28,8 +28,10 @@ use conversation::Conversation;
 pub use message::Message;
 pub use model::{Answer, Model, ModelError, Request, Told, ToolDefinition};
 
-/// Calls of one answer that are executed; the model is told that the others were not.
-const MAX_CALLS_PER_STEP: i32 = 32;
+/// Calls of one answer that are executed; the model is told that the others were not. Somebody may say forty tasks in one message.
+const MAX_CALLS_PER_STEP: i32 = 128;
+/// Calls of one answer that the user is asked about. The model is told that the others were not made, and may ask for them again.
+const MAX_QUESTIONS_PER_STEP: usize = 32;
 
 /// What the agent is to answer.
 #[derive(Debug, Clone)]
@@ -314,6 +316,7 @@ async fn questions(
     if gated.is_empty() {
         return Ok(Vec::new());
     }
+    let gated = &gated[..gated.len().min(MAX_QUESTIONS_PER_STEP)];
     let calls = answer.calls.iter().zip(0..);
     let calls = calls.filter(|(_, ordinal)| gated.contains(ordinal));
     let calls: Vec<&AskedCall> = calls.map(|(call, _)| call).collect();
@@ -375,7 +378,7 @@ impl Step {
     fn refusal(&self, call: &AskedCall, ordinal: i32) -> Option<Refusal> {
         const UNCLEAR: &str = "The parts of this call could not be told from those of another; it was not executed. Make it \
                                again, one call at a time.";
-        const TOO_MANY: &str = "too many calls in one answer; this one was not executed";
+        const TOO_MANY: &str = "too many calls in one answer; this one was not executed: make it again in the next one";
         const REJECTED: &str = "The user rejected this call; it was not executed.";
         const UNASKED: &str =
             "This call needs the user's approval and was not executed; call again to ask for it.";

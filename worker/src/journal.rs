@@ -16,8 +16,9 @@ use errand_shared::{
         self, Connection, Pool, StoreError, UserPool, WriteError, events,
         outcome::{self, Ending, Outcome},
         runs::Claimed,
+        settings,
         steps::{self, AskedCall, NewStep},
-        tasks::{self, Filter},
+        tasks::{self, Filter, View},
         usage::Tokens,
     },
 };
@@ -189,10 +190,16 @@ impl<'a> RunJournal<'a> {
     async fn tell_tasks(&self) {
         let listed = store::within(async {
             let mut db = store::begin_for(self.pool, &self.run.user_id).await?;
+            let now = settings::now(&mut db, &self.run.user_id).await?;
+            let filter = Filter {
+                view: View::All,
+                ..Filter::default()
+            };
             tasks::list(
                 &mut db,
                 &self.run.user_id,
-                Filter::default(),
+                &filter,
+                &now,
                 None,
                 telling::MAX_LIVE_TASKS,
             )

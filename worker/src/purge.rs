@@ -6,6 +6,7 @@ use errand_shared::store::{
     self, Pool, StoreError,
     periodic::Lease,
     purge::{self, Batch, Purge},
+    tasks::TRASH_DAYS,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,9 @@ const FAST: Duration = Duration::from_millis(8);
 const KEEP_ATTEMPTS: Duration = Duration::from_secs(90);
 /// Days of use that are kept.
 const KEEP_USAGE_DAYS: Duration = Duration::from_secs(35 * 24 * 3600);
+
+/// How long a deleted task is kept; the database admits no purge before.
+const KEEP_TRASH: Duration = Duration::from_secs(TRASH_DAYS.unsigned_abs() * 24 * 3600);
 
 /// How long what is kept.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +64,7 @@ impl Keep {
             Purge::Attempts => KEEP_ATTEMPTS,
             Purge::Keys => self.keys,
             Purge::UsageDays => KEEP_USAGE_DAYS,
+            Purge::Trash => KEEP_TRASH,
         }
     }
 }

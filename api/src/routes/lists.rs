@@ -3,8 +3,8 @@
 use axum::extract::{Path, State};
 use chrono::{DateTime, Datelike, Utc};
 use errand_shared::store::{
-    self, Page, conversations, messages,
-    tasks::{self, Filter, Listed, MAX_SEARCH, Task},
+    self, Page, conversations, messages, settings,
+    tasks::{self, Cursor, Filter, Listed, MAX_SEARCH, Task, View},
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -58,7 +58,7 @@ pub(crate) struct MessagePage {
     next_cursor: Option<String>,
 }
 
-/// A page of tasks, the first added first.
+/// A page of tasks, the first added first. Deleted ones are not among them.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct TaskPage {
     tasks: Vec<Task>,
@@ -220,11 +220,14 @@ pub(crate) async fn tasks(
     if let Some(text) = search {
         check_search(text)?;
     }
-    let (after, limit) = (page.cursor(|text| text.parse().ok())?, page.limit()?);
     let filter = Filter {
+        view: View::All,
         completed: which.completed,
         search,
+        ..Filter::default()
     };
+    let after = page.cursor(|text| Cursor::parse(filter.view, text))?;
+    let limit = page.limit()?;
     let _searches = match search {
         Some(_) => Some(app.searches.enter(&user.id).await?),
         None => None,
@@ -232,7 +235,8 @@ pub(crate) async fn tasks(
     let turn = app.reads.enter(&user.id).await?;
     let Listed { rows, next, total } = store::within(async {
         let mut db = turn.begin().await?;
-        tasks::list(&mut db, &user.id, filter, after, limit).await
+        let now = settings::now(&mut db, &user.id).await?;
+        tasks::list(&mut db, &user.id, &filter, &now, after, limit).await
     })
     .await?;
     Ok(axum::Json(TaskPage {

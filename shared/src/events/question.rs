@@ -16,7 +16,7 @@ pub(crate) fn of(tool: &str, effect: Option<&Effect>) -> String {
     let task = effect.task.as_ref().map(|task| quoted(&task.title));
     let changes = &effect.changes;
     match (tool, task) {
-        ("delete_task", Some(task)) => format!("Delete {task} for good?"),
+        ("delete_task", Some(task)) => format!("Delete {task}?"),
         ("complete_task", Some(task)) => format!("Mark {task} as done?"),
         (_, Some(task)) if changes.is_empty() => format!("Change {task}?"),
         (_, Some(task)) => {

@@ -11,7 +11,7 @@ mod roles;
 pub(super) use roles::make as make_roles;
 
 /// Tables that hold rows of users.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "conversations",
     "messages",
     "runs",
@@ -24,6 +24,7 @@ const TABLES: [&str; 12] = [
     "mcp_attempts",
     "mcp_calls",
     "approvals",
+    "user_settings",
 ];
 
 /// Begins a transaction that acts for a user. Its writes last if it is committed; reads need no commit.

@@ -31,7 +31,7 @@ begin
     end if;
 
     grant usage on schema public, apalis to errand_user, errand_tool;
-    grant select, insert, update on conversations, runs, usage_days, approvals to errand_user;
+    grant select, insert, update on conversations, runs, usage_days, approvals, user_settings to errand_user;
     grant select, insert on messages, steps, run_events, tool_calls, mcp_calls, mcp_attempts to errand_user;
     grant select on tasks, task_totals to errand_user;
     -- Of its own user's jobs alone (row level security): to enqueue, to end and to forget them. Earlier versions granted all columns.
@@ -40,7 +40,7 @@ begin
     grant update (status, done_at, last_result) on apalis.jobs to errand_user;
 
     grant select, insert, update, delete on tasks to errand_tool;
-    grant select on tool_calls, mcp_calls to errand_tool;
+    grant select on tool_calls, mcp_calls, user_settings to errand_tool;
     grant update (result, is_error, duration_ms) on tool_calls, mcp_calls to errand_tool;
 end
 $$;

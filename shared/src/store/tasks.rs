@@ -1,14 +1,78 @@
 //! Tasks. The writes work only inside a tool call: the database refuses them elsewhere (see the migration).
+//!
+//! What a change means is the tools' to decide; here is what is stored, in which order it is shown, and how much of it there may be.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{Connection, Page, StoreError};
-use crate::hints::{TASKS_CHANGED, TaskChange};
+use crate::{
+    calendar::{Due, Now, Repeat, RepeatFrom},
+    hints::{TASKS_CHANGED, TaskChange},
+};
+
+mod change;
+mod list;
+mod views;
+
+pub use change::{Room, Stored, add, find, lock_list, put, take};
+pub use list::{Candidate, Candidates, Listed, candidates, list};
+pub use views::{Cursor, Filter, View};
+
+/// Characters of a search text, at most.
+pub const MAX_SEARCH: usize = 255;
+
+/// Tasks that a user may have. Deleted ones do not count, done ones do.
+pub const MAX_TASKS: i32 = 10_000;
+
+/// Bytes that titles, descriptions and tags of a user's tasks may have together.
+pub const MAX_BYTES: i64 = 20 * 1024 * 1024;
+
+/// How long a deleted task can be brought back, in days. The trash holds as many tasks and bytes as a list, the latest of them.
+pub const TRASH_DAYS: i64 = 30;
+
+/// How important a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// The highest.
+    P1,
+    /// High.
+    P2,
+    /// Medium.
+    P3,
+    /// Nobody has said anything about it.
+    #[default]
+    P4,
+}
+
+impl Priority {
+    /// All, the highest first.
+    pub const ALL: [Self; 4] = [Self::P1, Self::P2, Self::P3, Self::P4];
+
+    /// Its name, in the tools and in the database.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::P1 => "p1",
+            Self::P2 => "p2",
+            Self::P3 => "p3",
+            Self::P4 => "p4",
+        }
+    }
+
+    /// The one of this name, in any case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|priority| priority.name().eq_ignore_ascii_case(name))
+    }
+}
 
 /// A task as its owner, and the model, see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Task {
     /// Its id.
     pub id: Uuid,
@@ -18,39 +82,82 @@ pub struct Task {
     pub description: Option<String>,
     /// Whether it is done.
     pub completed: bool,
+    /// When it was done; absent if it is open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<DateTime<Utc>>,
+    /// The day on which it is due, a day of the user's own; absent if it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_date: Option<NaiveDate>,
+    /// The time of that day, as the user's clock shows it: HH:MM; absent if it has none.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "minutes")]
+    #[schema(value_type = Option<String>, pattern = "^[0-2][0-9]:[0-5][0-9]$")]
+    pub due_time: Option<NaiveTime>,
+    /// When it is due, in words, as of now: "Fri, 27 Nov 2026, in 2 days".
+    pub due: String,
+    /// p1 (highest) to p4.
+    pub priority: Priority,
+    /// At most 10, of 1 to 40 characters.
+    pub tags: Vec<String>,
+    /// By which rule it comes again, an RFC 5545 RRULE; absent if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<String>,
     /// When it was added.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Characters of a search text, at most.
-pub const MAX_SEARCH: usize = 255;
-
-/// Which tasks to list.
-#[derive(Debug, Clone, Default)]
-pub struct Filter<'a> {
-    /// Only done ones, or only open ones.
-    pub completed: Option<bool>,
-    /// Only those with this text in title or description, in any case; at most [`MAX_SEARCH`] characters.
-    pub search: Option<&'a str>,
+fn minutes<S: Serializer>(time: &Option<NaiveTime>, to: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => to.collect_str(&time.format("%H:%M")),
+        None => to.serialize_none(),
+    }
 }
 
-/// Tasks that a user may have. Deleted ones do not count, done ones do.
-pub const MAX_TASKS: i32 = 10_000;
+/// What a task says: all of it that tools write.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fields {
+    /// 1 to 255 characters.
+    pub title: String,
+    /// Not empty.
+    pub description: Option<String>,
+    /// When it is due.
+    pub due: Option<Due>,
+    /// How important it is.
+    pub priority: Priority,
+    /// As the user writes them, each once whatever the case.
+    pub tags: Vec<String>,
+    /// How it comes again. Only with a due date.
+    pub repeat: Option<Repeat>,
+}
 
-/// Bytes that titles and descriptions of a user's tasks may have together.
-pub const MAX_BYTES: i64 = 20 * 1024 * 1024;
+impl Fields {
+    /// Bytes that count, as the database counts them.
+    #[must_use]
+    pub fn bytes(&self) -> i64 {
+        let tags: usize = self.tags.iter().map(String::len).sum();
+        let description = self.description.as_ref().map_or(0, String::len);
+        i64::try_from(self.title.len() + description + tags).unwrap_or(i64::MAX)
+    }
 
-/// What a change came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Changed {
-    /// It was made; the task's title.
-    Done(String),
-    /// The user has no such task.
-    Unknown,
-    /// The list is full, and nothing was changed.
-    Full(Full),
+    /// When it is due, in words.
+    #[must_use]
+    pub fn due_in_words(&self, now: &Now, is_done: bool) -> String {
+        due_in_words(self.due, now, is_done)
+    }
+}
+
+fn due_in_words(due: Option<Due>, now: &Now, is_done: bool) -> String {
+    due.map_or_else(
+        || "no due date".to_owned(),
+        |due| due.in_words(now, is_done),
+    )
+}
+
+/// The form in which tags are compared.
+#[must_use]
+pub fn tag_key(tag: &str) -> String {
+    tag.to_lowercase()
 }
 
 /// Of what a list is full.
@@ -62,224 +169,82 @@ pub enum Full {
     Bytes,
 }
 
-/// Adds a task and returns its id, or says of what the list is full.
-///
-/// # Errors
-/// The database failed, or refused a change outside a tool call.
-pub async fn add(
-    db: &mut Connection,
-    user_id: &str,
-    title: &str,
-    description: Option<&str>,
-) -> Result<Result<Uuid, Full>, StoreError> {
-    let id = crate::ids::new_id();
-    let bytes = title.len() + description.map_or(0, str::len);
-    let found = sqlx::query!(
-        r#"with room as materialized (
-             select tasks < $5 as has_place, bytes + $6 <= $7 as has_bytes from lock_task_totals()
-         ),
-         added as (
-             insert into tasks (id, user_id, title, description)
-             select $1, $2, $3, $4 from room where has_place and has_bytes
-         )
-         select has_place as "has_place!", has_bytes as "has_bytes!" from room"#,
-        id,
-        user_id,
-        title,
-        description,
-        MAX_TASKS,
-        i64::try_from(bytes).unwrap_or(i64::MAX),
-        MAX_BYTES
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(match (found.has_place, found.has_bytes) {
-        (true, true) => Ok(id),
-        (false, _) => Err(Full::Tasks),
-        (true, false) => Err(Full::Bytes),
-    })
+/// A row, as all queries here read it.
+#[derive(Debug)]
+struct Row {
+    id: Uuid,
+    title: String,
+    description: Option<String>,
+    completed: bool,
+    completed_at: Option<DateTime<Utc>>,
+    due_date: Option<NaiveDate>,
+    due_time: Option<NaiveTime>,
+    priority: String,
+    tags: Vec<String>,
+    repeat: Option<String>,
+    repeat_from: String,
+    repeat_start: Option<NaiveDate>,
+    deleted_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
 }
 
-/// A page of tasks, and how many there are.
-#[derive(Debug, Clone)]
-pub struct Listed {
-    /// At most as many as asked for.
-    pub rows: Vec<Task>,
-    /// Where to go on.
-    pub next: Option<Uuid>,
-    /// Tasks that match, on all pages.
-    pub total: i64,
-}
-
-/// The user's tasks that match, in the order they were added. Page and total are of the same moment.
-///
-/// The text is searched for as a regular expression that is one literal (`***=`, Postgres manual 9.7.3.4): its automaton reads each
-/// character once, whatever the text, where `like` and `strpos` go back and try again at each place.
-///
-/// # Errors
-/// The database failed.
-pub async fn list(
-    db: &mut Connection,
-    user_id: &str,
-    filter: Filter<'_>,
-    after: Option<Uuid>,
-    limit: i64,
-) -> Result<Listed, StoreError> {
-    let literal = filter.search.map(|text| format!("***={text}"));
-    let found = sqlx::query!(
-        r#"with matching as not materialized (
-             select id, title, description, completed, created_at, updated_at from tasks
-             where user_id = $1
-               and ($2::boolean is null or completed = $2)
-               and ($3::text is null or title ~* $3 or description ~* $3)
-         )
-         select counted.total as "total!", page.id as "id?", page.title as "title?", page.description as "description?",
-                page.completed as "completed?", page.created_at as "created_at?", page.updated_at as "updated_at?"
-         from (select count(*) as total from matching) counted
-         left join (select * from matching where $4::uuid is null or id > $4 order by id limit $5) page on true
-         order by page.id"#,
-        user_id,
-        filter.completed,
-        literal,
-        after,
-        limit + 1
-    )
-    .fetch_all(db)
-    .await?;
-    let total = found.first().map_or(0, |row| row.total);
-    let rows = found.into_iter().filter_map(|row| {
-        Some(Task {
-            id: row.id?,
-            title: row.title?,
-            description: row.description,
-            completed: row.completed?,
-            created_at: row.created_at?,
-            updated_at: row.updated_at?,
+impl Row {
+    fn due(&self) -> Option<Due> {
+        self.due_date.map(|date| Due {
+            date,
+            time: self.due_time,
         })
-    });
-    let Page { rows, next } = Page::cut(rows.collect(), limit, |task| task.id);
-    Ok(Listed { rows, next, total })
-}
-
-/// The user's task with this id.
-///
-/// # Errors
-/// The database failed.
-pub async fn find(
-    db: &mut Connection,
-    user_id: &str,
-    id: Uuid,
-) -> Result<Option<Task>, StoreError> {
-    Ok(sqlx::query_as!(
-        Task,
-        "select id, title, description, completed, created_at, updated_at from tasks where id = $1 and user_id = $2",
-        id,
-        user_id
-    )
-    .fetch_optional(db)
-    .await?)
-}
-
-/// What to change of a task; absent fields stay.
-#[derive(Debug, Clone, Default)]
-pub struct Change<'a> {
-    /// A new title.
-    pub title: Option<&'a str>,
-    /// A new description; an empty one removes it.
-    pub description: Option<&'a str>,
-    /// Done or open.
-    pub completed: Option<bool>,
-}
-
-/// Changes a task and returns its title, unless it grows and the list is full.
-///
-/// # Errors
-/// The database failed, or refused a change outside a tool call.
-pub async fn update(
-    db: &mut Connection,
-    user_id: &str,
-    id: Uuid,
-    change: Change<'_>,
-) -> Result<Changed, StoreError> {
-    if change.title.is_none() && change.description.is_none() {
-        let title = mark(db, user_id, id, change.completed).await?;
-        return Ok(title.map_or(Changed::Unknown, Changed::Done));
     }
-    // The totals are locked before the task is, and its length is that of the version that is changed.
-    let title = sqlx::query_scalar!(
-        "with room as materialized (select $6 - bytes as bytes from lock_task_totals())
-         update tasks
-         set title = coalesce($3, title),
-             description = case when $4::text is null then description else nullif($4, '') end,
-             completed = coalesce($5, completed),
-             updated_at = clock_timestamp()
-         from room
-         where id = $1 and user_id = $2
-           and octet_length(coalesce($3, title)) - octet_length(title)
-             + octet_length(coalesce($4, description, '')) - octet_length(coalesce(description, ''))
-             <= greatest(room.bytes, 0)
-         returning title",
-        id,
-        user_id,
-        change.title,
-        change.description,
-        change.completed,
-        MAX_BYTES
-    )
-    .fetch_optional(&mut *db)
-    .await?;
-    if let Some(title) = title {
-        return Ok(Changed::Done(title));
+
+    fn priority(&self) -> Priority {
+        Priority::named(&self.priority).unwrap_or_default()
     }
-    let exists = sqlx::query_scalar!(
-        r#"select exists (select 1 from tasks where id = $1 and user_id = $2) as "exists!""#,
-        id,
-        user_id
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(match exists {
-        true => Changed::Full(Full::Bytes),
-        false => Changed::Unknown,
-    })
-}
 
-/// Marks a task as done or open, and returns its title; none if the user has no such task.
-async fn mark(
-    db: &mut Connection,
-    user_id: &str,
-    id: Uuid,
-    completed: Option<bool>,
-) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "update tasks set completed = coalesce($3, completed), updated_at = clock_timestamp()
-         where id = $1 and user_id = $2
-         returning title",
-        id,
-        user_id,
-        completed
-    )
-    .fetch_optional(db)
-    .await?)
-}
+    fn into_task(self, now: &Now) -> Task {
+        Task {
+            due: due_in_words(self.due(), now, self.completed),
+            priority: self.priority(),
+            id: self.id,
+            title: self.title,
+            description: self.description,
+            completed: self.completed,
+            completed_at: self.completed_at,
+            due_date: self.due_date,
+            due_time: self.due_time,
+            tags: self.tags,
+            repeat: self.repeat,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
 
-/// Deletes a task and returns its title; none if the user has no such task.
-///
-/// # Errors
-/// The database failed, or refused a change outside a tool call.
-pub async fn delete(
-    db: &mut Connection,
-    user_id: &str,
-    id: Uuid,
-) -> Result<Option<String>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "with totals as materialized (select from lock_task_totals())
-         delete from tasks using totals where id = $1 and user_id = $2 returning title",
-        id,
-        user_id
-    )
-    .fetch_optional(db)
-    .await?)
+    fn into_stored(self) -> Stored {
+        let repeat = match (&self.repeat, self.repeat_start) {
+            (Some(rule), Some(start)) => rule.parse().ok().map(|rule| Repeat {
+                rule,
+                from: RepeatFrom::named(&self.repeat_from).unwrap_or_default(),
+                start,
+            }),
+            _ => None,
+        };
+        Stored {
+            id: self.id,
+            completed: self.completed,
+            completed_at: self.completed_at,
+            is_deleted: self.deleted_at.is_some(),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            fields: Fields {
+                due: self.due(),
+                priority: self.priority(),
+                title: self.title,
+                description: self.description,
+                tags: self.tags,
+                repeat,
+            },
+        }
+    }
 }
 
 /// Tells whoever shows tasks that they changed.

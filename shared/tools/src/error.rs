@@ -25,9 +25,18 @@ impl ToolError {
     pub(super) fn task_not_found(task_id: impl ToString) -> Self {
         Self {
             kind: "resource_not_found",
-            message: "No task with this task_id is on the list; find it with list_tasks."
+            message: "No task with this task_id is on the list; find it with list_tasks, a deleted one in its view deleted."
                 .to_owned(),
             details: json!({"task_id": task_id.to_string()}),
+        }
+    }
+
+    pub(super) fn task_is_deleted(task_id: impl ToString) -> Self {
+        Self {
+            kind: "resource_not_found",
+            message: "This task was deleted. update_task with restore: true brings it back first."
+                .to_owned(),
+            details: json!({"task_id": task_id.to_string(), "deleted": true}),
         }
     }
 
@@ -41,6 +50,14 @@ impl ToolError {
 
     pub(super) fn with_details(mut self, details: Value) -> Self {
         self.details = details;
+        self
+    }
+
+    /// With one detail more.
+    pub(super) fn with_detail(mut self, name: &str, value: Value) -> Self {
+        if let Some(details) = self.details.as_object_mut() {
+            details.insert(name.to_owned(), value);
+        }
         self
     }
 

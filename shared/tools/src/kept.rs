@@ -6,7 +6,7 @@
 use errand_shared::shorten;
 use serde_json::{Value, json};
 
-use super::{calls, contract};
+use super::{check, contract};
 
 /// Bytes of parameters, and of a result, as JSON.
 const MAX: usize = 8 * 1024;
@@ -19,7 +19,7 @@ const WHY: &str = "Too large to be kept whole.";
 
 /// The tool's name, or the beginning of it.
 pub(super) fn name(name: &str) -> String {
-    calls::cut(name, MAX_NAME)
+    check::cut(name, MAX_NAME)
 }
 
 /// The parameters, or their shape.
@@ -31,7 +31,7 @@ pub(super) fn parameters(name: &str, parameters: &Value) -> Value {
     shorten::to_fit(parameters, max, WHY)
 }
 
-/// The result: of a list which tasks were in it, not what they said.
+/// The result: of a list which tasks were in it, not what they said; of a change which task it was, as the parameters say the rest.
 pub(super) fn result(name: &str, result: &Value) -> Value {
     let mut result = result.clone();
     if name == "list_tasks"
@@ -40,6 +40,11 @@ pub(super) fn result(name: &str, result: &Value) -> Value {
     {
         let ids: Vec<&Value> = tasks.iter().filter_map(|task| task.get("id")).collect();
         fields.insert("task_ids".to_owned(), json!(ids));
+    }
+    if let Some(task) = result.get_mut("task").and_then(Value::as_object_mut) {
+        task.retain(|field, _| {
+            ["id", "title", "due_date", "due_time", "completed"].contains(&field.as_str())
+        });
     }
     shorten::to_fit(&result, MAX, WHY)
 }

@@ -28,14 +28,18 @@ use serde_json::{Value, json};
 mod arguments;
 mod calls;
 mod changes;
+mod check;
 mod config;
 mod contract;
+mod edit;
+mod effects;
 mod error;
 pub mod http;
 mod identity;
 mod kept;
 mod preview;
 mod record;
+mod subject;
 
 use changes::Changes;
 pub use config::McpConfig;
@@ -57,8 +61,8 @@ const RATE_LIMITED: ErrorCode = ErrorCode(-32_013);
 
 /// Tells similar tools apart, for any client.
 const INSTRUCTIONS: &str = "One user's to-do list. Find a task's id with list_tasks before you change it. \
-complete_task marks a task as done and keeps it; delete_task removes it for good; update_task changes title, \
-description or completion.";
+complete_task marks a task as done and keeps it, and moves one that repeats to its next date; delete_task removes it, and for \
+30 days update_task with restore brings it back; update_task changes everything else. Dates are the user's own days.";
 
 /// Calls from outside: one of each user at a time in this process. Those that wait hold no connection.
 const OUTSIDE: Bounds = Bounds {

@@ -2,17 +2,23 @@
 //!
 //! A call that would come to an error is nothing to ask anybody about.
 
-use errand_shared::store::{
-    Connection, StoreError,
-    approvals::{Change, Effect, Subject},
-    tasks::{self, Task},
+use errand_shared::{
+    calendar::Now,
+    store::{
+        Connection, StoreError,
+        approvals::{Change, Effect, Subject},
+        settings,
+        tasks::{Fields, Stored},
+    },
 };
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::{
-    calls::{self, Call},
+    calls::Call,
+    check,
+    edit::{self, Done},
     error::ToolError,
+    subject::{self, For},
 };
 
 /// Characters of a value that are shown and kept; the call's parameters have all of them.
@@ -30,100 +36,133 @@ pub(super) async fn of(
         Ok(_) => return Ok(Err(ToolError::unauthorized())),
         Err(error) => return Ok(Err(error)),
     };
-    let id = match call.check() {
-        Ok(id) => id,
-        Err(error) => return Ok(Err(error)),
+    let now = settings::now(db, user).await?;
+    let task = match &call {
+        Call::Add(_) | Call::List(_) => None,
+        Call::Complete(call) | Call::Delete(call) => Some(&call.task_id),
+        Call::Update(call) => Some(&call.task_id),
     };
-    let task = match id {
-        Some(id) => match tasks::find(db, user, id).await? {
-            Some(task) => Some(task),
-            None => return Ok(Err(ToolError::task_not_found(id))),
+    let task = match task {
+        Some(id) => match subject::of(db, user, id, For::Reading).await? {
+            Ok(task) => Some(task),
+            Err(error) => return Ok(Err(error)),
         },
         None => None,
     };
-    Ok(Ok(Effect {
-        changes: changes(&call, task.as_ref()),
+    Ok(changes(call, task.as_ref(), &now).map(|changes| Effect {
+        changes,
         task: task.map(|task| Subject {
             id: task.id,
-            title: task.title,
+            title: task.fields.title,
         }),
     }))
 }
 
-fn changes(call: &Call, task: Option<&Task>) -> Vec<Change> {
-    let old = |of: fn(&Task) -> Value| task.map_or(Value::Null, of);
-    let (title, description, completed) = match call {
-        Call::Add(call) => (Some(&call.title), call.description.as_ref(), None),
-        Call::Update(call) => (
-            call.title.as_ref(),
-            call.description.as_ref(),
-            call.completed,
-        ),
-        Call::Complete(_) => (None, None, Some(true)),
-        Call::List(_) | Call::Delete(_) => (None, None, None),
+fn changes(call: Call, task: Option<&Stored>, now: &Now) -> Result<Vec<Change>, ToolError> {
+    let kept = || {
+        task.cloned()
+            .ok_or_else(ToolError::unauthorized)
+            .and_then(subject::kept)
     };
-    let all = [
-        (
-            "title",
-            old(|task| json!(task.title)),
-            title.map(|title| text(title)),
-        ),
-        (
-            "description",
-            old(|task| json!(task.description)),
-            description.map(|description| text(description)),
-        ),
-        (
-            "completed",
-            old(|task| json!(task.completed)),
-            completed.map(Value::from),
-        ),
-    ];
-    let changed = all.into_iter().filter_map(|(field, old, new)| {
-        let new = new.filter(|new| *new != old)?;
-        Some(Change {
-            field: field.to_owned(),
-            old: shown(old),
-            new: shown(new),
-        })
-    });
-    changed.collect()
+    match call {
+        Call::Add(call) => {
+            let added = Shown::of(&edit::begin(call, now)?, false, false);
+            Ok(Shown::nothing().changes_to(added))
+        }
+        Call::List(_) => Ok(Vec::new()),
+        Call::Delete(_) => kept().map(|_| Vec::new()),
+        Call::Complete(_) => {
+            let before = kept()?;
+            let after = Shown::of_task(&completed(before.clone(), now));
+            Ok(Shown::of_task(&before).changes_to(after))
+        }
+        Call::Update(call) => {
+            let before = task.cloned().ok_or_else(ToolError::unauthorized)?;
+            let changed = subject::kept(edit::change(&call, &before, now)?)?;
+            let after = match call.completed {
+                Some(true) => completed(changed, now),
+                Some(false) => Stored {
+                    completed: false,
+                    ..changed
+                },
+                None => changed,
+            };
+            Ok(Shown::of_task(&before).changes_to(Shown::of_task(&after)))
+        }
+    }
 }
 
-/// A text as it would be stored: an empty one is none.
-fn text(text: &str) -> Value {
-    match text.trim() {
-        "" => Value::Null,
-        text => json!(text),
+fn completed(task: Stored, now: &Now) -> Stored {
+    match edit::complete(task, now) {
+        Done::All(task) | Done::Once { task, .. } => task,
+    }
+}
+
+/// The fields of a task as they are shown, in the order of the contract.
+struct Shown([(&'static str, Value); 10]);
+
+impl Shown {
+    fn of(fields: &Fields, completed: bool, is_deleted: bool) -> Self {
+        let repeat = fields.repeat.as_ref();
+        let tags = Some(&fields.tags).filter(|tags| !tags.is_empty());
+        Self([
+            ("title", json!(fields.title)),
+            ("description", json!(fields.description)),
+            (
+                "due_date",
+                json!(fields.due.map(|due| due.date.to_string())),
+            ),
+            (
+                "due_time",
+                json!(
+                    fields
+                        .due
+                        .and_then(|due| due.time)
+                        .map(|time| time.format("%H:%M").to_string())
+                ),
+            ),
+            ("priority", json!(fields.priority.name())),
+            ("tags", json!(tags.map(|tags| tags.join(", ")))),
+            (
+                "repeat",
+                json!(repeat.map(|repeat| repeat.rule.to_string())),
+            ),
+            (
+                "repeat_from",
+                json!(repeat.map(|repeat| repeat.from.name())),
+            ),
+            ("completed", json!(completed)),
+            ("deleted", json!(is_deleted)),
+        ])
+    }
+
+    fn of_task(task: &Stored) -> Self {
+        Self::of(&task.fields, task.completed, task.is_deleted)
+    }
+
+    /// What is there before a task is.
+    fn nothing() -> Self {
+        let Self(mut fields) = Self::of(&Fields::default(), false, false);
+        fields[0].1 = Value::Null;
+        Self(fields)
+    }
+
+    fn changes_to(self, after: Self) -> Vec<Change> {
+        let both = self.0.into_iter().zip(after.0);
+        let changed = both.filter(|((_, old), (_, new))| old != new);
+        changed
+            .map(|((field, old), (_, new))| Change {
+                field: field.to_owned(),
+                old: shown(old),
+                new: shown(new),
+            })
+            .collect()
     }
 }
 
 fn shown(value: Value) -> Value {
     match &value {
-        Value::String(text) => json!(calls::cut(text, MAX_VALUE)),
+        Value::String(text) => json!(check::cut(text, MAX_VALUE)),
         _ => value,
-    }
-}
-
-impl Call {
-    /// Whether the arguments are what the call takes; the task that it is about, if it is about one.
-    fn check(&self) -> Result<Option<Uuid>, ToolError> {
-        match self {
-            Self::Add(call) => {
-                calls::title(&call.title)?;
-                call.description
-                    .as_deref()
-                    .map(calls::description)
-                    .transpose()?;
-                Ok(None)
-            }
-            Self::List(_) => Ok(None),
-            Self::Complete(call) | Self::Delete(call) => calls::task_id(&call.task_id).map(Some),
-            Self::Update(call) => {
-                let id = calls::task_id(&call.task_id)?;
-                calls::change(call)?;
-                Ok(Some(id))
-            }
-        }
     }
 }

@@ -71,7 +71,7 @@ async fn a_question_names_the_task_and_what_would_become_of_it() {
                 &json!("Mark \"buy milk\" as done?"),
                 &json!([{"field": "completed", "old": false, "new": true}])
             ),
-            (&json!("Delete \"buy milk\" for good?"), &json!([])),
+            (&json!("Delete \"buy milk\"?"), &json!([])),
         ]
     );
     let events = stored(&world, run["run_id"].as_str().expect("a run")).await;

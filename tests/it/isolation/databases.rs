@@ -225,10 +225,10 @@ const SHARED: &str = "
     grant usage on schema public, apalis to errand_user, errand_tool;
     grant select, insert, update on conversations, runs, usage_days, approvals to errand_user;
     grant select, insert on messages, steps, run_events, tool_calls, mcp_calls to errand_user;
-    grant select on tasks to errand_user;
+    grant select on tasks, user_settings to errand_user;
     grant select, insert, update, delete on apalis.jobs to errand_user;
     grant select, insert, update, delete on tasks to errand_tool;
-    grant select on tool_calls, mcp_calls to errand_tool;
+    grant select on tool_calls, mcp_calls, user_settings to errand_tool;
     grant update (result, is_error, duration_ms) on tool_calls, mcp_calls to errand_tool;
     create or replace function isolation_roles(out database oid, out suffix text, out user_role text, out tool_role text)
     language sql immutable as $$ select 0::oid, ''::text, 'errand_user'::text, 'errand_tool'::text $$;";

@@ -101,11 +101,24 @@ impl Matrix {
             let value = match name.as_str() {
                 "user_id" => json!(user),
                 "task_id" => json!(self.ids.task),
-                "cursor" => json!(self.ids.cursors["/api/{user_id}/tasks"]),
+                "cursor" => {
+                    let task = self.ids.cursors["/api/{user_id}/tasks"].as_str();
+                    json!(format!("none_none_p1_{task}"))
+                }
                 "title" | "description" => json!("changed"),
                 "search" => json!("only"),
                 "completed" => json!(false),
                 "limit" => json!(200),
+                "view" => json!("undated"),
+                "due_date" | "due_from" | "due_to" => json!("2026-12-01"),
+                "due_time" => json!("17:00"),
+                "weekday" => json!("tuesday"),
+                "priority" => json!("p1"),
+                "tags" => json!(["changed"]),
+                "repeat" => json!("FREQ=DAILY"),
+                "repeat_from" => json!("due"),
+                "clear" => json!([]),
+                "restore" => json!(true),
                 _ => panic!("teach this test the argument {name} of {}", tool.name),
             };
             (name.clone(), value)
@@ -177,6 +190,7 @@ impl Matrix {
             let fields = arguments.as_object_mut().expect("an object");
             fields.remove("cursor");
             fields.remove("search");
+            fields.remove("view");
             if let Some(task_id) = fields.get_mut("task_id") {
                 let again = desk
                     .call(

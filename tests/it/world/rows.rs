@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Tables that hold rows of users, and how to find an owner's rows in them.
-pub(crate) const TABLES: [(&str, &str); 12] = [
+pub(crate) const TABLES: [(&str, &str); 13] = [
     ("conversations", "user_id = $1"),
     ("messages", "user_id = $1"),
     ("runs", "user_id = $1"),
@@ -22,6 +22,7 @@ pub(crate) const TABLES: [(&str, &str); 12] = [
     ("mcp_calls", "user_id = $1"),
     ("mcp_attempts", "user_id = $1"),
     ("task_totals", "user_id = $1"),
+    ("user_settings", "user_id = $1"),
 ];
 
 /// Executes a statement as the owner of the tables.
