@@ -16,3 +16,4 @@ pub mod store;
 pub mod supervise;
 pub mod telemetry;
 pub mod user_queue;
+pub mod zone;

@@ -284,6 +284,7 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
         user_id: user,
         idempotency_key: None,
         request_hash: None,
+        time_zone: Some("Europe/Berlin"),
     };
     reads_at_most!(200, db, runs::insert(db, run));
     let admitted = reads_at_most!(400, db, admission::admit(db, user, conversation, 4));

@@ -31,6 +31,10 @@ const KEEP_ATTEMPTS: Duration = Duration::from_secs(90);
 /// Days of use that are kept.
 const KEEP_USAGE_DAYS: Duration = Duration::from_secs(35 * 24 * 3600);
 
+/// How long the rows of a deleted conversation are kept: streams that follow it come to their end meanwhile, and an operator can still
+/// bring it back (`deleted_at = null`).
+const KEEP_DELETED: Duration = Duration::from_secs(3600);
+
 /// How long what is kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keep {
@@ -60,6 +64,7 @@ impl Keep {
             Purge::Attempts => KEEP_ATTEMPTS,
             Purge::Keys => self.keys,
             Purge::UsageDays => KEEP_USAGE_DAYS,
+            Purge::Conversations => KEEP_DELETED,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each kind goes along an index from where it stopped before (`purge_cursors`), so a batch costs the same however old and large
 //! the table is, and however many entries of purged rows are still in the index. What users own (conversations, messages, runs with their
-//! steps and tool calls, decisions, tasks) stays.
+//! steps and tool calls, decisions, tasks) stays, unless they have deleted it.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::{Connection, Pool, StoreError, periodic::Lease};
 
 mod attempts;
 mod calls;
+mod conversations;
 mod events;
 mod jobs;
 mod keys;
@@ -40,11 +41,13 @@ pub enum Purge {
     Keys,
     /// Tokens used in a day that is over.
     UsageDays,
+    /// Conversations that their users have deleted, with all that belongs to them.
+    Conversations,
 }
 
 impl Purge {
     /// All kinds, in the order in which they are purged.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Events,
         Self::Jobs,
         Self::Workers,
@@ -52,6 +55,7 @@ impl Purge {
         Self::Attempts,
         Self::Keys,
         Self::UsageDays,
+        Self::Conversations,
     ];
 
     /// Its name, also in `purge_cursors`.
@@ -65,6 +69,7 @@ impl Purge {
             Self::Attempts => "mcp_attempts",
             Self::Keys => "idempotency_keys",
             Self::UsageDays => "usage_days",
+            Self::Conversations => "conversations",
         }
     }
 }
@@ -125,6 +130,7 @@ pub async fn step(
         Purge::Attempts => attempts::delete(db, &range, limit).await?,
         Purge::Keys => keys::delete(db, &range, limit).await?,
         Purge::UsageDays => usage_days::delete(db, &range, limit).await?,
+        Purge::Conversations => conversations::delete(db, &range, limit).await?,
     };
     if let Some(place) = deleted.reached {
         sqlx::query!(

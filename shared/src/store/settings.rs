@@ -26,9 +26,9 @@ pub async fn remember_zone(
     zone: &str,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "insert into user_settings as s (user_id, time_zone) values ($1, $2)
-         on conflict (user_id) do update set time_zone = excluded.time_zone, updated_at = clock_timestamp()
-             where s.time_zone <> excluded.time_zone",
+        "insert into user_settings as s (user_id, time_zone)
+         select $1, $2 where $2::text is distinct from (select time_zone from user_settings where user_id = $1)
+         on conflict (user_id) do update set time_zone = excluded.time_zone, updated_at = clock_timestamp()",
         user_id,
         zone
     )

@@ -7,7 +7,10 @@
 use errand_shared::store::history::{PastTurn, RecordedStep, TurnEnd};
 use serde_json::{Value, json};
 
-use super::message::{Message, MessageCall};
+use super::{
+    message::{Message, MessageCall},
+    order, said,
+};
 use crate::shorten::{self, Level};
 
 /// Characters of one tool result that the model is shown at most.
@@ -111,9 +114,8 @@ impl<'a> Shown<'a> {
     /// The last resort: beginnings of what was said.
     fn cut_texts(&mut self, budget: usize) {
         let max = (budget * 2).max(SHORTEST_TEXT);
-        let mut messages = vec![Message::User {
-            content: beginning(&self.turn.message, max),
-        }];
+        let message = beginning(&self.turn.message, max);
+        let mut messages = vec![said::message(&message, self.turn.said)];
         messages.push(Message::said(beginning(&reply(self.turn), max)));
         self.set(messages);
     }
@@ -125,9 +127,7 @@ impl<'a> Shown<'a> {
 }
 
 fn messages(past: &PastTurn, model: &str, level: Option<Level>) -> Vec<Message> {
-    let mut messages = vec![Message::User {
-        content: past.message.clone(),
-    }];
+    let mut messages = vec![said::message(&past.message, past.said)];
     let why = match past.end {
         TurnEnd::Waits => UNDECIDED,
         _ => NOT_EXECUTED,
@@ -143,7 +143,7 @@ fn messages(past: &PastTurn, model: &str, level: Option<Level>) -> Vec<Message> 
         content: Some(reply(past)),
         tool_calls: Vec::new(),
         extra: own_fields
-            .map(|step| step.extra.clone())
+            .map(|step| order::fields(step.extra.clone()))
             .unwrap_or_default(),
     });
     messages
@@ -194,7 +194,7 @@ pub(super) fn step(
         content: (!recorded.content.is_empty()).then(|| recorded.content.clone()),
         tool_calls,
         extra: if is_own {
-            recorded.extra.clone()
+            order::fields(recorded.extra.clone())
         } else {
             Default::default()
         },
@@ -209,7 +209,8 @@ fn shown(result: &Value, level: Option<Level>) -> String {
         Some(level) => shorten::shorten(result, level, ASK_AGAIN),
         None => result.clone(),
     };
-    shorten::to_fit(&result, MAX_RESULT, ASK_AGAIN).to_string()
+    let result = shorten::to_fit(&order::value(result), MAX_RESULT, ASK_AGAIN);
+    order::value(result).to_string()
 }
 
 /// The result of a call that was not made.
