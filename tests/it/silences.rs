@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use crate::world::{self, Answer, Options, World, door::Door};
+use crate::world::{self, Answer, Options, PATIENCE, World, door::Door};
 
 /// What is promised: so long after the database is back, everything works again.
 const RECOVERY: Duration = Duration::from_secs(10);
@@ -147,15 +147,19 @@ async fn connections_that_go_silent_are_replaced() {
         .execute(&mut *lock)
         .await
         .unwrap();
-    let queries = join_all((0..20).map(|_| busy.world.get("ada", "tasks")));
+    // One user alone could not have them all.
+    let users: Vec<String> = (0..20).map(|nth| format!("user-{nth}")).collect();
+    let queries = join_all(users.iter().map(|user| busy.world.get(user, "tasks")));
     let silence = async {
         let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let deadline = Instant::now() + PATIENCE;
         while sqlx::query_scalar::<_, i64>(waiting)
             .fetch_one(&busy.db)
             .await
             .unwrap()
             < 20
         {
+            assert!(Instant::now() < deadline, "too few queries wait");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         busy.door.silence();
@@ -178,9 +182,10 @@ async fn a_black_hole_is_503_within_seconds_and_is_recovered_from() {
     busy.gate.open();
     // More than the pool has places: what is given up must not keep one.
     for _ in 0..2 {
-        let answers = join_all((0..25).map(|_| async {
+        let busy = &busy;
+        let answers = join_all((0..25).map(|nth| async move {
             let begun = Instant::now();
-            let answer = busy.world.get("ada", "tasks").await;
+            let answer = busy.world.get(&format!("user-{nth}"), "tasks").await;
             (answer, begun.elapsed())
         }));
         for (answer, took) in answers.await {

@@ -129,6 +129,12 @@ pub(crate) struct World {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// Gives up an idle connection before the server does (after 20 s): a request that is sent on one as it is closed has no answer.
+fn client() -> reqwest::Client {
+    let client = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(10));
+    client.build().expect("a client")
+}
+
 impl World {
     pub(crate) async fn start() -> Self {
         Self::with(Options::default()).await
@@ -169,7 +175,7 @@ impl World {
             model_url: None,
             model_name: "scripted",
             identity,
-            http: reqwest::Client::new(),
+            http: client(),
             worker_arguments: options.worker,
             stop,
             tasks: vec![serve],

@@ -20,11 +20,11 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Rows of the first batch. What follows is sized by the time that statements take.
 const FIRST_LIMIT: i64 = 64;
-const LIMITS: std::ops::RangeInclusive<i64> = 8..=4096;
+const LIMITS: std::ops::RangeInclusive<i64> = 64..=1024;
 /// A statement that took longer makes the next batch smaller, so that a slow disk or rows of an unusual size cost one slow statement.
-const SLOW: Duration = Duration::from_millis(40);
+const SLOW: Duration = Duration::from_millis(25);
 /// One that took less makes it larger.
-const FAST: Duration = Duration::from_millis(12);
+const FAST: Duration = Duration::from_millis(8);
 
 /// Attempts at calls from outside that are kept: the limit on them looks back for a minute.
 const KEEP_ATTEMPTS: Duration = Duration::from_secs(90);

@@ -67,11 +67,13 @@ pub async fn admit(
          ),
          startable as (
              select r.id from candidates r
-             where not exists (
-                   select 1 from runs e
+             -- Asked for each of these few, and not joined: a join may read the unfinished runs of everybody.
+             where coalesce((
+                   select false from runs e
                    where e.conversation_id = r.conversation_id and e.finished_at is null
                      and e.status <> 'waiting' and (e.position < r.position or e.admitted_at is not null)
-               )
+                   limit 1
+               ), true)
              order by r.position
              limit greatest(0, $3::bigint - (select n from ready))
          )

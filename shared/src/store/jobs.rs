@@ -131,12 +131,12 @@ pub async fn kill_unreadable(db: &mut Connection) -> Result<u64, StoreError> {
            where id = any (array(
                (select id from apalis.jobs
                 where job_type = $1 and (status = 'Pending' or status = 'Failed' and attempts < max_attempts)
-                  and id !~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$'
+                  and run_of_job(id) is null
                 limit 100)
                union all
                (select id from apalis.jobs
-                where job_type = $1 and status in ('Queued', 'Running')
-                  and id !~ '^[0-7][0-9A-HJKMNP-TV-Z]{25}$'
+                where job_type = $1 and status in ('Queued', 'Running') and lock_by is not null
+                  and run_of_job(id) is null
                 limit 100)
            ))"#,
         QUEUE

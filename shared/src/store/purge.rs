@@ -166,10 +166,13 @@ struct Range {
 
 /// Where the last purge stopped, and up to when this one may go. A place beyond that was reached with a clock that was set back since, or
 /// when less was kept; it is not believed, and the next batch stores an earlier one.
+///
+/// What follows in the transaction reads no table as a whole: one that is small when a plan is made may be large when it is used.
 async fn range(db: &mut Connection, purge: Purge, keep: Duration) -> Result<Range, StoreError> {
     let row = sqlx::query!(
         r#"select least(coalesce(c.at, 'epoch'), u.until) as "at!",
-                  coalesce(c.id, '00000000-0000-0000-0000-000000000000') as "id!", u.until as "until!"
+                  coalesce(c.id, '00000000-0000-0000-0000-000000000000') as "id!", u.until as "until!",
+                  set_config('enable_seqscan', 'off', true) as seqscan
            from (select now() - make_interval(secs => $2) as until) u
            left join purge_cursors c on c.name = $1"#,
         purge.name(),

@@ -34,7 +34,7 @@ begin
     grant select, insert, update on conversations, runs, usage_days, approvals, user_settings to errand_user;
     grant select, insert on messages, steps, run_events, tool_calls, mcp_calls, mcp_attempts to errand_user;
     grant select on tasks, task_totals to errand_user;
-    -- Of its own user's jobs alone (policy own_jobs): to enqueue, to end and to forget them. Earlier versions granted all columns.
+    -- Of its own user's jobs alone (row level security): to enqueue, to end and to forget them. Earlier versions granted all columns.
     revoke all on apalis.jobs from errand_user;
     grant select, insert, delete on apalis.jobs to errand_user;
     grant update (status, done_at, last_result) on apalis.jobs to errand_user;

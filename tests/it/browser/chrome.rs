@@ -105,7 +105,7 @@ impl Browser {
         let mut request = self
             .http
             .request(method.clone(), format!("{}{path}", self.session))
-            .timeout(PATIENCE);
+            .timeout(3 * PATIENCE);
         if method == Method::POST {
             request = request.json(&body);
         }

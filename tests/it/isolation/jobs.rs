@@ -37,7 +37,7 @@ async fn the_jobs_of_others_can_be_neither_seen_nor_changed() {
         .fetch_all(&mut *tx)
         .await
         .unwrap();
-    assert_eq!(seen, [her_job.clone()]);
+    assert_eq!(seen, std::slice::from_ref(&her_job));
     for (statement, touched) in [
         ("update apalis.jobs set status = 'Done'".to_owned(), 1),
         ("delete from apalis.jobs".to_owned(), 1),

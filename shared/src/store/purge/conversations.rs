@@ -21,7 +21,7 @@ pub(super) async fn delete(
         r#"select c.id, c.deleted_at as "deleted_at!",
                   exists (select 1 from runs r where r.conversation_id = c.id and r.finished_at is null) as "is_busy!"
            from conversations c
-           where c.deleted_at >= $1 and (c.deleted_at, c.id) > ($1, $2) and c.deleted_at < $3
+           where (c.deleted_at, c.id) > ($1, $2) and c.deleted_at < $3
            order by c.deleted_at, c.id
            limit $4"#,
         range.from.at,
@@ -48,6 +48,11 @@ pub(super) async fn delete(
         return Ok(deleted);
     }
     for part in PARTS {
+        // Whether a run is still referred to is looked up in seven places, after the time is taken.
+        let limit = match part {
+            Part::Runs => most,
+            _ => limit,
+        };
         let (rows, seconds) = part.delete(db, &ids, limit).await?;
         deleted.rows += u64::try_from(rows).unwrap_or(0);
         let took = Duration::try_from_secs_f64(seconds).unwrap_or_default();

@@ -2,6 +2,9 @@
 
 use super::{Connection, Deleted, Place, Range, StoreError};
 
+/// What it costs to remove a key, measured in runs that have none: the row and all its index entries are written anew.
+const COST: i64 = 16;
+
 /// Removes the keys of the runs that ended in the range. A run that somebody is at is left for the next time, with its whole batch: to wait
 /// for it while others are locked here could end in a deadlock.
 pub(super) async fn delete(
@@ -10,11 +13,19 @@ pub(super) async fn delete(
     limit: i64,
 ) -> Result<Deleted, StoreError> {
     let row = sqlx::query!(
-        r#"with due as materialized (
-             select id, finished_at, idempotency_key is not null as is_keyed from runs
-             where finished_at >= $1 and (finished_at, id) > ($1, $2) and finished_at < $3
-             order by finished_at, id
-             limit $4
+        r#"with found as materialized (
+             select f.*, sum(f.cost) over (order by f.finished_at, f.id) - f.cost as before
+             from (
+                 select id, finished_at, idempotency_key is not null as is_keyed,
+                        case when idempotency_key is not null then $5::bigint else 1 end as cost
+                 from runs
+                 where (finished_at, id) > ($1, $2) and finished_at < $3
+                 order by finished_at, id
+                 limit $4
+             ) f
+         ),
+         due as materialized (
+             select id, finished_at, is_keyed from found where before < $4
          ),
          free as materialized (
              select r.id from runs r
@@ -26,7 +37,7 @@ pub(super) async fn delete(
              where id = any (array(select id from free))
              returning 1
          )
-         select (select count(*) from gone) as "rows!", (select count(*) from due) as "due!",
+         select (select count(*) from gone) as "rows!", (select count(*) from found) = $4 or (select count(*) from found) > (select count(*) from due) as "more!",
                 (select count(*) from due where is_keyed) > (select count(*) from free) as "locked!",
                 (select finished_at from due order by finished_at desc, id desc limit 1) as at,
                 (select id from due order by finished_at desc, id desc limit 1) as id,
@@ -34,16 +45,16 @@ pub(super) async fn delete(
         range.from.at,
         range.from.id,
         range.until,
-        limit
+        limit,
+        COST
     )
     .fetch_one(db)
     .await?;
-    let full = row.due == limit;
     let reached = match (row.at, row.id) {
         _ if row.locked => None,
-        (Some(at), Some(id)) if full => Some(Place { at, id }),
+        (Some(at), Some(id)) if row.more => Some(Place { at, id }),
         _ => Some(range.end()),
     };
-    let is_last = row.locked || !full;
+    let is_last = row.locked || !row.more;
     Ok(Deleted::new(row.rows, row.seconds, is_last, reached))
 }

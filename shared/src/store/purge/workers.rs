@@ -12,7 +12,8 @@ pub(super) async fn delete(
     let row = sqlx::query!(
         r#"with due as materialized (
              select w.id from apalis.workers w
-             where w.last_seen < $1 and not exists (select from apalis.jobs j where j.lock_by = w.id)
+             where w.last_seen < $1
+               and (select min(j.lock_by) from apalis.jobs j where j.lock_by = w.id) is null
              order by w.last_seen
              limit $2
              for update skip locked

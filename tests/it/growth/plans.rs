@@ -1,0 +1,166 @@
+//! Plans: what batches and turns read, counted in blocks, where nearly everything in the tables is old.
+
+use errand_shared::{
+    events::Event,
+    store::{
+        admission::{self, Bounds},
+        conversations, events, history, jobs, mcp_calls, messages,
+        purge::{self, Purge},
+        runs,
+    },
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use uuid::Uuid;
+
+use super::{HOUR, calls, done_jobs, ended_runs, runs_in};
+use crate::world;
+
+/// Blocks of tables and indexes that this connection has read in its transaction so far, from the disk or not.
+async fn blocks(db: &mut PgConnection) -> i64 {
+    let fetched = "select sum(pg_stat_get_xact_blocks_fetched(c.oid))::bigint from pg_class c
+                   join pg_namespace n on n.oid = c.relnamespace
+                   where relkind in ('r', 'i', 't') and n.nspname in ('public', 'apalis', 'pg_toast')";
+    let row = sqlx::query(fetched).fetch_one(db).await;
+    row.expect("a sum").get(0)
+}
+
+/// Runs some work and checks how much it read: the number says which plan was used, on any machine.
+macro_rules! reads_at_most {
+    ($most:expr, $db:expr, $work:expr) => {{
+        let before = blocks($db).await;
+        let result = $work.await.expect(stringify!($work));
+        let read = blocks($db).await - before;
+        assert!(read <= $most, "{read} blocks: {}", stringify!($work));
+        result
+    }};
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
+    let database = world::database().await;
+    let mut db = PgConnection::connect(&database).await.unwrap();
+    // 100,000 turns, of which one conversation has 20,000. Their events are long gone, but for some.
+    for statement in [
+        ended_runs(80_000, "300 days", "26 hours", 0),
+        runs_in(1, 20_000, "300 days", "26 hours", 0),
+        ended_runs(1_000, "26 hours", "25 hours", 10),
+        done_jobs(20_000, "3 hours"),
+        calls(20_000, "40 days"),
+        "analyze".to_owned(),
+    ] {
+        let statement = sqlx::raw_sql(AssertSqlSafe(statement));
+        statement.execute(&mut db).await.unwrap();
+    }
+    let day = HOUR * 24;
+    for purge in [Purge::Events, Purge::Keys] {
+        // All that was due before.
+        while !purge::step(&mut db, purge, day, 4096)
+            .await
+            .unwrap()
+            .is_last
+        {}
+    }
+    // Later than all that the planner knows of.
+    let statement = sqlx::raw_sql(AssertSqlSafe(ended_runs(5_000, "23 h", "22 h", 2)));
+    statement.execute(&mut db).await.unwrap();
+    // A hundred conversations of ten runs each.
+    let deleted = "update conversations set deleted_at = now() - interval '3 hours'
+                   where id in (select id from conversations where user_id = 'user-1' limit 100)";
+    sqlx::raw_sql(deleted).execute(&mut db).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    let db = &mut *tx;
+    for _ in 0..8 {
+        // Often enough for the plan that is kept.
+        reads_at_most!(4000, db, purge::step(db, Purge::Events, HOUR, 80));
+        reads_at_most!(1500, db, purge::step(db, Purge::Keys, HOUR, 20));
+        reads_at_most!(1000, db, purge::step(db, Purge::Jobs, HOUR, 20));
+        reads_at_most!(1000, db, purge::step(db, Purge::Calls, HOUR, 20));
+        reads_at_most!(100, db, purge::step(db, Purge::UsageDays, HOUR, 20));
+        reads_at_most!(200, db, purge::step(db, Purge::Workers, HOUR, 20));
+        reads_at_most!(8000, db, purge::step(db, Purge::Conversations, HOUR, 80));
+    }
+    let (conversation, user): (Uuid, String) = sqlx::query_as(
+        "select conversation_id, user_id from runs group by 1, 2 order by count(*) desc limit 1",
+    )
+    .fetch_one(&mut *db)
+    .await
+    .unwrap();
+    for _ in 0..8 {
+        turn(db, &user, conversation).await;
+    }
+}
+
+/// What acceptance, claim and streams ask for in a turn.
+async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
+    let bounds = Bounds {
+        active: 10,
+        queued: 10,
+        per_minute: 60,
+    };
+    reads_at_most!(100, db, runs::find_by_key(db, user, "a key"));
+    reads_at_most!(200, db, admission::usage(db, user, bounds));
+    reads_at_most!(100, db, mcp_calls::attempt(db, user, 120));
+    let id = Uuid::now_v7();
+    let run = runs::NewRun {
+        id,
+        conversation_id: conversation,
+        user_id: user,
+        idempotency_key: None,
+        request_hash: None,
+        time_zone: Some("Europe/Berlin"),
+    };
+    reads_at_most!(200, db, runs::insert(db, run));
+    let admitted = reads_at_most!(400, db, admission::admit(db, user, conversation, 4));
+    assert_eq!(admitted, [id]);
+    reads_at_most!(100, db, runs::find(db, user, id));
+    reads_at_most!(100, db, conversations::exists(db, conversation, user));
+    reads_at_most!(200, db, conversations::list(db, user, None, 50));
+    let newest = messages::Order::NewestFirst;
+    // To the planner this conversation is as short as all others, so it may read and sort all of it; of others it reads nothing.
+    reads_at_most!(
+        800,
+        db,
+        messages::list(db, user, conversation, newest, None, 50)
+    );
+    reads_at_most!(100, db, runs::is_busy(db, user, conversation));
+    reads_at_most!(100, db, runs::at_work(db, user, conversation));
+    reads_at_most!(200, db, runs::to_follow(db, user, conversation, None, 100));
+    let span = reads_at_most!(100, db, runs::span(db, conversation));
+    reads_at_most!(
+        200,
+        db,
+        runs::news(db, &[conversation], &[span.last - 1], 100)
+    );
+    let message = sqlx::query(
+        "insert into messages (id, conversation_id, user_id, run_id, role, content) values ($1, $2, $3, $1, 'user', 'x')",
+    );
+    let message = message.bind(id).bind(conversation).bind(user);
+    message.execute(&mut *db).await.unwrap();
+    let event = [Event::run_started(conversation, id, None)];
+    reads_at_most!(60, db, events::write(db, id, 1, &event));
+    reads_at_most!(60, db, events::state(db, id));
+    let bounds = events::Bounds {
+        events: 500,
+        bytes: 1 << 20,
+    };
+    reads_at_most!(60, db, events::after(db, &[id], &[0], bounds));
+    let many = "insert into run_events (run_id, seq, event) select $1, n, '{\"type\": \"CUSTOM\"}' from generate_series(2, 2000) n";
+    sqlx::query(many).bind(id).execute(&mut *db).await.unwrap();
+    reads_at_most!(200, db, runs::to_follow(db, user, conversation, None, 100));
+    reads_at_most!(60, db, jobs::done(db, id));
+    reads_at_most!(60, db, jobs::forget(db, id));
+    reads_at_most!(100, db, jobs::enqueue(db, &[id], 0));
+    // From here on as the owner.
+    let owner = "reset role; insert into apalis.workers (id, worker_type, storage_name) values ('me', 'errand.run', 'errand') on conflict do nothing";
+    sqlx::raw_sql(owner).execute(&mut *db).await.unwrap();
+    let take = "update apalis.jobs set status = 'Queued', lock_by = 'me' where status = 'Pending'";
+    sqlx::raw_sql(take).execute(&mut *db).await.unwrap();
+    let claimed = reads_at_most!(400, db, runs::claim(db, id, "me"));
+    let claimed = claimed.expect("the run");
+    reads_at_most!(1500, db, history::before(db, &claimed, 40));
+    let end = format!(
+        "update runs set status = 'completed', finished_at = clock_timestamp() where id = '{id}'"
+    );
+    let end = sqlx::raw_sql(AssertSqlSafe(end));
+    end.execute(&mut *db).await.unwrap();
+}
