@@ -1,6 +1,7 @@
 //! Acceptance: message, run and job commit together or not at all.
 
 use axum::response::{IntoResponse, Response};
+use chrono_tz::Tz;
 use errand_shared::{
     faults,
     store::{
@@ -24,6 +25,8 @@ pub(crate) struct Message<'a> {
     pub(crate) thread: Thread<'a>,
     pub(crate) text: &'a str,
     pub(crate) metadata: Option<&'a Value>,
+    /// Where the user writes from, if the client says so.
+    pub(crate) time_zone: Option<Tz>,
     pub(crate) on_busy: OnBusy,
     pub(crate) idempotency: Option<Idempotency<'a>>,
 }
@@ -252,6 +255,7 @@ async fn insert(
         request_hash: message
             .idempotency
             .map(|idempotency| idempotency.request_hash),
+        time_zone: message.time_zone.map(Tz::name),
     };
     runs::insert(db, run).await?;
     let text = NewMessage {

@@ -1,9 +1,11 @@
 //! Decisions: a user approves or rejects the tool calls that a run waits for, and another run goes on from there.
 
+use chrono_tz::Tz;
 use errand_shared::store::{
     self, UserTurn, admission,
     approvals::{self, Decided, Decision},
-    conversations, runs,
+    conversations,
+    runs::{self, Successor},
 };
 use uuid::Uuid;
 
@@ -24,6 +26,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) decision: &'a Decision,
     /// The run that is to go on.
     pub(crate) child: Uuid,
+    /// Where the user is, if the client says so.
+    pub(crate) time_zone: Option<Tz>,
 }
 
 /// Takes a decision, or finds the run that the same one has started before. Hours may lie between question and answer.
@@ -55,16 +59,15 @@ async fn write(app: &App, turn: &UserTurn<'_>, wish: &Wish<'_>) -> Result<Accept
     }
     let usage = admission::usage(&mut tx, wish.user_id, app.limits.bounds()).await?;
     let max_ready = i64::from(app.limits.max_ready_runs);
-    let decided = approvals::decide(
-        &mut tx,
-        wish.user_id,
-        wish.run_id,
-        wish.decision,
-        wish.child,
-        max_ready,
-    )
-    .await
-    .map_err(|error| match error.constraint() {
+    let child = Successor {
+        id: wish.child,
+        parent_run_id: wish.run_id,
+        idempotency_key: None,
+        request_hash: None,
+        time_zone: wish.time_zone.map(Tz::name),
+    };
+    let decided = approvals::decide(&mut tx, wish.user_id, wish.decision, child, max_ready);
+    let decided = decided.await.map_err(|error| match error.constraint() {
         Some("runs_pkey") => ApiError::idempotency_key_reused(),
         _ => error.into(),
     })?;

@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use errand_shared::{store::StoreError, user_queue::Crowded};
+use errand_tools::ToolError;
 use http::{
     HeaderValue, StatusCode,
     header::{RETRY_AFTER, WWW_AUTHENTICATE},
@@ -255,6 +256,13 @@ impl From<Crowded> for ApiError {
             }
             Crowded::OfProcess => Self::unavailable("Too many requests at the same time."),
         }
+    }
+}
+
+/// Of a filter that is not valid.
+impl From<ToolError> for ApiError {
+    fn from(error: ToolError) -> Self {
+        Self::invalid(error.message()).with_details(error.details().clone())
     }
 }
 

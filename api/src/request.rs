@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use chrono_tz::Tz;
+use errand_shared::calendar;
 use http::{HeaderMap, request::Parts};
 use serde::{Deserialize, de::DeserializeOwned};
 use url::form_urlencoded;
@@ -102,6 +104,36 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiEr
     }
 }
 
+/// Where the client says that its user is: `X-Time-Zone`.
+///
+/// # Errors
+/// It is no zone, or more than one.
+pub(crate) fn time_zone(headers: &HeaderMap) -> Result<Option<Tz>, ApiError> {
+    const NAME: &str = "x-time-zone";
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(name) if values.next().is_none() => known_zone("X-Time-Zone", name.trim()).map(Some),
+        _ => Err(unknown_zone("X-Time-Zone")),
+    }
+}
+
+/// The zone that a field names.
+///
+/// # Errors
+/// There is no such zone.
+pub(crate) fn known_zone(field: &str, name: &str) -> Result<Tz, ApiError> {
+    calendar::zone(name).ok_or_else(|| unknown_zone(field))
+}
+
+pub(crate) fn unknown_zone(field: &str) -> ApiError {
+    let message =
+        format!("{field} must be the name of a time zone of IANA, such as Europe/Berlin.");
+    ApiError::invalid_field(field, message)
+}
+
 /// Whether the client wants a stream of events.
 pub(crate) fn wants_events(headers: &HeaderMap) -> bool {
     let accepted = headers
@@ -126,7 +158,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs = form_urlencoded::parse(query.as_bytes());
-        let params = serde_urlencoded::Deserializer::new(pairs);
+        let params = serde_html_form::Deserializer::new(pairs);
         serde_path_to_error::deserialize(params)
             .map(Self)
             .map_err(|error| body::refused(&error.path().to_string(), &error.inner().to_string()))

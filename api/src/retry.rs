@@ -1,5 +1,6 @@
 //! Retries: another run goes on behind what one that failed or was cancelled has done.
 
+use chrono_tz::Tz;
 use errand_shared::store::{
     self, UserTurn, admission,
     retry::{self, Retriable},
@@ -24,6 +25,8 @@ pub(crate) struct Retry<'a> {
     pub(crate) child: Uuid,
     /// The client's name for this retry.
     pub(crate) key: Option<&'a str>,
+    /// Where the user is, if the client says so.
+    pub(crate) time_zone: Option<Tz>,
 }
 
 /// Accepts a retry, or finds the run that its key has started before. It counts as a message does.
@@ -78,6 +81,7 @@ async fn write(app: &App, turn: &UserTurn<'_>, wanted: &Retry<'_>) -> Result<Acc
         parent_run_id: wanted.run_id,
         idempotency_key: wanted.key,
         request_hash: idempotency.map(|idempotency| idempotency.request_hash),
+        time_zone: wanted.time_zone.map(Tz::name),
     };
     let max_ready = i64::from(app.limits.max_ready_runs);
     retry::go_on(

@@ -22,14 +22,15 @@ use crate::{App, error::ApiError, quota};
 
 mod agent_input;
 mod chat;
+mod conversations;
 mod decisions;
 mod health;
-mod lists;
 mod message;
 mod retries;
 mod runs;
 mod socket;
 mod streams;
+mod tasks;
 mod ui;
 
 pub(crate) use ui::Ui;
@@ -71,9 +72,10 @@ fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(decisions::post))
         .routes(routes!(retries::post))
         .routes(routes!(streams::events))
-        .routes(routes!(lists::conversations))
-        .routes(routes!(lists::messages))
-        .routes(routes!(lists::tasks))
+        .routes(routes!(conversations::list))
+        .routes(routes!(conversations::rename, conversations::delete))
+        .routes(routes!(conversations::messages))
+        .routes(routes!(tasks::tasks))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .split_for_parts()
@@ -125,7 +127,7 @@ pub(crate) fn router(app: App, mcp: Router) -> Router {
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().cloned()))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([
             ACCEPT,
             AUTHORIZATION,
@@ -133,6 +135,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("prefer"),
+            HeaderName::from_static("x-time-zone"),
         ])
         .expose_headers([
             header::CONTENT_LOCATION,

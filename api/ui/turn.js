@@ -217,10 +217,11 @@ const HANDLERS = {
       const part = turn.toolPart(toolCallId);
       if (part) part.before = metadata?.task?.title;
     }
-    turn.end(how?.type === "interrupt" ? "waiting" : "completed");
+    turn.end({ interrupt: "waiting", cancelled: "cancelled" }[how?.type] ?? "completed");
   },
 
   RUN_ERROR(turn, { message, code }) {
+    // Before AG-UI 1.0 this was also how a run was told to be cancelled.
     turn.end(code === "cancelled" ? "cancelled" : "failed");
     if (turn.status === "failed") turn.error = { code: code ?? "run_failed", message };
   },

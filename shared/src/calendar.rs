@@ -8,11 +8,13 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 pub use chrono_tz::Tz;
 
 mod due;
+mod moment;
 mod repeat;
 mod rule;
 mod weekday;
 
 pub use due::{Due, MAX_DATE, MIN_DATE, date_in_words};
+pub use moment::Moment;
 pub use repeat::{Repeat, RepeatFrom};
 pub use rule::{Rule, RuleError, VALID_RULES};
 pub use weekday::{WrongWeekday, check_weekday, read_weekday, weekday_name};
@@ -20,13 +22,19 @@ pub use weekday::{WrongWeekday, check_weekday, read_weekday, weekday_name};
 /// Characters of the name of a zone.
 pub const MAX_ZONE: usize = 64;
 
-/// The zone of this IANA name, such as `Europe/Berlin`.
+/// The zone of this IANA name, such as `Europe/Berlin`. Upper and lower case matter.
 #[must_use]
 pub fn zone(name: &str) -> Option<Tz> {
     if name.len() > MAX_ZONE {
         return None;
     }
     name.parse().ok()
+}
+
+/// The zone of a stored name; UTC if there is none, or none that this version knows.
+#[must_use]
+pub fn zone_or_utc(name: Option<&str>) -> Tz {
+    name.and_then(zone).unwrap_or(Tz::UTC)
 }
 
 /// A moment as a user's calendar and clock show it.

@@ -11,6 +11,9 @@ use crate::store::approvals::Pending;
 
 mod question;
 pub(crate) mod too_large;
+mod usage;
+
+pub use usage::{TokenUsage, Usage};
 
 /// Bytes of an event as JSON text, at most: whoever makes one keeps to it, so that a client of a socket can be sent any event in
 /// one frame. What does not fit is shown shortened, and is whole in `GET …/runs/{id}`.
@@ -33,6 +36,9 @@ pub enum Event {
         /// The run that it goes on from: one that waited for a decision, or failed, or was cancelled.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent_run_id: Option<Uuid>,
+        /// [`PROTOCOL_VERSION`]; none if an earlier version of ours told of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        protocol_version: Option<String>,
     },
     /// The model begins to talk.
     TextMessageStart {
@@ -93,7 +99,7 @@ pub enum Event {
         /// The patch.
         delta: Value,
     },
-    /// The run completed, or waits for a decision. Nothing follows.
+    /// The run completed, was cancelled, or waits for a decision. Nothing follows.
     RunFinished {
         /// The conversation.
         thread_id: Uuid,
@@ -101,15 +107,24 @@ pub enum Event {
         run_id: Uuid,
         /// How.
         outcome: RunOutcome,
+        /// What its own calls of models took.
+        #[serde(flatten)]
+        usage: Usage,
     },
-    /// The run failed or was cancelled. Nothing follows.
+    /// The run failed. Nothing follows. Earlier versions also told so of one that was cancelled, with that code.
     RunError {
         /// For people.
         message: String,
         /// A stable code.
         code: String,
+        /// What its own calls of models took.
+        #[serde(flatten)]
+        usage: Usage,
     },
 }
+
+/// The version of AG-UI that these events are of.
+pub const PROTOCOL_VERSION: &str = "1.0";
 
 /// How a run finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,6 +132,8 @@ pub enum Event {
 pub enum RunOutcome {
     /// With a reply.
     Success,
+    /// Somebody stopped it.
+    Cancelled,
     /// It waits: the decision about these starts a run of its own.
     Interrupt {
         /// What is to be decided, all of it together.
@@ -169,6 +186,24 @@ impl From<&Pending> for Interrupt {
 }
 
 impl Event {
+    /// The run began.
+    #[must_use]
+    pub fn run_started(thread_id: Uuid, run_id: Uuid, parent_run_id: Option<Uuid>) -> Self {
+        Self::RunStarted {
+            thread_id,
+            run_id,
+            parent_run_id,
+            protocol_version: Some(PROTOCOL_VERSION.to_owned()),
+        }
+    }
+
+    /// Tells in the last event of a run what the run took.
+    pub fn set_usage(&mut self, took: Usage) {
+        if let Self::RunFinished { usage, .. } | Self::RunError { usage, .. } = self {
+            *usage = took;
+        }
+    }
+
     /// Whether nothing may follow.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::RunFinished { .. } | Self::RunError { .. })

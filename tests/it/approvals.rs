@@ -509,7 +509,9 @@ async fn a_run_that_is_to_be_cancelled_does_not_begin_to_wait() {
     let run = said["error"]["details"]["run_id"].as_str().expect("a run");
     let events = stored(&world, run).await;
     assert_well_formed(&events);
-    assert_eq!(kinds(&events).last(), Some(&"RUN_ERROR"));
+    assert_eq!(kinds(&events).last(), Some(&"RUN_FINISHED"));
+    let end = &events.last().expect("an end").1;
+    assert_eq!(end["outcome"], json!({"type": "cancelled"}));
     assert_eq!(world.count("select count(*) from approvals").await, 0);
 }
 

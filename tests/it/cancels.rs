@@ -35,9 +35,9 @@ async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
         Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
     assert_eq!(cancelled.assert_ok()["run_id"], run);
     let end = socket
-        .until(|frame| frame["event"]["type"] == "RUN_ERROR")
+        .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
-    assert_eq!(end["event"]["code"], "cancelled");
+    assert_eq!(end["event"]["outcome"]["type"], "cancelled");
     assert_well_formed(&socket.events());
     world.model.aborted_seen(1).await.unwrap();
     let view: Value = waiting.await.unwrap().unwrap().json().await.unwrap();
@@ -107,7 +107,9 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
             .request(Method::POST, "ada", &format!("runs/{run}/cancel"))
             .send(),
     );
-    world.until_stuck("select status, conversation_id%").await;
+    world
+        .until_stuck("select r.status, r.conversation_id%")
+        .await;
     gate.open();
     world.until_stuck("select act_for%").await;
     let mut steps = world.db.begin().await.unwrap();
@@ -124,9 +126,9 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
     world.until(cut_off, 1).await;
     steps.rollback().await.unwrap();
     let end = socket
-        .until(|frame| frame["event"]["type"] == "RUN_ERROR")
+        .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
-    assert_eq!(end["event"]["code"], "cancelled");
+    assert_eq!(end["event"]["outcome"]["type"], "cancelled");
     assert_well_formed(&socket.events());
     let events = stored(&world, run).await;
     assert_well_formed(&events);
@@ -154,7 +156,7 @@ async fn a_queued_run_is_cancelled_at_once_and_the_waiting_post_is_told() {
     assert_eq!(answer["error"]["code"], "cancelled");
     let events = stored(&world, &run).await;
     assert_well_formed(&events);
-    assert_eq!(kinds(&events), ["RUN_STARTED", "RUN_ERROR"]);
+    assert_eq!(kinds(&events), ["RUN_STARTED", "RUN_FINISHED"]);
     assert_eq!(
         world
             .count("select count(*) from apalis.jobs where status = 'Pending'")

@@ -77,9 +77,9 @@ async fn followers_of_a_silent_run_cost_the_database_nothing() {
     Answer::of(cancel).await.assert_ok();
     for (socket, stream) in &mut sockets {
         socket
-            .until(|frame| frame["event"]["type"] == "RUN_ERROR")
+            .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
             .await;
-        stream.until("RUN_ERROR").await;
+        stream.until("RUN_FINISHED").await;
     }
 }
 

@@ -74,6 +74,8 @@ impl Matrix {
             .header("idempotency-key", "hers");
         let first = Answer::of(first).await.assert_ok().clone();
         world.say("ada", HERS).await.assert_ok();
+        let spare = world.say("ada", HERS).await;
+        let spare = spare.assert_ok()["conversation_id"].clone();
         let mut waiting = Vec::new();
         for _ in 0..2 {
             let waits = world.say("ada", &format!("look for what is {HERS}")).await;
@@ -86,6 +88,7 @@ impl Matrix {
         let text = |value: &Value| value.as_str().expect("an id").to_owned();
         let mut ids = Belongings {
             conversation: text(&first["conversation_id"]),
+            spare: text(&spare),
             run: text(&first["run_id"]),
             waiting: text(&waiting[0]["run_id"]),
             stopped: stopped.to_owned(),
@@ -300,13 +303,14 @@ impl Matrix {
         let text = format!("{} {:?}", answer.body, answer.headers);
         let Belongings {
             conversation,
+            spare,
             run,
             waiting,
             stopped,
             task,
             ..
         } = &self.ids;
-        for hers in [HERS, conversation, run, waiting, stopped, task] {
+        for hers in [HERS, conversation, spare, run, waiting, stopped, task] {
             assert!(
                 !text.contains(hers),
                 "{} {}: {text}",

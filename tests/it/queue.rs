@@ -42,7 +42,7 @@ async fn one_conversation_is_answered_in_order_without_overlap() {
             .iter()
             .filter(|m| m["role"] == "user");
         let said: Vec<_> = users
-            .map(|m| m["content"].as_str().unwrap().parse::<i32>().unwrap())
+            .map(|m| request::content(m).parse::<i32>().unwrap())
             .collect();
         assert_eq!(said, (0..=n).collect::<Vec<_>>());
     }

@@ -66,7 +66,7 @@ async fn what_took_effect_before_a_stop_is_not_done_again() {
         .await;
     socket.call("run.cancel", json!({"runId": run})).await;
     socket
-        .until(|frame| frame["event"]["type"] == "RUN_ERROR")
+        .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
 
     world.model.push(Turn::text("All four are there."));

@@ -4,6 +4,7 @@
 //! to act through, and a [`Journal`] that keeps each answer before anything is done about it.
 
 use errand_shared::{
+    calendar::Moment,
     ids::CallKey,
     store::{
         approvals::Effect,
@@ -20,7 +21,9 @@ mod conversation;
 mod history;
 mod message;
 pub mod model;
+mod order;
 mod pieces;
+mod said;
 
 pub(crate) use answer::{AnswerBuilder, Endless};
 pub(crate) use calls::CallPiece;
@@ -42,12 +45,14 @@ pub struct Assignment {
     pub user_id: String,
     /// The message to answer.
     pub message: String,
+    /// When it was said, by the user's clock.
+    pub said: Moment,
+    /// When the run was accepted that is to finish an interrupted turn.
+    pub retried: Option<Moment>,
     /// Earlier turns, the latest first.
     pub history: Vec<PastTurn>,
     /// What earlier attempts at this run, and earlier runs of this turn, have committed.
     pub recorded: Vec<RecordedStep>,
-    /// The turn was interrupted, and this run is to finish it.
-    pub is_retry: bool,
     /// The model that is asked, as the provider knows it.
     pub model: String,
     /// Tools whose calls wait for the user's approval.
@@ -207,7 +212,7 @@ pub async fn run(
             conversation.push_step(with_results(recorded.clone(), results));
         } else {
             conversation.push_step(recorded.clone());
-            if assignment.is_retry {
+            if assignment.retried.is_some() {
                 // What the interrupted runs have used up is not this one's.
                 last_step = recorded.step.saturating_add(assignment.max_steps);
             }

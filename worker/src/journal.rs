@@ -82,11 +82,8 @@ impl<'a> RunJournal<'a> {
             stream.push(event);
         }
         if !open.started {
-            stream.push(Event::RunStarted {
-                thread_id: run.conversation_id,
-                run_id: run.id,
-                parent_run_id: run.parent_run_id,
-            });
+            let started = Event::run_started(run.conversation_id, run.id, run.parent_run_id);
+            stream.push(started);
         }
         let story = Mutex::new(Story {
             open,
@@ -152,6 +149,7 @@ impl<'a> RunJournal<'a> {
             first_seq,
             events: &events,
             cut_off,
+            model: self.model,
         };
         let turn = users.enter(&self.run.user_id).await;
         let turn = turn.map_err(StoreError::from)?;
@@ -166,6 +164,7 @@ impl<'a> RunJournal<'a> {
             calls: &answer.calls,
             finish_reason: answer.finish_reason.as_deref(),
             input_tokens: answer.tokens.input,
+            cached_input_tokens: answer.tokens.cached,
             output_tokens: answer.tokens.output,
             usage_estimated: answer.tokens.is_estimate,
             model: self.model,

@@ -35,6 +35,10 @@ const KEEP_USAGE_DAYS: Duration = Duration::from_secs(35 * 24 * 3600);
 /// How long a deleted task is kept; the database admits no purge before.
 const KEEP_TRASH: Duration = Duration::from_secs(TRASH_DAYS.unsigned_abs() * 24 * 3600);
 
+/// How long the rows of a deleted conversation are kept: streams that follow it come to their end meanwhile, and an operator can still
+/// bring it back (`deleted_at = null`).
+const KEEP_DELETED: Duration = Duration::from_secs(3600);
+
 /// How long what is kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keep {
@@ -65,6 +69,7 @@ impl Keep {
             Purge::Keys => self.keys,
             Purge::UsageDays => KEEP_USAGE_DAYS,
             Purge::Trash => KEEP_TRASH,
+            Purge::Conversations => KEEP_DELETED,
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use errand_shared::{
+    calendar::Moment,
     faults,
     ids::CallKey,
     store::{
@@ -251,13 +252,16 @@ impl Turns {
             run_id: run.id,
             user_id: run.user_id.clone(),
             message: run.message.clone(),
+            said: Moment::new(run.said_at, run.said_in.as_deref()),
+            retried: run
+                .is_retry
+                .then(|| Moment::new(run.created_at, run.time_zone.as_deref())),
             history: history::before(&mut db, run, MAX_HISTORY_TURNS).await?,
             recorded: if run.attempt > 1 || run.root_run_id != run.id {
                 history::of_run(&mut db, run).await?
             } else {
                 Vec::new()
             },
-            is_retry: run.is_retry,
             model: self.model.name().to_owned(),
             history_tokens: self.limits.history_tokens,
             max_steps: self.limits.max_steps,

@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, collections::HashMap, fmt};
 
+use chrono_tz::Tz;
+use http::HeaderMap;
 use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
@@ -19,7 +21,12 @@ use crate::{
     body,
     decide::{self, Wish},
     error::ApiError,
+    request,
 };
+
+mod ambient;
+
+use ambient::Context;
 
 /// Characters of the name that a client gives a thread or a run.
 const MAX_NAME: usize = 128;
@@ -37,6 +44,10 @@ pub(super) struct RunAgentInput<'a> {
     /// Absent, null and empty mean the same.
     #[serde(borrow, default)]
     resume: Option<Vec<ResumeEntry<'a>>>,
+    #[serde(borrow, default)]
+    context: Option<Vec<Context<'a>>>,
+    #[serde(borrow, default)]
+    forwarded_props: Option<&'a RawValue>,
 }
 
 /// The content of the last message of the user among all messages, as it is written.
@@ -118,6 +129,7 @@ pub(super) struct AgentInput {
     thread: ThreadName,
     run: String,
     wish: Saying,
+    time_zone: Option<Tz>,
 }
 
 #[derive(Debug)]
@@ -156,13 +168,20 @@ impl<'a> RunAgentInput<'a> {
             Err(_) => ThreadName::Name(thread),
         };
         let run = name("runId", self.run_id)?;
+        let time_zone =
+            ambient::time_zone(self.forwarded_props, &self.context.unwrap_or_default())?;
         let resume = self.resume.unwrap_or_default();
         let wish = if resume.is_empty() {
             Saying::Text(text(self.messages)?)
         } else {
             Saying::Decisions(decisions_of(&resume)?)
         };
-        Ok(AgentInput { thread, run, wish })
+        Ok(AgentInput {
+            thread,
+            run,
+            wish,
+            time_zone,
+        })
     }
 }
 
@@ -221,8 +240,11 @@ fn decisions_of(entries: &[ResumeEntry<'_>]) -> Result<HashMap<String, bool>, Ap
 pub(super) async fn accept(
     app: &App,
     user: &User,
+    headers: &HeaderMap,
     input: &AgentInput,
 ) -> Result<(Accepted, Names), ApiError> {
+    let of_request = request::time_zone(headers)?;
+    let time_zone = input.time_zone.or(of_request);
     let run_id = Uuid::parse_str(&input.run);
     let key = run_id
         .as_ref()
@@ -241,6 +263,7 @@ pub(super) async fn accept(
                 thread,
                 text,
                 metadata: None,
+                time_zone,
                 on_busy: OnBusy::Enqueue,
                 idempotency: Some(Idempotency {
                     key: &key,
@@ -256,6 +279,7 @@ pub(super) async fn accept(
                 thread: Some(thread),
                 decision: &decisions::decision(None, Some(each.clone()))?,
                 child: run_id,
+                time_zone,
             };
             decide::decide(app, &wish).await?
         }

@@ -76,6 +76,7 @@ pub(super) fn decision(
         ("user_id" = String, Path, description = "The user; must be the token's `sub`"),
         ("id" = Uuid, Path, description = "The run that waits"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, or `respond-async` (RFC 7240)"),
+        ("X-Time-Zone" = Option<String>, Header, description = "Where the user is: a name of IANA's data base, such as `Europe/Berlin`. It is remembered; UTC until one is known"),
     ),
     request_body = DecisionRequest,
     responses(
@@ -113,6 +114,7 @@ pub(crate) async fn post(
         thread: None,
         child: request.run_id.unwrap_or_else(ids::new_id),
         decision: &request.decision()?,
+        time_zone: request::time_zone(&headers)?,
     };
     let place = request::wants_events(&headers).then(|| app.connections.stream(&user.id));
     let place = place.transpose()?;

@@ -1,5 +1,6 @@
 //! Messages as clients send them: the plain chat body, checked and accepted; and which of a body's two forms it has.
 
+use chrono_tz::Tz;
 use http::HeaderMap;
 use icu_properties::{
     CodePointSetData, CodePointSetDataBorrowed, props::DefaultIgnorableCodePoint,
@@ -34,7 +35,8 @@ pub(crate) struct ChatRequest {
     /// The conversation to go on with; a new one is opened if absent.
     #[serde(default, deserialize_with = "body::uuid_or_null")]
     conversation_id: Option<Uuid>,
-    /// Anything the client wants to keep with the message, such as `timestamp` and `source`; at most 64 KiB.
+    /// Anything the client wants to keep with the message, such as `timestamp` and `source`; at most 64 KiB. `time_zone` is the
+    /// user's time zone, by its name in IANA's data base; it goes before `X-Time-Zone`, and is remembered.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Option<serde_json::Map<String, Value>>,
@@ -64,6 +66,20 @@ impl ChatRequest {
         Ok(())
     }
 
+    /// The user's zone, if the metadata tell it.
+    fn time_zone(&self) -> Result<Option<Tz>, ApiError> {
+        const FIELD: &str = "metadata.time_zone";
+        let zone = self
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata.get("time_zone"));
+        match zone {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(name)) => request::known_zone(FIELD, name).map(Some),
+            Some(_) => Err(request::unknown_zone(FIELD)),
+        }
+    }
+
     /// What makes two requests the same: their content, whatever the order of fields.
     fn hash(&self) -> Vec<u8> {
         let mut canonical = serde_json::to_value(self).unwrap_or_default();
@@ -77,22 +93,27 @@ impl ChatRequest {
 /// # Errors
 /// It is empty, too long, without anything to see, or holds NUL, which Postgres cannot store.
 pub(super) fn check_text(message: &str) -> Result<(), ApiError> {
-    let length = message.chars().count();
-    if !(1..=MAX_MESSAGE).contains(&length) {
-        let message =
-            format!("message must be 1 to {MAX_MESSAGE} characters; this one has {length}.");
-        return Err(ApiError::invalid_field("message", message));
-    }
-    if message.contains('\0') {
-        return Err(ApiError::invalid_field(
-            "message",
-            "message must not contain the character NUL.",
+    check_readable("message", message, MAX_MESSAGE)
+}
+
+/// Whether the text of this field is something that people can read.
+///
+/// # Errors
+/// As for a message, with another length.
+pub(super) fn check_readable(field: &str, text: &str, max: usize) -> Result<(), ApiError> {
+    let refuse = |message: String| Err(ApiError::invalid_field(field, message));
+    let length = text.chars().count();
+    if !(1..=max).contains(&length) {
+        return refuse(format!(
+            "{field} must be 1 to {max} characters; this one has {length}."
         ));
     }
-    if message.chars().all(is_invisible) {
-        return Err(ApiError::invalid_field(
-            "message",
-            "message must hold something that can be read, not only spaces.",
+    if text.contains('\0') {
+        return refuse(format!("{field} must not contain the character NUL."));
+    }
+    if text.chars().all(is_invisible) {
+        return refuse(format!(
+            "{field} must hold something that can be read, not only spaces."
         ));
     }
     Ok(())
@@ -131,6 +152,8 @@ pub(super) async fn accept_chat(
     run_id: Uuid,
 ) -> Result<Accepted, ApiError> {
     request.check()?;
+    let of_request = request::time_zone(headers)?;
+    let time_zone = request.time_zone()?.or(of_request);
     let request_hash = request.hash();
     let key = request::idempotency_key(headers)?;
     let metadata = request.metadata.clone().map(Value::Object);
@@ -142,6 +165,7 @@ pub(super) async fn accept_chat(
             .map_or(Thread::New, Thread::Existing),
         text: &request.message,
         metadata: metadata.as_ref(),
+        time_zone,
         on_busy: request.on_busy,
         idempotency: key.map(|key| Idempotency {
             key,

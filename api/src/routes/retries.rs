@@ -56,6 +56,7 @@ impl FromRequest<App> for Nothing {
         ("id" = Uuid, Path, description = "The run that failed or was cancelled"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "The same key joins the run that the first request has started, until a day after its end (KEEP_KEYS)"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, or `respond-async` (RFC 7240)"),
+        ("X-Time-Zone" = Option<String>, Header, description = "Where the user is: a name of IANA's data base, such as `Europe/Berlin`. It is remembered; UTC until one is known"),
     ),
     responses(
         (status = 200, description = "The reply; with `Accept: text/event-stream` the run's AG-UI events instead", body = ChatResponse,
@@ -92,6 +93,7 @@ pub(crate) async fn post(
         run_id,
         child: ids::new_id(),
         key: request::idempotency_key(&headers)?,
+        time_zone: request::time_zone(&headers)?,
     };
     let place = request::wants_events(&headers).then(|| app.connections.stream(&user.id));
     let place = place.transpose()?;

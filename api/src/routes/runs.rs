@@ -50,6 +50,9 @@ impl From<ToolCall> for ToolCallView {
 pub(crate) struct Usage {
     /// Tokens the model read, also for answers that were cut off.
     input_tokens: i64,
+    /// Of these, tokens that came from the provider's prompt cache; absent if it told of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cached_input_tokens: Option<i64>,
     /// Tokens it wrote.
     output_tokens: i64,
     /// Answers that were kept.
@@ -67,6 +70,7 @@ impl From<&Run> for Usage {
     fn from(run: &Run) -> Self {
         Self {
             input_tokens: run.input_tokens,
+            cached_input_tokens: Some(run.cached_input_tokens).filter(|tokens| *tokens > 0),
             output_tokens: run.output_tokens,
             model_calls: run.model_calls,
             estimated: run.usage_estimated,

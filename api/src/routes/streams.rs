@@ -112,7 +112,7 @@ pub(super) async fn chat(
     // Before the message is accepted: who is refused may say it again.
     let place = app.connections.stream(&user.id)?;
     let (accepted, names) = match body.parse_with(message::read_either).await? {
-        Form::Agent(input) => agent_input::accept(app, user, &input).await?,
+        Form::Agent(input) => agent_input::accept(app, user, headers, &input).await?,
         Form::Chat(request) => {
             let run_id = ids::new_id();
             let accepted = message::accept_chat(app, user, headers, &request, run_id).await?;

@@ -165,13 +165,15 @@ pub enum Decided {
 pub async fn decide(
     db: &mut Connection,
     user_id: &str,
-    run_id: Uuid,
     decision: &Decision,
-    child: Uuid,
+    child: Successor<'_>,
     max_ready: i64,
 ) -> Result<Decided, StoreError> {
+    let run_id = child.parent_run_id;
     let Some(run) = sqlx::query!(
-        "select conversation_id, status from runs where id = $1 and user_id = $2 for update",
+        "select r.conversation_id, r.status from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
+         where r.id = $1 and r.user_id = $2
+         for update of r",
         run_id,
         user_id
     )
@@ -195,7 +197,7 @@ pub async fn decide(
     let Some(answers) = answers(decision, &pending) else {
         return Ok(Decided::Incomplete);
     };
-    go_on(db, user_id, run_id, child).await?;
+    go_on(db, user_id, child).await?;
     for (call, approved) in pending.iter().zip(&answers) {
         sqlx::query!(
             "update approvals set approved = $4, decided_at = clock_timestamp(), decision_run_id = $5
@@ -204,7 +206,7 @@ pub async fn decide(
             call.key.step,
             call.key.ordinal,
             approved,
-            child
+            child.id
         )
         .execute(&mut *db)
         .await?;
@@ -212,7 +214,7 @@ pub async fn decide(
     admission::admit(db, user_id, conversation_id, max_ready).await?;
     outcome::announce(db, conversation_id).await?;
     Ok(Decided::Run {
-        run_id: child,
+        run_id: child.id,
         conversation_id,
         calls: pending.into_iter().zip(answers).collect(),
     })
@@ -268,25 +270,15 @@ async fn repeated(
 }
 
 /// Ends the run that waited and accepts the one that goes on, with the step whose calls are now decided as its first.
-async fn go_on(
-    db: &mut Connection,
-    user_id: &str,
-    run_id: Uuid,
-    child: Uuid,
-) -> Result<(), StoreError> {
+async fn go_on(db: &mut Connection, user_id: &str, child: Successor<'_>) -> Result<(), StoreError> {
+    let run_id = child.parent_run_id;
     sqlx::query!(
         "update runs set status = 'completed', finished_at = clock_timestamp() where id = $1",
         run_id
     )
     .execute(&mut *db)
     .await?;
-    let successor = Successor {
-        id: child,
-        parent_run_id: run_id,
-        idempotency_key: None,
-        request_hash: None,
-    };
-    runs::insert_successor(db, user_id, successor).await?;
+    runs::insert_successor(db, user_id, child).await?;
     // Its tokens are the other run's.
     sqlx::query!(
         "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, model, extra)
@@ -295,7 +287,7 @@ async fn go_on(
          order by step desc
          limit 1",
         run_id,
-        child
+        child.id
     )
     .execute(db)
     .await?;

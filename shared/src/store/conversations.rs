@@ -1,4 +1,6 @@
-//! Conversations: opened by a first message, listed by their owner.
+//! Conversations: opened by a first message, listed, renamed and deleted by their owner.
+//!
+//! One that is deleted is not there for anybody: each query here leaves it out, as those of runs do.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -13,7 +15,7 @@ const TITLE_CHARS: usize = 80;
 pub struct Conversation {
     /// Its id (AG-UI: threadId).
     pub id: Uuid,
-    /// The beginning of its first message.
+    /// The beginning of its first message, or what its owner has called it since.
     pub title: String,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
@@ -62,7 +64,7 @@ pub async fn by_thread_name(
     thread_name: &str,
 ) -> Result<Option<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "select id from conversations where user_id = $1 and thread_name = $2",
+        "select id from conversations where user_id = $1 and thread_name = $2 and deleted_at is null",
         user_id,
         thread_name
     )
@@ -76,7 +78,7 @@ pub async fn by_thread_name(
 /// The database failed.
 pub async fn touch(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool, StoreError> {
     let touched = sqlx::query!(
-        "update conversations set updated_at = clock_timestamp() where id = $1 and user_id = $2",
+        "update conversations set updated_at = clock_timestamp() where id = $1 and user_id = $2 and deleted_at is null",
         id,
         user_id
     )
@@ -91,7 +93,9 @@ pub async fn touch(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool,
 /// The database failed.
 pub async fn exists(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
-        r#"select exists (select 1 from conversations where id = $1 and user_id = $2) as "exists!""#,
+        r#"select exists (
+             select 1 from conversations where id = $1 and user_id = $2 and deleted_at is null
+           ) as "exists!""#,
         id,
         user_id
     )
@@ -113,7 +117,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Conversation,
         "select id, title, created_at, updated_at from conversations
-         where user_id = $1 and ($2::timestamptz is null or (updated_at, id) < ($2, $3::uuid))
+         where user_id = $1 and deleted_at is null and ($2::timestamptz is null or (updated_at, id) < ($2, $3::uuid))
          order by updated_at desc, id desc
          limit $4",
         user_id,
@@ -124,4 +128,26 @@ pub async fn list(
     .fetch_all(db)
     .await?;
     Ok(Page::cut(rows, limit, |row| (row.updated_at, row.id)))
+}
+
+/// Gives a conversation another title, of 1 to 255 characters; its place in the list stays. None if the user has no such conversation.
+///
+/// # Errors
+/// The database failed.
+pub async fn rename(
+    db: &mut Connection,
+    id: Uuid,
+    user_id: &str,
+    title: &str,
+) -> Result<Option<Conversation>, StoreError> {
+    Ok(sqlx::query_as!(
+        Conversation,
+        "update conversations set title = $3 where id = $1 and user_id = $2 and deleted_at is null
+         returning id, title, created_at, updated_at",
+        id,
+        user_id,
+        title
+    )
+    .fetch_optional(db)
+    .await?)
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{Connection, StoreError, approvals, runs::Claimed, steps::AskedCall};
+use crate::calendar::Moment;
 
 /// A step that was committed, with the results its calls have so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +43,8 @@ pub struct RecordedCall {
 pub struct PastTurn {
     /// What the user said.
     pub message: String,
+    /// When, by the user's clock.
+    pub said: Moment,
     /// What the agent did.
     pub steps: Vec<RecordedStep>,
     /// What the agent replied; none if it did not come to that.
@@ -73,7 +76,7 @@ pub async fn before(
     limit: i64,
 ) -> Result<Vec<PastTurn>, StoreError> {
     let turns = sqlx::query!(
-        r#"select r.id, u.content as message, a.content as "reply?", e.status
+        r#"select r.id, r.created_at, r.time_zone, u.content as message, a.content as "reply?", e.status
            from runs r
            join messages u on u.run_id = r.id and u.role = 'user'
            cross join lateral (
@@ -105,6 +108,7 @@ pub async fn before(
         .into_iter()
         .map(|turn| PastTurn {
             message: turn.message,
+            said: Moment::new(turn.created_at, turn.time_zone.as_deref()),
             steps: steps.remove(&turn.id).unwrap_or_default(),
             end: match turn.status.as_str() {
                 "completed" => TurnEnd::Completed,

@@ -68,7 +68,16 @@ pub async fn insert(db: &mut Connection, message: NewMessage<'_>) -> Result<(), 
     Ok(())
 }
 
-/// A conversation's messages in the order people saw them, those behind the message `after`; none if the conversation has no
+/// In which order messages are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As people saw them.
+    OldestFirst,
+    /// From the end.
+    NewestFirst,
+}
+
+/// A conversation's messages in this order, those behind the message `after`; none if the conversation has no
 /// such message. Places in the order are of all users together, so nobody is told one.
 ///
 /// # Errors
@@ -77,12 +86,14 @@ pub async fn list(
     db: &mut Connection,
     user_id: &str,
     conversation_id: Uuid,
+    order: Order,
     after: Option<Uuid>,
     limit: i64,
 ) -> Result<Option<Page<Message, Uuid>>, StoreError> {
-    let position = match after {
-        None => Some(0),
-        Some(id) => sqlx::query_scalar!(
+    let position = match (after, order) {
+        (None, Order::OldestFirst) => Some(0),
+        (None, Order::NewestFirst) => Some(i64::MAX),
+        (Some(id), _) => sqlx::query_scalar!(
             "select position from messages where id = $1 and user_id = $2 and conversation_id = $3",
             id,
             user_id,
@@ -94,18 +105,37 @@ pub async fn list(
     let Some(position) = position else {
         return Ok(None);
     };
-    let rows = sqlx::query_as!(
-        Message,
-        "select id, conversation_id, run_id, role, content, partial, created_at from messages
-         where user_id = $1 and conversation_id = $2 and position > $3
-         order by position
-         limit $4",
-        user_id,
-        conversation_id,
-        position,
-        limit + 1
-    )
-    .fetch_all(db)
-    .await?;
+    let rows = match order {
+        Order::OldestFirst => {
+            sqlx::query_as!(
+            Message,
+            "select id, conversation_id, run_id, role, content, partial, created_at from messages
+                 where user_id = $1 and conversation_id = $2 and position > $3
+                 order by position
+                 limit $4",
+            user_id,
+            conversation_id,
+            position,
+            limit + 1
+        )
+            .fetch_all(db)
+            .await?
+        }
+        Order::NewestFirst => {
+            sqlx::query_as!(
+            Message,
+            "select id, conversation_id, run_id, role, content, partial, created_at from messages
+                 where user_id = $1 and conversation_id = $2 and position < $3
+                 order by position desc
+                 limit $4",
+            user_id,
+            conversation_id,
+            position,
+            limit + 1
+        )
+            .fetch_all(db)
+            .await?
+        }
+    };
     Ok(Some(Page::cut(rows, limit, |row| row.id)))
 }

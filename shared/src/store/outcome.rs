@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     usage::Tokens,
 };
 use crate::{
-    events::{Event, Interrupt, RunOutcome},
+    events::{Event, Interrupt, RunOutcome, TokenUsage, Usage},
     faults,
     hints::{CANCEL, CONVERSATION, RUN_ENDED},
 };
@@ -54,34 +55,28 @@ impl Outcome {
         }
     }
 
-    /// The event that tells of it; nothing follows.
+    /// The event that tells of it; nothing follows. What the run took is told when it is known.
     pub fn event(&self, conversation_id: Uuid, run_id: Uuid) -> Event {
-        match self {
-            Self::Completed { .. } => Event::RunFinished {
-                thread_id: conversation_id,
-                run_id,
-                outcome: RunOutcome::Success,
+        let outcome = match self {
+            Self::Failed { code, message } => {
+                return Event::RunError {
+                    message: message.clone(),
+                    code: (*code).to_owned(),
+                    usage: Usage::default(),
+                };
+            }
+            Self::Completed { .. } => RunOutcome::Success,
+            Self::Cancelled { .. } => RunOutcome::Cancelled,
+            Self::Waiting(pending) => RunOutcome::Interrupt {
+                interrupts: pending.iter().map(Interrupt::from).collect(),
             },
-            Self::Failed { code, message } => Event::RunError {
-                message: message.clone(),
-                code: (*code).to_owned(),
-            },
-            Self::Cancelled { .. } => cancelled(),
-            Self::Waiting(pending) => Event::RunFinished {
-                thread_id: conversation_id,
-                run_id,
-                outcome: RunOutcome::Interrupt {
-                    interrupts: pending.iter().map(Interrupt::from).collect(),
-                },
-            },
+        };
+        Event::RunFinished {
+            thread_id: conversation_id,
+            run_id,
+            outcome,
+            usage: Usage::default(),
         }
-    }
-}
-
-fn cancelled() -> Event {
-    Event::RunError {
-        message: "The run was cancelled.".to_owned(),
-        code: "cancelled".to_owned(),
     }
 }
 
@@ -100,6 +95,8 @@ pub struct Ending<'a> {
     pub events: &'a [Event],
     /// Tokens of answers that became no step.
     pub cut_off: Tokens,
+    /// The model that gave them.
+    pub model: &'a str,
 }
 
 /// Ends a run, or lets it wait: last step, reply, events, status, job and the admission of the next run commit together, then waiters
@@ -124,12 +121,15 @@ pub async fn finish(
     let outcome = match ending.outcome {
         Outcome::Waiting(_) if is_to_cancel(&mut tx, run.id).await? => {
             events.pop();
-            events.push(cancelled());
+            events.push(CANCELLED.event(run.conversation_id, run.id));
             &CANCELLED
         }
         outcome => outcome,
     };
-    end(&mut tx, run.id, outcome, ending.cut_off).await?;
+    let took = end(&mut tx, run.id, outcome, ending.cut_off, Some(ending.model)).await?;
+    if let Some(last) = events.last_mut() {
+        last.set_usage(took);
+    }
     if let Outcome::Waiting(pending) = outcome {
         approvals::ask(&mut tx, &run.user_id, pending).await?;
     }
@@ -196,11 +196,7 @@ async fn closing(
     let (last, mut open) = events::state(db, run_id).await?;
     let mut closing = open.close();
     if !open.started {
-        closing.push(Event::RunStarted {
-            thread_id: conversation_id,
-            run_id,
-            parent_run_id,
-        });
+        closing.push(Event::run_started(conversation_id, run_id, parent_run_id));
     }
     Ok((last, closing))
 }
@@ -217,14 +213,15 @@ async fn is_to_cancel(db: &mut Connection, run_id: Uuid) -> Result<bool, StoreEr
 }
 
 /// The run's own row, the user's tokens of the day, and a hint for those who wait. The usage is that of the committed steps,
-/// whichever attempt wrote them, and of answers that were cut off; a step that a decision took over (attempt 0) is another
-/// run's. A run that waits has not ended.
+/// whichever attempt wrote them, and of answers that were cut off, by `model` as far as this attempt knows; a step that a decision took
+/// over (attempt 0) is another run's. A run that waits has not ended. Returns what the run took.
 async fn end(
     db: &mut Connection,
     run_id: Uuid,
     outcome: &Outcome,
     cut_off: Tokens,
-) -> Result<(), StoreError> {
+    model: Option<&str>,
+) -> Result<Usage, StoreError> {
     let cut_short = match outcome {
         Outcome::Completed { cut_short, .. } => *cut_short,
         _ => None,
@@ -239,19 +236,31 @@ async fn end(
         ),
         Outcome::Waiting(_) => ("waiting", None, None),
     };
-    sqlx::query!(
-        "with used as (
+    let took = sqlx::query!(
+        r#"with used as (
              select r.cut_off_input_tokens + $6::bigint as cut_off_input, r.cut_off_output_tokens + $7::bigint as cut_off_output,
                     r.cut_off_input_tokens + $6::bigint + s.input as input,
                     r.cut_off_output_tokens + $7::bigint + s.output as output,
                     r.usage_estimated or $8::boolean or s.estimated as estimated,
-                    s.calls
+                    s.calls, s.cached
              from runs r, (
                  select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
+                        coalesce(sum(cached_input_tokens), 0)::bigint as cached,
                         (count(*) filter (where attempt > 0))::integer as calls, coalesce(bool_or(usage_estimated), false) as estimated
                  from steps where run_id = $1
              ) s
              where r.id = $1
+         ),
+         by_model as (
+             select model, sum(input) as input, sum(output) as output, sum(cached) as cached
+             from (
+                 select model, input_tokens as input, output_tokens as output, cached_input_tokens as cached
+                 from steps where run_id = $1 and attempt > 0
+                 union all
+                 select $10::text, cut_off_input, cut_off_output, 0 from used
+             ) t
+             group by model
+             having sum(input) + sum(output) > 0
          ),
          -- A run that was requeued, or waited, has been counted up to then.
          before as (
@@ -261,7 +270,8 @@ async fn end(
              update runs
              set status = $2, error_code = $3, error_message = $4,
                  finished_at = case when $2 <> 'waiting' then clock_timestamp() end,
-                 input_tokens = used.input, output_tokens = used.output, model_calls = used.calls,
+                 input_tokens = used.input, output_tokens = used.output, cached_input_tokens = used.cached,
+                 model_calls = used.calls,
                  cut_off_input_tokens = used.cut_off_input, cut_off_output_tokens = used.cut_off_output,
                  usage_estimated = used.estimated, cut_short = $9
              from used
@@ -273,7 +283,12 @@ async fn end(
              where used.input + used.output > before.tokens
              on conflict (user_id, day) do update set tokens = usage_days.tokens + excluded.tokens
          )
-         select pg_notify($5, $1::uuid::text)",
+         select pg_notify($5, $1::uuid::text),
+                (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+                            'model', model, 'inputTokens', input, 'outputTokens', output, 'totalTokens', input + output,
+                            'cachedInputTokens', nullif(cached, 0))) order by model), '[]')
+                 from by_model) as "by_model!: Json<Vec<TokenUsage>>",
+                coalesce((select estimated from used), false) as "estimated!""#,
         run_id,
         status,
         code,
@@ -282,11 +297,12 @@ async fn end(
         cut_off.input,
         cut_off.output,
         cut_off.is_estimate,
-        cut_short
+        cut_short,
+        model
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(())
+    Ok(Usage::new(took.by_model.0, took.estimated))
 }
 
 /// What follows the end of a run, in the same transaction: its job is done, the next may start.
@@ -368,7 +384,10 @@ pub async fn cancel(
     max_ready: i64,
 ) -> Result<Option<String>, WriteError> {
     let run = sqlx::query!(
-        "select status, conversation_id, parent_run_id from runs where id = $1 and user_id = $2 for update",
+        "select r.status, r.conversation_id, r.parent_run_id
+         from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
+         where r.id = $1 and r.user_id = $2
+         for update of r",
         run_id,
         user_id
     )
@@ -377,14 +396,16 @@ pub async fn cancel(
     let Some(run) = run else { return Ok(None) };
     match run.status.as_str() {
         "queued" | "waiting" => {
+            let took = end(db, run_id, &CANCELLED, Tokens::default(), None).await?;
             // The events of a run that waits have ended.
             if run.status == "queued" {
                 let (last, mut closing) =
                     closing(db, run_id, run.conversation_id, run.parent_run_id).await?;
-                closing.push(cancelled());
+                let mut cancelled = CANCELLED.event(run.conversation_id, run_id);
+                cancelled.set_usage(took);
+                closing.push(cancelled);
                 events::write(db, run_id, last + 1, &closing).await?;
             }
-            end(db, run_id, &CANCELLED, Tokens::default()).await?;
             after_end(db, user_id, run.conversation_id, run_id, max_ready).await?;
             Ok(Some("cancelled".to_owned()))
         }

@@ -13,6 +13,7 @@ use super::{Connection, Pool, StoreError, periodic::Lease};
 
 mod attempts;
 mod calls;
+mod conversations;
 mod events;
 mod jobs;
 mod keys;
@@ -43,11 +44,13 @@ pub enum Purge {
     UsageDays,
     /// Tasks that their users have deleted.
     Trash,
+    /// Conversations that their users have deleted, with all that belongs to them.
+    Conversations,
 }
 
 impl Purge {
     /// All kinds, in the order in which they are purged.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Events,
         Self::Jobs,
         Self::Workers,
@@ -56,6 +59,7 @@ impl Purge {
         Self::Keys,
         Self::UsageDays,
         Self::Trash,
+        Self::Conversations,
     ];
 
     /// Its name, also in `purge_cursors`.
@@ -70,6 +74,7 @@ impl Purge {
             Self::Keys => "idempotency_keys",
             Self::UsageDays => "usage_days",
             Self::Trash => "deleted_tasks",
+            Self::Conversations => "conversations",
         }
     }
 }
@@ -131,6 +136,7 @@ pub async fn step(
         Purge::Keys => keys::delete(db, &range, limit).await?,
         Purge::UsageDays => usage_days::delete(db, &range, limit).await?,
         Purge::Trash => trash::delete(db, &range, limit).await?,
+        Purge::Conversations => conversations::delete(db, &range, limit).await?,
     };
     if let Some(place) = deleted.reached {
         sqlx::query!(

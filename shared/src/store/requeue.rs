@@ -28,7 +28,8 @@ pub async fn requeue(
     max_ready: i64,
 ) -> Result<Requeued, StoreError> {
     let Some(run) = sqlx::query!(
-        "select user_id, conversation_id from runs where id = $1",
+        "select r.user_id, r.conversation_id from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
+         where r.id = $1",
         run_id
     )
     .fetch_optional(&mut *db)
@@ -38,13 +39,17 @@ pub async fn requeue(
     };
     // The same order of locks as acceptance: the user, then the run.
     admission::lock_user(db, &run.user_id).await?;
-    let now = sqlx::query!(
+    let Some(now) = sqlx::query!(
         "select r.status, (select c.id from runs c where c.parent_run_id = r.id) as continued_by
-         from runs r where r.id = $1 for update of r",
+         from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
+         where r.id = $1 for update of r",
         run_id
     )
-    .fetch_one(&mut *db)
-    .await?;
+    .fetch_optional(&mut *db)
+    .await?
+    else {
+        return Ok(Requeued::Unknown);
+    };
     if now.status != "failed" {
         return Ok(Requeued::NotFailed(now.status));
     }

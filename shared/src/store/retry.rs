@@ -40,7 +40,7 @@ pub async fn look(
     let run = sqlx::query!(
         r#"select r.conversation_id, r.status,
                   (select c.id from runs c where c.parent_run_id = r.id and c.user_id = r.user_id) as continued_by
-           from runs r
+           from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
            where r.id = $1 and r.user_id = $2
            for update of r"#,
         run_id,

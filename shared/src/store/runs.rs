@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Connection, StoreError, WriteError};
+use super::{Connection, StoreError, WriteError, settings};
 use crate::{faults, hints::CONVERSATION};
 
 /// A run to accept.
@@ -19,17 +19,28 @@ pub struct NewRun<'a> {
     pub idempotency_key: Option<&'a str>,
     /// SHA-256 of the request, kept with the key.
     pub request_hash: Option<&'a [u8]>,
+    /// Where the user writes from, if the client says so: a name that was checked.
+    pub time_zone: Option<&'a str>,
 }
 
 /// Accepts a run as `queued`, and tells whoever streams its conversation. The caller holds the user's lock and inserts the
-/// message in the same transaction.
+/// message in the same transaction. The zone is remembered for the user; without one the run has the one that is remembered.
 ///
 /// # Errors
 /// The database failed; the key is taken (`runs_idempotency_key_key`).
 pub async fn insert(db: &mut Connection, run: NewRun<'_>) -> Result<(), StoreError> {
     sqlx::query!(
-        "with accepted as (
-             insert into runs (id, conversation_id, user_id, idempotency_key, request_hash) values ($1, $2, $3, $4, $5)
+        "with known as (
+             select time_zone from user_settings where user_id = $3
+         ),
+         remembered as (
+             insert into user_settings as s (user_id, time_zone)
+             select $3, $7 where $7::text is not null and $7 is distinct from (select time_zone from known)
+             on conflict (user_id) do update set time_zone = excluded.time_zone, updated_at = clock_timestamp()
+         ),
+         accepted as (
+             insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone)
+             values ($1, $2, $3, $4, $5, coalesce($7, (select time_zone from known)))
          )
          select pg_notify($6, $2::uuid::text)",
         run.id,
@@ -37,7 +48,8 @@ pub async fn insert(db: &mut Connection, run: NewRun<'_>) -> Result<(), StoreErr
         run.user_id,
         run.idempotency_key,
         run.request_hash,
-        CONVERSATION
+        CONVERSATION,
+        run.time_zone
     )
     .execute(db)
     .await?;
@@ -55,9 +67,12 @@ pub struct Successor<'a> {
     pub idempotency_key: Option<&'a str>,
     /// SHA-256 of the request, kept with the key.
     pub request_hash: Option<&'a [u8]>,
+    /// As for a new run.
+    pub time_zone: Option<&'a str>,
 }
 
 /// Accepts a run that goes on from another of the user, in the same conversation and turn. The caller holds the user's lock.
+/// Zones are as for a new run.
 ///
 /// # Errors
 /// The database failed; the id or the key is taken, or another run has gone on from there (`runs_continued_once`).
@@ -66,9 +81,14 @@ pub async fn insert_successor(
     user_id: &str,
     run: Successor<'_>,
 ) -> Result<(), StoreError> {
+    if let Some(zone) = run.time_zone {
+        settings::remember_zone(db, user_id, zone).await?;
+    }
     sqlx::query!(
-        "insert into runs (id, conversation_id, user_id, parent_run_id, root_run_id, idempotency_key, request_hash)
-         select $3, conversation_id, user_id, id, coalesce(root_run_id, id), $4, $5 from runs where id = $1 and user_id = $2",
+        "insert into runs (id, conversation_id, user_id, parent_run_id, root_run_id, idempotency_key, request_hash, time_zone)
+         select $3, conversation_id, user_id, id, coalesce(root_run_id, id), $4, $5,
+                (select time_zone from user_settings where user_id = $2)
+         from runs where id = $1 and user_id = $2",
         run.parent_run_id,
         user_id,
         run.id,
@@ -151,6 +171,8 @@ pub struct Run {
     pub error_message: Option<String>,
     /// Tokens the model read.
     pub input_tokens: i64,
+    /// Of these, tokens from the provider's prompt cache.
+    pub cached_input_tokens: i64,
     /// Tokens the model wrote.
     pub output_tokens: i64,
     /// Answers of the model.
@@ -169,7 +191,7 @@ pub struct Run {
     pub continued_by: Option<Uuid>,
 }
 
-/// The user's run.
+/// The user's run; none if its conversation is deleted.
 ///
 /// # Errors
 /// The database failed.
@@ -178,11 +200,13 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
         Run,
         r#"select r.id, r.conversation_id, r.status, r.attempt,
                   m.id as "message_id?", m.content as "response?",
-                  r.error_code, r.error_message, r.input_tokens, r.output_tokens, r.model_calls,
+                  r.error_code, r.error_message, r.input_tokens, r.cached_input_tokens, r.output_tokens, r.model_calls,
                   r.usage_estimated, r.cut_short,
                   r.created_at, r.started_at, r.finished_at,
                   (select c.id from runs c where c.parent_run_id = r.id and c.user_id = r.user_id) as continued_by
-           from runs r left join messages m on m.run_id = r.id and m.user_id = r.user_id and m.role = 'assistant'
+           from runs r
+           join conversations v on v.id = r.conversation_id and v.deleted_at is null
+           left join messages m on m.run_id = r.id and m.user_id = r.user_id and m.role = 'assistant'
            where r.id = $1 and r.user_id = $2"#,
         id,
         user_id
@@ -227,6 +251,14 @@ pub struct Claimed {
     pub position: i64,
     /// The user's message.
     pub message: String,
+    /// When the message was accepted.
+    pub said_at: DateTime<Utc>,
+    /// The user's zone then, if it was known.
+    pub said_in: Option<String>,
+    /// When the run itself was accepted: the same, unless it goes on from another.
+    pub created_at: DateTime<Utc>,
+    /// The user's zone then.
+    pub time_zone: Option<String>,
     /// Somebody has asked for it to be cancelled.
     pub cancel_requested: bool,
 }
@@ -257,6 +289,7 @@ pub async fn claim(
            and exists (select 1 from job)
          returning r.id, r.conversation_id, r.user_id, r.attempt, r.attempt - 1 - r.handbacks as "lost_attempts!",
                    root.id as root_run_id, r.parent_run_id, root.position, m.content as message,
+                   root.created_at as said_at, root.time_zone as said_in, r.created_at, r.time_zone,
                    exists (
                        select 1 from runs p where p.id = r.parent_run_id and p.status in ('failed', 'cancelled')
                    ) as "is_retry!",

@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use super::{Connection, StoreError};
-use crate::calendar::{self, Now, Tz};
+use crate::calendar::{Now, zone_or_utc};
 
 /// The IANA name of the zone that the user last wrote from; none until one is known, which means UTC.
 ///
@@ -29,9 +29,9 @@ pub async fn remember_zone(
     zone: &str,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "insert into user_settings as s (user_id, time_zone) values ($1, $2)
-         on conflict (user_id) do update set time_zone = excluded.time_zone, updated_at = clock_timestamp()
-             where s.time_zone <> excluded.time_zone",
+        "insert into user_settings as s (user_id, time_zone)
+         select $1, $2 where $2::text is distinct from (select time_zone from user_settings where user_id = $1)
+         on conflict (user_id) do update set time_zone = excluded.time_zone, updated_at = clock_timestamp()",
         user_id,
         zone
     )
@@ -45,7 +45,6 @@ pub async fn remember_zone(
 /// # Errors
 /// The database failed.
 pub async fn now(db: &mut Connection, user_id: &str) -> Result<Now, StoreError> {
-    let name = zone(db, user_id).await?;
-    let zone = name.and_then(|name| calendar::zone(&name));
-    Ok(Now::at(Utc::now(), zone.unwrap_or(Tz::UTC)))
+    let zone = zone(db, user_id).await?;
+    Ok(Now::at(Utc::now(), zone_or_utc(zone.as_deref())))
 }

@@ -52,6 +52,8 @@ pub struct NewStep<'a> {
     pub finish_reason: Option<&'a str>,
     /// Tokens read.
     pub input_tokens: i64,
+    /// Of these, tokens from the provider's prompt cache.
+    pub cached_input_tokens: i64,
     /// Tokens written.
     pub output_tokens: i64,
     /// The provider did not report the tokens.
@@ -96,8 +98,8 @@ pub async fn insert(
     let extra = (!step.extra.is_empty()).then(|| Value::Object(step.extra.clone()));
     sqlx::query!(
         "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
-                            usage_estimated, model, extra)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                            usage_estimated, model, extra, cached_input_tokens)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         run.id,
         step.step,
         run.attempt,
@@ -108,7 +110,8 @@ pub async fn insert(
         step.output_tokens,
         step.usage_estimated,
         step.model,
-        extra
+        extra,
+        step.cached_input_tokens
     )
     .execute(db)
     .await?;

@@ -5,6 +5,8 @@
 pub struct Tokens {
     /// Tokens read.
     pub input: i64,
+    /// Of these, what the provider had in its prompt cache; 0 if it did not say.
+    pub cached: i64,
     /// Tokens written.
     pub output: i64,
     /// Some of it was not reported by the provider but estimated from what was sent and received.
@@ -17,6 +19,7 @@ impl Tokens {
     pub fn and(self, other: Self) -> Self {
         Self {
             input: self.input.saturating_add(other.input),
+            cached: self.cached.saturating_add(other.cached),
             output: self.output.saturating_add(other.output),
             is_estimate: self.is_estimate || other.is_estimate,
         }

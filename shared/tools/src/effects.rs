@@ -4,7 +4,7 @@ use errand_shared::{
     calendar::Now,
     store::{
         Connection, StoreError, settings,
-        tasks::{self, Cursor, Fields, Filter, Full, MAX_SEARCH, Room, Stored, View},
+        tasks::{self, Cursor, Fields, Full, Room, Stored, View},
     },
 };
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use super::{
     contract::{DEFAULT_LIMIT, MAX_LIMIT},
     edit::{self, Done},
     error::ToolError,
+    listing::Wanted,
     subject::{self, For},
 };
 
@@ -54,7 +55,7 @@ pub(super) async fn list(db: &mut Connection, user: &str, call: ListTasks) -> Ef
         )));
     }
     let tags = valid!(check::tags(call.tags.clone().unwrap_or_default()));
-    let filter = valid!(filter(&call, &tags, &now));
+    let filter = valid!(wanted(&call).filter(&tags, View::Open, &now));
     let cursor = call.cursor.as_deref().filter(|text| !text.is_empty());
     let after = valid!(
         cursor
@@ -69,6 +70,17 @@ pub(super) async fn list(db: &mut Connection, user: &str, call: ListTasks) -> Ef
         result["next_cursor"] = json!(next.to_string());
     }
     Ok(Ok(result))
+}
+
+fn wanted(call: &ListTasks) -> Wanted<'_> {
+    Wanted {
+        view: call.view.as_deref(),
+        completed: call.completed,
+        search: call.search.as_deref(),
+        due_from: call.due_from.as_deref(),
+        due_to: call.due_to.as_deref(),
+        priority: call.priority.as_deref(),
+    }
 }
 
 pub(super) async fn complete(db: &mut Connection, user: &str, call: TaskRef) -> Effect {
@@ -178,69 +190,6 @@ fn when(task: &Stored, now: &Now) -> String {
     match task.fields {
         Fields { due: None, .. } => String::new(),
         _ => format!(", due {}", task.fields.due_in_words(now, task.completed)),
-    }
-}
-
-fn filter<'a>(call: &'a ListTasks, tags: &'a [String], now: &Now) -> Result<Filter<'a>, ToolError> {
-    let search = call
-        .search
-        .as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
-    if search.is_some_and(|text| text.chars().count() > MAX_SEARCH) {
-        let message = format!("search must be at most {MAX_SEARCH} characters.");
-        return Err(check::field("search", message));
-    }
-    let date = |name: &str, text: Option<&str>| {
-        let text = text.map(str::trim).filter(|text| !text.is_empty());
-        text.map(|text| check::date(name, text, now)).transpose()
-    };
-    let priority = call
-        .priority
-        .as_deref()
-        .map(str::trim)
-        .filter(|text| !text.is_empty());
-    Ok(Filter {
-        view: view(call)?,
-        completed: call.completed,
-        search,
-        due_from: date("due_from", call.due_from.as_deref())?,
-        due_to: date("due_to", call.due_to.as_deref())?,
-        tags,
-        priority: priority.map(check::priority).transpose()?,
-    })
-}
-
-/// The view that is asked for. `completed` alone says it, too; beside a view that has only the others it is a mistake.
-fn view(call: &ListTasks) -> Result<View, ToolError> {
-    let name = call
-        .view
-        .as_deref()
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
-    let view = match name {
-        None => None,
-        Some(name) => Some(View::named(name).ok_or_else(|| {
-            ToolError::invalid("There is no such view; leave it out for all open tasks.")
-                .with_details(json!({"field": "view", "valid": View::NAMED.map(|(name, _)| name)}))
-        })?),
-    };
-    match (view, call.completed) {
-        (None, Some(true)) => Ok(View::Completed),
-        (None, _) => Ok(View::Open),
-        (Some(View::Deleted), _) | (Some(View::Completed), Some(true)) => {
-            Ok(view.unwrap_or_default())
-        }
-        (Some(view), None) => Ok(view),
-        (Some(View::Completed), Some(false)) => Err(check::field(
-            "completed",
-            "The view completed has done tasks only: leave completed out, or choose another view.",
-        )),
-        (Some(view), Some(false)) => Ok(view),
-        (Some(_), Some(true)) => Err(check::field(
-            "completed",
-            "This view has open tasks only: for done ones choose the view completed, with due_from and due_to for their dates.",
-        )),
     }
 }
 

@@ -7,7 +7,7 @@ const MAX_MESSAGE: usize = 220;
 
 /// The call was understood and could not be done.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct ToolError {
+pub struct ToolError {
     kind: &'static str,
     message: String,
     details: Value,
@@ -59,6 +59,18 @@ impl ToolError {
             details.insert(name.to_owned(), value);
         }
         self
+    }
+
+    /// The message, for people and models.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// More about it: the field, what would be valid.
+    #[must_use]
+    pub fn details(&self) -> &Value {
+        &self.details
     }
 
     /// The structured output of a call that failed.

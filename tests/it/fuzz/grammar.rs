@@ -21,11 +21,12 @@ const METHODS: [&str; 13] = [
 ];
 
 /// Fields of all methods, and one of none.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "message",
     "threadId",
     "runId",
     "onBusy",
+    "timeZone",
     "after",
     "approve",
     "decisions",

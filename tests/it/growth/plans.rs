@@ -4,7 +4,7 @@ use errand_shared::{
     events::Event,
     store::{
         admission::{self, Bounds},
-        events, history, jobs, mcp_calls,
+        conversations, events, history, jobs, mcp_calls, messages,
         purge::{self, Purge},
         runs,
     },
@@ -63,6 +63,10 @@ async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
     // Later than all that the planner knows of.
     let statement = sqlx::raw_sql(AssertSqlSafe(ended_runs(5_000, "23 h", "22 h", 2)));
     statement.execute(&mut db).await.unwrap();
+    // A hundred conversations of ten runs each.
+    let deleted = "update conversations set deleted_at = now() - interval '3 hours'
+                   where id in (select id from conversations where user_id = 'user-1' limit 100)";
+    sqlx::raw_sql(deleted).execute(&mut db).await.unwrap();
     let mut tx = db.begin().await.unwrap();
     let db = &mut *tx;
     for _ in 0..8 {
@@ -73,6 +77,7 @@ async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
         reads_at_most!(1000, db, purge::step(db, Purge::Calls, HOUR, 20));
         reads_at_most!(100, db, purge::step(db, Purge::UsageDays, HOUR, 20));
         reads_at_most!(200, db, purge::step(db, Purge::Workers, HOUR, 20));
+        reads_at_most!(8000, db, purge::step(db, Purge::Conversations, HOUR, 80));
     }
     let (conversation, user): (Uuid, String) = sqlx::query_as(
         "select conversation_id, user_id from runs group by 1, 2 order by count(*) desc limit 1",
@@ -102,10 +107,21 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
         user_id: user,
         idempotency_key: None,
         request_hash: None,
+        time_zone: Some("Europe/Berlin"),
     };
     reads_at_most!(200, db, runs::insert(db, run));
     let admitted = reads_at_most!(400, db, admission::admit(db, user, conversation, 4));
     assert_eq!(admitted, [id]);
+    reads_at_most!(100, db, runs::find(db, user, id));
+    reads_at_most!(100, db, conversations::exists(db, conversation, user));
+    reads_at_most!(200, db, conversations::list(db, user, None, 50));
+    let newest = messages::Order::NewestFirst;
+    // To the planner this conversation is as short as all others, so it may read and sort all of it; of others it reads nothing.
+    reads_at_most!(
+        800,
+        db,
+        messages::list(db, user, conversation, newest, None, 50)
+    );
     reads_at_most!(100, db, runs::is_busy(db, user, conversation));
     reads_at_most!(100, db, runs::at_work(db, user, conversation));
     reads_at_most!(200, db, runs::to_follow(db, user, conversation, None, 100));
@@ -120,11 +136,7 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
     );
     let message = message.bind(id).bind(conversation).bind(user);
     message.execute(&mut *db).await.unwrap();
-    let event = [Event::RunStarted {
-        thread_id: conversation,
-        run_id: id,
-        parent_run_id: None,
-    }];
+    let event = [Event::run_started(conversation, id, None)];
     reads_at_most!(60, db, events::write(db, id, 1, &event));
     reads_at_most!(60, db, events::state(db, id));
     let bounds = events::Bounds {

@@ -223,7 +223,7 @@ const GRANTED_TO_SHARED: &str = "
 /// What an earlier version had made: two roles for all databases, in the functions and in the grants.
 const SHARED: &str = "
     grant usage on schema public, apalis to errand_user, errand_tool;
-    grant select, insert, update on conversations, runs, usage_days, approvals to errand_user;
+    grant select, insert, update on conversations, runs, usage_days, approvals, user_settings to errand_user;
     grant select, insert on messages, steps, run_events, tool_calls, mcp_calls to errand_user;
     grant select on tasks, user_settings to errand_user;
     grant select, insert, update, delete on apalis.jobs to errand_user;

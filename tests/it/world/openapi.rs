@@ -11,6 +11,8 @@ use super::{Answer, World};
 #[derive(Clone)]
 pub(crate) struct Belongings {
     pub(crate) conversation: String,
+    /// Another one, which is there to be deleted.
+    pub(crate) spare: String,
     pub(crate) run: String,
     /// Another run, which waits for a decision.
     pub(crate) waiting: String,
@@ -96,11 +98,13 @@ impl Operation {
                 ("query", "limit") => request.query(&[(name, "50")]),
                 ("query", "wait") => request.query(&[(name, "0")]),
                 ("query", "completed") => request.query(&[(name, "false")]),
+                ("query", "order") => request.query(&[(name, "asc")]),
                 ("query", "search") => request.query(&[(name, "only")]),
                 ("header", "Idempotency-Key") => match &ids.key {
                     Some(key) => request.header(name, key),
                     None => request,
                 },
+                ("header", "X-Time-Zone") => request.header(name, "Europe/Berlin"),
                 ("header", "Prefer") => request.header(name, "wait=20"),
                 ("header", "Last-Event-ID") => request.header(name, "0"),
                 _ => self.teach(&format!("the {place} parameter {name}")),
@@ -121,6 +125,7 @@ impl Operation {
         let parts = self.path.split('/').map(|part| {
             let filled = match part {
                 "{user_id}" => user,
+                "{id}" if of == "conversations" && self.method == Method::DELETE => &ids.spare,
                 "{id}" if of == "conversations" => &ids.conversation,
                 "{id}" if of == "runs" && self.path.ends_with("/decision") => &ids.waiting,
                 "{id}" if of == "runs" && self.path.ends_with("/retry") => &ids.stopped,
@@ -137,6 +142,7 @@ impl Operation {
     fn field(&self, name: &str, ids: &Belongings) -> Value {
         match name {
             "message" => json!("hello"),
+            "title" => json!("another title"),
             "conversation_id" => json!(ids.conversation),
             "metadata" => json!({"conversation_id": ids.conversation, "run_id": ids.run}),
             // The one that could do harm.

@@ -90,10 +90,12 @@ impl AnswerBuilder {
         self.text.as_str().trim().is_empty() && self.calls.is_empty()
     }
 
-    /// Tokens; the last word of the provider counts.
-    pub(crate) fn usage(&mut self, input: i64, output: i64) {
+    /// Tokens, `cached` being some of the input; the last word of the provider counts.
+    pub(crate) fn usage(&mut self, input: i64, cached: i64, output: i64) {
+        let input = input.max(0);
         self.reported = Some(Tokens {
-            input: input.max(0),
+            input,
+            cached: cached.clamp(0, input),
             output: output.max(0),
             is_estimate: false,
         });
@@ -103,6 +105,7 @@ impl AnswerBuilder {
     pub(crate) fn tokens(&self, asked: usize) -> Tokens {
         self.reported.unwrap_or_else(|| Tokens {
             input: estimate(asked),
+            cached: 0,
             output: estimate(self.received),
             is_estimate: true,
         })

@@ -5,9 +5,10 @@ use errand_shared::{shorten::Level, store::history::RecordedStep};
 use super::{
     Assignment, Message,
     history::{history, not_executed, step},
+    said,
 };
 
-/// How the agent is to behave.
+/// How the agent is to behave: the same for everybody at all times.
 const PROMPT: &str = include_str!("prompt.md");
 
 /// Put behind the message of a turn that was interrupted and goes on.
@@ -78,25 +79,27 @@ impl<'a> Conversation<'a> {
             0 => 0,
             budget => (budget >> (2 * self.pressure)).max(1),
         };
-        let mut messages = vec![Message::System { content: prompt() }];
+        let mut messages = vec![Message::System {
+            content: PROMPT.to_owned(),
+        }];
         messages.extend(history(turns, budget, model));
-        messages.push(Message::User {
-            content: self.message(),
-        });
+        messages.push(self.message());
         messages.extend((0..self.steps.len()).flat_map(|place| self.shown_step(place)));
         messages
     }
 
-    fn message(&self) -> String {
+    fn message(&self) -> Message {
         let Assignment {
             message,
-            is_retry,
+            said,
+            retried,
             recorded,
             ..
         } = self.assignment;
-        match *is_retry && !recorded.is_empty() {
-            true => format!("{message}\n\n{GO_ON}"),
-            false => message.clone(),
+        match *retried {
+            None => said::message(message, *said),
+            Some(retried) if recorded.is_empty() => said::again(message, *said, retried),
+            Some(retried) => said::again(&format!("{message}\n\n{GO_ON}"), *said, retried),
         }
     }
 
@@ -116,10 +119,4 @@ impl<'a> Conversation<'a> {
             &not_executed(),
         )
     }
-}
-
-/// The prompt with the date. The day is as fine as it gets, so that a provider's prompt cache stays warm.
-fn prompt() -> String {
-    let today = chrono::Utc::now().format("%A, %-d %B %Y");
-    format!("{PROMPT}\nToday is {today} (UTC).\n")
 }

@@ -10,7 +10,10 @@ use errand_shared::{
 };
 use serde_json::{Value, json};
 
-use super::message::{Message, MessageCall};
+use super::{
+    message::{Message, MessageCall},
+    order, said,
+};
 
 /// Characters of one tool result that the model is shown at most.
 const MAX_RESULT: usize = 32_000;
@@ -113,9 +116,8 @@ impl<'a> Shown<'a> {
     /// The last resort: beginnings of what was said.
     fn cut_texts(&mut self, budget: usize) {
         let max = (budget * 2).max(SHORTEST_TEXT);
-        let mut messages = vec![Message::User {
-            content: beginning(&self.turn.message, max),
-        }];
+        let message = beginning(&self.turn.message, max);
+        let mut messages = vec![said::message(&message, self.turn.said)];
         messages.push(Message::said(beginning(&reply(self.turn), max)));
         self.set(messages);
     }
@@ -127,9 +129,7 @@ impl<'a> Shown<'a> {
 }
 
 fn messages(past: &PastTurn, model: &str, level: Option<Level>) -> Vec<Message> {
-    let mut messages = vec![Message::User {
-        content: past.message.clone(),
-    }];
+    let mut messages = vec![said::message(&past.message, past.said)];
     let why = match past.end {
         TurnEnd::Waits => UNDECIDED,
         _ => NOT_EXECUTED,
@@ -145,7 +145,7 @@ fn messages(past: &PastTurn, model: &str, level: Option<Level>) -> Vec<Message> 
         content: Some(reply(past)),
         tool_calls: Vec::new(),
         extra: own_fields
-            .map(|step| step.extra.clone())
+            .map(|step| order::fields(step.extra.clone()))
             .unwrap_or_default(),
     });
     messages
@@ -196,7 +196,7 @@ pub(super) fn step(
         content: (!recorded.content.is_empty()).then(|| recorded.content.clone()),
         tool_calls,
         extra: if is_own {
-            recorded.extra.clone()
+            order::fields(recorded.extra.clone())
         } else {
             Default::default()
         },
@@ -211,7 +211,8 @@ fn shown(result: &Value, level: Option<Level>) -> String {
         Some(level) => shorten::shorten(result, level, ASK_AGAIN),
         None => result.clone(),
     };
-    shorten::to_fit(&result, MAX_RESULT, ASK_AGAIN).to_string()
+    let result = shorten::to_fit(&order::value(result), MAX_RESULT, ASK_AGAIN);
+    order::value(result).to_string()
 }
 
 /// The result of a call that was not made.

@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::order;
+
 /// Characters of a tool's name (OpenAI: `^[a-zA-Z0-9_-]{1,64}$`).
 const MAX_NAME: usize = 64;
 /// Characters of a call's id (OpenAI).
@@ -124,7 +126,7 @@ impl MessageCall {
                 },
             },
             extra: if is_own {
-                call.extra.clone()
+                order::fields(call.extra.clone())
             } else {
                 Map::new()
             },

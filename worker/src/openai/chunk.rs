@@ -45,7 +45,7 @@ impl Reader {
                 tokens("prompt_tokens").or_else(|| tokens("input_tokens")),
                 tokens("completion_tokens").or_else(|| tokens("output_tokens")),
             ) {
-                answer.usage(input, output);
+                answer.usage(input, cached(&usage), output);
             }
         }
         for choice in chunk.objects("choices") {
@@ -66,6 +66,16 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// What of the input came from the provider's prompt cache: where OpenAI tells it, in either of its APIs, or as DeepSeek does.
+fn cached(usage: &Object<'_>) -> i64 {
+    let details = ["prompt_tokens_details", "input_tokens_details"];
+    let mut details = details.iter().filter_map(|name| usage.object(name));
+    details
+        .find_map(|details| details.number("cached_tokens"))
+        .or_else(|| usage.number("prompt_cache_hit_tokens"))
+        .unwrap_or(0)
 }
 
 fn add_message(message: &Object<'_>, answer: &mut AnswerBuilder) -> Result<(), CallFailure> {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use errand_shared::{
+    calendar::Moment,
     ids::CallKey,
     store::{approvals::Effect, steps::AskedCall},
 };
@@ -74,9 +75,10 @@ async fn converse(seed: u64) -> (usize, usize) {
         run_id: Uuid::from_u128(seed.into()),
         user_id: "ada".to_owned(),
         message: "go".to_owned(),
+        said: Moment::new(chrono::Utc::now(), None),
+        retried: None,
         history: Vec::new(),
         recorded: Vec::new(),
-        is_retry: false,
         model: if rng.random_bool(0.5) { "m" } else { "another" }.to_owned(),
         needs_approval: Vec::new(),
         history_tokens: 8000,

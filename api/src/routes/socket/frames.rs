@@ -65,6 +65,8 @@ pub(super) struct RunStart {
     pub(super) run_id: Option<Uuid>,
     #[serde(default)]
     pub(super) on_busy: OnBusy,
+    #[serde(default)]
+    pub(super) time_zone: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +110,8 @@ pub(super) struct RunDecide {
     pub(super) decisions: Option<HashMap<String, bool>>,
     #[serde(default, deserialize_with = "body::uuid_or_null")]
     pub(super) new_run_id: Option<Uuid>,
+    #[serde(default)]
+    pub(super) time_zone: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -117,6 +121,8 @@ pub(super) struct RunRetry {
     /// The run that is to go on; made by the client, it is also the idempotency key.
     #[serde(default)]
     pub(super) new_run_id: Option<Uuid>,
+    #[serde(default)]
+    pub(super) time_zone: Option<String>,
 }
 
 /// The user's tasks changed, wherever: read them again.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use errand_shared::store::{self, StoreError, conversations, runs};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ use crate::{
     decide::{self, Wish},
     error::ApiError,
     follow::{After, Follower},
+    request,
     retry::{self, Retry},
 };
 
@@ -70,6 +72,13 @@ impl Method {
 pub(super) fn params<T: DeserializeOwned>(call: &Call) -> Result<T, ApiError> {
     serde_path_to_error::deserialize(&call.params)
         .map_err(|error| body::refused(&error.path().to_string(), &error.inner().to_string()))
+}
+
+/// # Errors
+/// There is no such zone.
+fn zone(name: Option<&str>) -> Result<Option<Tz>, ApiError> {
+    name.map(|name| request::known_zone("timeZone", name))
+        .transpose()
 }
 
 /// What calls work with. One call at a time has it.
@@ -127,6 +136,7 @@ impl Methods {
             thread: accept::Thread::Own(thread_id),
             text: &start.message,
             metadata: None,
+            time_zone: zone(start.time_zone.as_deref())?,
             on_busy: start.on_busy,
             idempotency: start.run_id.is_some().then_some(Idempotency {
                 key: &key,
@@ -145,6 +155,7 @@ impl Methods {
             thread: None,
             decision: &decision(wanted.approve, wanted.decisions)?,
             child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
+            time_zone: zone(wanted.time_zone.as_deref())?,
         };
         let run_id = decide::decide(&self.app, &wish).await?.run_id;
         self.follow_new(run_id).await
@@ -158,6 +169,7 @@ impl Methods {
             run_id: wanted.run_id,
             child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
             key: key.as_deref(),
+            time_zone: zone(wanted.time_zone.as_deref())?,
         };
         let run_id = retry::retry(&self.app, &wanted).await?.run_id;
         self.follow_new(run_id).await

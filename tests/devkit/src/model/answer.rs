@@ -57,5 +57,7 @@ impl Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     pub prompt: u64,
+    /// Of the prompt, what came from a cache.
+    pub cached: u64,
     pub completion: u64,
 }

@@ -209,9 +209,13 @@ fn fragments(habits: &Habits, call: &Call) -> Vec<Value> {
 }
 
 fn usage_body(usage: Usage) -> Value {
-    json!({
+    let mut body = json!({
         "prompt_tokens": usage.prompt,
         "completion_tokens": usage.completion,
         "total_tokens": usage.prompt + usage.completion,
-    })
+    });
+    if usage.cached > 0 {
+        body["prompt_tokens_details"] = json!({"cached_tokens": usage.cached});
+    }
+    body
 }

@@ -25,13 +25,31 @@ pub fn messages(request: &Value) -> &[Value] {
     request["messages"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The text of a message, whether its content is a string or a list of parts.
+/// The text of a message, whether its content is a string or a list of parts; of a user's message without the note that says when it was
+/// sent.
 pub fn content(message: &Value) -> String {
-    match &message["content"] {
+    let text = match &message["content"] {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts.iter().filter_map(|p| p["text"].as_str()).collect(),
         _ => String::new(),
+    };
+    match split_note(&text) {
+        Some((said, _)) if message["role"] == "user" => said.to_owned(),
+        _ => text,
     }
+}
+
+/// When the newest message was sent, as the product notes it: `Thursday, 2026-11-26 18:03, America/Los_Angeles`.
+pub fn sent(request: &Value) -> Option<String> {
+    let message = messages(request).iter().rfind(|m| m["role"] == "user")?;
+    let (_, note) = split_note(message["content"].as_str()?)?;
+    Some(note.to_owned())
+}
+
+/// A message of the user, and the note of when it was sent, which is its last paragraph.
+fn split_note(text: &str) -> Option<(&str, &str)> {
+    let (said, note) = text.rsplit_once("\n\n[Sent: ")?;
+    Some((said, note.strip_suffix(']')?))
 }
 
 /// The newest user message; empty when there is none.

@@ -186,6 +186,7 @@ impl Turn {
                 let completion = render::words(&answer.text).len() + arguments;
                 Some(Usage {
                     prompt: prompt as u64,
+                    cached: 0,
                     completion: completion as u64,
                 })
             }

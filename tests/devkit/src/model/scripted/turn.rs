@@ -215,7 +215,19 @@ impl Turn {
 
     /// Reports these token counts, where the dialect reports any.
     pub fn usage(mut self, prompt: u64, completion: u64) -> Self {
-        self.usage = Reported::Exactly(Usage { prompt, completion });
+        self.usage = Reported::Exactly(Usage {
+            prompt,
+            cached: 0,
+            completion,
+        });
+        self
+    }
+
+    /// Says of the token counts that [`Self::usage`] has set how many came from a cache.
+    pub fn cached(mut self, tokens: u64) -> Self {
+        if let Reported::Exactly(usage) = &mut self.usage {
+            usage.cached = tokens;
+        }
         self
     }
 

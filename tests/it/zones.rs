@@ -1,0 +1,340 @@
+//! The user's time zone: from wherever a client tells it, remembered, and told to the model beside each message.
+
+use errand_devkit::model::{Turn, request};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::world::{Answer, Options, World, socket::Socket};
+
+const LOS_ANGELES: &str = "America/Los_Angeles";
+const BERLIN: &str = "Europe/Berlin";
+
+/// What the model was told of the time in its last request.
+fn told(world: &World) -> String {
+    let asked = world.model.requests().pop().expect("a request");
+    request::sent(&asked).expect("a time")
+}
+
+/// The zone that is remembered.
+async fn remembered(world: &World, user: &str) -> Option<String> {
+    sqlx::query_scalar("select time_zone from user_settings where user_id = $1")
+        .bind(user)
+        .fetch_optional(&world.db)
+        .await
+        .unwrap()
+}
+
+fn say(world: &World, conversation: &Value, message: &str) -> RequestBuilder {
+    let mut body = json!({"message": message});
+    if !conversation.is_null() {
+        body["conversation_id"] = conversation.clone();
+    }
+    world.post_chat("ada", &body)
+}
+
+/// AG-UI's input, with these fields more.
+fn agent_input(world: &World, fields: Value) -> RequestBuilder {
+    let mut body = json!({"threadId": uuid::Uuid::now_v7(), "runId": uuid::Uuid::now_v7(),
+                          "messages": [{"id": "1", "role": "user", "content": "hi"}]});
+    for (name, value) in fields.as_object().expect("fields") {
+        body[name] = value.clone();
+    }
+    world
+        .post_chat("ada", &body)
+        .header("accept", "text/event-stream")
+}
+
+/// A provider's prompt cache knows a request by how it begins. Each request begins with all of the one before it, to the byte, also
+/// where the user has moved meanwhile or another process builds it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_begins_with_the_one_before_it() {
+    let mut world = World::start().await;
+    let add = |title: &str| Turn::call("add_task", json!({"title": title}));
+    world.model.push(add("one").and_text("Let me see."));
+    world.model.push(add("two"));
+    world.model.push(Turn::text("Both are there."));
+    let first = say(&world, &Value::Null, "add two tasks").header("x-time-zone", LOS_ANGELES);
+    let first = Answer::of(first).await;
+    let conversation = first.assert_ok()["conversation_id"].clone();
+    let here = told(&world);
+    assert!(here.ends_with(&format!(", {LOS_ANGELES}")), "{here}");
+    // The zone is known now; and then another.
+    world.model.push(Turn::call("list_tasks", json!({})));
+    world.model.push(Turn::text("Two."));
+    let second = Answer::of(say(&world, &conversation, "how many?")).await;
+    second.assert_ok();
+    assert!(told(&world).ends_with(LOS_ANGELES));
+    world.start_worker().await;
+    world.model.push(Turn::text("Yes."));
+    let third = say(&world, &conversation, "sure?").header("x-time-zone", BERLIN);
+    Answer::of(third).await.assert_ok();
+    assert!(told(&world).ends_with(BERLIN));
+
+    let requests = world.model.requests();
+    assert_eq!(requests.len(), 6);
+    let bytes = |messages: &[Value]| serde_json::to_string(messages).unwrap();
+    for pair in requests.windows(2) {
+        let (before, after) = (request::messages(&pair[0]), request::messages(&pair[1]));
+        assert!(before.len() < after.len());
+        assert_eq!(bytes(before), bytes(&after[..before.len()]));
+        assert_eq!(pair[0]["tools"].to_string(), pair[1]["tools"].to_string());
+    }
+    // What everybody's requests begin with is the same, too.
+    world.model.push(Turn::text("Hello."));
+    world.say("bob", "hi").await.assert_ok();
+    let his = world.model.requests().pop().unwrap();
+    assert_eq!(his["messages"][0], requests[0]["messages"][0]);
+    assert_eq!(his["tools"], requests[0]["tools"]);
+    assert!(told(&world).ends_with(", UTC"));
+}
+
+/// Date, weekday, time and zone, by the user's own clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_model_is_told_the_users_own_time() {
+    let world = World::start().await;
+    world.model.script(|_| Turn::text("Yes."));
+    let first = say(&world, &Value::Null, "hi").header("x-time-zone", "Asia/Kathmandu");
+    let conversation = Answer::of(first).await.assert_ok()["conversation_id"].clone();
+    let expected: String = sqlx::query_scalar(
+        "select to_char(created_at at time zone 'Asia/Kathmandu', 'FMDay, YYYY-MM-DD HH24:MI') || ', Asia/Kathmandu' from runs",
+    )
+    .fetch_one(&world.db)
+    .await
+    .unwrap();
+    assert_eq!(told(&world), expected);
+    // Days later that is still when it was said.
+    sqlx::raw_sql("update runs set created_at = '2026-03-01T20:30:00Z'")
+        .execute(&world.db)
+        .await
+        .unwrap();
+    Answer::of(say(&world, &conversation, "and now?"))
+        .await
+        .assert_ok();
+    let asked = world.model.requests().pop().unwrap();
+    assert_eq!(
+        request::messages(&asked)[1]["content"],
+        "hi\n\n[Sent: Monday, 2026-03-02 02:15, Asia/Kathmandu]"
+    );
+    // What is stored of the message is what was said.
+    let noted = "select count(*) from messages where content like '%Sent:%'";
+    assert_eq!(world.count(noted).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_is_taken_from_wherever_a_client_tells_it_and_remembered() {
+    let world = World::start().await;
+    world.model.script(|_| Turn::text("Yes."));
+    assert_eq!(remembered(&world, "ada").await, None);
+    world.say("ada", "hi").await.assert_ok();
+    assert!(told(&world).ends_with(", UTC"));
+    let context = |description: &str, value: Value| {
+        json!({"context": [{"description": "The weather", "value": "rain"},
+                                                                       {"description": description, "value": value}]})
+    };
+    let header =
+        |zone: &str| say(&world, &Value::Null, "hi").header("x-time-zone", zone.to_owned());
+    let metadata = |zone: Value| {
+        world.post_chat(
+            "ada",
+            &json!({"message": "hi", "metadata": {"source": "test", "time_zone": zone}}),
+        )
+    };
+    for (told_so, zone) in [
+        (header("Asia/Tokyo"), "Asia/Tokyo"),
+        (metadata(json!("Africa/Cairo")), "Africa/Cairo"),
+        // The message's own goes before that of the whole request.
+        (
+            metadata(json!("Europe/Paris")).header("x-time-zone", "Asia/Tokyo"),
+            "Europe/Paris",
+        ),
+        (metadata(Value::Null), "Europe/Paris"),
+        (
+            agent_input(
+                &world,
+                json!({"forwardedProps": {"timeZone": "Asia/Dubai"}}),
+            ),
+            "Asia/Dubai",
+        ),
+        (
+            agent_input(
+                &world,
+                context("The user's time zone (IANA)", json!("America/Bogota")),
+            ),
+            "America/Bogota",
+        ),
+        // As some front ends send every value.
+        (
+            agent_input(&world, context("timezone", json!("\"America/Lima\""))),
+            "America/Lima",
+        ),
+        (
+            agent_input(&world, json!({"context": [], "forwardedProps": "anything"})),
+            "America/Lima",
+        ),
+        (
+            agent_input(&world, json!({"forwardedProps": {}})).header("x-time-zone", "Asia/Seoul"),
+            "Asia/Seoul",
+        ),
+    ] {
+        Answer::of(told_so).await.assert_ok();
+        assert!(
+            told(&world).ends_with(&format!(", {zone}")),
+            "{zone}: {}",
+            told(&world)
+        );
+        assert_eq!(remembered(&world, "ada").await.as_deref(), Some(zone));
+    }
+    let mut socket = Socket::connect(&world, "ada").await;
+    let start = json!({"message": "hi", "timeZone": BERLIN});
+    let started = socket.call("run.start", start).await;
+    socket
+        .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
+        .await;
+    assert!(told(&world).ends_with(BERLIN), "{started}");
+    // Nobody else's, and not written anew while it stays the same.
+    assert_eq!(remembered(&world, "bob").await, None);
+    let row = "select xmin::text from user_settings where user_id = 'ada'";
+    let written: String = sqlx::query_scalar(row).fetch_one(&world.db).await.unwrap();
+    Answer::of(header(BERLIN)).await.assert_ok();
+    let again: String = sqlx::query_scalar(row).fetch_one(&world.db).await.unwrap();
+    assert_eq!(written, again);
+}
+
+/// An unknown zone is refused by the name of its field, and nothing is accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_zone_is_400() {
+    let world = World::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    let bad = [
+        "",
+        "Berlin",
+        "europe/berlin",
+        "+02:00",
+        "Europe/Berlin; drop",
+        "../../etc/passwd",
+    ];
+    let id = "01890000-0000-7000-8000-000000000000";
+    for zone in bad {
+        let metadata = json!({"message": "hi", "metadata": {"time_zone": zone}});
+        let context = json!({"context": [{"description": "time zone", "value": zone}]});
+        let post =
+            |path: String, body: Value| world.request(Method::POST, "ada", &path).json(&body);
+        for (request, field) in [
+            (
+                say(&world, &Value::Null, "hi").header("x-time-zone", zone),
+                "X-Time-Zone",
+            ),
+            (
+                post(format!("runs/{id}/retry"), json!({})).header("x-time-zone", zone),
+                "X-Time-Zone",
+            ),
+            (
+                post(format!("runs/{id}/decision"), json!({"approve": true}))
+                    .header("x-time-zone", zone),
+                "X-Time-Zone",
+            ),
+            (world.post_chat("ada", &metadata), "metadata.time_zone"),
+            (agent_input(&world, context), "context"),
+            (
+                agent_input(&world, json!({"forwardedProps": {"timeZone": zone}})),
+                "forwardedProps.timeZone",
+            ),
+            (
+                agent_input(&world, json!({})).header("x-time-zone", zone),
+                "X-Time-Zone",
+            ),
+        ] {
+            let refused = Answer::of(request).await;
+            let details = refused.assert_error(400, "invalid_request");
+            assert_eq!(details["field"], field, "{zone}: {}", refused.body);
+        }
+    }
+    let twice = say(&world, &Value::Null, "hi")
+        .header("x-time-zone", BERLIN)
+        .header("x-time-zone", BERLIN);
+    Answer::of(twice).await.assert_error(400, "invalid_request");
+    for value in [json!(7), json!(["Europe/Berlin"]), json!({})] {
+        let body = json!({"message": "hi", "metadata": {"time_zone": value}});
+        let refused = Answer::of(world.post_chat("ada", &body)).await;
+        let details = refused.assert_error(400, "invalid_request");
+        assert_eq!(details["field"], "metadata.time_zone");
+        let input = agent_input(&world, json!({"forwardedProps": {"timeZone": value}}));
+        Answer::of(input).await.assert_error(400, "invalid_request");
+    }
+    let mut socket = Socket::connect(&world, "ada").await;
+    for (method, mut params) in [
+        ("run.start", json!({"message": "hi"})),
+        ("run.retry", json!({"runId": id})),
+        ("run.decide", json!({"runId": id, "approve": true})),
+    ] {
+        params["timeZone"] = json!("Mars/Olympus");
+        let answer = socket.call(method, params).await;
+        assert_eq!(answer["error"], "invalid_request", "{method}: {answer}");
+        assert!(
+            answer["message"].as_str().unwrap().contains("timeZone"),
+            "{answer}"
+        );
+    }
+    assert_eq!(world.count("select count(*) from runs").await, 0);
+    assert_eq!(world.count("select count(*) from user_settings").await, 0);
+}
+
+/// Whoever decides or retries tells where they are now; the message stays where and when it was said.
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_and_retries_tell_a_zone_too() {
+    let world = World::with(Options {
+        worker: vec!["--require-approval", "delete_task"],
+        ..Options::default()
+    })
+    .await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "milk"})));
+    world.model.push(Turn::text("Added."));
+    let added = world.say("ada", "add it").await;
+    let task = added.assert_ok()["tool_calls"][0]["result"]["task_id"].clone();
+    world
+        .model
+        .push(Turn::call("delete_task", json!({"task_id": task})));
+    let asks = say(&world, &Value::Null, "delete it").header("x-time-zone", LOS_ANGELES);
+    let waits = Answer::of(asks).await;
+    let sent = told(&world);
+    let path = |run: &Value, what: &str| format!("runs/{}/{what}", run.as_str().unwrap());
+    world.model.push(Turn::status(400));
+    let decision = world
+        .request(
+            Method::POST,
+            "ada",
+            &path(&waits.body["run_id"], "decision"),
+        )
+        .json(&json!({"approve": true}))
+        .header("x-time-zone", BERLIN);
+    let failed = Answer::of(decision).await;
+    let failed = failed.assert_error(502, "model_error")["run_id"].clone();
+    assert_eq!(told(&world), sent);
+    assert_eq!(remembered(&world, "ada").await.as_deref(), Some(BERLIN));
+    world.model.push(Turn::text("It is gone."));
+    let retry = world
+        .request(Method::POST, "ada", &path(&failed, "retry"))
+        .header("x-time-zone", "Asia/Tokyo");
+    Answer::of(retry).await.assert_ok();
+    let again = told(&world);
+    assert!(
+        again.starts_with(&format!("{sent}; tried again: ")),
+        "{again}"
+    );
+    assert!(again.ends_with("Asia/Tokyo"), "{again}");
+    let zones: Vec<Option<String>> =
+        sqlx::query_scalar("select time_zone from runs order by position")
+            .fetch_all(&world.db)
+            .await
+            .unwrap();
+    let zones: Vec<Option<&str>> = zones.iter().map(Option::as_deref).collect();
+    assert_eq!(
+        zones,
+        [None, Some(LOS_ANGELES), Some(BERLIN), Some("Asia/Tokyo")]
+    );
+}
