@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use chrono_tz::Tz;
-use errand_shared::calendar;
+use errand_shared::{calendar, time_zone};
 use http::{HeaderMap, request::Parts};
 use serde::{Deserialize, de::DeserializeOwned};
 use url::form_urlencoded;
@@ -109,15 +109,8 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiEr
 /// # Errors
 /// It is no zone, or more than one.
 pub(crate) fn time_zone(headers: &HeaderMap) -> Result<Option<Tz>, ApiError> {
-    const NAME: &str = "x-time-zone";
-    let mut values = headers.get_all(NAME).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    match value.to_str() {
-        Ok(name) if values.next().is_none() => known_zone("X-Time-Zone", name.trim()).map(Some),
-        _ => Err(unknown_zone("X-Time-Zone")),
-    }
+    time_zone::of_headers(headers)
+        .map_err(|error| ApiError::invalid_field("X-Time-Zone", error.to_string()))
 }
 
 /// The zone that a field names.

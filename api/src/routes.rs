@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{Router, response::IntoResponse, routing::get};
-use errand_shared::request_id::REQUEST_ID;
+use errand_shared::{request_id::REQUEST_ID, time_zone};
 use http::{
     HeaderName, HeaderValue, Method,
     header::{self, ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
@@ -135,7 +135,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("prefer"),
-            HeaderName::from_static("x-time-zone"),
+            HeaderName::from_static(time_zone::HEADER),
         ])
         .expose_headers([
             header::CONTENT_LOCATION,

@@ -18,4 +18,5 @@ pub mod shorten;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+pub mod time_zone;
 pub mod user_queue;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware, response::IntoResponse, routing::get};
-use errand_shared::request_id::REQUEST_ID;
+use errand_shared::{request_id::REQUEST_ID, time_zone};
 use http::{HeaderName, Method, StatusCode, header};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
@@ -90,6 +90,7 @@ fn cors(origins: AllowOrigin) -> CorsLayer {
             HeaderName::from_static("mcp-method"),
             HeaderName::from_static("mcp-name"),
             HeaderName::from_static("mcp-session-id"),
+            HeaderName::from_static(time_zone::HEADER),
         ])
         .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER, REQUEST_ID])
         .max_age(Duration::from_secs(600))

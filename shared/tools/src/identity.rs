@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::ids::CallKey;
+use errand_shared::{calendar::Tz, ids::CallKey};
 use rmcp::{
     RoleServer,
     model::{JsonObject, RequestMetaObject},
@@ -71,6 +71,8 @@ pub struct Caller {
 pub(super) struct Bearer {
     /// The token's user. The `user_id` argument must equal it.
     pub(super) user_id: String,
+    /// Where the client says that its user is; it is remembered.
+    pub(super) zone: Option<Tz>,
     /// Set by the server if the user has made too many calls: how long to wait. HTTP has a status for that.
     pub(super) too_many: Arc<OnceLock<Duration>>,
 }
@@ -81,24 +83,28 @@ pub(super) struct Outsider {
     pub(super) user_id: String,
     /// What it says it is.
     pub(super) client: Option<String>,
+    /// Where it says that its user is.
+    pub(super) zone: Option<Tz>,
     too_many: Option<Arc<OnceLock<Duration>>>,
 }
 
 impl Identity {
     /// Who makes this call; none if it does not say so in the place where this server looks.
     pub(super) fn of(&self, context: &RequestContext<RoleServer>) -> Option<Who> {
-        let (user_id, too_many) = match self {
+        let (user_id, zone, too_many) = match self {
             Self::Meta => return Caller::from_meta(&context.meta).map(Who::Agent),
-            Self::Fixed(user) => (user.to_string(), None),
+            Self::Fixed(user) => (user.to_string(), None, None),
             Self::Bearer => {
                 let request = context.extensions.get::<http::request::Parts>()?;
                 let bearer = request.extensions.get::<Bearer>()?;
-                (bearer.user_id.clone(), Some(Arc::clone(&bearer.too_many)))
+                let too_many = Arc::clone(&bearer.too_many);
+                (bearer.user_id.clone(), bearer.zone, Some(too_many))
             }
         };
         Some(Who::Outsider(Outsider {
             user_id,
             client: client(context),
+            zone,
             too_many,
         }))
     }

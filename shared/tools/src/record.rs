@@ -7,7 +7,7 @@ use errand_shared::{
     store::{
         self, Connection, Pool, StoreError, UserTurn, WriteError,
         mcp_calls::{self, McpCall},
-        runs,
+        runs, settings,
         tool_calls::{self, Record},
     },
     user_queue::Crowded,
@@ -109,6 +109,9 @@ pub(super) async fn for_outsider(
         store::commit(tx).await?;
     }
     let mut tx = turn.begin().await?;
+    if let Some(zone) = outsider.zone {
+        settings::remember_zone(&mut tx, user_id, zone.name()).await?;
+    }
     let call = McpCall {
         id: ids::new_id(),
         user_id,

@@ -12,6 +12,7 @@ use axum::{
 use errand_shared::{
     auth::{self, AuthError, Verifier},
     config::OriginsConfig,
+    time_zone,
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode, Uri,
@@ -42,9 +43,14 @@ pub(super) async fn verify(
         Ok(user_id) => user_id,
         Err(refusal) => return refusal.into_response(),
     };
+    let zone = match time_zone::of_headers(request.headers()) {
+        Ok(zone) => zone,
+        Err(error) => return Refusal::invalid(&error.to_string()).into_response(),
+    };
     let too_many = Arc::<OnceLock<_>>::default();
     request.extensions_mut().insert(Bearer {
         user_id,
+        zone,
         too_many: Arc::clone(&too_many),
     });
     let mut response = next.run(request).await;
