@@ -21,17 +21,18 @@ import { Thread } from "./views/thread.js";
 async function main() {
   watchTheWayBack();
   fillIcons(document);
-  const identity = new Identity(await configuration());
-  if (!(await identity.resume())) await askToSignIn(byId("gate"), identity);
+  const identity = new Identity(configuration());
+  const isKnown = await identity.resume();
+  byId("splash").remove();
+  if (!isKnown) await askToSignIn(byId("gate"), identity);
   byId("gate").hidden = true;
   byId("app").hidden = false;
   run(identity);
 }
 
-async function configuration() {
-  const response = await fetch("/ui/config.json", { cache: "no-cache" });
-  if (!response.ok) throw new Error(`configuration: ${response.status}`);
-  return response.json();
+/** What the server has written into the page. */
+function configuration() {
+  return JSON.parse(document.querySelector('meta[name="errand-configuration"]').content);
 }
 
 /** Going back may show a page as it was left, without a word to the server: whoever sits there now need not be who left it. */
@@ -141,6 +142,7 @@ main().catch((error) => {
     ? ["Signing in is not possible now", "The sign-in service does not answer. Your tasks are safe where they are."]
     : ["Errand cannot be reached", "The server does not answer. Your tasks are safe where they are."];
   const notice = h("div", { class: "gate-card" }, h("h1", { text: title }), h("p", { class: "gate-lead", text: lead }), again);
+  document.getElementById("splash")?.remove();
   byId("gate").replaceChildren(notice);
   byId("gate").hidden = false;
   again.focus();

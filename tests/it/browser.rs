@@ -1,10 +1,12 @@
 //! The page in a real browser: streaming, reloads, lost connections, dead workers, two windows, hostile words.
 //! Every test ends with a look at the browser's log.
 
+mod accessibility;
 mod accounts;
 mod approval;
 mod chrome;
 mod connection;
+mod delivery;
 mod devices;
 mod drafts;
 mod markdown;
@@ -367,7 +369,7 @@ async fn hostile_words_stay_words() {
             .await;
         let intruders = "
             return [...document.querySelectorAll('img, script, a, iframe, object, embed, [onerror]')]
-                .filter((element) => !element.matches('img[src=\"/ui/icon.svg\"], script[src^=\"/ui/\"], a[href^=\"#\"]'))
+                .filter((element) => !element.matches('img[src^=\"/ui/\"][src$=\"/icon.svg\"], script[src^=\"/ui/\"], a[href^=\"#\"]'))
                 .map((element) => element.outerHTML);";
         assert_eq!(browser.script(intruders).await, json!([]), "{look}");
         browser.reload().await;
