@@ -57,6 +57,7 @@ mod task_changes;
 mod task_limits;
 mod task_rows;
 mod threads;
+mod titles;
 mod token_counts;
 mod tools;
 mod workers;

@@ -24,6 +24,7 @@ pub mod model;
 mod order;
 mod pieces;
 mod said;
+pub mod title;
 
 pub(crate) use answer::{AnswerBuilder, Endless};
 pub(crate) use calls::CallPiece;

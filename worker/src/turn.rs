@@ -32,6 +32,7 @@ use crate::{
     openai::OpenAi,
     publisher::{End, Publisher},
     queue::Delivery,
+    titles,
     toolbox::Toolbox,
 };
 
@@ -183,6 +184,12 @@ impl Turns {
             Err(WriteError::Store(error)) if error.is_outage() => {
                 let outage = Attempt::Outage(error.to_string());
                 self.give_back(run, outage, journal.cut_off()).await;
+            }
+            Ok(()) => {
+                // A turn that goes on from another has no title to give: its conversation had one before.
+                if let (true, Outcome::Completed { reply, .. }) = (run.wants_title, &outcome) {
+                    titles::give(&self.pool, &self.model, run, reply, &drain).await;
+                }
             }
             written => report(written),
         }

@@ -261,6 +261,8 @@ pub struct Claimed {
     pub time_zone: Option<String>,
     /// Somebody has asked for it to be cancelled.
     pub cancel_requested: bool,
+    /// The client has asked for a title of the conversation that the message begins.
+    pub wants_title: bool,
 }
 
 /// Begins a new attempt at a run, if it is not over and this worker still holds its job.
@@ -293,7 +295,8 @@ pub async fn claim(
                    exists (
                        select 1 from runs p where p.id = r.parent_run_id and p.status in ('failed', 'cancelled')
                    ) as "is_retry!",
-                   r.cancel_requested_at is not null as "cancel_requested!""#,
+                   r.cancel_requested_at is not null as "cancel_requested!",
+                   coalesce(m.metadata -> 'auto_title' = 'true'::jsonb, false) as "wants_title!""#,
         id,
         crate::jobs::job_id(id),
         worker
