@@ -108,7 +108,7 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
             .send(),
     );
     world
-        .until_stuck("select r.status, r.conversation_id%")
+        .until_stuck("select r.status as%")
         .await;
     gate.open();
     world.until_stuck("select act_for%").await;

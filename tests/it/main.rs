@@ -60,5 +60,6 @@ mod threads;
 mod titles;
 mod token_counts;
 mod tools;
+mod transitions;
 mod workers;
 mod zones;

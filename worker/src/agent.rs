@@ -7,9 +7,8 @@ use errand_shared::{
     calendar::Moment,
     ids::CallKey,
     store::{
-        approvals::Effect,
         history::{PastTurn, RecordedCall, RecordedStep},
-        steps::AskedCall,
+        lifecycle::{AskedCall, Effect},
     },
 };
 use serde_json::Value;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use errand_shared::store::{self, Pool, StoreError, conversations, runs::Claimed, usage};
+use errand_shared::store::{self, Pool, StoreError, conversations, lifecycle::Claimed, usage};
 use tokio_util::sync::CancellationToken;
 
 use crate::{agent, openai::OpenAi};

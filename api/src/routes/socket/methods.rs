@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use errand_shared::store::{self, StoreError, conversations, runs};
+use errand_shared::store::{self, StoreError, conversations, lifecycle};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -181,7 +181,7 @@ impl Methods {
         let turn = self.app.reads.enter(&self.user_id).await?;
         let run = store::within(async {
             let mut db = turn.begin().await?;
-            runs::find(&mut db, &self.user_id, run_id).await
+            lifecycle::find(&mut db, &self.user_id, run_id).await
         })
         .await?
         .ok_or_else(|| ApiError::not_found("run"))?;
@@ -209,7 +209,7 @@ impl Methods {
             let exists = conversations::exists(&mut db, thread_id, &self.user_id).await?;
             Ok::<_, StoreError>((
                 exists,
-                runs::at_work(&mut db, &self.user_id, thread_id).await?,
+                lifecycle::at_work(&mut db, &self.user_id, thread_id).await?,
             ))
         })
         .await?;

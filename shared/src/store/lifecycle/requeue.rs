@@ -2,7 +2,10 @@
 
 use uuid::Uuid;
 
-use super::{Connection, StoreError, admission, jobs, outcome};
+use super::{
+    super::{Connection, StoreError, jobs},
+    RunStatus, admit, announce,
+};
 
 /// What became of the wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +15,7 @@ pub enum Requeued {
     /// There is no such run.
     Unknown,
     /// It has another status than `failed`, and stays as it is.
-    NotFailed(String),
+    NotFailed(RunStatus),
     /// Its user has retried it: this run has gone on from it, and the turn is that one's.
     Continued(Uuid),
 }
@@ -38,11 +41,11 @@ pub async fn requeue(
         return Ok(Requeued::Unknown);
     };
     // The same order of locks as acceptance: the user, then the run.
-    admission::lock_user(db, &run.user_id).await?;
+    admit::lock_user(db, &run.user_id).await?;
     let Some(now) = sqlx::query!(
-        "select r.status, (select c.id from runs c where c.parent_run_id = r.id) as continued_by
+        r#"select r.status as "status: RunStatus", (select c.id from runs c where c.parent_run_id = r.id) as continued_by
          from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
-         where r.id = $1 for update of r",
+         where r.id = $1 for update of r"#,
         run_id
     )
     .fetch_optional(&mut *db)
@@ -50,7 +53,7 @@ pub async fn requeue(
     else {
         return Ok(Requeued::Unknown);
     };
-    if now.status != "failed" {
+    if now.status != RunStatus::Failed {
         return Ok(Requeued::NotFailed(now.status));
     }
     if let Some(run_id) = now.continued_by {
@@ -66,7 +69,7 @@ pub async fn requeue(
     .execute(&mut *db)
     .await?;
     jobs::forget(db, run_id).await?;
-    admission::admit(db, &run.user_id, run.conversation_id, max_ready).await?;
-    outcome::announce(db, run.conversation_id).await?;
+    admit::admit(db, &run.user_id, run.conversation_id, max_ready).await?;
+    announce(db, run.conversation_id).await?;
     Ok(Requeued::Queued)
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Connection, StoreError, WriteError};
+use super::super::{Connection, StoreError, WriteError};
 use crate::ids::CallKey;
 
 /// What a call came to.

@@ -1,23 +1,23 @@
-//! How a run ends, waits for a decision, or goes back for another attempt: each in one fenced transaction.
-
-use std::time::Duration;
+//! A run ends, or waits for a decision, in one fenced transaction.
 
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{
-    Connection, Pool, StoreError, UserTurn, WriteError, admission,
-    approvals::{self, Pending},
-    events, jobs,
-    messages::{self, NewMessage},
-    runs::Claimed,
-    steps::{self, NewStep},
-    usage::Tokens,
+    super::{
+        Connection, StoreError, UserTurn, WriteError, events, jobs,
+        messages::{self, NewMessage},
+        usage::Tokens,
+    },
+    RunStatus, admit, cancel,
+    claim::{self, Claimed},
+    decide::{self, Pending},
+    step::{self, NewStep},
 };
 use crate::{
     events::{Event, Interrupt, RunOutcome, TokenUsage, Usage},
     faults,
-    hints::{CANCEL, CONVERSATION, RUN_ENDED},
+    hints::RUN_ENDED,
 };
 
 /// What a run came to.
@@ -113,9 +113,9 @@ pub async fn finish(
 ) -> Result<(), WriteError> {
     // The same order of locks as acceptance: the user, then the run.
     let mut tx = turn.lock().await?;
-    super::runs::fence(&mut tx, run.id, run.attempt).await?;
+    claim::fence(&mut tx, run.id, run.attempt).await?;
     if let Some(step) = ending.step.clone() {
-        steps::insert(&mut tx, run, step).await?;
+        step::insert(&mut tx, run, step).await?;
     }
     let mut events = ending.events.to_vec();
     let outcome = match ending.outcome {
@@ -131,7 +131,7 @@ pub async fn finish(
         last.set_usage(took);
     }
     if let Outcome::Waiting(pending) = outcome {
-        approvals::ask(&mut tx, &run.user_id, pending).await?;
+        decide::ask(&mut tx, &run.user_id, pending).await?;
     }
     if let Some((content, partial)) = outcome.reply() {
         let reply = NewMessage {
@@ -187,7 +187,7 @@ async fn behind_the_last(
 }
 
 /// The seq of the last event in the store, and what closes a run that ends behind it, but for the terminal event.
-async fn closing(
+pub(super) async fn closing(
     db: &mut Connection,
     run_id: Uuid,
     conversation_id: Uuid,
@@ -202,20 +202,20 @@ async fn closing(
 }
 
 /// A cancel without a word of a reply.
-const CANCELLED: Outcome = Outcome::Cancelled {
+pub(super) const CANCELLED: Outcome = Outcome::Cancelled {
     partial: String::new(),
 };
 
 /// Whether a cancel was asked for that the run's worker has not heard of. A run at its end is past that; one that is about to
 /// wait would wait in spite of it, and nobody would act on it any more.
 async fn is_to_cancel(db: &mut Connection, run_id: Uuid) -> Result<bool, StoreError> {
-    Ok(!super::runs::to_cancel(db, &[run_id]).await?.is_empty())
+    Ok(!cancel::to_cancel(db, &[run_id]).await?.is_empty())
 }
 
 /// The run's own row, the user's tokens of the day, and a hint for those who wait. The usage is that of the committed steps,
 /// whichever attempt wrote them, and of answers that were cut off, by `model` as far as this attempt knows; a step that a decision took
 /// over (attempt 0) is another run's. A run that waits has not ended. Returns what the run took.
-async fn end(
+pub(super) async fn end(
     db: &mut Connection,
     run_id: Uuid,
     outcome: &Outcome,
@@ -227,14 +227,16 @@ async fn end(
         _ => None,
     };
     let (status, code, message) = match outcome {
-        Outcome::Completed { .. } => ("completed", None, None),
-        Outcome::Failed { code, message } => ("failed", Some(*code), Some(message.as_str())),
+        Outcome::Completed { .. } => (RunStatus::Completed, None, None),
+        Outcome::Failed { code, message } => {
+            (RunStatus::Failed, Some(*code), Some(message.as_str()))
+        }
         Outcome::Cancelled { .. } => (
-            "cancelled",
+            RunStatus::Cancelled,
             Some("cancelled"),
             Some("The run was cancelled."),
         ),
-        Outcome::Waiting(_) => ("waiting", None, None),
+        Outcome::Waiting(_) => (RunStatus::Waiting, None, None),
     };
     let took = sqlx::query!(
         r#"with used as (
@@ -290,7 +292,7 @@ async fn end(
                  from by_model) as "by_model!: Json<Vec<TokenUsage>>",
                 coalesce((select estimated from used), false) as "estimated!""#,
         run_id,
-        status,
+        status.name(),
         code,
         message,
         RUN_ENDED,
@@ -306,7 +308,7 @@ async fn end(
 }
 
 /// What follows the end of a run, in the same transaction: its job is done, the next may start.
-async fn after_end(
+pub(super) async fn after_end(
     db: &mut Connection,
     user_id: &str,
     conversation_id: Uuid,
@@ -314,128 +316,6 @@ async fn after_end(
     max_ready: i64,
 ) -> Result<(), StoreError> {
     jobs::done(db, run_id).await?;
-    admission::admit(db, user_id, conversation_id, max_ready).await?;
-    Ok(())
-}
-
-/// Why a run goes back to the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Return {
-    /// This attempt failed; the next one starts after the delay.
-    Retry(Duration),
-    /// The database was away; the next attempt starts after the delay, and this one is not counted.
-    Outage(Duration),
-    /// The worker stops in good order; another may start at once, and no attempt is counted.
-    Handback,
-}
-
-/// Gives a run back to the queue. What was committed of it stays; tokens that were `cut_off` with an answer count at its end.
-///
-/// # Errors
-/// [`WriteError::Fenced`]: another attempt owns the run, nothing was written. The database failed.
-pub async fn give_back(
-    pool: &Pool,
-    run_id: Uuid,
-    attempt: i32,
-    why: Return,
-    cut_off: Tokens,
-) -> Result<(), WriteError> {
-    let (delay, handbacks) = match why {
-        Return::Retry(delay) => (delay, 0),
-        Return::Outage(delay) => (delay, 1),
-        Return::Handback => (Duration::ZERO, 1),
-    };
-    let mut tx = pool.begin().await?;
-    let returned = sqlx::query!(
-        "update runs set status = 'queued', handbacks = handbacks + $3,
-                         cut_off_input_tokens = cut_off_input_tokens + $4,
-                         cut_off_output_tokens = cut_off_output_tokens + $5,
-                         usage_estimated = usage_estimated or $6
-         where id = $1 and attempt = $2 and status = 'running'",
-        run_id,
-        attempt,
-        handbacks,
-        cut_off.input,
-        cut_off.output,
-        cut_off.is_estimate
-    )
-    .execute(&mut *tx)
-    .await?;
-    if returned.rows_affected() == 0 {
-        return Err(WriteError::Fenced);
-    }
-    jobs::give_back(&mut tx, run_id, delay).await?;
-    faults::point("give-back.before-commit");
-    tx.commit().await?;
-    Ok(())
-}
-
-/// Asks for a run to be cancelled: a waiting one ends here and now, one at work as soon as its worker hears of it.
-///
-/// Returns the run's status afterwards; none if the user has no such run. A run that is over stays as it is.
-/// The caller holds the user's lock.
-///
-/// # Errors
-/// The database failed.
-pub async fn cancel(
-    db: &mut Connection,
-    user_id: &str,
-    run_id: Uuid,
-    max_ready: i64,
-) -> Result<Option<String>, WriteError> {
-    let run = sqlx::query!(
-        "select r.status, r.conversation_id, r.parent_run_id
-         from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
-         where r.id = $1 and r.user_id = $2
-         for update of r",
-        run_id,
-        user_id
-    )
-    .fetch_optional(&mut *db)
-    .await?;
-    let Some(run) = run else { return Ok(None) };
-    match run.status.as_str() {
-        "queued" | "waiting" => {
-            let took = end(db, run_id, &CANCELLED, Tokens::default(), None).await?;
-            // The events of a run that waits have ended.
-            if run.status == "queued" {
-                let (last, mut closing) =
-                    closing(db, run_id, run.conversation_id, run.parent_run_id).await?;
-                let mut cancelled = CANCELLED.event(run.conversation_id, run_id);
-                cancelled.set_usage(took);
-                closing.push(cancelled);
-                events::write(db, run_id, last + 1, &closing).await?;
-            }
-            after_end(db, user_id, run.conversation_id, run_id, max_ready).await?;
-            Ok(Some("cancelled".to_owned()))
-        }
-        "running" => {
-            sqlx::query!(
-                "update runs set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) where id = $1",
-                run_id
-            )
-            .execute(&mut *db)
-            .await?;
-            sqlx::query!("select pg_notify($1, $2)", CANCEL, run_id.to_string())
-                .execute(db)
-                .await?;
-            Ok(Some(run.status))
-        }
-        _ => Ok(Some(run.status)),
-    }
-}
-
-/// Tells whoever streams a conversation that it has a new run, or that a run of it changed hands.
-///
-/// # Errors
-/// The database failed.
-pub async fn announce(db: &mut Connection, conversation_id: Uuid) -> Result<(), StoreError> {
-    sqlx::query!(
-        "select pg_notify($1, $2)",
-        CONVERSATION,
-        conversation_id.to_string()
-    )
-    .execute(db)
-    .await?;
+    admit::admit(db, user_id, conversation_id, max_ready).await?;
     Ok(())
 }

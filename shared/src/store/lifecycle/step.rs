@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Connection, Pool, WriteError, events,
-    runs::{self, Claimed},
+    super::{Connection, Pool, WriteError, events},
+    claim::{self, Claimed},
 };
 use crate::{events::Event, faults, json};
 
@@ -69,7 +69,7 @@ pub struct NewStep<'a> {
 /// # Errors
 /// [`WriteError::Fenced`]: another attempt owns the run. The database failed: whether the step was written is unknown,
 /// and the next attempt finds out by reading.
-pub async fn commit(
+pub async fn commit_step(
     pool: &Pool,
     run: &Claimed,
     step: NewStep<'_>,
@@ -77,7 +77,7 @@ pub async fn commit(
     events: &[Event],
 ) -> Result<(), WriteError> {
     let mut tx = pool.begin().await?;
-    runs::enter(&mut tx, run.id, &run.user_id, run.attempt).await?;
+    claim::enter(&mut tx, run.id, &run.user_id, run.attempt).await?;
     insert(&mut tx, run, step).await?;
     events::write(&mut tx, run.id, first_seq, events).await?;
     faults::point("step.before-commit");
@@ -89,7 +89,7 @@ pub async fn commit(
 ///
 /// # Errors
 /// The database failed; the step is there already (`steps_pkey`).
-pub async fn insert(
+pub(super) async fn insert(
     db: &mut Connection,
     run: &Claimed,
     step: NewStep<'_>,

@@ -1,4 +1,4 @@
-//! Approvals: tool calls that wait for their user's decision, and the decision, which starts a run of its own.
+//! A run that waits is decided about: it is over, and a run of its own goes on from it.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Connection, StoreError, admission, outcome,
-    runs::{self, Successor},
+    super::{Connection, StoreError},
+    RunStatus,
+    accept::{self, Successor},
+    admit, announce,
 };
 use crate::ids::CallKey;
 
@@ -61,7 +63,7 @@ pub struct Change {
 ///
 /// # Errors
 /// The database failed.
-pub async fn ask(
+pub(super) async fn ask(
     db: &mut Connection,
     user_id: &str,
     pending: &[Pending],
@@ -171,9 +173,9 @@ pub async fn decide(
 ) -> Result<Decided, StoreError> {
     let run_id = child.parent_run_id;
     let Some(run) = sqlx::query!(
-        "select r.conversation_id, r.status from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
+        r#"select r.conversation_id, r.status as "status: RunStatus" from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
          where r.id = $1 and r.user_id = $2
-         for update of r",
+         for update of r"#,
         run_id,
         user_id
     )
@@ -183,7 +185,7 @@ pub async fn decide(
         return Ok(Decided::Unknown);
     };
     let conversation_id = run.conversation_id;
-    if run.status != "waiting" {
+    if run.status != RunStatus::Waiting {
         return Ok(repeated(db, user_id, run_id, decision).await?.map_or(
             Decided::NotWaiting,
             |run_id| Decided::Run {
@@ -211,8 +213,8 @@ pub async fn decide(
         .execute(&mut *db)
         .await?;
     }
-    admission::admit(db, user_id, conversation_id, max_ready).await?;
-    outcome::announce(db, conversation_id).await?;
+    admit::admit(db, user_id, conversation_id, max_ready).await?;
+    announce(db, conversation_id).await?;
     Ok(Decided::Run {
         run_id: child.id,
         conversation_id,
@@ -278,7 +280,7 @@ async fn go_on(db: &mut Connection, user_id: &str, child: Successor<'_>) -> Resu
     )
     .execute(&mut *db)
     .await?;
-    runs::insert_successor(db, user_id, child).await?;
+    accept::accept_successor(db, user_id, child).await?;
     // Its tokens are the other run's.
     sqlx::query!(
         "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, model, extra)

@@ -6,7 +6,10 @@
 
 use uuid::Uuid;
 
-use super::{Connection, StoreError, approvals, jobs};
+use super::{
+    super::{Connection, StoreError, jobs},
+    decide::MAX_WAITING,
+};
 
 /// Waiting runs of a user that one admission looks at.
 const WINDOW: i64 = 200;
@@ -18,7 +21,10 @@ const WINDOW: i64 = 200;
 ///
 /// # Errors
 /// The database failed, or the lock was not free in time.
-pub(super) async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
+pub(in crate::store) async fn lock_user(
+    db: &mut Connection,
+    user_id: &str,
+) -> Result<(), StoreError> {
     sqlx::query!(
         "select set_config('statement_timeout', '5s', true) as statements,
                 set_config('lock_timeout', '4s', true) as locks,
@@ -172,7 +178,7 @@ pub async fn usage(
         bounds.active,
         bounds.queued,
         bounds.per_minute,
-        approvals::MAX_WAITING
+        MAX_WAITING
     )
     .fetch_one(db)
     .await?)
