@@ -4,6 +4,7 @@ import { Conversations } from "./conversations.js";
 import { byId, fillIcons, h } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Identity } from "./identity.js";
+import { Mcp } from "./mcp.js";
 import { Outbox } from "./outbox.js";
 import { IdentityError } from "./provider.js";
 import { Api } from "./rest.js";
@@ -59,7 +60,7 @@ function run(identity) {
   const connection = new Connection(identity);
   const outbox = new Outbox(identity.userId);
   const drafts = new Drafts(identity.userId);
-  const tasks = new Tasks(api);
+  const tasks = new Tasks({ api, mcp: new Mcp(identity) });
   const conversations = new Conversations({ api, connection, outbox });
 
   const shell = new Shell({ identity, focusComposer: () => composer.focus(), newConversation: () => go(null) });

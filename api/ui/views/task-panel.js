@@ -24,7 +24,8 @@ export class TaskPanel {
   }
 
   #render(changed) {
-    const { state, list, open, total } = this.#tasks;
+    const { state, rows: list, total } = this.#tasks;
+    const open = list.filter(({ completed }) => !completed);
     byId("open-count").textContent = String(open.length);
     const part = total > list.length ? `${list.length} of ${total}` : `${open.length} open`;
     this.#count.textContent = state === "there" && list.length ? part : "";
