@@ -18,7 +18,7 @@ const MAX_UNDOS = 20;
 
 /**
  * Events: `change` (`detail`: ids of shown tasks that somebody else has added or changed), `did` (`detail`: a change that was made here: `kind`,
- * `task` as it was, `fields`, `next` date of one that repeats; again when more is known of it), `undid` (`detail`: the same),
+ * `task` as it was, `fields` and which of them `changed`, `next` date of one that repeats; again when more is known of it), `undid` (`detail`: the same),
  * `refused` (`detail`: `task`, `message`).
  */
 export class Tasks extends EventTarget {
@@ -366,7 +366,7 @@ export class Tasks extends EventTarget {
     const names = "due_date" in fields ? [...Object.keys(fields), "due_time", "repeat"] : Object.keys(fields);
     const back = Object.fromEntries(names.map((name) => [name, before[name] ?? null]));
     const entry = isUndo ? null : this.#entry("changed", id, before, () => this.update(id, back, { isUndo: true }));
-    if (entry) entry.fields = fields;
+    if (entry) Object.assign(entry, { fields, changed: Object.keys(wanted).filter((name) => name !== "clear").concat(wanted.clear ?? []) });
     return this.#change(id, patchFor(fields), {
       entry,
       call: async (id) => this.#store.tell((await this.#mcp.call("update_task", { task_id: id, ...wanted })).task),
