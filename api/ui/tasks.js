@@ -147,8 +147,9 @@ export class Tasks extends EventTarget {
   async need(count) {
     this.#wanted = Math.max(1, Math.ceil(count / PAGE)) * PAGE;
     const list = this.#lists.get(this.#name);
-    if (this.#reading || !list?.next || list.ids.length >= this.#wanted) return;
+    if (this.#reading || !this.#isShort) return;
     this.#reading = true;
+    let hasFailed = false;
     const [query, version] = [this.#query, this.#version];
     try {
       const page = await this.#reader.more(query, list.next);
@@ -161,8 +162,16 @@ export class Tasks extends EventTarget {
       }
     } catch {
       // Whoever scrolls on asks again.
+      hasFailed = true;
     }
     this.#reading = false;
+    if (!hasFailed && this.#isShort) this.need(this.#wanted);
+  }
+
+  /** Whether more tasks are wanted, and there are more, than were read. */
+  get #isShort() {
+    const list = this.#lists.get(this.#name);
+    return Boolean(list?.next) && list.ids.length < this.#wanted;
   }
 
   /** Reads again soon; several wishes become one reading, and one is under way at a time. */
@@ -196,11 +205,23 @@ export class Tasks extends EventTarget {
       const call = turn.parts.find((part) => part.id === event.toolCallId);
       for (const { id, title } of call?.result?.tasks ?? []) this.#store.learnTitle(id, title);
       if (call?.result?.task_id) this.#store.learnTitle(call.result.task_id, call.args?.title);
+      if (call?.result?.task) this.#hear(call.result.task);
       // Where no socket tells of changes, this does.
       this.refresh(150);
     } else if (event.type === "RUN_FINISHED" || event.type === "RUN_ERROR") {
       this.refresh(300);
     }
+  }
+
+  /** What a tool has made of a task, unless something newer is known. */
+  #hear(task) {
+    const told = this.#store.told(task.id);
+    if (!this.#lists.has(this.#name) || (told && told.updated_at >= task.updated_at)) return;
+    const before = looksOf(this.#store.get(task.id));
+    this.#touch(task.id, told);
+    this.#store.tell(task);
+    this.#version++;
+    this.#emit(before === looksOf(this.#store.get(task.id)) ? [] : [task.id]);
   }
 
   // Changes. Each resolves with whether it was made; what went wrong is at `problem`.
@@ -478,6 +499,8 @@ export class Tasks extends EventTarget {
     }
     this.#reading = false;
     this.#readUntil = Date.now();
+    // Wanted meanwhile.
+    if (!this.hasFailed && this.#isShort) this.need(this.#wanted);
   }
 
   #take(name, { list, found, looked, counts }) {

@@ -198,7 +198,7 @@ export class TaskPanel {
     const { scrollTop, clientHeight, scrollHeight } = this.#body;
     const seen = Math.ceil(((scrollTop + clientHeight) / scrollHeight) * this.#rows.keys.length);
     const isNear = scrollHeight - scrollTop - clientHeight < AHEAD;
-    this.#tasks.need(isNear && this.#tasks.hasMore ? this.#rows.keys.length + PAGE : seen + PAGE);
+    this.#tasks.need(isNear && this.#tasks.hasMore ? this.#rows.keys.length + PAGE : seen + PAGE / 4);
   }
 
   #render(changed = []) {
