@@ -456,7 +456,7 @@ export class Tasks extends EventTarget {
     await mine;
     for (const [key, last] of this.#queues) if (last === mine) this.#queues.delete(key);
     this.#emit();
-    this.refresh(150);
+    this.refresh(300);
   }
 
   #touch(id, task) {
@@ -481,13 +481,14 @@ export class Tasks extends EventTarget {
     const [query, name, version] = [this.#query, this.#name, this.#version];
     const isCurrent = () => version === this.#version && this.#adding === 0;
     try {
-      const counting = this.#reader.counts();
+      const isPlain = !query.search && !query.tag;
+      const counting = this.#reader.counts(isPlain ? query.view : null);
       counting.catch(() => {});
       const list = await this.#reader.list(query, this.#wanted);
       const inList = new Set(list.tasks.map(({ id }) => id));
       const others = [...this.#watched].filter((id) => !inList.has(id) && !id.startsWith("new-"));
       const { tasks: found, looked } = await this.#reader.some(others);
-      const counts = await counting;
+      const counts = { ...(isPlain ? { [query.view]: list.total } : {}), ...(await counting) };
       if (isCurrent()) this.#take(name, { list, found, looked, counts });
       else this.refresh(100);
       this.hasFailed = false;

@@ -154,7 +154,7 @@ export class Rows {
     row.element.dataset.id = task.id;
     row.element.dataset.priority = task.priority;
     row.element.classList.toggle("is-done", Boolean(task.completed));
-    row.element.classList.toggle("is-new", Boolean(task.isNew));
+    row.element.classList.toggle("is-new", Boolean(task.isNew) && !problem);
     const drawing = drawingOf(task, problem, group);
     if (row.drawing !== drawing && this.#editing?.key !== key) {
       row.drawing = drawing;
