@@ -38,6 +38,7 @@ export class Tasks extends EventTarget {
   /** Ids of tasks that were made here: the first one that they had, and the other way round. */
   #keys = new Map();
   #ids = new Map();
+  #withKeys = new WeakMap();
   #adding = 0;
   #newest = 0;
   #undos = [];
@@ -88,7 +89,13 @@ export class Tasks extends EventTarget {
   get rows() {
     const ids = new Set([...(this.#lists.get(this.#name)?.ids ?? []), ...this.#touched.keys()]);
     const found = [...ids].map((id) => this.#store.get(id)).filter((task) => matches(this.#query, task));
-    return sorted(this.#query, found).map((task) => ({ ...task, key: this.#keys.get(task.id) ?? task.id }));
+    return sorted(this.#query, found).map((task) => this.#keyed(task));
+  }
+
+  /** The same object for the same task, as long as it is the same. */
+  #keyed(task) {
+    if (!this.#withKeys.has(task)) this.#withKeys.set(task, { ...task, key: this.#keys.get(task.id) ?? task.id });
+    return this.#withKeys.get(task);
   }
 
   /** Whether there are more tasks than were read. */

@@ -567,3 +567,32 @@ async fn a_long_list_is_read_as_it_is_scrolled_and_a_tick_does_not_scroll_it() {
     browser.shows(shown, "229").await;
     browser.end(&[]).await;
 }
+
+/// A token that the server no longer takes costs one request more, and nobody notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_renewed_for_a_tick() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(freely()).await;
+    world.task(json!({"title": "buy milk"})).await;
+    browser.sign_in(&world.url, "ada").await;
+    browser.sees("it", |seen| seen.tasks == ["buy milk"]).await;
+    let spoil = "
+        const honest = window.fetch;
+        window.calls = 0;
+        window.fetch = (url, init) => {
+            if (url !== '/mcp' || ++window.calls > 1) return honest(url, init);
+            return honest(url, { ...init, headers: { ...init.headers, authorization: 'Bearer spoiled' } });
+        };";
+    browser.script(spoil).await;
+    browser.click(&check("buy milk")).await;
+    world
+        .until("select count(*) from tasks where completed", 1)
+        .await;
+    browser.shows("return String(window.calls)", "2").await;
+    browser.shows(LINES, "").await;
+    browser
+        .end(&["the server responded with a status of 401"])
+        .await;
+}
