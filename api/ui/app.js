@@ -1,9 +1,11 @@
 // The start: configuration, signing in, and the wiring of models and views. Nothing else is decided here.
 
+import { countDue, namePage } from "./badge.js";
 import { Conversations } from "./conversations.js";
 import { byId, fillIcons, h } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Identity } from "./identity.js";
+import { Mcp } from "./mcp.js";
 import { Outbox } from "./outbox.js";
 import { IdentityError } from "./provider.js";
 import { Api } from "./rest.js";
@@ -12,11 +14,14 @@ import { Connection } from "./socket.js";
 import { Tasks } from "./tasks.js";
 import { Composer } from "./views/composer.js";
 import { ConnectionBar } from "./views/connection-bar.js";
+import { Settings } from "./views/settings.js";
 import { Shell } from "./views/shell.js";
 import { Sidebar } from "./views/sidebar.js";
 import { askToSignIn } from "./views/sign-in.js";
-import { TaskPanel } from "./views/task-panel.js";
+import { TaskKeys } from "./views/tasks/keys.js";
+import { TaskPanel } from "./views/tasks/panel.js";
 import { Thread } from "./views/thread.js";
+import { today } from "./zone.js";
 
 async function main() {
   watchTheWayBack();
@@ -49,10 +54,10 @@ function watchTheWayBack() {
 function empty() {
   byId("app").hidden = true;
   byId("user-name").removeAttribute("title");
-  for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer"]) {
+  for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer", "settings"]) {
     byId(id).replaceWith(byId(id).cloneNode(false));
   }
-  document.title = "Errand";
+  namePage(null);
 }
 
 function run(identity) {
@@ -60,10 +65,10 @@ function run(identity) {
   const connection = new Connection(identity);
   const outbox = new Outbox(identity.userId);
   const drafts = new Drafts(identity.userId);
-  const tasks = new Tasks(api);
+  const tasks = new Tasks({ api, mcp: new Mcp(identity) });
   const conversations = new Conversations({ api, connection, outbox });
 
-  const shell = new Shell({ identity, focusComposer: () => composer.focus(), newConversation: () => go(null) });
+  const shell = new Shell({ identity, focusComposer: () => composer.focus(), newConversation: () => go(null), taskKeys: () => taskKeys });
   const composer = new Composer(byId("composer"), {
     drafts,
     lastMessage: () => thread.transcript.turns.findLast(({ text }) => text !== null)?.text,
@@ -76,7 +81,9 @@ function run(identity) {
   };
   const thread = new Thread({ connection, conversations, tasks, composer, userName: identity.displayName, suggest });
   const sidebar = new Sidebar(byId("conversation-list"), { api });
-  new TaskPanel(byId("tasks"), { tasks, suggest });
+  const panel = new TaskPanel(byId("tasks"), { tasks, suggest });
+  const taskKeys = new TaskKeys({ panel, open: () => shell.openTasks() });
+  new Settings({ api, tasks, zoneChanged: () => tasks.forgetDay() });
   new ConnectionBar(byId("connection"), connection);
 
   const go = (id) => {
@@ -84,6 +91,15 @@ function run(identity) {
     if (location.hash === addressOf(id)) composer.focus();
     else location.hash = addressOf(id);
   };
+
+  tasks.addEventListener("change", () => countDue(tasks.counts?.today ?? 0));
+  // Midnight, here or in the zone that was chosen.
+  let day = today();
+  setInterval(() => {
+    if (day === today()) return;
+    day = today();
+    tasks.forgetDay();
+  }, 20_000);
 
   conversations.addEventListener("named", ({ detail: transcript }) => {
     sidebar.add(transcript);

@@ -13,7 +13,10 @@ mod markdown;
 mod page;
 mod reading;
 mod retry;
+mod settings;
+mod task_keys;
 mod task_list;
+mod task_panel;
 
 use std::time::Duration;
 
