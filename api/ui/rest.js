@@ -1,6 +1,6 @@
 // The HTTP API: one method per request the page makes. Lists are walked page by page.
 
-import { timeZone } from "./zone.js";
+import { refuseZone, timeZone } from "./zone.js";
 
 /** An error answer of the API, or none at all (`code` "network"). */
 export class ApiError extends Error {
@@ -100,6 +100,12 @@ export class Api {
       response = await this.#send(path, init);
     }
     const answer = await response.json().catch(() => null);
+    // The first requests of the page are of this kind: what follows, by whatever way, says another zone.
+    const zone = timeZone();
+    if (response.status === 400 && answer?.error?.details?.field === "X-Time-Zone" && zone !== "UTC") {
+      refuseZone(zone);
+      return this.#request(path, init);
+    }
     if (!response.ok) throw new ApiError(response.status, answer?.error);
     return answer;
   }

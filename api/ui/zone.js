@@ -24,11 +24,20 @@ export function chooseZone(zone) {
   known = { at: 0, zone: null };
 }
 
+/** Zones that the server does not know, although this browser does: theirs is another table. */
+const refused = new Set();
+
+/** The server has refused this zone: until the page is opened again, UTC is said instead. */
+export function refuseZone(zone) {
+  refused.add(zone);
+  known = { at: 0, zone: null };
+}
+
 let known = { at: 0, zone: null };
 
 /** The zone that every request and message says: IANA's name of it. Another tab may choose another one, and a traveller's browser too. */
 export function timeZone() {
-  if (Date.now() - known.at > 1000) known = { at: Date.now(), zone: chosenZone() ?? browserZone() };
+  if (Date.now() - known.at > 1000) known = { at: Date.now(), zone: [chosenZone(), browserZone()].find((zone) => zone && !refused.has(zone)) ?? "UTC" };
   return known.zone;
 }
 

@@ -257,3 +257,36 @@ async fn the_theme_is_kept_and_what_was_deleted_comes_back() {
         .await;
     browser.end(&[]).await;
 }
+
+/// A browser may know zones that the server does not: a name of next year, or an offset.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_the_server_does_not_know_costs_the_zone_and_not_the_page() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(freely()).await;
+    browser.open(&world.url).await;
+    browser
+        .script("localStorage.setItem('errand.zone', '+03:30')")
+        .await;
+    browser.sign_in(&world.url, "ada").await;
+    browser
+        .shows(TABS, "Today 0, Upcoming 0, All 0, Done 0")
+        .await;
+    browser.type_into("#add-task", "buy milk\u{E007}").await;
+    world
+        .until("select count(*) from tasks where title = 'buy milk'", 1)
+        .await;
+    world.model.push(Turn::text("Hello."));
+    browser.script("document.activeElement.blur()").await;
+    browser.say("hi").await;
+    browser
+        .sees("the reply", |seen| {
+            !seen.can_stop && seen.replies.len() == 1
+        })
+        .await;
+    // The browser's own zone, which the server knows.
+    let known = "select count(*) from user_settings where time_zone <> '+03:30'";
+    world.until(known, 1).await;
+    browser.end(&["400"]).await;
+}
