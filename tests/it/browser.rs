@@ -5,12 +5,15 @@ mod accounts;
 mod approval;
 mod chrome;
 mod connection;
+mod conversations;
 mod devices;
 mod drafts;
 mod markdown;
 mod page;
 mod reading;
+mod receipts;
 mod retry;
+mod suggestions;
 mod task_list;
 
 use std::time::Duration;
@@ -60,6 +63,7 @@ async fn from_the_first_visit_to_the_first_task() {
         })
         .await;
     // What exactly was called is there to be read.
+    browser.click(".details-button").await;
     browser.click("details.tool > summary").await;
     let arguments = "return document.querySelector('[aria-label=Arguments]').innerText";
     let arguments = browser.script(arguments).await;

@@ -1,0 +1,134 @@
+// A task of a receipt, as the list has it now: it can be ticked, shown in the list, and what the agent did with it taken back.
+
+import { announce, h, icon } from "../dom.js";
+import { tellError } from "../phrases.js";
+import { chipsOf } from "./chips.js";
+import { taskReference } from "./task-reference.js";
+
+const WORDS = { added: "Added", completed: "Completed", reopened: "Reopened", changed: "Changed", restored: "Restored", deleted: "Deleted" };
+
+export class ReceiptRow {
+  #tasks;
+  #row = null;
+  #key = "";
+  #isMixed = false;
+  /** What was done here: null, or "undone" when it has been taken back. */
+  #state = null;
+  #tick = h("button", { type: "button", class: "tick", role: "checkbox", icon: "check" });
+  #words = h("span", { class: "receipt-task" });
+  #verb = h("span", { class: "receipt-verb" });
+  #undo = h("button", { type: "button", class: "receipt-undo", icon: "undo" }, "Undo");
+  #problem = h("p", { class: "receipt-problem", role: "alert" });
+
+  constructor(tasks) {
+    this.#tasks = tasks;
+    this.#problem.hidden = true;
+    this.element = h("li", { class: "receipt-row" }, this.#tick, this.#words, this.#verb, this.#undo, this.#problem);
+    this.#tick.addEventListener("click", () => this.#toggle());
+    this.#undo.addEventListener("click", () => this.undo());
+  }
+
+  update(row, isMixed) {
+    this.#row = row;
+    this.#isMixed = isMixed;
+    const task = this.#task();
+    const { canTick, canUndo } = this;
+    const key = JSON.stringify([task, row.verb, row.undo, row.title, isMixed, this.#state, canTick, canUndo]);
+    if (key === this.#key) return;
+    this.#key = key;
+    const title = task?.title ?? row.title ?? "A task";
+    const isDone = task ? task.completed : row.verb === "completed";
+    this.element.classList.toggle("is-done", isDone);
+    this.element.classList.toggle("is-gone", this.#isGone());
+    this.#tick.setAttribute("aria-checked", String(isDone));
+    this.#tick.setAttribute("aria-label", `${title}: done`);
+    this.#tick.disabled = !canTick;
+    const name = row.id && !this.#isGone() ? taskReference(row.id, title) : h("bdi", { class: "receipt-title", text: title });
+    this.#words.replaceChildren(name, task ? chipsOf(task) : "");
+    this.#verb.textContent = this.#state === "undone" ? "Undone" : isMixed || this.#isGone() ? WORDS[row.verb] : "";
+    this.#undo.hidden = !canUndo;
+    this.#undo.setAttribute("aria-label", `Undo: ${WORDS[row.verb].toLowerCase()} “${title}”`);
+  }
+
+  /** Whether the list has a way back for it, and it has not been gone. */
+  get canUndo() {
+    const { undo, id } = this.#row;
+    if (this.#state !== null || !undo || !id || typeof this.#tasks[undo] !== "function") return false;
+    const task = this.#tasks.get?.(id);
+    // What has become of it since then says whether there is anything left to take back.
+    if (undo === "untick") return !task || task.completed;
+    if (undo === "tick") return !task || !task.completed;
+    if (undo === "restore") return !task;
+    return Boolean(task) || !this.#knowsAll();
+  }
+
+  get canTick() {
+    const { id, verb } = this.#row;
+    if (!id || typeof this.#tasks.tick !== "function" || this.#isGone()) return false;
+    return Boolean(this.#tasks.get?.(id)) || (verb !== "deleted" && !this.#knowsAll());
+  }
+
+  async undo() {
+    const { undo, id, title } = this.#row;
+    const hadFocus = this.element.contains(document.activeElement);
+    this.#state = "undone";
+    this.#problem.hidden = true;
+    this.#refresh();
+    if (hadFocus) (this.element.querySelector(".task-reference, .tick:enabled") ?? this.#fallback())?.focus();
+    try {
+      await this.#tasks[undo](id);
+      announce(`Undone: “${title ?? "a task"}”`);
+    } catch (error) {
+      this.#state = null;
+      this.#fail(error);
+    }
+  }
+
+  async #toggle() {
+    const { id } = this.#row;
+    const isDone = this.#tick.getAttribute("aria-checked") === "true";
+    this.#problem.hidden = true;
+    this.#tick.setAttribute("aria-checked", String(!isDone));
+    this.element.classList.toggle("is-done", !isDone);
+    try {
+      await (isDone ? this.#tasks.untick(id) : this.#tasks.tick(id));
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#refresh();
+  }
+
+  #fail(error) {
+    this.#problem.replaceChildren(icon("alert"), tellError(error));
+    this.#problem.hidden = false;
+    this.#refresh();
+  }
+
+  /** As it is now; as the agent left it, if the list has it not, or not yet. */
+  #task() {
+    return (this.#row.id && this.#tasks.get?.(this.#row.id)) ?? this.#row.task;
+  }
+
+  #isGone() {
+    const { id, verb } = this.#row;
+    if (this.#tasks.get?.(id)) return false;
+    if (verb === "deleted") return this.#state === null;
+    return (this.#state === "undone" && (verb === "added" || verb === "restored")) || this.#knowsAll();
+  }
+
+  /** Whether a task that the list does not have is in fact not there. */
+  #knowsAll() {
+    const { state, total, list } = this.#tasks;
+    return typeof this.#tasks.get === "function" && state === "there" && Array.isArray(list) && total <= list.length;
+  }
+
+  #refresh() {
+    this.#key = "";
+    this.update(this.#row, this.#isMixed);
+  }
+
+  /** The receipt that it is in. */
+  #fallback() {
+    return this.element.closest(".receipt")?.querySelector(".receipt-toggle");
+  }
+}
