@@ -239,10 +239,10 @@ export class Thread {
   #announce(turn) {
     if (!this.transcript.turns.includes(turn)) return;
     const { line, troubles } = receiptOf(turn, this.#context.titleOf);
-    const did = [line && `${line.text}, done.`, troubles.length && `${troubles.length} did not work.`].filter(Boolean).join(" ");
-    if (turn.status === "completed" && turn.reply) announce(`${did} Errand: ${turn.reply.replace(/[*_`#>|[\]]/g, "")}`);
-    else if (turn.status === "cancelled") announce(`${did} Stopped.`);
-    else if (turn.status === "failed") announce(`${did} Failed: ${tellError(turn.error)} You can ${turn.tookEffect ? "continue" : "try again"}.`);
-    else if (turn.status === "waiting") announce(`${did} Waiting for your answer: ${turn.interrupts.map((it) => tellWish(it).text).join(" ")}`);
+    const say = (text) => announce([line && `${line.text}, done.`, troubles.length && `${troubles.length} did not work.`, text].filter(Boolean).join(" "));
+    if (turn.status === "completed" && turn.reply) say(`Errand: ${turn.reply.replace(/[*_`#>|[\]]/g, "")}`);
+    else if (turn.status === "cancelled") say("Stopped.");
+    else if (turn.status === "failed") say(`Failed: ${tellError(turn.error)} You can ${turn.tookEffect ? "continue" : "try again"}.`);
+    else if (turn.status === "waiting") say(`Waiting for your answer: ${turn.interrupts.map((it) => tellWish(it).text).join(" ")}`);
   }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{by_name, chrome::Browser};
 use crate::world::{Options, World};
 
-const ROWS: &str = "return [...document.querySelectorAll('.receipt-row')].filter((row) => row.checkVisibility()).map((row) => row.querySelector('.receipt-task').innerText.replaceAll('\\n', ' ')).join('|')";
+const ROWS: &str = "return [...document.querySelectorAll('.receipt-row')].filter((row) => row.checkVisibility()).map((row) => [...row.querySelectorAll('.task-reference, .receipt-title, .task-chip')].map((it) => it.innerText).join(' ')).join('|')";
 const CARDS: &str = "return [...document.querySelectorAll('details.tool > summary')].filter((card) => card.checkVisibility()).map((card) => card.innerText.replaceAll('\\n', '')).join('|')";
 const SAID: &str = "return document.querySelector('#announcer').textContent";
 
@@ -37,7 +37,7 @@ async fn all_that_was_done_is_told_in_one_line() {
         browser
             .shows(
                 ROWS,
-                "Book the flight Fri, 2 May 2031 17:00P1#travel|Pay the rent Thu, 1 May 2031Every month on the 1st|Pack",
+                "Book the flight Fri, 2 May 2031 17:00 P1 #travel|Pay the rent Thu, 1 May 2031 Every month on the 1st|Pack",
             )
             .await;
         browser.picture(&format!("receipt-open-{look}")).await;
