@@ -1,10 +1,12 @@
 // The start: configuration, signing in, and the wiring of models and views. Nothing else is decided here.
 
+import { countDue, namePage } from "./badge.js";
 import { ConversationList } from "./conversation-list.js";
 import { Conversations } from "./conversations.js";
 import { byId, fillIcons, h } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Identity } from "./identity.js";
+import { Mcp } from "./mcp.js";
 import { Outbox } from "./outbox.js";
 import { IdentityError } from "./provider.js";
 import { Api } from "./rest.js";
@@ -14,11 +16,14 @@ import { Connection } from "./socket.js";
 import { Tasks } from "./tasks.js";
 import { Composer } from "./views/composer.js";
 import { ConnectionBar } from "./views/connection-bar.js";
+import { Settings } from "./views/settings.js";
 import { Shell } from "./views/shell.js";
 import { Sidebar } from "./views/sidebar.js";
 import { askToSignIn } from "./views/sign-in.js";
-import { TaskPanel } from "./views/task-panel.js";
+import { TaskKeys } from "./views/tasks/keys.js";
+import { TaskPanel } from "./views/tasks/panel.js";
 import { Thread } from "./views/thread.js";
+import { today } from "./zone.js";
 
 async function main() {
   watchTheWayBack();
@@ -53,7 +58,7 @@ function empty() {
   for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer"]) {
     byId(id).replaceWith(byId(id).cloneNode(false));
   }
-  document.title = "Errand";
+  namePage(null);
 }
 
 function run(identity) {
@@ -61,10 +66,10 @@ function run(identity) {
   const connection = new Connection(identity);
   const outbox = new Outbox(identity.userId);
   const drafts = new Drafts(identity.userId);
-  const tasks = new Tasks(api);
+  const tasks = new Tasks({ api, mcp: new Mcp(identity) });
   const conversations = new Conversations({ api, connection, outbox });
 
-  const shell = new Shell({ identity, focusComposer: () => composer.focus(), newConversation: () => go(null) });
+  const shell = new Shell({ identity, focusComposer: () => composer.focus(), newConversation: () => go(null), taskKeys: () => taskKeys });
   const composer = new Composer(byId("composer"), {
     drafts,
     lastMessage: () => thread.transcript.turns.findLast(({ text }) => text !== null)?.text,
@@ -82,7 +87,9 @@ function run(identity) {
   const thread = new Thread({ connection, conversations, tasks, composer, userName: identity.displayName, send });
   const list = new ConversationList({ api, userId: identity.userId });
   const sidebar = new Sidebar(byId("conversation-list"), { list, search: new Search(api) });
-  new TaskPanel(byId("tasks"), { tasks, suggest });
+  const panel = new TaskPanel(byId("tasks"), { tasks, suggest });
+  const taskKeys = new TaskKeys({ panel, open: () => shell.openTasks() });
+  new Settings({ api, tasks, zoneChanged: () => tasks.forgetDay() });
   new ConnectionBar(byId("connection"), connection);
 
   const go = (id) => {
@@ -90,6 +97,15 @@ function run(identity) {
     if (location.hash === addressOf(id)) composer.focus();
     else location.hash = addressOf(id);
   };
+
+  tasks.addEventListener("change", () => countDue(tasks.counts?.today ?? 0));
+  // Midnight, here or in the zone that was chosen.
+  let day = today();
+  setInterval(() => {
+    if (day === today()) return;
+    day = today();
+    tasks.forgetDay();
+  }, 20_000);
 
   conversations.addEventListener("named", ({ detail: transcript }) => {
     list.add(transcript);

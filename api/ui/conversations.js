@@ -7,6 +7,7 @@ import { History } from "./history.js";
 import { ApiError } from "./rest.js";
 import { RequestError } from "./socket.js";
 import { Transcript } from "./transcript.js";
+import { timeZone } from "./zone.js";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const POLL_SECONDS = 20;
@@ -117,7 +118,7 @@ export class Conversations extends EventTarget {
   /** Decides about the calls that a turn waits for; `decisions` by the id of each interrupt. */
   async decide(transcript, turn, decisions) {
     try {
-      if (this.#connection.online) await this.#connection.request("run.decide", { runId: turn.runId, decisions });
+      if (this.#connection.online) await this.#connection.request("run.decide", { runId: turn.runId, decisions, timeZone: timeZone() });
       else await this.#api.decide(turn.runId, decisions);
     } catch (error) {
       // It may have been decided or cancelled elsewhere: then that is what is to be seen, and no error.

@@ -1,5 +1,7 @@
 // The HTTP API: one method per request the page makes. Lists are walked page by page.
 
+import { timeZone } from "./zone.js";
+
 /** An error answer of the API, or none at all (`code` "network"). */
 export class ApiError extends Error {
   constructor(status, { code, message, details } = {}) {
@@ -44,9 +46,9 @@ export class Api {
     return this.#get(`/conversations/${encodeURIComponent(conversationId)}/messages`, { order: "desc", limit: 100, cursor });
   }
 
-  /** `rows`, and how many there are in all if the server says so (`total`). */
-  tasks() {
-    return this.#all("/tasks", "tasks");
+  /** A page of tasks: `tasks`, `total`, `next_cursor`. `query` has the filters of the API, and `limit` and `cursor`. */
+  tasks(query) {
+    return this.#get("/tasks", query);
   }
 
   /** A run; with `wait` (seconds), as soon as it has ended. */
@@ -83,22 +85,10 @@ export class Api {
     });
   }
 
-  async #all(path, field) {
-    const rows = [];
-    let cursor, total;
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const answer = await this.#get(path, { limit: PAGE, cursor });
-      rows.push(...answer[field]);
-      total = answer.total;
-      cursor = answer.next_cursor;
-      if (!cursor) break;
-    }
-    return { rows, total };
-  }
-
   #get(path, query, init = {}) {
     const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-    const text = new URLSearchParams(given).toString();
+    const pairs = given.flatMap(([name, value]) => (Array.isArray(value) ? value.map((one) => [name, one]) : [[name, value]]));
+    const text = new URLSearchParams(pairs).toString();
     return this.#request(text ? `${path}?${text}` : path, init);
   }
 
@@ -117,7 +107,7 @@ export class Api {
     const token = await this.#identity.token();
     const url = `/api/${encodeURIComponent(this.#identity.userId)}${path}`;
     try {
-      return await fetch(url, { ...init, headers: { accept: "application/json", ...init.headers, authorization: `Bearer ${token}` } });
+      return await fetch(url, { ...init, headers: { accept: "application/json", "x-time-zone": timeZone(), ...init.headers, authorization: `Bearer ${token}` } });
     } catch {
       throw new ApiError(0, { code: "network", message: "The server cannot be reached." });
     }

@@ -1,7 +1,5 @@
 // First messages that fit the list as it is: each is something that can be said now, and is sent as it stands.
 
-import { isOver } from "./dates.js";
-
 /** How many are offered. */
 const MOST = 4;
 
@@ -12,16 +10,14 @@ const FOR_AN_EMPTY_LIST = [
   "Water the plants every Sunday",
 ];
 
-/** `open`: the open tasks; `now`: the user's date and time. */
-export function suggestionsFor(open, now) {
-  if (open.length === 0) return FOR_AN_EMPTY_LIST;
-  const is = (test) => open.some(test);
+/** `counts`: how many tasks there are, open (`all`), due today or before, and in the days after it; `isLate`: whether one is overdue. */
+export function suggestionsFor({ all, today, upcoming }, isLate) {
+  if (all === 0) return FOR_AN_EMPTY_LIST;
   const fitting = [
-    is((task) => isOver(task, now)) && "Move what is overdue to tomorrow",
+    isLate && "Move what is overdue to tomorrow",
     "What is due today?",
-    is(({ due_date: date }) => date > now.date) && "What is coming up this week?",
-    is(({ due_date: date }) => !date) && "Which tasks have no date?",
-    is(({ priority }) => priority === "p1") && "What is most important?",
+    upcoming > 0 && "What is coming up this week?",
+    all > today + upcoming && "What else is on my list?",
     "Add call Ann tomorrow at 5",
   ];
   return fitting.filter(Boolean).slice(0, MOST);

@@ -50,33 +50,30 @@ export class ReceiptRow {
     this.#undo.setAttribute("aria-label", `Undo: ${WORDS[row.verb].toLowerCase()} “${title}”`);
   }
 
-  /** Whether the list has a way back for it, and it has not been gone. */
+  /** Whether it can still be taken back: what has become of the task since then says so. */
   get canUndo() {
     const { undo, id } = this.#row;
-    if (this.#state !== null || !undo || !id || typeof this.#tasks[undo] !== "function") return false;
-    const task = this.#tasks.get?.(id);
-    // What has become of it since then says whether there is anything left to take back.
+    if (this.#state !== null || !undo || !id) return false;
+    const task = this.#tasks.get(id);
     if (undo === "untick") return !task || task.completed;
     if (undo === "tick") return !task || !task.completed;
     if (undo === "restore") return !task;
-    return Boolean(task) || !this.#knowsAll();
+    return true;
   }
 
   get canTick() {
-    const { id, verb } = this.#row;
-    if (!id || typeof this.#tasks.tick !== "function" || this.#isGone()) return false;
-    return Boolean(this.#tasks.get?.(id)) || (verb !== "deleted" && !this.#knowsAll());
+    return Boolean(this.#row.id) && !this.#isGone();
   }
 
   async undo() {
-    const { undo, id, title } = this.#row;
+    const { undo, title } = this.#row;
     const hadFocus = this.element.contains(document.activeElement);
     this.#state = "undone";
     this.#problem.hidden = true;
     this.#refresh();
     if (hadFocus) (this.element.querySelector(".task-reference, .tick:enabled") ?? this.#fallback())?.focus();
     try {
-      await this.#tasks[undo](id);
+      await this.#do(undo);
       announce(`Undone: “${title ?? "a task"}”`);
     } catch (error) {
       this.#state = null;
@@ -85,17 +82,23 @@ export class ReceiptRow {
   }
 
   async #toggle() {
-    const { id } = this.#row;
     const isDone = this.#tick.getAttribute("aria-checked") === "true";
     this.#problem.hidden = true;
     this.#tick.setAttribute("aria-checked", String(!isDone));
     this.element.classList.toggle("is-done", !isDone);
     try {
-      await (isDone ? this.#tasks.untick(id) : this.#tasks.tick(id));
+      await this.#do(isDone ? "untick" : "tick");
     } catch (error) {
       this.#fail(error);
     }
     this.#refresh();
+  }
+
+  /** Asks the list for it; what it does not do, it tells the reason of. */
+  async #do(what) {
+    const { id } = this.#row;
+    if ((await this.#tasks[what](id)) !== false) return;
+    throw new Error(this.#tasks.problem?.(id)?.message ?? "It did not work.");
   }
 
   #fail(error) {
@@ -106,20 +109,14 @@ export class ReceiptRow {
 
   /** As it is now; as the agent left it, if the list has it not, or not yet. */
   #task() {
-    return (this.#row.id && this.#tasks.get?.(this.#row.id)) ?? this.#row.task;
+    return (this.#row.id && this.#tasks.get(this.#row.id)) ?? this.#row.task;
   }
 
+  /** Whether it is in the trash now, as far as is known here. */
   #isGone() {
     const { id, verb } = this.#row;
-    if (this.#tasks.get?.(id)) return false;
-    if (verb === "deleted") return this.#state === null;
-    return (this.#state === "undone" && (verb === "added" || verb === "restored")) || this.#knowsAll();
-  }
-
-  /** Whether a task that the list does not have is in fact not there. */
-  #knowsAll() {
-    const { state, total, list } = this.#tasks;
-    return typeof this.#tasks.get === "function" && state === "there" && Array.isArray(list) && total <= list.length;
+    if (this.#tasks.get(id)) return false;
+    return verb === "deleted" ? this.#state === null : this.#state === "undone" && (verb === "added" || verb === "restored");
   }
 
   #refresh() {

@@ -24,6 +24,7 @@ export class Receipt {
   #line = h("div", { class: "receipt-line" }, this.#icon, this.#words, this.#chips, this.#undo, this.#toggle);
   #troubles = h("ul", { class: "troubles" });
   #views = new Map();
+  #shown = [];
   #isOpen = false;
   #key = "";
   #troublesKey = "";
@@ -46,13 +47,14 @@ export class Receipt {
     this.#line.hidden = receipt.rows.length === 0;
     this.element.hidden = this.#line.hidden && receipt.troubles.length === 0;
     if (!this.#line.hidden) this.#updateLine(receipt);
-    this.#updateRows(receipt.rows);
+    this.#shown = receipt.rows;
+    this.#updateRows();
     this.#updateTroubles(receipt.troubles);
     return receipt;
   }
 
   #updateLine({ line, rows }) {
-    const task = rows.length === 1 ? this.#context.tasks.get?.(rows[0].id) ?? rows[0].task : null;
+    const task = rows.length === 1 ? this.#context.tasks.get(rows[0].id) ?? rows[0].task : null;
     const key = JSON.stringify([line.icon, line.text, rows.length === 1 && rows[0].id, task]);
     if (key === this.#key) return;
     this.#key = key;
@@ -62,7 +64,9 @@ export class Receipt {
     this.#toggle.setAttribute("aria-label", rows.length === 1 ? "Show the task" : `Show the ${rows.length} tasks`);
   }
 
-  #updateRows(rows) {
+  /** The list keeps what it is asked for up to date; so it is asked for no more than is seen. */
+  #updateRows() {
+    const rows = this.#isOpen || this.#shown.length === 1 ? this.#shown : [];
     const isMixed = new Set(rows.map(({ verb }) => verb)).size > 1;
     const kept = new Set(rows.map((row) => row.id ?? row.part.id));
     for (const key of this.#views.keys()) if (!kept.has(key)) this.#views.delete(key);
@@ -96,10 +100,10 @@ export class Receipt {
 
   #open(isOpen) {
     this.#isOpen = isOpen;
+    this.#updateRows();
     this.#rows.hidden = !isOpen;
     this.element.classList.toggle("is-open", isOpen);
     this.#toggle.setAttribute("aria-expanded", String(isOpen));
-    this.#undo.hidden = isOpen || !this.#only?.canUndo;
   }
 }
 

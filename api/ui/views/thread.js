@@ -1,5 +1,6 @@
 // The conversation in the middle: its turns, and where it is scrolled to.
 
+import { namePage } from "../badge.js";
 import { announce, byId, h } from "../dom.js";
 import { dayOf, dayWords } from "../days.js";
 import { tellError, tellWish } from "../phrases.js";
@@ -81,7 +82,7 @@ export class Thread {
     const text = title ?? this.transcript.title ?? (this.transcript.id ? "Conversation" : "New conversation");
     this.#title.textContent = text;
     this.#title.classList.toggle("is-new", this.transcript.state === "new" && this.transcript.turns.length === 0);
-    document.title = this.transcript.state === "new" ? "Errand" : `${text} · Errand`;
+    namePage(this.transcript.state === "new" ? null : text);
   }
 
   #schedule(turn) {

@@ -1,5 +1,6 @@
 // A conversation in which there is nothing yet: what can be said, or why there is nothing.
 
+import { isOver } from "../dates.js";
 import { h } from "../dom.js";
 import { tellError } from "../phrases.js";
 import { addressOf } from "../router.js";
@@ -13,7 +14,7 @@ export class Welcome {
   #reload;
   #shown = null;
   #key = "";
-  #chips = h("div", { class: "chips", role: "group", "aria-label": "Suggestions: a click sends them" });
+  #chips = h("div", { class: "suggestions", role: "group", "aria-label": "Suggestions: a click sends them" });
   #suggested = "";
 
   /** `send(text)` sends a message, `reload()` reads the conversation again. */
@@ -50,13 +51,14 @@ export class Welcome {
 
   /** Suggestions that fit the list; none before it is known. */
   #suggest() {
-    if (this.#tasks.state === "loading") return;
-    const open = this.#tasks.open ?? [];
-    const texts = suggestionsFor(open, now());
+    const { counts, rows } = this.#tasks;
+    if (!counts) return;
+    const at = now();
+    const texts = suggestionsFor(counts, rows.some((task) => !task.completed && isOver(task, at)));
     if (texts.join() === this.#suggested) return;
     this.#suggested = texts.join();
     const hadFocus = this.#chips.contains(document.activeElement);
-    this.#chips.replaceChildren(...texts.map((text) => h("button", { type: "button", class: "chip", on: { click: () => this.#send(text) } }, h("span", { text }))));
+    this.#chips.replaceChildren(...texts.map((text) => h("button", { type: "button", class: "suggestion", on: { click: () => this.#send(text) } }, h("span", { text }))));
     if (hadFocus) this.#chips.firstChild.focus();
   }
 }

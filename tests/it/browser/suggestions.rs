@@ -7,7 +7,7 @@ use super::{by_name, chrome::Browser};
 use crate::world::World;
 
 const CHIPS: &str =
-    "return [...document.querySelectorAll('.chip')].map((chip) => chip.innerText).join('|')";
+    "return [...document.querySelectorAll('.suggestion')].map((it) => it.innerText).join('|')";
 const TYPED: &str = "return document.querySelector('#composer-text').value";
 const EDIT: &str = "document.querySelector('.is-last-said .edit').click()";
 
@@ -31,7 +31,7 @@ async fn suggestions_fit_the_list_and_send_on_a_click() {
         .and_call("add_task", json!({"title": "call Ann"})),
     );
     world.model.push(Turn::text("Done."));
-    browser.click(".chip:nth-child(2)").await;
+    browser.click(".suggestion:nth-child(2)").await;
     browser
         .sees("what was sent", |seen| {
             seen.messages == ["Pay rent on the 1st of every month"] && seen.replies == ["Done."]
@@ -40,7 +40,7 @@ async fn suggestions_fit_the_list_and_send_on_a_click() {
     browser.shows(TYPED, "half a thought").await;
 
     browser.click("#new-conversation").await;
-    let for_this_list = "Move what is overdue to tomorrow|What is due today?|Which tasks have no date?|Add call Ann tomorrow at 5";
+    let for_this_list = "Move what is overdue to tomorrow|What is due today?|What else is on my list?|Add call Ann tomorrow at 5";
     browser.shows(CHIPS, for_this_list).await;
     browser.picture("suggestions-overdue").await;
     browser.end(&[]).await;
