@@ -157,6 +157,11 @@ export function tellFailure(part) {
   return error?.message ?? null;
 }
 
+/** Why a tool refused what a person asked for. Its own words are for people, too, but for those that tell a model where to look. */
+export function tellRefusal(message) {
+  return /^No task with this task_id|is deleted/.test(message ?? "") ? "There is no such task on the list any more." : message ?? "It did not work.";
+}
+
 /** What went wrong, and what can be done about it. */
 const ERRORS = {
   conversation_busy: "This conversation is busy. Try again when the current answer is finished.",

@@ -1,7 +1,7 @@
 // A task of a receipt, as the list has it now: it can be ticked, shown in the list, and what the agent did with it taken back.
 
 import { announce, h, icon } from "../dom.js";
-import { tellError } from "../phrases.js";
+import { tellError, tellRefusal } from "../phrases.js";
 import { chipsOf } from "./chips.js";
 import { taskReference } from "./task-reference.js";
 
@@ -12,7 +12,7 @@ export class ReceiptRow {
   #row = null;
   #key = "";
   #isMixed = false;
-  /** What was done here: null, or "undone" when it has been taken back. */
+  /** Null, "undoing" or "undone": whether it has been taken back here. */
   #state = null;
   #tick = h("button", { type: "button", class: "tick", role: "checkbox", icon: "check" });
   #words = h("span", { class: "receipt-task" });
@@ -31,6 +31,7 @@ export class ReceiptRow {
   update(row, isMixed) {
     this.#row = row;
     this.#isMixed = isMixed;
+    if (this.#state === "undone" && this.#isBack()) this.#state = null;
     const task = this.#task();
     const { canTick, canUndo } = this;
     const key = JSON.stringify([task, row.verb, row.undo, row.title, isMixed, this.#state, canTick, canUndo]);
@@ -45,7 +46,7 @@ export class ReceiptRow {
     this.#tick.disabled = !canTick;
     const name = row.id && !this.#isGone() ? taskReference(row.id, title) : h("bdi", { class: "receipt-title", text: title });
     this.#words.replaceChildren(name, task ? chipsOf(task) : "");
-    this.#verb.textContent = this.#state === "undone" ? "Undone" : isMixed || this.#isGone() ? WORDS[row.verb] : "";
+    this.#verb.textContent = this.#state !== null ? "Undone" : isMixed || this.#isGone() ? WORDS[row.verb] : "";
     this.#undo.hidden = !canUndo;
     this.#undo.setAttribute("aria-label", `Undo: ${WORDS[row.verb].toLowerCase()} “${title}”`);
   }
@@ -65,20 +66,35 @@ export class ReceiptRow {
     return Boolean(this.#row.id) && !this.#isGone();
   }
 
+  get isUndone() {
+    return this.#state !== null;
+  }
+
+  /** Takes it back; resolves with whether that worked. */
   async undo() {
     const { undo, title } = this.#row;
     const hadFocus = this.element.contains(document.activeElement);
-    this.#state = "undone";
+    this.#state = "undoing";
     this.#problem.hidden = true;
     this.#refresh();
     if (hadFocus) (this.element.querySelector(".task-reference, .tick:enabled") ?? this.#fallback())?.focus();
     try {
       await this.#do(undo);
+      this.#state = "undone";
       announce(`Undone: “${title ?? "a task"}”`);
+      this.#refresh();
+      return true;
     } catch (error) {
       this.#state = null;
       this.#fail(error);
+      return false;
     }
+  }
+
+  /** Whether taking it back was taken back itself: in the list, say. */
+  #isBack() {
+    const task = this.#tasks.get(this.#row.id);
+    return { remove: Boolean(task), restore: !task, untick: task?.completed === true, tick: task?.completed === false }[this.#row.undo];
   }
 
   async #toggle() {
@@ -98,7 +114,7 @@ export class ReceiptRow {
   async #do(what) {
     const { id } = this.#row;
     if ((await this.#tasks[what](id)) !== false) return;
-    throw new Error(this.#tasks.problem?.(id)?.message ?? "It did not work.");
+    throw new Error(tellRefusal(this.#tasks.problem?.(id)?.message));
   }
 
   #fail(error) {
@@ -116,7 +132,7 @@ export class ReceiptRow {
   #isGone() {
     const { id, verb } = this.#row;
     if (this.#tasks.get(id)) return false;
-    return verb === "deleted" ? this.#state === null : this.#state === "undone" && (verb === "added" || verb === "restored");
+    return verb === "deleted" ? this.#state === null : this.#state !== null && (verb === "added" || verb === "restored");
   }
 
   #refresh() {

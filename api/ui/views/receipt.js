@@ -16,12 +16,13 @@ export class Receipt {
   #icon = h("span", { class: "receipt-icon", "aria-hidden": "true" });
   #words = h("span", { class: "receipt-words" });
   #chips = h("span", { class: "receipt-chips" });
-  #undo = h("button", { type: "button", class: "receipt-undo", icon: "undo", on: { click: () => this.#only?.undo() } }, "Undo");
+  #undo = h("button", { type: "button", class: "receipt-undo", icon: "undo", on: { click: () => this.#takeBack() } }, "Undo");
+  #undone = h("span", { class: "receipt-verb", text: "Undone" });
   #rows = h("ul", { class: "receipt-rows", id: `receipt-${++receipts}` });
   #toggle = h("button", {
     type: "button", class: "receipt-toggle", "aria-expanded": "false", "aria-controls": this.#rows.id, on: { click: () => this.#open(!this.#isOpen) },
   }, icon("chevron"));
-  #line = h("div", { class: "receipt-line" }, this.#icon, this.#words, this.#chips, this.#undo, this.#toggle);
+  #line = h("div", { class: "receipt-line" }, this.#icon, this.#words, this.#chips, this.#undo, this.#undone, this.#toggle);
   #troubles = h("ul", { class: "troubles" });
   #views = new Map();
   #shown = [];
@@ -80,6 +81,7 @@ export class Receipt {
     settle(this.#rows, elements);
     this.#only = rows.length === 1 ? [...this.#views.values()][0] : null;
     this.#undo.hidden = this.#isOpen || !this.#only?.canUndo;
+    this.#undone.hidden = this.#isOpen || !this.#only?.isUndone;
   }
 
   #updateTroubles(parts) {
@@ -96,6 +98,16 @@ export class Receipt {
           part.state === "failed" ? h("span", { class: "visually-hidden", text: ", failed" }) : "",
           reason ? h("span", { class: "trouble-reason", text: reason }) : ""));
     }));
+  }
+
+  /** Takes the only change back; if that does not work, the row says why. */
+  async #takeBack() {
+    const hadFocus = document.activeElement === this.#undo;
+    const undoing = this.#only.undo();
+    this.#updateRows();
+    if (hadFocus) this.#toggle.focus();
+    if (!(await undoing)) this.#open(true);
+    else this.#updateRows();
   }
 
   #open(isOpen) {

@@ -63,6 +63,103 @@ async fn all_that_was_done_is_told_in_one_line() {
     browser.end(&[]).await;
 }
 
+/// What is done at a receipt is done to the list, and what was done there is seen at the receipt.
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_are_ticked_and_taken_back_at_the_receipt() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "old"})));
+    world.model.push(Turn::text("Added."));
+    let added = world.say("ada", "add old").await;
+    let old = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
+    let calls = Turn::call("add_task", json!({"title": "milk"}))
+        .and_call("add_task", json!({"title": "bread"}))
+        .and_call("delete_task", json!({"task_id": old}));
+    world.model.push(calls);
+    world.model.push(Turn::text("Done."));
+    browser.sign_in(&world.url, "ada").await;
+    browser.say("go").await;
+    browser
+        .sees("the receipt", |seen| {
+            seen.tools == ["Added 2 tasks, deleted 1, done"] && !seen.can_stop
+        })
+        .await;
+    browser.click(".receipt-toggle").await;
+    browser.click(".receipt-row:nth-child(1) .tick").await;
+    let done = "select count(*) from tasks where title = 'milk' and completed";
+    world.until(done, 1).await;
+    let ticks = "return [...document.querySelectorAll('.tick')].map((it) => it.ariaChecked).join()";
+    browser.shows(ticks, "true,false,false").await;
+    browser.click(".receipt-row:nth-child(1) .tick").await;
+    world.until(done, 0).await;
+    browser.shows(ticks, "false,false,false").await;
+
+    let open = "select count(*) from tasks where not completed and deleted_at is null";
+    assert_eq!(world.count(open).await, 2);
+    browser
+        .click(".receipt-row:nth-child(2) .receipt-undo")
+        .await;
+    world.until(open, 1).await;
+    browser
+        .click(".receipt-row:nth-child(3) .receipt-undo")
+        .await;
+    world.until(open, 2).await;
+    let verbs = "return [...document.querySelectorAll('.receipt-row .receipt-verb')].map((it) => it.innerText).join()";
+    browser.shows(verbs, "Added,Undone,Undone").await;
+    browser.picture("receipt-undone").await;
+    assert_eq!(world.titles("ada").await, ["old", "milk"]);
+
+    // Somebody else does the same elsewhere.
+    let milk: String = sqlx::query_scalar("select id::text from tasks where title = 'milk'")
+        .fetch_one(&world.db)
+        .await
+        .expect("milk");
+    world
+        .model
+        .push(Turn::call("complete_task", json!({"task_id": milk})));
+    world.model.push(Turn::text("Done, too."));
+    world.say("ada", "milk is done").await.assert_ok();
+    browser.shows(ticks, "true,false,false").await;
+    browser.end(&[]).await;
+}
+
+/// What cannot be done is said where it was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_taken_back_says_why() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    world
+        .model
+        .push(Turn::call("add_task", json!({"title": "milk"})));
+    world.model.push(Turn::text("Added."));
+    browser.sign_in(&world.url, "ada").await;
+    browser.say("add milk").await;
+    browser
+        .sees("the receipt", |seen| {
+            seen.replies == ["Added."] && seen.tools == ["Added “milk”, done"]
+        })
+        .await;
+    // Gone for good, and nobody has told the page.
+    crate::world::rows::execute(
+        &world.db,
+        "alter table tasks disable trigger user; delete from tasks; alter table tasks enable trigger user",
+    )
+    .await;
+    browser.click(".receipt-line .receipt-undo").await;
+    let problem = "return [...document.querySelectorAll('.receipt-problem')].filter((it) => it.checkVisibility()).map((it) => it.innerText.trim()).join()";
+    browser
+        .shows(problem, "There is no such task on the list any more.")
+        .await;
+    browser.picture("receipt-problem").await;
+    browser.end(&[]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_at_the_list_is_no_receipt() {
     let Some(browser) = Browser::start().await else {
