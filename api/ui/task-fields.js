@@ -6,12 +6,16 @@ const CLEARABLE = ["description", "due_date", "due_time", "repeat"];
 const isEmpty = (value) => value === null || value === undefined || value === "";
 const isSame = (one, other) => (isEmpty(one) && isEmpty(other)) || JSON.stringify(one) === JSON.stringify(other);
 
+/** Those of the fields that a task does not have so. Whoever edited has said nothing about the others, whatever they are by now. */
+export function changedOf(task, fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([name, value]) => !isSame(value, task[name] ?? (name === "tags" ? [] : null))));
+}
+
 /** The parameters of `update_task` that make these fields of a task that has others; of `add_task`, if there is none yet (`{}`). */
 export function argumentsFor(task, fields) {
   const wanted = {};
   const clear = [];
-  for (const [name, value] of Object.entries(fields)) {
-    if (isSame(value, task[name] ?? (name === "tags" ? [] : null))) continue;
+  for (const [name, value] of Object.entries(changedOf(task, fields))) {
     if (name === "tags" && value.length === 0) clear.push("tags");
     else if (!isEmpty(value)) wanted[name] = value;
     else if (CLEARABLE.includes(name)) clear.push(name);

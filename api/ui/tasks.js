@@ -145,7 +145,7 @@ export class Tasks extends EventTarget {
 
   /** So many tasks are to be there: reads on if they are not. */
   async need(count) {
-    this.#wanted = Math.max(PAGE, count);
+    this.#wanted = Math.max(1, Math.ceil(count / PAGE)) * PAGE;
     const list = this.#lists.get(this.#name);
     if (this.#reading || !list?.next || list.ids.length >= this.#wanted) return;
     this.#reading = true;

@@ -13,8 +13,11 @@ mod page;
 mod reading;
 mod receipts;
 mod retry;
+mod settings;
 mod suggestions;
+mod task_keys;
 mod task_list;
+mod task_panel;
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ const LOOK: &str = r##"
         messages: texts(".from-user .bubble"),
         replies: texts(".from-agent .md"),
         tools: texts(".receipt-words, .trouble-words").map((words) => words.replaceAll("\n", "")),
-        tasks: texts("#tasks [aria-label='Open tasks'] .task-title"),
+        tasks: texts("#tasks [aria-label='Open tasks'] .task:not(.is-going) .task-title"),
         notices: texts(".attempt, .stopped, .failure"),
         connection: texts("#connection").join(" "),
         can_stop: shown("[aria-label='Stop the answer']").length === 1,
@@ -103,8 +103,19 @@ impl Browser {
 
     /// Waits until a script returns this text.
     pub(super) async fn shows(&self, script: &str, text: &str) {
-        self.until(text, async || self.script(script).await == text)
-            .await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.script(script).await;
+            if shown == text {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "never shown: {text:?}, but: {shown:?} on {:#?}",
+                self.look().await
+            );
+            sleep(Duration::from_millis(25)).await;
+        }
     }
 
     /// Waits until this holds.

@@ -139,32 +139,3 @@ async fn a_part_of_the_list_is_told_as_a_part() {
     }
     browser.end(&[]).await;
 }
-
-/// Positions in a list that others change, too, would be those of other tasks.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_run_tells_is_about_the_list_that_it_saw() {
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let world = World::with(by_name()).await;
-    browser.open(&world.url).await;
-    let story = "
-        return import('/ui/tasks.js').then(async ({ Tasks }) => {
-            const task = (id) => ({ id, title: id, completed: false });
-            let rows = ['milk', 'bread'].map(task);
-            const tasks = new Tasks({ tasks: async () => ({ rows, total: 9 }) });
-            const read = () => new Promise((resolve) => tasks.addEventListener('change', resolve, { once: true }));
-            const run = { runId: 'run', parts: [] };
-            tasks.receive(run, { type: 'STATE_SNAPSHOT', snapshot: { tasks: rows } });
-            // Somebody else puts one in front, and the page has read it.
-            rows = ['tea', 'milk', 'bread'].map(task);
-            tasks.refresh();
-            await read();
-            const total = tasks.total;
-            const delta = [{ op: 'replace', path: '/tasks/0/completed', value: true }, { op: 'remove', path: '/tasks/1' }];
-            tasks.receive(run, { type: 'STATE_DELTA', delta });
-            return `${tasks.list.map(({ title, completed }) => title + (completed ? ' done' : '')).join()} of ${total}`;
-        });";
-    browser.shows(story, "tea,milk done of 9").await;
-    browser.end(&[]).await;
-}

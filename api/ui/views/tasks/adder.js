@@ -30,7 +30,7 @@ export class Adder {
       event.stopPropagation();
       this.close();
     });
-    this.#title.addEventListener("focus", () => this.#open());
+    this.#title.addEventListener("focus", ({ relatedTarget }) => this.#open(this.element.contains(relatedTarget)));
     this.element.addEventListener("focusout", ({ relatedTarget }) => {
       // Left empty, it closes by itself; what was typed stays.
       if (relatedTarget && !this.element.contains(relatedTarget) && !this.#title.value.trim()) this.#close();
@@ -49,8 +49,8 @@ export class Adder {
     this.#title.value = fields.title;
     this.#details = fields.description ?? null;
     this.element.classList.add("is-open");
-    this.#fields.show(fields);
     this.focus();
+    this.#fields.show(fields);
   }
 
   close() {
@@ -59,9 +59,9 @@ export class Adder {
     this.#title.blur();
   }
 
-  #open() {
-    if (this.element.classList.contains("is-open")) return;
-    this.#reset();
+  #open(isInside) {
+    // Begun anew: what was chosen for a task that was never typed may be of another view, or of another day.
+    if (!isInside && !this.#title.value.trim()) this.#reset();
     this.element.classList.add("is-open");
   }
 
@@ -83,8 +83,8 @@ export class Adder {
     if (this.#details) fields.description = this.#details;
     this.#title.value = "";
     this.#details = null;
-    this.#reset();
     this.focus();
+    this.#reset();
     announce(`Added “${title}”`);
     this.#added(this.#tasks.add(fields));
   }

@@ -1,6 +1,7 @@
 // A task being edited in its place: Enter saves, Esc leaves it as it was.
 
 import { h } from "../../dom.js";
+import { changedOf } from "../../task-fields.js";
 import { Fields } from "./fields.js";
 
 const MAX_TITLE = 255;
@@ -9,7 +10,7 @@ const MAX_DESCRIPTION = 8000;
 export class Editor {
   #task;
   #title = h("textarea", { class: "edit-title", rows: 1, "aria-label": "Title", dir: "auto", maxlength: MAX_TITLE, enterkeyhint: "done", "data-field": "title" });
-  #description = h("textarea", { class: "edit-description", rows: 2, "aria-label": "Details", placeholder: "Details", dir: "auto", maxlength: MAX_DESCRIPTION, "data-field": "description" });
+  #description = h("textarea", { class: "edit-description", rows: 1, "aria-label": "Details", placeholder: "Details", dir: "auto", maxlength: MAX_DESCRIPTION, "data-field": "description" });
   #fields = new Fields();
   #done;
 
@@ -57,7 +58,7 @@ export class Editor {
       this.#title.focus();
       return;
     }
-    this.#done({ title, description: this.#description.value.trim(), ...this.#fields.value });
+    this.#done(changedOf(this.#task, { title, description: this.#description.value.trim(), ...this.#fields.value }));
   }
 
   #key(event) {

@@ -214,7 +214,7 @@ export class TaskPanel {
     this.#more.hidden = !this.#tasks.hasMore;
     this.#noteFor(state, shown.length, counts);
     for (const key of shown.filter(({ id }) => changed.includes(id)).map(({ key }) => key)) this.#rows.highlight(key);
-    if (this.#tasks.hasMore && this.#body.scrollHeight - this.#body.clientHeight < AHEAD) this.#scrolled();
+    if (this.#tasks.hasMore) this.#scrolled();
   }
 
   /** Whoever edits a task goes on doing so, whatever becomes of it meanwhile. */
