@@ -52,12 +52,13 @@ async fn from_the_first_visit_to_the_first_task() {
     browser.sign_in(&world.url, "ada").await;
     browser.say("add buy milk").await;
     browser
-        .sees("the reply as it comes", |seen| seen.reads("Milk is", reply))
+        .sees("the reply as it comes, and the task", |seen| {
+            seen.reads("Milk is", reply) && seen.tasks == ["buy milk"]
+        })
         .await;
     let seen = browser.look().await;
     assert_eq!(seen.messages, ["add buy milk"]);
     assert_eq!(seen.tools, ["Added “buy milk”, done"]);
-    assert_eq!(seen.tasks, ["buy milk"]);
     assert!(seen.can_stop);
     gate.open();
     browser

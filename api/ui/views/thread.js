@@ -79,6 +79,8 @@ export class Thread {
   }
 
   title(title) {
+    // What it was called last is what it is called when it is gone.
+    if (title) this.transcript.title = title;
     const text = title ?? this.transcript.title ?? (this.transcript.id ? "Conversation" : "New conversation");
     this.#title.textContent = text;
     this.#title.classList.toggle("is-new", this.transcript.state === "new" && this.transcript.turns.length === 0);
