@@ -1,6 +1,6 @@
 //! The list of conversations: renamed, deleted, searched, titled; in this window, in others, and on the server.
 
-use errand_devkit::model::Turn;
+use errand_devkit::model::{Gate, Turn};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -264,8 +264,19 @@ async fn a_better_title_is_taken_over() {
         return;
     };
     let world = World::with(by_name()).await;
-    begin(&browser, &world, "please add milk and bread and so on").await;
+    let gate = Gate::closed();
+    world.model.push(Turn::text("Hello.").gate_after(0, &gate));
+    browser.sign_in(&world.url, "ada").await;
+    browser.script("window.sentAt = performance.now()").await;
+    let message = "please add milk and bread and so on";
+    browser.say(message).await;
+    browser.shows(TITLES, message).await;
+    // It has read the list since the message was accepted; what comes now is found only by one that expects it.
+    let read = "return String(performance.getEntriesByType('resource').some(({ name, startTime, responseEnd }) =>
+        name.includes('/conversations?') && startTime > window.sentAt + 300 && responseEnd > 0))";
+    browser.shows(read, "true").await;
     rows::execute(&world.db, "update conversations set title = 'Groceries'").await;
+    gate.open();
     browser.shows(TITLES, "Groceries").await;
     browser.shows(HEADING, "Groceries").await;
     browser.end(&[]).await;
