@@ -55,7 +55,7 @@ function watchTheWayBack() {
 function empty() {
   byId("app").hidden = true;
   byId("user-name").removeAttribute("title");
-  for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer"]) {
+  for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer", "settings"]) {
     byId(id).replaceWith(byId(id).cloneNode(false));
   }
   namePage(null);

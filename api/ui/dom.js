@@ -71,6 +71,11 @@ export function h(tag, props = {}, ...children) {
   return element;
 }
 
+/** Sets a text that may be there already: then the browser has nothing to lay out. */
+export function tell(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** The element with this id; the page always has it. */
 export const byId = (id) => document.getElementById(id);
 

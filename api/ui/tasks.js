@@ -38,6 +38,7 @@ export class Tasks extends EventTarget {
   /** Ids of tasks that were made here: the first one that they had, and the other way round. */
   #keys = new Map();
   #ids = new Map();
+  #withKeys = new WeakMap();
   #adding = 0;
   #newest = 0;
   #undos = [];
@@ -88,7 +89,13 @@ export class Tasks extends EventTarget {
   get rows() {
     const ids = new Set([...(this.#lists.get(this.#name)?.ids ?? []), ...this.#touched.keys()]);
     const found = [...ids].map((id) => this.#store.get(id)).filter((task) => matches(this.#query, task));
-    return sorted(this.#query, found).map((task) => ({ ...task, key: this.#keys.get(task.id) ?? task.id }));
+    return sorted(this.#query, found).map((task) => this.#keyed(task));
+  }
+
+  /** The same object for the same task, as long as it is the same. */
+  #keyed(task) {
+    if (!this.#withKeys.has(task)) this.#withKeys.set(task, { ...task, key: this.#keys.get(task.id) ?? task.id });
+    return this.#withKeys.get(task);
   }
 
   /** Whether there are more tasks than were read. */
@@ -147,8 +154,9 @@ export class Tasks extends EventTarget {
   async need(count) {
     this.#wanted = Math.max(1, Math.ceil(count / PAGE)) * PAGE;
     const list = this.#lists.get(this.#name);
-    if (this.#reading || !list?.next || list.ids.length >= this.#wanted) return;
+    if (this.#reading || !this.#isShort) return;
     this.#reading = true;
+    let hasFailed = false;
     const [query, version] = [this.#query, this.#version];
     try {
       const page = await this.#reader.more(query, list.next);
@@ -161,8 +169,16 @@ export class Tasks extends EventTarget {
       }
     } catch {
       // Whoever scrolls on asks again.
+      hasFailed = true;
     }
     this.#reading = false;
+    if (!hasFailed && this.#isShort) this.need(this.#wanted);
+  }
+
+  /** Whether more tasks are wanted, and there are more, than were read. */
+  get #isShort() {
+    const list = this.#lists.get(this.#name);
+    return Boolean(list?.next) && list.ids.length < this.#wanted;
   }
 
   /** Reads again soon; several wishes become one reading, and one is under way at a time. */
@@ -196,11 +212,23 @@ export class Tasks extends EventTarget {
       const call = turn.parts.find((part) => part.id === event.toolCallId);
       for (const { id, title } of call?.result?.tasks ?? []) this.#store.learnTitle(id, title);
       if (call?.result?.task_id) this.#store.learnTitle(call.result.task_id, call.args?.title);
+      if (call?.result?.task) this.#hear(call.result.task);
       // Where no socket tells of changes, this does.
       this.refresh(150);
     } else if (event.type === "RUN_FINISHED" || event.type === "RUN_ERROR") {
       this.refresh(300);
     }
+  }
+
+  /** What a tool has made of a task, unless something newer is known. */
+  #hear(task) {
+    const told = this.#store.told(task.id);
+    if (!this.#lists.has(this.#name) || (told && told.updated_at >= task.updated_at)) return;
+    const before = looksOf(this.#store.get(task.id));
+    this.#touch(task.id, told);
+    this.#store.tell(task);
+    this.#version++;
+    this.#emit(before === looksOf(this.#store.get(task.id)) ? [] : [task.id]);
   }
 
   // Changes. Each resolves with whether it was made; what went wrong is at `problem`.
@@ -435,7 +463,7 @@ export class Tasks extends EventTarget {
     await mine;
     for (const [key, last] of this.#queues) if (last === mine) this.#queues.delete(key);
     this.#emit();
-    this.refresh(150);
+    this.refresh(300);
   }
 
   #touch(id, task) {
@@ -460,13 +488,14 @@ export class Tasks extends EventTarget {
     const [query, name, version] = [this.#query, this.#name, this.#version];
     const isCurrent = () => version === this.#version && this.#adding === 0;
     try {
-      const counting = this.#reader.counts();
+      const isPlain = !query.search && !query.tag;
+      const counting = this.#reader.counts(isPlain ? query.view : null);
       counting.catch(() => {});
       const list = await this.#reader.list(query, this.#wanted);
       const inList = new Set(list.tasks.map(({ id }) => id));
       const others = [...this.#watched].filter((id) => !inList.has(id) && !id.startsWith("new-"));
       const { tasks: found, looked } = await this.#reader.some(others);
-      const counts = await counting;
+      const counts = { ...(isPlain ? { [query.view]: list.total } : {}), ...(await counting) };
       if (isCurrent()) this.#take(name, { list, found, looked, counts });
       else this.refresh(100);
       this.hasFailed = false;
@@ -478,6 +507,8 @@ export class Tasks extends EventTarget {
     }
     this.#reading = false;
     this.#readUntil = Date.now();
+    // Wanted meanwhile.
+    if (!this.hasFailed && this.#isShort) this.need(this.#wanted);
   }
 
   #take(name, { list, found, looked, counts }) {

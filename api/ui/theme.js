@@ -5,7 +5,7 @@ import { remembered } from "./dom.js";
 const KEY = "errand.theme";
 
 export const THEMES = [
-  { name: "system", label: "As the system", icon: "system" },
+  { name: "system", label: "System", icon: "system" },
   { name: "light", label: "Light", icon: "sun" },
   { name: "dark", label: "Dark", icon: "moon" },
 ];

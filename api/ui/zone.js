@@ -21,10 +21,16 @@ export function chosenZone() {
 /** Chooses a zone for this browser; null goes back to its own. */
 export function chooseZone(zone) {
   remembered.set("localStorage", KEY, zone);
+  known = { at: 0, zone: null };
 }
 
-/** The zone that every request and message says: IANA's name of it. */
-export const timeZone = () => chosenZone() ?? browserZone();
+let known = { at: 0, zone: null };
+
+/** The zone that every request and message says: IANA's name of it. Another tab may choose another one, and a traveller's browser too. */
+export function timeZone() {
+  if (Date.now() - known.at > 1000) known = { at: Date.now(), zone: chosenZone() ?? browserZone() };
+  return known.zone;
+}
 
 /** All zones that can be chosen. */
 export function zones() {
@@ -33,10 +39,19 @@ export function zones() {
 }
 
 /** What the calendar and the clock on the wall show there: `{ date: "2026-11-27", time: "17:05" }`. */
-export function now(zone = timeZone(), at = new Date()) {
+export function clockAt(at, zone = timeZone()) {
   // Swedish dates are ISO's.
   const text = formatter(zone).format(at);
   return { date: text.slice(0, 10), time: text.slice(11, 16) };
+}
+
+let last = { second: 0, zone: null, clock: null };
+
+/** What they show now. Asked for once a task, so it is worked out once a second. */
+export function now() {
+  const [second, zone] = [Math.floor(Date.now() / 1000), timeZone()];
+  if (last.second !== second || last.zone !== zone) last = { second, zone, clock: clockAt(new Date(), zone) };
+  return last.clock;
 }
 
 /** The user's own day: YYYY-MM-DD. */

@@ -18,6 +18,22 @@ const EXPORT: &str = "
     URL.createObjectURL = made;
     return text;";
 
+/// Notes which zones are sent: by which way, and to which.
+const LISTEN: &str = "
+    window.zones = [];
+    const note = (way, zone) => window.zones.push(`${way}: ${zone}`);
+    const honest = window.fetch;
+    window.fetch = (url, init) => {
+        if (/^\\/(mcp|api)/.test(url)) note(url === '/mcp' ? 'tool' : 'list', init.headers['x-time-zone']);
+        return honest(url, init);
+    };
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (text) {
+        const { method, params } = JSON.parse(text);
+        if (method === 'run.start') note('message', params.timeZone);
+        return send.call(this, text);
+    };";
+
 async fn export(browser: &Browser, format: &str) -> String {
     let script = format!(
         "return (async () => {{ {} }})()",
@@ -37,6 +53,7 @@ async fn another_zone_is_sent_with_everything() {
     browser
         .shows(TABS, "Today 0, Upcoming 0, All 0, Done 0")
         .await;
+    browser.script(LISTEN).await;
     // Two zones in which it is never the same day.
     for (replies, zone, title) in [
         (1, "Pacific/Kiritimati", "first"),
@@ -47,6 +64,7 @@ async fn another_zone_is_sent_with_everything() {
             "const list = document.querySelector('#zone'); list.value = '{zone}'; list.dispatchEvent(new Event('change'));"
         );
         browser.script(&choose).await;
+        browser.script("window.zones = []").await;
         browser.press("\u{E00C}").await;
         browser.click("#tab-today").await;
         browser
@@ -79,6 +97,15 @@ async fn another_zone_is_sent_with_everything() {
                 !seen.can_stop && seen.replies.len() == replies
             })
             .await;
+        let sent = "return [...new Set(window.zones)].sort()";
+        assert_eq!(
+            browser.script(sent).await,
+            json!([
+                format!("list: {zone}"),
+                format!("message: {zone}"),
+                format!("tool: {zone}")
+            ])
+        );
         let told = format!("{:?}", world.model.requests().last());
         assert!(told.contains(zone), "{told}");
     }

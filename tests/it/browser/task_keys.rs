@@ -35,7 +35,6 @@ async fn a_list_is_kept_by_keys_alone() {
     }
     browser.shows(LINES, "No date3\none\ntwo\nthree").await;
     browser.press(ESCAPE).await;
-    browser.press("j").await;
     browser.shows(FOCUSED, "one").await;
     browser.press(&format!("j{DOWN}k")).await;
     browser.shows(FOCUSED, "two").await;

@@ -10,11 +10,13 @@ export class Adder {
   #fields = new Fields();
   #details = null;
   #added;
+  #left;
 
-  /** `added(promise)`: a task is being added. */
-  constructor({ tasks, added }) {
+  /** `added(promise)`: a task is being added. `left()`: it was closed, and the focus is to go to the list. */
+  constructor({ tasks, added, left }) {
     this.#tasks = tasks;
     this.#added = added;
+    this.#left = left;
     const submit = h("button", { class: "secondary is-main", type: "submit", text: "Add" });
     const close = h("button", { class: "text-button is-quiet", type: "button", text: "Close", on: { click: () => this.close() } });
     this.element = h("form", { class: "adder", "aria-label": "Add a task" },
@@ -56,7 +58,7 @@ export class Adder {
   close() {
     this.#title.value = "";
     this.#close();
-    this.#title.blur();
+    this.#left();
   }
 
   #open(isInside) {

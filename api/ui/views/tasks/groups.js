@@ -1,7 +1,7 @@
 // The headings under which the tasks of a view stand.
 
 import { dayName, daysBetween, isOver, plusDays, shortDate } from "../../dates.js";
-import { now, timeZone } from "../../zone.js";
+import { clockAt, now } from "../../zone.js";
 
 /** Groups of tasks in their order: `id`, `title`, `tasks`; `isPlain` if the title says nothing that the view does not. */
 export function groupsOf({ view, search }, tasks) {
@@ -36,6 +36,6 @@ function byDistance(task, at) {
 }
 
 function byEnd({ completed_at: end }, at) {
-  const date = end ? now(timeZone(), new Date(end)).date : at.date;
+  const date = end ? clockAt(new Date(end)).date : at.date;
   return [date, dayName(date, at.date)];
 }

@@ -1,6 +1,6 @@
 // The top of the task panel: the views with their counts, the search, the tag that is filtered by.
 
-import { h, icon } from "../../dom.js";
+import { h, icon, tell } from "../../dom.js";
 
 const TABS = [["today", "Today"], ["upcoming", "Upcoming"], ["all", "All"], ["done", "Done"]];
 const SEARCH_AFTER = 220;
@@ -74,7 +74,7 @@ export class Head {
       tab.setAttribute("aria-selected", String(isSelected));
       tab.tabIndex = view === query.view ? 0 : -1;
       const number = counts?.[view] ?? null;
-      count.textContent = number === null ? "" : number > 9999 ? "10k" : String(number);
+      tell(count, number === null ? "" : String(number));
       tab.classList.toggle("has-due", view === "today" && number > 0);
     }
     this.#tag.hidden = !query.tag;

@@ -1,6 +1,6 @@
 // The task panel: views of the list, and what a person does with them by hand.
 
-import { announce, byId, h, remembered } from "../../dom.js";
+import { announce, byId, h, remembered, tell } from "../../dom.js";
 import { mention, suggestFor } from "../../phrases.js";
 import { PAGE } from "../../task-reader.js";
 import { VIEWS } from "../../task-views.js";
@@ -36,7 +36,7 @@ export class TaskPanel {
     this.#suggest = suggest;
     this.#rows = new Rows(this.#list);
     this.#head = new Head({ tasks, chosen: (view) => this.show(view), left: () => this.focusList() });
-    this.#adder = new Adder({ tasks, added: () => this.#reveal() });
+    this.#adder = new Adder({ tasks, added: () => this.#reveal(), left: () => this.focusList() });
     const undo = new UndoBar({ tasks, lost: (id) => this.#refocus(id) });
     this.#body.append(this.#note, this.#list, this.#more);
     element.append(this.#head.element, this.#adder.element, this.#body, undo.element);
@@ -198,13 +198,13 @@ export class TaskPanel {
     const { scrollTop, clientHeight, scrollHeight } = this.#body;
     const seen = Math.ceil(((scrollTop + clientHeight) / scrollHeight) * this.#rows.keys.length);
     const isNear = scrollHeight - scrollTop - clientHeight < AHEAD;
-    this.#tasks.need(isNear && this.#tasks.hasMore ? this.#rows.keys.length + PAGE : seen + PAGE);
+    this.#tasks.need(isNear && this.#tasks.hasMore ? this.#rows.keys.length + PAGE : seen + PAGE / 4);
   }
 
   #render(changed = []) {
     const { state, counts, query, rows } = this.#tasks;
     this.#head.render();
-    byId("open-count").textContent = String(counts?.all ?? 0);
+    tell(byId("open-count"), String(counts?.all ?? 0));
     this.#list.setAttribute("aria-label", query.search ? "Tasks found" : query.view === "done" ? "Done tasks" : "Open tasks");
     if (query.search) this.#body.removeAttribute("aria-labelledby");
     else this.#body.setAttribute("aria-labelledby", `tab-${query.view}`);

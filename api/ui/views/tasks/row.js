@@ -28,10 +28,10 @@ export function draw(task, problem, group) {
   },
   h("span", { class: "task-title", dir: "auto", text: task.title }),
   task.description ? h("span", { class: "task-description", dir: "auto", text: task.description }) : null);
-  return [box, words, aboutOf(task, group, meta), problem ? problemOf(task, problem) : null].filter(Boolean);
+  return [box, words, aboutOf(task, group, meta, Boolean(problem)), problem ? problemOf(task, problem) : null].filter(Boolean);
 }
 
-function aboutOf(task, group, id) {
+function aboutOf(task, group, id, hasFailed) {
   const when = whenOf(task, group);
   const important = task.priority && task.priority !== "p4";
   const parts = [
@@ -39,7 +39,7 @@ function aboutOf(task, group, id) {
     when ? h("span", { class: `fact is-when${when.isOver ? " is-over" : ""}`, "aria-hidden": "true", title: task.due }, icon(when.isOver ? "alert" : "calendar"), h("span", { text: when.text })) : null,
     task.repeat ? h("span", { class: "fact is-repeat", title: task.repeat }, icon("repeat"), h("span", { text: inWords(task.repeat) })) : null,
     important ? h("span", { class: "fact is-priority", title: PRIORITIES[task.priority] }, icon("flag"), h("span", { "aria-hidden": "true", text: task.priority.toUpperCase() }), h("span", { class: "visually-hidden", text: `${PRIORITIES[task.priority]}. ` })) : null,
-    task.isNew ? h("span", { class: "fact is-new", text: "Adding…" }) : null,
+    task.isNew && !hasFailed ? h("span", { class: "fact", text: "Adding…" }) : null,
   ];
   const tags = (task.tags ?? []).map((tag) => h("button", {
     class: "tag", type: "button", "data-act": "tag", "data-tag": tag, "data-part": `tag:${tag}`, tabindex: -1, title: `Only tasks with this tag`,

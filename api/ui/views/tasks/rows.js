@@ -1,6 +1,7 @@
 // The rows in the page: made, moved and taken away as tasks come and go. What does not change does not flicker and keeps its focus.
 
-import { h } from "../../dom.js";
+import { h, tell } from "../../dom.js";
+import { now } from "../../zone.js";
 import { draw, drawingOf } from "./row.js";
 
 /** A row that goes is seen going. */
@@ -127,8 +128,8 @@ export class Rows {
       this.#sections.set(id, { section: h("section", { class: `task-group is-${/^\d/.test(id) ? "day" : id}` }, heading, list), heading, list });
     }
     const { section, heading, list } = this.#sections.get(id);
-    heading.firstChild.textContent = title;
-    heading.lastChild.textContent = String(tasks.length);
+    tell(heading.firstChild, title);
+    tell(heading.lastChild, String(tasks.length));
     const sections = [...this.#element.children].filter((child) => !child.classList.contains("is-going"));
     if (sections[index] !== section) this.#element.insertBefore(section, sections[index] ?? null);
     let next = list.firstElementChild;
@@ -142,6 +143,7 @@ export class Rows {
 
   #row(task, problem, group) {
     const { key } = task;
+    const minute = now().time;
     if (!this.#rows.has(key)) {
       const element = h("li", { class: "task", "data-key": key });
       element.addEventListener("animationend", ({ animationName }) => {
@@ -150,11 +152,13 @@ export class Rows {
       this.#rows.set(key, { element, drawing: null });
     }
     const row = this.#rows.get(key);
-    row.task = task;
+    // Most are as they were: of ten thousand all but one.
+    if (row.drawing && row.task === task && row.problem === problem && row.group === group && row.minute === minute) return row;
+    Object.assign(row, { task, problem, group, minute });
     row.element.dataset.id = task.id;
     row.element.dataset.priority = task.priority;
     row.element.classList.toggle("is-done", Boolean(task.completed));
-    row.element.classList.toggle("is-new", Boolean(task.isNew));
+    row.element.classList.toggle("is-new", Boolean(task.isNew) && !problem);
     const drawing = drawingOf(task, problem, group);
     if (row.drawing !== drawing && this.#editing?.key !== key) {
       row.drawing = drawing;
