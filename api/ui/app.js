@@ -88,6 +88,10 @@ function run(identity) {
   const list = new ConversationList({ api, userId: identity.userId });
   const sidebar = new Sidebar(byId("conversation-list"), { list, search: new Search(api) });
   const panel = new TaskPanel(byId("tasks"), { tasks, suggest });
+  document.addEventListener("errand:show-task", ({ detail: { id } }) => {
+    shell.openTasks();
+    panel.reveal(id);
+  });
   const taskKeys = new TaskKeys({ panel, open: () => shell.openTasks() });
   new Settings({ api, tasks, zoneChanged: () => tasks.forgetDay() });
   new ConnectionBar(byId("connection"), connection);

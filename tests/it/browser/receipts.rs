@@ -253,7 +253,7 @@ async fn a_task_that_is_changed_twice_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_name_of_a_task_asks_for_it_to_be_shown() {
+async fn the_name_of_a_task_shows_it_in_the_list() {
     let Some(browser) = Browser::start().await else {
         return;
     };
@@ -269,14 +269,21 @@ async fn the_name_of_a_task_asks_for_it_to_be_shown() {
             seen.replies == ["Added."] && seen.tools == ["Added “milk”, done"]
         })
         .await;
-    let listen = "document.addEventListener('errand:show-task', ({ detail }) => { window.asked = detail.id; })";
-    browser.script(listen).await;
+    let focused = "return document.activeElement.closest('#tasks .task')?.querySelector('.task-title').innerText ?? ''";
+    // In whichever view it is.
+    for view in ["upcoming", "all", "done"] {
+        browser.click(&format!("#tab-{view}")).await;
+        browser.shows(focused, "").await;
+        browser.click(".receipt-words .task-reference").await;
+        browser.shows(focused, "milk").await;
+    }
+    // On a phone the list is behind a button.
+    browser.script("document.activeElement.blur()").await;
+    browser.be_a_phone().await;
     browser.click(".receipt-words .task-reference").await;
-    let id: String = sqlx::query_scalar("select id::text from tasks")
-        .fetch_one(&world.db)
-        .await
-        .expect("the task");
-    browser.shows("return window.asked ?? ''", &id).await;
+    browser.shows(focused, "milk").await;
+    let open = "return String(document.querySelector('#tasks').classList.contains('is-open'))";
+    browser.shows(open, "true").await;
     browser.end(&[]).await;
 }
 
