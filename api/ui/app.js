@@ -1,6 +1,7 @@
 // The start: configuration, signing in, and the wiring of models and views. Nothing else is decided here.
 
 import { countDue, namePage } from "./badge.js";
+import { ConversationList } from "./conversation-list.js";
 import { Conversations } from "./conversations.js";
 import { byId, fillIcons, h } from "./dom.js";
 import { Drafts } from "./drafts.js";
@@ -10,6 +11,7 @@ import { Outbox } from "./outbox.js";
 import { IdentityError } from "./provider.js";
 import { Api } from "./rest.js";
 import { addressOf, rename, route } from "./router.js";
+import { Search } from "./search.js";
 import { Connection } from "./socket.js";
 import { Tasks } from "./tasks.js";
 import { Composer } from "./views/composer.js";
@@ -79,9 +81,18 @@ function run(identity) {
     shell.closeDrawers();
     composer.suggest(sentence, mention);
   };
-  const thread = new Thread({ connection, conversations, tasks, composer, userName: identity.displayName, suggest });
-  const sidebar = new Sidebar(byId("conversation-list"), { api });
+  const send = (text) => {
+    thread.follow(conversations.send(thread.transcript, text));
+    composer.focus({ unlessTouch: true });
+  };
+  const thread = new Thread({ connection, conversations, tasks, composer, userName: identity.displayName, send });
+  const list = new ConversationList({ api, userId: identity.userId });
+  const sidebar = new Sidebar(byId("conversation-list"), { list, search: new Search(api) });
   const panel = new TaskPanel(byId("tasks"), { tasks, suggest });
+  document.addEventListener("errand:show-task", ({ detail: { id } }) => {
+    shell.openTasks();
+    panel.reveal(id);
+  });
   const taskKeys = new TaskKeys({ panel, open: () => shell.openTasks() });
   new Settings({ api, tasks, zoneChanged: () => tasks.forgetDay() });
   new ConnectionBar(byId("connection"), connection);
@@ -102,7 +113,7 @@ function run(identity) {
   }, 20_000);
 
   conversations.addEventListener("named", ({ detail: transcript }) => {
-    sidebar.add(transcript);
+    list.add(transcript);
     drafts.name(transcript.id);
     if (transcript === thread.transcript) {
       composer.name(transcript.id);
@@ -110,13 +121,17 @@ function run(identity) {
       sidebar.select(transcript.id);
     }
   });
-  conversations.addEventListener("accepted", () => sidebar.refresh(400));
+  conversations.addEventListener("accepted", () => list.refresh(400));
+  conversations.addEventListener("homeless", ({ detail: text }) => text && !drafts.of(null) && drafts.keep(null, text));
   conversations.addEventListener("event", ({ detail: { turn, event } }) => tasks.receive(turn, event));
-  conversations.addEventListener("ended", () => tasks.refresh(300));
+  conversations.addEventListener("ended", ({ detail: turn }) => {
+    tasks.refresh(300);
+    if (thread.transcript.id && thread.transcript.turns[0] === turn) list.expectTitle(thread.transcript.id);
+  });
   conversations.addEventListener("activity", ({ detail: ids }) => sidebar.mark(ids));
   connection.addEventListener("online", () => {
     tasks.refresh();
-    sidebar.refresh();
+    list.refresh();
   });
   // By another device, an outside client, a conversation that is not followed.
   connection.addEventListener("frame", ({ detail: { type } }) => {
@@ -124,13 +139,24 @@ function run(identity) {
     if (type === "tasks.changed" && !document.hidden) tasks.changedElsewhere();
   });
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) tasks.refresh(100);
+    if (document.hidden) return;
+    tasks.refresh(100);
+    list.refresh(100);
   });
-  sidebar.addEventListener("change", () => thread.title(sidebar.title(thread.transcript.id)));
-  window.addEventListener("focus", () => tasks.refresh(100));
+  list.addEventListener("change", () => thread.title(list.title(thread.transcript.id)));
+  list.addEventListener("gone", ({ detail: { id, here } }) => {
+    drafts.keep(id, "");
+    if (here && id === thread.transcript.id) go(null);
+    conversations.deleted(id);
+  });
+  window.addEventListener("focus", () => {
+    tasks.refresh(100);
+    list.refresh(100);
+  });
 
   identity.addEventListener("signedout", ({ detail: { asked } }) => {
     connection.stop();
+    list.close();
     outbox.clear();
     // A session that ran out takes no words away: whoever comes back as the same user finds them.
     if (asked) drafts.clear();
@@ -139,13 +165,13 @@ function run(identity) {
   });
 
   tasks.refresh();
-  sidebar.refresh();
+  list.refresh();
   route((id) => {
     shell.closeDrawers();
     thread.show(conversations.open(id));
     composer.show(id);
     sidebar.select(id);
-    thread.title(sidebar.title(id));
+    thread.title(list.title(id));
     composer.focus({ unlessTouch: true });
   });
   connection.start();

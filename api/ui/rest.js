@@ -24,14 +24,26 @@ export class Api {
     this.#identity = identity;
   }
 
-  /** One page, the last used first. */
-  conversations(cursor) {
-    return this.#get("/conversations", { limit: 50, cursor });
+  /** One page, the last used first; with `search` only those in which it is found, and then a page may be short or empty. */
+  conversations(cursor, { search, signal } = {}) {
+    return this.#get("/conversations", { limit: 50, cursor, search }, { signal });
   }
 
-  /** All messages of a conversation, the oldest first. */
-  async messages(conversationId) {
-    return (await this.#all(`/conversations/${encodeURIComponent(conversationId)}/messages`, "messages")).rows;
+  renameConversation(id, title) {
+    return this.#request(`/conversations/${encodeURIComponent(id)}`, {
+      method: "PATCH",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ title }),
+    });
+  }
+
+  deleteConversation(id) {
+    return this.#request(`/conversations/${encodeURIComponent(id)}`, { method: "DELETE" });
+  }
+
+  /** One page of a conversation's messages, the newest first. */
+  messages(conversationId, cursor) {
+    return this.#get(`/conversations/${encodeURIComponent(conversationId)}/messages`, { order: "desc", limit: 100, cursor });
   }
 
   /** A page of tasks: `tasks`, `total`, `next_cursor`. `query` has the filters of the API, and `limit` and `cursor`. */
@@ -73,24 +85,11 @@ export class Api {
     });
   }
 
-  async #all(path, field) {
-    const rows = [];
-    let cursor, total;
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const answer = await this.#get(path, { limit: PAGE, cursor });
-      rows.push(...answer[field]);
-      total = answer.total;
-      cursor = answer.next_cursor;
-      if (!cursor) break;
-    }
-    return { rows, total };
-  }
-
-  #get(path, query) {
+  #get(path, query, init = {}) {
     const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
     const pairs = given.flatMap(([name, value]) => (Array.isArray(value) ? value.map((one) => [name, one]) : [[name, value]]));
     const text = new URLSearchParams(pairs).toString();
-    return this.#request(text ? `${path}?${text}` : path, {});
+    return this.#request(text ? `${path}?${text}` : path, init);
   }
 
   async #request(path, init) {

@@ -17,7 +17,7 @@ const LOOK: &str = r##"
     return {
         messages: texts(".from-user .bubble"),
         replies: texts(".from-agent .md"),
-        tools: texts("details.tool > summary").map((words) => words.replaceAll("\n", "")),
+        tools: texts(".receipt-words, .trouble-words").map((words) => words.replaceAll("\n", "")),
         tasks: texts("#tasks [aria-label='Open tasks'] .task:not(.is-going) .task-title"),
         notices: texts(".attempt, .stopped, .failure"),
         connection: texts("#connection").join(" "),
@@ -31,7 +31,7 @@ pub(super) struct Seen {
     /// What the user said.
     pub(super) messages: Vec<String>,
     pub(super) replies: Vec<String>,
-    /// The sentences of the tool cards.
+    /// What the receipts tell: of each turn one line for what was done, and one for each call that was not.
     pub(super) tools: Vec<String>,
     /// The titles of the open tasks in the task panel.
     pub(super) tasks: Vec<String>,

@@ -28,7 +28,7 @@ export class TaskPanel {
   #note = h("div", { class: "tasks-note" });
   #more = h("div", { class: "tasks-more", "aria-hidden": "true", hidden: true }, h("div", { class: "ghost" }), h("div", { class: "ghost" }));
   #editor = null;
-  /** What is to be seen as soon as it is there. */
+  /** The task that is to be seen as soon as it is there: `id`, and how often it may be looked for in vain. */
   #awaited = null;
 
   constructor(element, { tasks, suggest }) {
@@ -59,6 +59,36 @@ export class TaskPanel {
     this.#tasks.show({ view });
     remembered.set("localStorage", VIEW, view);
     this.#body.scrollTop = 0;
+  }
+
+  /** Shows one task, in a view that has it, and puts the focus on it. */
+  reveal(id) {
+    this.#awaited = { id, tries: 4 };
+    const view = this.#tasks.get(id)?.completed ? "done" : "all";
+    const { query } = this.#tasks;
+    if (!this.#keyOf(id) && (query.view !== view || query.search || query.tag)) this.show(view);
+    this.#seek();
+  }
+
+  #seek() {
+    if (!this.#awaited) return;
+    const { id } = this.#awaited;
+    const key = this.#keyOf(id);
+    if (key) {
+      this.#awaited = null;
+      this.#rows.focus(key);
+      this.#rows.highlight(key);
+    } else if (this.#tasks.state === "failed" || (this.#tasks.state === "there" && this.#awaited.tries-- === 0)) {
+      this.#awaited = null;
+      const title = this.#tasks.title(id);
+      // Far down in a long list, or not there.
+      if (title && this.#tasks.hasMore) this.#tasks.show({ search: title.slice(0, 255), tag: null });
+      else announce("It is not on the list any more.");
+    }
+  }
+
+  #keyOf(id) {
+    return this.#rows.keys.find((key) => this.#rows.task(key)?.id === id);
   }
 
   add() {
@@ -190,7 +220,7 @@ export class TaskPanel {
   }
 
   #refocus(id) {
-    const key = this.#rows.keys.find((key) => this.#rows.task(key)?.id === id);
+    const key = this.#keyOf(id);
     if (!key || !this.#rows.focus(key)) this.focusList();
   }
 
@@ -215,6 +245,7 @@ export class TaskPanel {
     this.#noteFor(state, shown.length, counts);
     for (const key of shown.filter(({ id }) => changed.includes(id)).map(({ key }) => key)) this.#rows.highlight(key);
     if (this.#tasks.hasMore) this.#scrolled();
+    this.#seek();
   }
 
   /** Whoever edits a task goes on doing so, whatever becomes of it meanwhile. */
