@@ -54,7 +54,7 @@ export class Delivery {
     try {
       const answer = retryOf
         ? await this.#connection.request("run.retry", { runId: retryOf, newRunId: runId, timeZone: timeZone() })
-        : await this.#connection.request("run.start", { message, threadId: threadId ?? undefined, runId, timeZone: timeZone() });
+        : await this.#connection.request("run.start", { message, threadId: threadId ?? undefined, runId, timeZone: timeZone(), autoTitle: !threadId });
       this.arrived(runId, answer);
     } catch (error) {
       item.busy = false;

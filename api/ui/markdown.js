@@ -2,9 +2,12 @@
 // marked writes the HTML, DOMPurify is the second lock on the same door.
 
 import { Marked } from "./vendor/marked/marked.esm.js";
-import DOMPurify from "./vendor/dompurify/purify.es.mjs";
+import "./vendor/dompurify/purify.min.js";
 import { h } from "./dom.js";
 import { copyButton } from "./views/copy.js";
+
+// The minified file of the package is no module: it leaves its name here.
+const { DOMPurify } = globalThis;
 
 const TAGS = [
   "a", "blockquote", "br", "code", "del", "em", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "strong",

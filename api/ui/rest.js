@@ -81,7 +81,7 @@ export class Api {
     return this.#request("/chat", {
       method: "POST",
       headers: { "content-type": "application/json", "idempotency-key": runId, prefer: "respond-async" },
-      body: JSON.stringify({ message, conversation_id: threadId ?? undefined }),
+      body: JSON.stringify({ message, conversation_id: threadId ?? undefined, metadata: threadId ? undefined : { auto_title: true } }),
     });
   }
 

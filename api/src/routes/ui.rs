@@ -1,6 +1,9 @@
 //! The web UI: static files built into the binary, under a strict content security policy.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{Path, State},
@@ -17,10 +20,11 @@ use http::{
 use crate::{App, error::ApiError};
 
 mod assets;
+mod pack;
 mod page;
 
 use assets::Asset;
-use page::Configuration;
+use page::{Built, Configuration};
 
 /// Not kept at all: after signing out, going back must not show the page of who was there before.
 const NEVER: &str = "no-store";
@@ -28,6 +32,9 @@ const NEVER: &str = "no-store";
 const ASK: &str = "no-cache";
 /// Never asked for again: under another version it has another address.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// How long what was built of files on the disk is good for: the requests of one visit.
+const WHILE: Duration = Duration::from_secs(2);
 
 /// `GET /`
 pub(crate) async fn index(State(app): State<App>, headers: HeaderMap) -> Response {
@@ -38,15 +45,24 @@ pub(crate) async fn index(State(app): State<App>, headers: HeaderMap) -> Respons
 /// `GET /ui/{path}`, with the version before the path or without.
 pub(crate) async fn asset(
     State(app): State<App>,
-    Path(path): Path<String>,
+    Path(whole): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let built = app.ui.built();
-    let (path, caching) = match path.split_once('/') {
+    let (path, caching) = match whole.split_once('/') {
         Some((version, path)) if version == built.version => (path, FOR_EVER),
         // While versions change, a page of one asks processes of the other, too.
         Some((version, path)) if is_version(version) => (path, ASK),
-        _ => (path.as_str(), ASK),
+        // A file as it was written, for whoever looks for it by its name.
+        _ => ("", ASK),
+    };
+    if let Some(packed) = built.packed.get(path) {
+        return Ok(app.ui.answer(&headers, packed, caching));
+    }
+    let path = if path.is_empty() {
+        whole.as_str()
+    } else {
+        path
     };
     let asset = assets::get(path).ok_or_else(|| ApiError::not_found("page"))?;
     Ok(app.ui.answer(&headers, &asset, caching))
@@ -60,13 +76,7 @@ fn is_version(text: &str) -> bool {
 pub(crate) struct Ui {
     configuration: Configuration,
     policy: HeaderValue,
-    built: OnceLock<Arc<Built>>,
-}
-
-/// What is made of all files together.
-struct Built {
-    version: String,
-    page: Asset,
+    built: Mutex<Option<(Instant, Arc<Built>)>>,
 }
 
 impl Ui {
@@ -86,21 +96,21 @@ impl Ui {
             },
             policy: HeaderValue::from_str(&policy)
                 .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")),
-            built: OnceLock::new(),
+            built: Mutex::default(),
         }
     }
 
-    /// Built once; anew each time where the files are read from the disk.
+    /// Built once; where the files are read from the disk, anew if it is of a while ago.
     fn built(&self) -> Arc<Built> {
-        let build = || {
-            let version = assets::version();
-            let page = page::of(&self.configuration, &version);
-            Arc::new(Built { version, page })
-        };
-        match cfg!(debug_assertions) {
-            true => build(),
-            false => Arc::clone(self.built.get_or_init(build)),
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, built)) = &*built
+            && (!cfg!(debug_assertions) || at.elapsed() < WHILE)
+        {
+            return Arc::clone(built);
         }
+        let new = Arc::new(page::build(&self.configuration));
+        *built = Some((Instant::now(), Arc::clone(&new)));
+        new
     }
 
     fn answer(&self, headers: &HeaderMap, asset: &Asset, caching: &'static str) -> Response {

@@ -9,6 +9,9 @@ use crate::world::{Answer, World};
 /// Bytes that a first visit may transfer, headers included.
 const MAX_WEIGHT: u64 = 150 * 1024;
 
+/// Requests that it may take.
+const MAX_FILES: u64 = 14;
+
 /// What was fetched since the page was opened, and when something was painted first.
 const FETCHED: &str = "
     const entries = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')];
@@ -32,6 +35,8 @@ async fn a_first_visit_is_light_and_the_next_one_fetches_the_page_alone() {
     let first = browser.script(FETCHED).await;
     let weight = first["weight"].as_u64().expect("a weight");
     assert!((20_000..MAX_WEIGHT).contains(&weight), "{first}");
+    let files = first["files"].as_u64().expect("a count");
+    assert!((5..=MAX_FILES).contains(&files), "{first}");
 
     // Now the user is known, and the page begins with requests to the API.
     browser.open(&format!("{}/?again", world.url)).await;
@@ -100,16 +105,20 @@ async fn files_are_compressed_and_kept_under_their_version_only() {
         assert!(body.len() * 2 < plain.len(), "{offer}: {}", body.len());
     }
     // A process of another version has this page's files, as far as it knows them; nobody keeps them.
-    for path in ["/ui/0123456789abcdef/app.js", "/ui/app.js"] {
-        let answer = get(path, "identity").await;
-        assert_eq!(answer.headers()["cache-control"], "no-cache", "{path}");
-        assert_eq!(answer.bytes().await.expect("a file"), plain);
-        let known = world
-            .bare(Method::GET, path)
-            .header("if-none-match", &tag)
-            .send();
-        assert_eq!(known.await.expect("an answer").status(), 304);
-    }
+    let path = "/ui/0123456789abcdef/app.js";
+    let answer = get(path, "identity").await;
+    assert_eq!(answer.headers()["cache-control"], "no-cache");
+    assert_eq!(answer.bytes().await.expect("a file"), plain);
+    let known = world
+        .bare(Method::GET, path)
+        .header("if-none-match", &tag)
+        .send();
+    assert_eq!(known.await.expect("an answer").status(), 304);
+    // By its name alone a file is as it was written.
+    let written = get("/ui/app.js", "identity").await;
+    assert_eq!(written.headers()["cache-control"], "no-cache");
+    let written = written.text().await.expect("a file");
+    assert!(written.contains("import { byId"), "{written:.200}");
     for path in [
         "/ui/0123456789abcdef/nothing.js",
         "/ui/nothing.js",

@@ -4,7 +4,7 @@
 //! and what files say of one another by relative paths holds as it is written.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     io::Write,
     sync::{Arc, LazyLock, PoisonError, RwLock},
 };
@@ -20,8 +20,8 @@ use sha2::{Digest, Sha256};
 #[folder = "ui"]
 struct Files;
 
-/// Brotli's quality, of 11: little more is gained above, at several times the cost.
-const BROTLI_QUALITY: i32 = 9;
+/// Brotli's quality, of 11: little more is gained above, at several times the cost. While the page is being written, less will do.
+const BROTLI_QUALITY: i32 = if cfg!(debug_assertions) { 5 } else { 9 };
 /// Brotli's window, as a power of two: larger than any file here.
 const BROTLI_WINDOW: i32 = 20;
 
@@ -134,10 +134,9 @@ pub(super) fn get(path: &str) -> Option<Arc<Asset>> {
     Some(asset)
 }
 
-/// The text of a file; empty if there is none.
-pub(super) fn text(path: &str) -> String {
-    let file = Files::get(path).map(|file| file.data.into_owned());
-    String::from_utf8(file.unwrap_or_default()).unwrap_or_default()
+/// The text of a file.
+pub(super) fn text(path: &str) -> Option<String> {
+    String::from_utf8(Files::get(path)?.data.into_owned()).ok()
 }
 
 /// The name of these files together.
@@ -150,44 +149,6 @@ pub(super) fn version() -> String {
         }
     }
     hex(&hash.finalize()[..8])
-}
-
-/// The modules that this one needs before it can run, and they need, itself included; not those that they fetch later (`import()`).
-pub(super) fn modules(entry: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![entry.to_owned()];
-    while let Some(path) = open.pop() {
-        if !found.insert(path.clone()) {
-            continue;
-        }
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let text = text(&path);
-        let named = text.lines().filter_map(imported);
-        open.extend(named.filter_map(|name| within(folder, name)));
-    }
-    found
-}
-
-/// What a line of a static import names. Such a line ends with it, in all of our files.
-fn imported(line: &str) -> Option<&str> {
-    let (before, name) = line.strip_suffix("\";")?.rsplit_once('"')?;
-    let is_import = before.ends_with("from ") || before == "import ";
-    (is_import && name.starts_with('.')).then_some(name)
-}
-
-/// A relative path, from within a folder.
-fn within(folder: &str, name: &str) -> Option<String> {
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in name.split('/') {
-        match part {
-            "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 fn bytes(file: EmbeddedFile) -> Bytes {
@@ -249,17 +210,6 @@ mod tests {
         assert!(!takes("br;q=0, gzip", "br"));
         assert!(!takes("brotli", "br"));
         assert!(!takes("", "gzip"));
-    }
-
-    #[test]
-    fn all_modules_that_the_start_needs_are_found_and_there() {
-        let modules = modules("app.js");
-        assert!(modules.len() > 10, "{modules:?}");
-        for path in &modules {
-            assert!(Files::get(path).is_some(), "{path}");
-        }
-        assert_eq!(within("views", "../dom.js").as_deref(), Some("dom.js"));
-        assert_eq!(within("", "../dom.js"), None);
     }
 
     #[test]
