@@ -38,7 +38,13 @@ async fn a_first_visit_is_light_and_the_next_one_fetches_the_page_alone() {
     let files = first["files"].as_u64().expect("a count");
     assert!((5..=MAX_FILES).contains(&files), "{first}");
 
-    // Now the user is known, and the page begins with requests to the API.
+    // Now the user is known, and the page begins with requests to the API, over a network as people have it.
+    let conditions =
+        json!({"offline": false, "latency": 400, "downloadThroughput": -1, "uploadThroughput": -1});
+    browser.tell("Network.enable", json!({})).await;
+    browser
+        .tell("Network.emulateNetworkConditions", conditions)
+        .await;
     browser.open(&format!("{}/?again", world.url)).await;
     browser
         .shows(

@@ -1,5 +1,6 @@
 //! The task panel by hand: what is clicked is seen at once, is a call of a tool, and goes back if it is refused.
 
+use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
 use super::{Options, by_name, chrome::Browser};
@@ -517,6 +518,83 @@ async fn two_windows_and_an_outsider_see_the_same_in_the_end() {
         browser
             .shows(TABS, "Today 0, Upcoming 0, All 0, Done 0")
             .await;
+    }
+    browser.end(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_windows_and_a_chat_that_change_a_task_at_once_show_the_same_in_the_end() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(freely()).await;
+    let id = world.task(json!({"title": "report"})).await;
+    let (first, second) = (browser.window().await, browser.new_window().await);
+    browser.sign_in(&world.url, "ada").await;
+    browser.look_at(&second).await;
+    browser.open(&world.url).await;
+    for window in [&first, &second] {
+        browser.look_at(window).await;
+        browser
+            .sees("the task", |seen| seen.tasks == ["report"])
+            .await;
+    }
+    for round in 1..=3 {
+        // The chat is the third, and has the same field in hand as one of the windows.
+        let change = json!({"task_id": id, "title": format!("report {round}"), "priority": "p3"});
+        world.model.push(Turn::call("update_task", change));
+        world.model.push(Turn::text("It is changed."));
+        let focus = "document.querySelector('#tasks .task-open').focus()";
+        let by_hand = async {
+            browser.look_at(&first).await;
+            browser.script(focus).await;
+            browser.press(["1", "2", "4"][round - 1]).await;
+            browser.look_at(&second).await;
+            browser.script(focus).await;
+            browser.press("e").await;
+            let date = ".task-editor [data-field=due_date]";
+            let set = format!(
+                "const field = document.querySelector('{date}'); field.value = '{}';
+                 field.dispatchEvent(new Event('input', {{ bubbles: true }})); field.dispatchEvent(new Event('change', {{ bubbles: true }}));",
+                day(round.try_into().expect("a day"))
+            );
+            browser
+                .until("the editor", async || {
+                    browser
+                        .script(&format!("return document.querySelector('{date}') !== null"))
+                        .await
+                        == true
+                })
+                .await;
+            browser.script(&set).await;
+            browser.press("\u{E007}").await;
+        };
+        let (said, ()) = tokio::join!(world.say("ada", "change it"), by_hand);
+        said.assert_ok();
+        let changed = format!(
+            "select count(*) from tasks where title = 'report {round}' and due_date = '{}'",
+            day(round.try_into().expect("a day"))
+        );
+        world.until(changed.leak(), 1).await;
+        let stored: (String, String) =
+            sqlx::query_as("select title, priority from tasks where deleted_at is null")
+                .fetch_one(&world.db)
+                .await
+                .expect("the task");
+        for window in [&first, &second] {
+            browser.look_at(window).await;
+            browser
+                .until("what is stored", async || {
+                    let lines = browser.script(LINES).await;
+                    let lines = lines.as_str().expect("text");
+                    let priorities = ["P1", "P2", "P3"];
+                    let mut as_stored = priorities.iter().map(|priority| {
+                        lines.contains(priority) == priority.eq_ignore_ascii_case(&stored.1)
+                    });
+                    lines.contains(&stored.0) && as_stored.all(|it| it)
+                })
+                .await;
+        }
     }
     browser.end(&[]).await;
 }

@@ -113,7 +113,7 @@ impl Packer<'_> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut body = String::new();
         let mut exported: Vec<&str> = Vec::new();
-        let mut lines = text.lines();
+        let mut lines = code(text);
         while let Some(line) = lines.next() {
             if line.starts_with("import ") || line.starts_with("import{") {
                 let mut statement = line.to_owned();
@@ -167,6 +167,18 @@ impl Packer<'_> {
             id(&target)
         ))
     }
+}
+
+/// The lines that are no comment alone: comments are a fifth of what is written here.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_comment = false;
+    text.lines().filter(move |line| {
+        let line = line.trim();
+        let begins = line.starts_with("/**");
+        let was_comment = is_comment || begins || line.starts_with("//");
+        is_comment = (is_comment || begins) && !line.ends_with("*/");
+        !was_comment
+    })
 }
 
 fn unsupported(path: &str, line: &str) -> PackError {
@@ -267,11 +279,15 @@ mod tests {
         }
         let packed = packer.module(
             "views/x.js",
-            "import {\n  h,\n  icon as sign,\n} from \"../dom.js\";\nexport const a = h;",
+            "// A module.\n/** Of\n * two lines. */\n  // And one.\nimport {\n  h,\n  icon as sign,\n} from \"../dom.js\";\nexport const a = h;",
         );
         let packed = packed.expect("a module");
         assert!(
             packed.contains("const {h,icon: sign,} = $dom_js;"),
+            "{packed}"
+        );
+        assert!(
+            !packed.contains("A module") && !packed.contains("two"),
             "{packed}"
         );
         assert!(packed.ends_with("return { a };\n})();\n"), "{packed}");
