@@ -48,8 +48,8 @@ export class Place {
   hold(element) {
     this.#atEnd = false;
     this.#anchors = [[element, this.#depth(element)]];
-    // Behind the frame in which it changes; there may be no end to be away from.
-    requestAnimationFrame(() => requestAnimationFrame(() => this.#judge()));
+    // Behind the frame in which it changes; there may be no end to be away from. What has opened may be small: near is not there.
+    requestAnimationFrame(() => requestAnimationFrame(() => this.#judge(1)));
   }
 
   /** Follows the end, or puts back in its place what has been moved. */
@@ -88,9 +88,9 @@ export class Place {
     }
   }
 
-  #judge() {
+  #judge(near = NEAR) {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroller;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight < near;
     this.#moved();
   }
 }

@@ -15,7 +15,7 @@ import { notice, Welcome } from "./welcome.js";
 /** Turns shown at first; earlier ones as they are scrolled to. */
 const WINDOW = 60;
 /** How far above the screen earlier ones are fetched (pixels). */
-const AHEAD = "1200px";
+const AHEAD = 1200;
 
 export class Thread {
   #conversations;
@@ -40,7 +40,7 @@ export class Thread {
     h("a", { class: "primary", href: addressOf(null), text: "Start a new one" }));
   #onChange = ({ detail: turn }) => this.#schedule(turn);
   #visible = new IntersectionObserver((entries) => this.#seen(entries), { root: byId("scroller"), rootMargin: "300px" });
-  #reached = new IntersectionObserver((entries) => this.#reach(entries), { root: byId("scroller"), rootMargin: `${AHEAD} 0px 0px 0px` });
+  #reached = new IntersectionObserver((entries) => this.#reach(entries), { root: byId("scroller"), rootMargin: `${AHEAD}px 0px 0px 0px` });
 
   /** `send(text)`: what a click on a suggestion does. */
   constructor({ connection, conversations, tasks, composer, userName, send }) {
@@ -210,7 +210,11 @@ export class Thread {
   }
 
   #reach(entries) {
-    if (entries.at(-1).isIntersecting && this.transcript.earlier !== "failed") this.#showEarlier();
+    if (!entries.at(-1).isIntersecting || this.transcript.earlier === "failed") return;
+    // Before it is first scrolled to its end, a conversation shows its beginning for a moment, to nobody.
+    const { clientHeight, scrollHeight } = this.#scroller;
+    if (this.#place.atEnd && scrollHeight - clientHeight > AHEAD + this.#earlier.offsetHeight) return;
+    this.#showEarlier();
   }
 
   /** Shows what stands before the first turn; what is read stays where it is. */
