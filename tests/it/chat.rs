@@ -173,9 +173,10 @@ async fn malformed_requests_are_400_and_change_nothing() {
 async fn size_and_type_of_the_body_are_checked() {
     let world = World::start().await;
     let large = json!({"message": "hi", "metadata": {"x": "y".repeat(70_000)}});
-    Answer::of(world.post_chat("ada", &large))
-        .await
-        .assert_error(413, "payload_too_large");
+    let refused = Answer::of(world.post_chat("ada", &large)).await;
+    refused.assert_error(413, "payload_too_large");
+    // What is left of a body makes a connection useless for the next request; a client has to know.
+    assert_eq!(refused.header("connection"), "close");
     for content_type in ["text/plain", "application/x-www-form-urlencoded"] {
         let request = world
             .request(Method::POST, "ada", "chat")

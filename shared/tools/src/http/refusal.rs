@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{
     HeaderValue, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::json;
 
@@ -118,6 +118,13 @@ impl IntoResponse for Refusal {
         }
         if let Some(challenge) = self.authenticate {
             headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        // As the API does: a body that was not read to its end leaves a connection that cannot be used again.
+        if matches!(
+            self.status,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
+        ) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
