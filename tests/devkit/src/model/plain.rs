@@ -3,18 +3,17 @@
 //!
 //! This is a model, so it may guess at what people mean; the product must never do what is done here.
 
-mod adding;
-mod asking;
-mod changing;
 mod clauses;
+mod conversation;
 mod decide;
+mod details;
 mod intent;
-mod plan;
-mod reference;
+mod questions;
 mod reply;
+mod tasks;
 #[cfg(test)]
 mod tests;
-mod titles;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,180 +1,315 @@
-//! The next answer of the plain model: which tools to call now, or what to say. Must not read English; that is
-//! done in `intent.rs`.
+//! The next answer of the plain model: which tools to call now, or what to say. Must not read English.
+//!
+//! It is made anew from the beginning for every request: a call that has its result is passed, the first that has none is made.
 
-use serde_json::{Value, json};
+use std::{collections::HashMap, slice};
 
-use super::intent::{Intent, Which};
-use super::plan::Plan;
-use super::reference;
-use super::reply;
-use super::titles::Task;
-use crate::model::answer::{Answer, Call};
-use crate::model::request::{self, Step};
+use serde_json::{Map, Value, json};
+
+use super::{
+    conversation::{Choice, Conversation, Target, asked_by},
+    details,
+    intent::{Deed, Wish},
+    reply,
+    tasks::{self, Found, Task},
+};
+use crate::model::{
+    answer::{Answer, Call},
+    request::{self, Step},
+};
 
 /// How many pages of the list are read to find a task.
 const PAGES: usize = 10;
+/// Calls of one answer, and changes of one turn at most.
+const BATCH: usize = 100;
+const MAX_CHANGES: usize = 400;
 
 /// Answers a Chat Completions request from its messages and tools alone.
 pub fn decide(request: &Value) -> Answer {
-    let wishes = reference::wishes(request);
     let steps = request::steps(request);
-    let done = Progress::read(&steps, wishes.iter().any(|wish| wish.target().is_some()));
-    let plan = Plan::make(&wishes, &done.tasks());
-    let calls = next_calls(&wishes, &done, &plan);
-    if let Some(missing) = calls
-        .iter()
-        .find(|call| !request::offers(request, &call.name))
-    {
-        return Answer::text(format!(
-            "I would need the tool `{}` for that, and it is not offered to me.",
-            missing.name
-        ));
+    let mut tools = Tools {
+        request,
+        steps: steps.iter(),
+        views: HashMap::new(),
+    };
+    match answer(&Conversation::read(request), &mut tools) {
+        Ok(text) => Answer::text(text),
+        Err(answer) => answer,
     }
-    if !calls.is_empty() {
-        return Answer::calls(calls);
-    }
-    Answer::text(conclusion(&wishes, &done, &plan))
 }
 
-/// What has been done since the user spoke, sorted by purpose.
-struct Progress<'a> {
-    wants_lookup: bool,
-    adds: Vec<&'a Step>,
-    /// The pages of the list in which targets are looked up.
-    lookup: Vec<&'a Step>,
-    changes: Vec<&'a Step>,
-    /// Lists read to be shown.
-    shown: Vec<&'a Step>,
-}
-
-impl<'a> Progress<'a> {
-    fn read(steps: &'a [Step], wants_lookup: bool) -> Self {
-        let mut progress = Self {
-            wants_lookup,
-            adds: vec![],
-            lookup: vec![],
-            changes: vec![],
-            shown: vec![],
-        };
-        for step in steps {
-            let further_page = step.arguments["cursor"].is_string();
-            match step.name.as_str() {
-                "add_task" => progress.adds.push(step),
-                "list_tasks" if wants_lookup && (progress.lookup.is_empty() || further_page) => {
-                    progress.lookup.push(step)
+fn answer(conversation: &Conversation<'_>, tools: &mut Tools<'_>) -> Result<String, Answer> {
+    let wishes = conversation.wishes();
+    let (mut changes, mut remarks) = (Vec::new(), Vec::new());
+    for wish in &wishes {
+        match wish {
+            Wish::Add(arguments) => {
+                let title = arguments["title"].as_str().unwrap_or_default().to_owned();
+                changes.push((Call::new("add_task", &json!(arguments)), title));
+            }
+            Wish::Change(readings) => {
+                change(readings, conversation, tools, &mut changes, &mut remarks)?
+            }
+            Wish::Undo => {
+                let undoing = conversation.undoing();
+                if undoing.is_empty() {
+                    remarks.push("There is nothing that I could take back.".to_owned());
                 }
-                "list_tasks" => progress.shown.push(step),
-                _ => progress.changes.push(step),
+                changes.extend(undoing.into_iter().map(|call| (call, String::new())));
+            }
+            _ => {}
+        }
+    }
+    if changes.len() > MAX_CHANGES {
+        remarks.push(format!(
+            "That were {} things at once; I did the first {MAX_CHANGES}.",
+            changes.len()
+        ));
+        changes.truncate(MAX_CHANGES);
+    }
+    let (calls, titles): (Vec<Call>, Vec<String>) = changes.into_iter().unzip();
+    let done: Vec<(Step, String)> = tools.call(&calls)?.into_iter().zip(titles).collect();
+    let mut parts = vec![reply::done(&done)];
+    parts.append(&mut remarks);
+    // Lists are shown as they are after the changes.
+    for wish in &wishes {
+        if let Wish::List(question) = wish {
+            let calls: Vec<Call> = question
+                .queries
+                .iter()
+                .map(|query| Call::new("list_tasks", query))
+                .collect();
+            parts.push(reply::list(question, &tools.call(&calls)?));
+        }
+        parts.extend(reply::talk(wish).map(str::to_owned));
+    }
+    parts.retain(|part| !part.is_empty());
+    Ok(parts.join("\n\n"))
+}
+
+/// Adds the calls for what is to be done with a task, or a remark on why there are none.
+fn change(
+    readings: &[(String, Deed)],
+    conversation: &Conversation<'_>,
+    tools: &mut Tools<'_>,
+    changes: &mut Vec<(Call, String)>,
+    remarks: &mut Vec<String>,
+) -> Result<(), Answer> {
+    let Some((mut wanted, mut deed)) = readings.first().map(|(wanted, deed)| (wanted, deed)) else {
+        remarks.push("What should the new title be?".to_owned());
+        return Ok(());
+    };
+    if readings.len() > 1 {
+        // The one that names a task best; of equals, the first.
+        let open = tools.view(None)?;
+        for (other, its) in readings {
+            if tasks::fit(&open, other) > tasks::fit(&open, wanted) {
+                (wanted, deed) = (other, its);
             }
         }
-        progress
     }
-
-    fn tasks(&self) -> Vec<Task> {
-        self.lookup
-            .iter()
-            .filter_map(|step| step.result.as_ref())
-            .flat_map(Task::all)
-            .collect()
-    }
-
-    fn lookup_failed(&self) -> Option<&Step> {
-        self.lookup.iter().copied().find(|step| !step.succeeded())
-    }
-
-    fn next_page(&self) -> Option<&str> {
-        let last = self.lookup.last().filter(|_| self.lookup.len() < PAGES)?;
-        last.result.as_ref()?["next_cursor"].as_str()
-    }
-}
-
-fn next_calls(wishes: &[Intent], done: &Progress<'_>, plan: &Plan) -> Vec<Call> {
-    let mut calls = Vec::new();
-    if done.adds.is_empty() {
-        calls.extend(wishes.iter().flat_map(adds));
-    }
-    if done.wants_lookup && done.lookup.is_empty() {
-        calls.push(Call::new("list_tasks", &json!({})));
-    } else if let Some(cursor) = done.next_page() {
-        calls.push(Call::new("list_tasks", &json!({"cursor": cursor})));
-    }
-    if !calls.is_empty() || done.lookup_failed().is_some() {
-        return calls;
-    }
-    if done.changes.is_empty() && !plan.changes.is_empty() {
-        return plan
-            .changes
-            .iter()
-            .map(|change| Call::new(change.tool, &change.arguments))
-            .collect();
-    }
-    // Shown lists come last, so that they show what has been done.
-    if done.shown.is_empty() {
-        wishes.iter().filter_map(listing).collect()
-    } else {
-        Vec::new()
-    }
-}
-
-fn adds(wish: &Intent) -> Vec<Call> {
-    let Intent::Add {
-        titles,
-        description,
-    } = wish
-    else {
-        return Vec::new();
-    };
-    let arguments = |title: &String| match description {
-        Some(description) => json!({"title": title, "description": description}),
-        None => json!({"title": title}),
-    };
-    titles
-        .iter()
-        .map(|title| Call::new("add_task", &arguments(title)))
-        .collect()
-}
-
-fn listing(wish: &Intent) -> Option<Call> {
-    let Intent::List { which, search } = wish else {
-        return None;
-    };
-    let mut arguments = match which {
-        Which::Open => json!({"completed": false}),
-        Which::Done => json!({"completed": true}),
-        Which::All => json!({}),
-    };
-    if let Some(search) = search {
-        arguments["search"] = json!(search);
-    }
-    Some(Call::new("list_tasks", &arguments))
-}
-
-fn conclusion(wishes: &[Intent], done: &Progress<'_>, plan: &Plan) -> String {
-    let mut parts = Vec::new();
-    if !done.adds.is_empty() {
-        parts.push(reply::added(&done.adds));
-    }
-    if let Some(failed) = done.lookup_failed() {
-        parts.push(reply::failed("read your list", failed));
-    } else {
-        for (change, step) in plan.changes.iter().zip(&done.changes) {
-            let sorry = || reply::failed(&format!("change **{}**", change.title), step);
-            parts.push(if step.succeeded() {
-                change.deed.clone()
-            } else {
-                sorry()
-            });
+    for (part, found) in targets(wanted, deed, conversation, tools)? {
+        match found {
+            Found::One(task) => match call(deed, &task, conversation) {
+                // "The milk and the oat milk" may well be one task.
+                Ok(call)
+                    if changes.iter().any(|(other, _)| {
+                        (&other.name, &other.arguments) == (&call.name, &call.arguments)
+                    }) => {}
+                Ok(call) => changes.push((call, task.title().to_owned())),
+                Err(remark) => remarks.push(remark),
+            },
+            Found::Several(tasks) => remarks.push(reply::which_one(&asked_by(&part), &tasks)),
+            Found::None => remarks.push(reply::not_found(&part, &tools.view(None)?)),
         }
-        parts.extend(plan.remarks.iter().cloned());
     }
-    let questions = wishes
-        .iter()
-        .filter(|wish| matches!(wish, Intent::List { .. }));
-    parts.extend(
-        questions
-            .zip(&done.shown)
-            .map(|(question, step)| reply::list(question, step)),
-    );
-    parts.extend(wishes.iter().filter_map(reply::talk).map(str::to_owned));
-    parts.join("\n\n")
+    Ok(())
+}
+
+/// The tasks that are meant, each with the words for it. "Milk and bread" may be two.
+fn targets(
+    wanted: &str,
+    deed: &Deed,
+    conversation: &Conversation<'_>,
+    tools: &mut Tools<'_>,
+) -> Result<Vec<(String, Found)>, Answer> {
+    let views: &[Option<&str>] = match deed {
+        Deed::Reopen => &[Some("completed"), None],
+        Deed::Restore => &[Some("deleted")],
+        _ => &[None, Some("completed")],
+    };
+    let target = conversation.target(wanted, deed);
+    let mut look = |wanted: &str, find: &dyn Fn(&[Task]) -> Found| {
+        for view in views {
+            match find(&tools.view(*view)?) {
+                Found::None => {}
+                found => return Ok((wanted.to_owned(), found)),
+            }
+        }
+        Ok((wanted.to_owned(), Found::None))
+    };
+    match target {
+        Target::All(view) => {
+            let mut all = tools.view(view)?;
+            if view.is_none() && *deed == Deed::Delete {
+                all.extend(tools.view(Some("completed"))?);
+            }
+            Ok(all
+                .into_iter()
+                .map(|task| (wanted.to_owned(), Found::One(task)))
+                .collect())
+        }
+        Target::Mentioned(mentions, choice) => {
+            let mut found = Vec::new();
+            for mention in &mentions {
+                found.push(look(wanted, &|tasks| {
+                    tasks::mentioned(tasks, mention)
+                        .cloned()
+                        .map_or(Found::None, Found::One)
+                })?);
+            }
+            match (found.len(), choice) {
+                (0, _) => Ok(vec![(wanted.to_owned(), Found::None)]),
+                (2.., Choice::One) => Ok(vec![(
+                    wanted.to_owned(),
+                    Found::Several(found.into_iter().filter_map(one).collect()),
+                )]),
+                _ if found
+                    .iter()
+                    .any(|(_, found)| matches!(found, Found::One(_))) =>
+                {
+                    Ok(found
+                        .into_iter()
+                        .filter(|(_, found)| matches!(found, Found::One(_)))
+                        .collect())
+                }
+                _ => Ok(found),
+            }
+        }
+        Target::Words(wanted) => {
+            let whole = look(&wanted, &|tasks| tasks::find(tasks, &wanted))?;
+            let parts: Vec<&str> = wanted
+                .split(" and ")
+                .flat_map(|part| part.split([',', ';']))
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .collect();
+            let is_covered =
+                matches!(&whole.1, Found::One(task) if tasks::is_covered(task, &wanted));
+            if is_covered || parts.len() < 2 {
+                return Ok(vec![whole]);
+            }
+            parts
+                .into_iter()
+                .take(BATCH)
+                .map(|part| look(part, &|tasks| tasks::find(tasks, part)))
+                .collect()
+        }
+    }
+}
+
+fn one((_, found): (String, Found)) -> Option<Task> {
+    match found {
+        Found::One(task) => Some(task),
+        _ => None,
+    }
+}
+
+/// The call that does it, or why there is none.
+fn call(deed: &Deed, task: &Task, conversation: &Conversation<'_>) -> Result<Call, String> {
+    let title = task.title();
+    let is_done = task.value["completed"] == true;
+    let due = task.value["due_date"]
+        .as_str()
+        .and_then(|date| date.parse().ok());
+    let mut arguments = Map::from_iter([("task_id".to_owned(), json!(task.id()))]);
+    let tool = match deed {
+        Deed::Complete if is_done => return Err(format!("**{title}** was done already.")),
+        Deed::Reopen if !is_done => return Err(format!("**{title}** is still open.")),
+        Deed::Complete => "complete_task",
+        Deed::Delete => "delete_task",
+        _ => "update_task",
+    };
+    match deed {
+        Deed::Complete | Deed::Delete => {}
+        Deed::Reopen => drop(arguments.insert("completed".to_owned(), json!(false))),
+        Deed::Restore => drop(arguments.insert("restore".to_owned(), json!(true))),
+        Deed::Shift(count, unit) => {
+            let date = details::later(due.unwrap_or(conversation.now.date()), *count, *unit);
+            arguments.extend(details::dated(date.ok_or("That is too far away.")?));
+        }
+        Deed::Set(details, others) => {
+            let mut fields = details.arguments(conversation.now, due.is_some());
+            if let (Some(new), Some(old)) = (fields.get_mut("tags"), task.value["tags"].as_array())
+            {
+                let old: Vec<Value> = old
+                    .iter()
+                    .filter(|tag| !details.tags.iter().any(|new| *tag == new))
+                    .cloned()
+                    .collect();
+                *new = old
+                    .into_iter()
+                    .chain(details.tags.iter().map(|tag| json!(tag)))
+                    .collect();
+            }
+            fields.extend(others.clone());
+            if fields.is_empty() {
+                return Err(format!(
+                    "What should change about **{title}**? You can say *move it to Friday*, for example."
+                ));
+            }
+            arguments.extend(fields);
+        }
+    }
+    Ok(Call::new(tool, &Value::Object(arguments)))
+}
+
+/// The tools, with the results that they have had.
+struct Tools<'a> {
+    request: &'a Value,
+    steps: slice::Iter<'a, Step>,
+    views: HashMap<Option<&'static str>, Vec<Task>>,
+}
+
+impl Tools<'_> {
+    /// The results of these calls, or the answer that makes those which have none.
+    fn call(&mut self, calls: &[Call]) -> Result<Vec<Step>, Answer> {
+        let had: Vec<Step> = self.steps.by_ref().take(calls.len()).cloned().collect();
+        let next = &calls[had.len()..];
+        let Some(call) = next.first() else {
+            return Ok(had);
+        };
+        if !request::offers(self.request, &call.name) {
+            return Err(Answer::text(format!(
+                "I would need the tool `{}` for that, and it is not offered to me.",
+                call.name
+            )));
+        }
+        Err(Answer::calls(next.iter().take(BATCH).cloned().collect()))
+    }
+
+    /// The tasks of a view; `None` is the one of all open tasks.
+    fn view(&mut self, view: Option<&'static str>) -> Result<Vec<Task>, Answer> {
+        if let Some(tasks) = self.views.get(&view) {
+            return Ok(tasks.clone());
+        }
+        let (mut tasks, mut query) = (
+            Vec::new(),
+            view.map_or(json!({}), |view| json!({"view": view})),
+        );
+        for _ in 0..PAGES {
+            let step = self.call(&[Call::new("list_tasks", &query)])?.remove(0);
+            if !step.succeeded() {
+                return Err(Answer::text(reply::failed("read your list", &step)));
+            }
+            let result = step.result.unwrap_or_default();
+            tasks.extend(Task::all(&result));
+            match result["next_cursor"].as_str() {
+                Some(cursor) => query["cursor"] = json!(cursor),
+                None => break,
+            }
+        }
+        self.views.insert(view, tasks.clone());
+        Ok(tasks)
+    }
 }

@@ -1,171 +1,274 @@
-//! The wording of the plain model's answers, in Markdown. Titles in bold are what "it" refers to later.
+//! The wording of the plain model's answers, in Markdown.
 
-use super::intent::{Intent, Which};
-use super::titles::Task;
+use serde_json::Value;
+
+use super::{intent::Wish, questions::Question, tasks::Task};
 use crate::model::request::Step;
 
 /// The question that makes the next message an answer to it.
-pub(super) const WHICH_ONE: &str = "Which one do you mean?";
+pub(super) const WHICH_ONE: &str = "Which one do you mean";
+/// What stands between it and the words that raised it.
+pub(super) const ASKED_BY: &str = " by ";
 
-/// How many open tasks are named when a task was not found.
-const NAMED: usize = 10;
+/// How many changes are told one by one, and how many tasks are named for a choice.
+const NAMED: usize = 3;
+const CANDIDATES: usize = 10;
 
 const HELLO: &str = "Hello! I look after your to-do list. Tell me what you need to do, for example \
-    *remind me to call Ann*, or ask *what is left?*";
+    *remind me to call Ann tomorrow at 5*, or ask *what is due today?*";
 
 const HELP: &str = "I can look after your to-do list. You can say, for example:\n\n\
-    - *add buy milk and call Ann*\n\
-    - *what is left?* or *what have I done?*\n\
+    - *buy milk, pay rent on the 1st of every month and water plants every Monday*\n\
+    - *what is due this week?*, *what is overdue?* or *what have I done?*\n\
     - *I bought the milk*\n\
-    - *rename buy milk to buy oat milk*\n\
-    - *add a note to call Ann: after six*\n\
-    - *delete call Ann*";
+    - *move rent to Friday*, *postpone it by a week* or *make it urgent*\n\
+    - *rename buy milk to buy oat milk* or *tag milk with home*\n\
+    - *delete call Ann*, and *undo* for whatever I did last";
 
-const THANKS: &str = "You're welcome! Ask *what is left?* whenever you like.";
+const THANKS: &str = "You're welcome! Ask *what is due today?* whenever you like.";
 
 const UNKNOWN: &str = "I'm sorry, I'm only a stand-in for a real model and did not understand that. I do understand \
-    simple requests such as *add buy milk*, *what is left?*, *I bought the milk*, *rename buy milk to buy bread* \
-    and *delete buy milk*.";
+    simple requests such as *add buy milk tomorrow*, *what is left?*, *I bought the milk*, *move milk to Friday* \
+    and *delete buy milk*. Say *help* for more.";
 
 /// The answer to small talk; `None` for wishes that tools fulfil.
-pub(super) fn talk(wish: &Intent) -> Option<&'static str> {
+pub(super) fn talk(wish: &Wish) -> Option<&'static str> {
     match wish {
-        Intent::Hello => Some(HELLO),
-        Intent::Help => Some(HELP),
-        Intent::Thanks => Some(THANKS),
-        Intent::Unknown => Some(UNKNOWN),
-        _ => None,
+        Wish::Hello => Some(HELLO),
+        Wish::Help => Some(HELP),
+        Wish::Thanks => Some(THANKS),
+        Wish::Unknown => Some(UNKNOWN),
+        Wish::Add(_) | Wish::List(_) | Wish::Change(_) | Wish::Undo => None,
     }
 }
 
-/// What came of the new tasks.
-pub(super) fn added(steps: &[&Step]) -> String {
-    let (good, bad): (Vec<&Step>, Vec<&Step>) =
-        steps.iter().copied().partition(|step| step.succeeded());
-    let title = |step: &Step| {
-        step.arguments["title"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
+/// What came of calls that change tasks, each with the task's title as it was. The page shows the tasks: a few are told of, many counted.
+pub(super) fn done(steps: &[(Step, String)]) -> String {
+    type Steps<'a> = Vec<&'a (Step, String)>;
+    let (good, bad): (Steps<'_>, Steps<'_>) = steps.iter().partition(|(step, _)| step.succeeded());
+    let is_added = |(step, _): &&(Step, String)| step.name == "add_task";
+    let (added, changed): (Steps<'_>, Steps<'_>) = good.into_iter().partition(is_added);
     let mut parts = Vec::new();
-    match good.as_slice() {
-        [] => {}
-        [one] => parts.push(format!("I've added **{}** to your list.", title(one))),
-        many => {
-            let titles: Vec<String> = many
+    match added.len() {
+        0 => {}
+        1..=NAMED => {
+            let named: Vec<String> = added
                 .iter()
-                .map(|step| format!("- **{}**", title(step)))
+                .map(|(step, title)| with_due(title, &result(step)["task"]))
                 .collect();
-            parts.push(format!(
-                "I've added {} tasks to your list:\n\n{}",
-                many.len(),
-                titles.join("\n")
-            ));
+            parts.push(format!("I've added {} to your list.", listed(&named)));
+        }
+        many => parts.push(format!("I've added {many} tasks to your list.")),
+    }
+    match changed.len() {
+        0..=NAMED => parts.extend(changed.iter().map(|(step, title)| change(step, title))),
+        many => parts.push(format!("Done: that were {many} tasks.")),
+    }
+    let failures = bad
+        .iter()
+        .map(|(step, title)| failed(&format!("{} **{}**", verb(&step.name), short(title)), step));
+    parts.extend(failures);
+    parts.join("\n\n")
+}
+
+/// One change, as its result tells of it.
+fn change(step: &Step, title: &str) -> String {
+    let (result, title) = (result(step), short(title));
+    let task = &result["task"];
+    let now = short(task["title"].as_str().unwrap_or(&title));
+    let said = |field: &str| task[field].as_str().unwrap_or_default();
+    match step.name.as_str() {
+        "complete_task" => match result["message"]
+            .as_str()
+            .and_then(|message| message.split_once("It comes again: "))
+        {
+            Some((_, next)) => {
+                format!("Well done! **{title}** is ticked off. It comes again: {next}")
+            }
+            None => format!("Well done! **{title}** is ticked off."),
+        },
+        "delete_task" => format!("I've deleted **{title}**. Say *undo* to have it back."),
+        _ => {
+            let arguments = &step.arguments;
+            let given = |field: &str| !arguments[field].is_null();
+            let clears = |field: &str| {
+                arguments["clear"]
+                    .as_array()
+                    .is_some_and(|all| all.iter().any(|one| one == field))
+            };
+            let tags: Vec<String> = task["tags"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|tag| Some(format!("#{}", tag.as_str()?)))
+                .collect();
+            let facts = [
+                (given("restore"), "is back".to_owned()),
+                (arguments["completed"] == false, "is open again".to_owned()),
+                (given("title"), format!("is the new name of *{title}*")),
+                (
+                    given("due_date") || given("due_time"),
+                    format!("is due {}", said("due")),
+                ),
+                (given("repeat"), "comes again and again".to_owned()),
+                (
+                    given("priority"),
+                    format!("has priority {}", said("priority")),
+                ),
+                (given("tags"), format!("has the tags {}", listed(&tags))),
+                (given("description"), "has a note".to_owned()),
+                (clears("due_date"), "has no date any more".to_owned()),
+                (clears("due_time"), "has no time of day any more".to_owned()),
+                (
+                    clears("repeat") && !clears("due_date"),
+                    "does not repeat any more".to_owned(),
+                ),
+                (clears("tags"), "has no tags any more".to_owned()),
+                (clears("description"), "has no note any more".to_owned()),
+            ];
+            let facts: Vec<String> = facts
+                .into_iter()
+                .filter_map(|(is_so, fact)| is_so.then_some(fact))
+                .collect();
+            format!("**{now}** {}.", listed(&facts))
         }
     }
-    parts.extend(
-        bad.into_iter()
-            .map(|step| failed(&format!("add **{}**", title(step)), step)),
-    );
-    parts.join("\n\n")
+}
+
+fn verb(tool: &str) -> &'static str {
+    match tool {
+        "add_task" => "add",
+        "delete_task" => "delete",
+        "complete_task" => "complete",
+        _ => "change",
+    }
 }
 
 /// A tool's failure, in the tool's words.
 pub(super) fn failed(what: &str, step: &Step) -> String {
-    let reason = step.result.as_ref().and_then(|result| {
-        let message = result["error"]["message"]
-            .as_str()
-            .or(result["error"].as_str());
-        message.or(result["message"].as_str()).or(result.as_str())
-    });
-    match reason {
+    let result = result(step);
+    let message = result["error"]["message"]
+        .as_str()
+        .or(result["error"].as_str());
+    match message.or(result["message"].as_str()).or(result.as_str()) {
         Some(reason) => format!("I'm sorry, I could not {what}: {reason}"),
         None => format!("I'm sorry, I could not {what}."),
     }
 }
 
 /// Asks which of several tasks is meant.
-pub(super) fn which_one(tasks: &[&Task]) -> String {
-    let titles: Vec<String> = tasks
+pub(super) fn which_one(asked_by: &str, tasks: &[Task]) -> String {
+    let lines: Vec<String> = tasks
         .iter()
-        .map(|task| format!("- **{}**", task.title))
+        .take(CANDIDATES)
+        .map(|task| line(task, false))
         .collect();
-    format!("{WHICH_ONE}\n\n{}", titles.join("\n"))
+    let more = if tasks.len() > CANDIDATES {
+        "\n\nAnd there are more."
+    } else {
+        ""
+    };
+    format!("{WHICH_ONE}{asked_by}?\n\n{}{more}", lines.join("\n"))
 }
 
 /// Says that no task fits, and which there are.
 pub(super) fn not_found(target: &str, tasks: &[Task]) -> String {
-    let open: Vec<String> = tasks
-        .iter()
-        .filter(|t| !t.completed)
-        .map(|t| format!("- {}", t.title))
-        .collect();
-    let sorry = format!("I could not find a task like \u{201c}{target}\u{201d}.");
-    match open.len() {
+    let sorry = format!(
+        "I could not find a task like \u{201c}{}\u{201d}.",
+        short(target)
+    );
+    let lines: Vec<String> = tasks.iter().map(|task| line(task, false)).collect();
+    match lines.len() {
         0 => format!("{sorry} There is nothing open on your list."),
-        n if n <= NAMED => format!("{sorry} These are open:\n\n{}", open.join("\n")),
-        n => format!("{sorry} You have {n} open tasks; ask *what is left?* to see them."),
+        1..=CANDIDATES => format!("{sorry} These are open:\n\n{}", lines.join("\n")),
+        many => format!("{sorry} You have {many} open tasks; ask *what is left?* to see them."),
     }
 }
 
 /// The answer to a question about the list.
-pub(super) fn list(question: &Intent, step: &Step) -> String {
-    let Intent::List { which, search } = question else {
-        return String::new();
-    };
-    let Some(result) = step.result.as_ref().filter(|_| step.succeeded()) else {
+pub(super) fn list(question: &Question, steps: &[Step]) -> String {
+    if let Some(step) = steps.iter().find(|step| !step.succeeded()) {
         return failed("read your list", step);
-    };
-    let tasks = Task::all(result);
-    if tasks.is_empty() {
-        return nothing(*which, search.as_deref());
     }
-    let kind = match which {
-        Which::Open => "open ",
-        Which::Done => "finished ",
-        Which::All => "",
-    };
-    let about = search
-        .as_ref()
-        .map(|word| format!(" about *{word}*"))
-        .unwrap_or_default();
-    let plural = if tasks.len() == 1 { "" } else { "s" };
+    let Question { kind, about, .. } = question;
+    let tasks: Vec<Task> = steps
+        .iter()
+        .flat_map(|step| Task::all(&result(step)))
+        .collect();
+    let total: usize = steps
+        .iter()
+        .map(|step| {
+            result(step)["total"]
+                .as_u64()
+                .map_or(0, |total| total as usize)
+        })
+        .sum();
+    match tasks.len() {
+        0 if about.is_empty() && *kind == "open " => {
+            return "Nothing is left: your list is clear.".to_owned();
+        }
+        0 => return format!("You have no {kind}tasks{about}."),
+        _ => {}
+    }
     let lines: Vec<String> = tasks
         .iter()
-        .map(|task| line(task, *which == Which::All))
+        .map(|task| line(task, kind.is_empty()))
         .collect();
-    let more = if result["next_cursor"].is_string() {
-        "\n\nThere are more."
+    let total = total.max(tasks.len());
+    let plural = if total == 1 { "" } else { "s" };
+    let first = if total > tasks.len() {
+        format!(". The first {}", tasks.len())
     } else {
-        ""
+        String::new()
     };
     format!(
-        "You have {} {kind}task{plural}{about}:\n\n{}{more}",
-        tasks.len(),
+        "You have {total} {kind}task{plural}{about}{first}:\n\n{}",
         lines.join("\n")
     )
 }
 
-fn line(task: &Task, boxed: bool) -> String {
-    let mark = match (boxed, task.completed) {
+/// A task as an item of a list: it begins with the title, so that it is known again.
+fn line(task: &Task, is_boxed: bool) -> String {
+    let mark = match (is_boxed, task.value["completed"] == true) {
         (false, _) => "",
         (true, true) => "[x] ",
         (true, false) => "[ ] ",
     };
-    let note = if task.description.is_empty() {
-        String::new()
-    } else {
-        format!(": *{}*", task.description)
+    let note = match task.value["description"].as_str() {
+        None | Some("") => String::new(),
+        Some(note) => format!(": *{}*", short(note)),
     };
-    format!("- {mark}{}{note}", task.title)
+    let due = match (&task.value["due_date"], task.value["due"].as_str()) {
+        (Value::String(_), Some(due)) => format!(" ({due})"),
+        _ => String::new(),
+    };
+    format!("- {mark}{}{due}{note}", task.title())
 }
 
-fn nothing(which: Which, search: Option<&str>) -> String {
-    match (which, search) {
-        (_, Some(word)) => format!("There is nothing about *{word}* on your list."),
-        (Which::Open, None) => "Nothing is left: your list is clear.".into(),
-        (Which::Done, None) => "You have not finished anything yet.".into(),
-        (Which::All, None) => "Your list is empty. Tell me what you need to do.".into(),
+fn with_due(title: &str, task: &Value) -> String {
+    let title = short(title);
+    match task["due"].as_str() {
+        Some(due) if task["due_date"].is_string() => format!("**{title}** ({due})"),
+        _ => format!("**{title}**"),
+    }
+}
+
+fn result(step: &Step) -> Value {
+    step.result.clone().unwrap_or_default()
+}
+
+/// "a, b and c".
+fn listed(parts: &[String]) -> String {
+    match parts {
+        [] => String::new(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}\u{2026}", &text[..end]),
+        None => text.to_owned(),
     }
 }

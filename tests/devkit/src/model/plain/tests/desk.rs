@@ -5,35 +5,42 @@ use serde_json::{Value, json};
 use super::super::decide;
 use crate::model::answer::{Answer, Call};
 
-/// A to-do list that executes the five tools, and the conversation so far.
+/// A to-do list that executes the five tools, and the conversation so far. It is six in the evening of a Thursday.
 #[derive(Default)]
 pub(super) struct Desk {
     pub(super) tasks: Vec<Value>,
-    made: usize,
     pub(super) messages: Vec<Value>,
-    /// The tools called since the user spoke.
+    /// The calls since the user spoke, in short.
     pub(super) called: Vec<String>,
     pub(super) page: Option<usize>,
 }
 
+const SENT: &str = "\n\n[Sent: Thursday, 2026-11-26 18:03, America/Los_Angeles]";
+
 impl Desk {
-    pub(super) fn with(titles: &[&str]) -> Self {
+    /// A list of these tasks: `+` before a done one, `-` before a deleted one, a date behind a bar.
+    pub(super) fn with(tasks: &[&str]) -> Self {
         let mut desk = Self::default();
-        for title in titles {
-            let (title, done) = title
-                .strip_prefix('+')
-                .map_or((*title, false), |title| (title, true));
-            desk.run("add_task", &json!({"title": title}));
-            desk.tasks[desk.made - 1]["completed"] = json!(done);
+        for task in tasks {
+            let (title, due) = task
+                .split_once(" | ")
+                .map_or((*task, None), |(title, due)| (title, Some(due)));
+            let title = title.trim_start_matches(['+', '-']);
+            desk.run("add_task", &json!({"title": title, "due_date": due}));
+            let last = desk.tasks.last_mut().unwrap();
+            last["completed"] = json!(task.starts_with('+'));
+            last["deleted"] = json!(task.starts_with('-'));
         }
         desk
     }
 
     /// Lets the model answer a message, running its tools, and returns its last words.
     pub(super) fn say(&mut self, text: &str) -> String {
-        self.messages.push(json!({"role": "user", "content": text}));
+        let content = format!("{text}{SENT}");
+        self.messages
+            .push(json!({"role": "user", "content": content}));
         self.called.clear();
-        for _ in 0..20 {
+        for _ in 0..16 {
             let answer = decide(&self.request());
             if answer.calls.is_empty() {
                 self.messages
@@ -53,10 +60,7 @@ impl Desk {
             "delete_task",
             "update_task",
         ];
-        let tools: Vec<Value> = names
-            .iter()
-            .map(|n| json!({"type": "function", "function": {"name": n}}))
-            .collect();
+        let tools = names.map(|name| json!({"type": "function", "function": {"name": name}}));
         json!({"model": "stand-in", "messages": self.messages, "tools": tools})
     }
 
@@ -67,23 +71,53 @@ impl Desk {
         self.messages
             .push(json!({"role": "assistant", "content": null, "tool_calls": calls}));
         for call in &answer.calls {
-            let arguments = serde_json::from_str(&call.arguments).unwrap();
+            let arguments: Value = serde_json::from_str(&call.arguments).unwrap();
+            self.called.push(self.in_short(&call.name, &arguments));
             let result = self.run(&call.name, &arguments).to_string();
-            self.called.push(call.name.clone());
             self.messages
                 .push(json!({"role": "tool", "tool_call_id": call.id, "content": result}));
         }
     }
 
+    /// A call on one line: `add call Ann | due_date=2026-11-27 weekday=friday`.
+    fn in_short(&self, tool: &str, arguments: &Value) -> String {
+        let title = match arguments["task_id"].as_str() {
+            Some(id) => self
+                .tasks
+                .iter()
+                .find(|task| task["id"] == id)
+                .map_or("?", |task| task["title"].as_str().unwrap()),
+            None if tool == "add_task" => arguments["title"].as_str().unwrap(),
+            None => "",
+        };
+        let fields = arguments.as_object().unwrap().iter();
+        let fields = fields
+            .filter(|(name, _)| *name != "task_id" && !(tool == "add_task" && *name == "title"));
+        let fields =
+            fields.map(|(name, value)| format!("{name}={}", value.to_string().replace('"', "")));
+        let fields: Vec<String> = fields.collect();
+        let bar = if fields.is_empty() || title.is_empty() {
+            ""
+        } else {
+            " | "
+        };
+        format!(
+            "{} {title}{bar}{}",
+            tool.replace("_tasks", "").replace("_task", ""),
+            fields.join(" ")
+        )
+        .trim()
+        .to_owned()
+    }
+
     fn run(&mut self, tool: &str, arguments: &Value) -> Value {
         match tool {
             "add_task" => {
-                self.made += 1;
-                let id = format!("id-{}", self.made);
-                let description = arguments["description"].as_str().unwrap_or_default();
-                let task = json!({"id": id, "title": arguments["title"], "description": description, "completed": false});
-                self.tasks.push(task);
-                json!({"success": true, "task_id": id, "message": "added"})
+                let id = format!("id-{}", self.tasks.len());
+                let mut task = json!({"id": id, "description": null, "completed": false, "deleted": false, "priority": "p4", "tags": []});
+                set(&mut task, arguments);
+                self.tasks.push(task.clone());
+                json!({"success": true, "task_id": id, "message": "added", "task": task})
             }
             "list_tasks" => self.list(arguments),
             _ => self.change(tool, arguments),
@@ -92,10 +126,27 @@ impl Desk {
 
     fn list(&self, arguments: &Value) -> Value {
         let search = arguments["search"].as_str().unwrap_or_default();
-        let state = |t: &&Value| {
-            arguments["completed"].is_null() || t["completed"] == arguments["completed"]
+        let view = arguments["view"]
+            .as_str()
+            .unwrap_or(if arguments["completed"] == true {
+                "completed"
+            } else {
+                "open"
+            });
+        let fits = |t: &&Value| {
+            let due = t["due_date"].as_str();
+            let in_view = match view {
+                "deleted" => return t["deleted"] == true,
+                "completed" => t["completed"] == true,
+                "today" => due.is_some_and(|due| due <= "2026-11-26"),
+                "overdue" => due.is_some_and(|due| due < "2026-11-26"),
+                _ => true,
+            };
+            t["deleted"] == false
+                && in_view
+                && (view == "completed") == (t["completed"] == true)
+                && t["title"].as_str().unwrap().contains(search)
         };
-        let fits = |t: &&Value| state(t) && t["title"].as_str().unwrap().contains(search);
         let all: Vec<&Value> = self.tasks.iter().filter(fits).collect();
         let from: usize = arguments["cursor"]
             .as_str()
@@ -104,40 +155,49 @@ impl Desk {
             .page
             .map_or(all.len(), |page| all.len().min(from + page));
         let next = (to < all.len()).then(|| to.to_string());
-        json!({"success": true, "tasks": all[from..to], "count": to - from, "next_cursor": next})
+        json!({"success": true, "tasks": all[from..to], "count": to - from, "total": all.len(), "next_cursor": next})
     }
 
     fn change(&mut self, tool: &str, arguments: &Value) -> Value {
-        let Some(at) = self
-            .tasks
-            .iter()
-            .position(|t| t["id"] == arguments["task_id"])
-        else {
-            return json!({"success": false, "error": {"type": "not_found", "message": "no such task"}});
+        let id = &arguments["task_id"];
+        let Some(task) = self.tasks.iter_mut().find(|task| task["id"] == *id) else {
+            return json!({"success": false, "error": {"type": "resource_not_found", "message": "no such task", "details": {}}});
         };
         match tool {
-            "complete_task" => self.tasks[at]["completed"] = json!(true),
-            "delete_task" => drop(self.tasks.remove(at)),
-            _ => {
-                for (field, value) in arguments
-                    .as_object()
-                    .unwrap()
-                    .iter()
-                    .filter(|(field, _)| *field != "task_id")
-                {
-                    self.tasks[at][field] = value.clone();
-                }
+            "complete_task" if !task["repeat"].is_null() => {
+                return json!({"success": true, "message": "\"x\" is done. It comes again: Mon, 30 Nov 2026, in 4 days.", "next_due": "2026-11-30"});
             }
+            "complete_task" => task["completed"] = json!(true),
+            "delete_task" => task["deleted"] = json!(true),
+            _ => set(task, arguments),
         }
-        json!({"success": true, "task_id": arguments["task_id"], "message": "changed"})
+        json!({"success": true, "message": "changed", "task": task})
     }
 
-    /// Titles, with a plus before the completed ones.
+    /// Titles of what is not deleted, with a plus before the completed ones.
     pub(super) fn titles(&self) -> Vec<String> {
         let mark = |t: &Value| if t["completed"] == true { "+" } else { "" };
-        self.tasks
-            .iter()
-            .map(|t| format!("{}{}", mark(t), t["title"].as_str().unwrap()))
+        let kept = self.tasks.iter().filter(|t| t["deleted"] == false);
+        kept.map(|t| format!("{}{}", mark(t), t["title"].as_str().unwrap()))
             .collect()
     }
+}
+
+fn set(task: &mut Value, arguments: &Value) {
+    for (field, value) in arguments.as_object().unwrap() {
+        match field.as_str() {
+            "task_id" => {}
+            "restore" => task["deleted"] = json!(false),
+            "clear" => value
+                .as_array()
+                .unwrap()
+                .iter()
+                .for_each(|field| task[field.as_str().unwrap()] = Value::Null),
+            _ => task[field] = value.clone(),
+        }
+    }
+    task["due"] = match task["due_date"].as_str() {
+        Some(date) => json!(format!("on {date}")),
+        None => json!("no due date"),
+    };
 }
