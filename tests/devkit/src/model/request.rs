@@ -16,7 +16,12 @@ pub struct Step {
 impl Step {
     /// Whether the tool answered `"success": true`.
     pub fn succeeded(&self) -> bool {
-        self.result.as_ref().is_some_and(|r| r["success"] == true)
+        *self.answer("success") == true
+    }
+
+    /// A field of the result; `null` if there is none.
+    pub fn answer(&self, field: &str) -> &Value {
+        self.result.as_ref().map_or(&Value::Null, |r| &r[field])
     }
 }
 

@@ -1,36 +1,15 @@
-//! What was said and done before: what "it" and "the second one" are about, which question a bare title answers, what "undo" takes back.
+//! What was said and done before: what "it" and "the second one" are, which question a bare title answers, what "undo" takes back.
 
 use chrono::{NaiveDateTime, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{
-    clauses::bare,
-    intent::{Deed, Wish, wishes},
-    reply::{ASKED_BY, WHICH_ONE},
-    tasks::Task,
-    words::{start, text, whole, words},
-};
-use crate::model::{
-    answer::Call,
-    request::{self, Step},
-};
-
-/// What a task is called: by the user's words, or by what was said before.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Target {
-    Words(String),
-    /// Ids, or lines that begin with a title; one of them alone or all.
-    Mentioned(Vec<String>, Choice),
-    /// All tasks of a view; `None` for the open ones.
-    All(Option<&'static str>),
-}
-
-/// How many of what was mentioned are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Choice {
-    One,
-    All,
-}
+use super::clauses::bare;
+use super::intent::{Wish, wishes};
+use super::reply::{UNKNOWN, WHICH_ONE, quoted};
+use super::tasks::Task;
+use super::words::{text, whole, words};
+use crate::model::answer::Call;
+use crate::model::request::{self, Step};
 
 /// The turns of the user, the last of which is to be answered.
 pub(super) struct Conversation<'a> {
@@ -40,248 +19,154 @@ pub(super) struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     pub(super) fn read(request: &'a Value) -> Self {
-        let now = request::sent(request).and_then(|note| {
-            let note = note.rsplit("tried again: ").next()?;
-            NaiveDateTime::parse_from_str(note.split(", ").nth(1)?, "%Y-%m-%d %H:%M").ok()
-        });
-        Self {
-            turns: request::turns(request),
-            now: now.unwrap_or_else(|| Utc::now().naive_utc()),
-        }
+        let sent = request::sent(request).unwrap_or_default();
+        let last = sent.rsplit("tried again: ").next().unwrap_or_default();
+        let moment = last.split(", ").nth(1).unwrap_or_default();
+        let now = NaiveDateTime::parse_from_str(moment, "%Y-%m-%d %H:%M");
+        let (turns, now) = (
+            request::turns(request),
+            now.unwrap_or(Utc::now().naive_utc()),
+        );
+        Self { turns, now }
     }
 
     /// The wishes of the last message.
     pub(super) fn wishes(&self) -> Vec<Wish> {
-        self.wishes_of(self.turns.len().saturating_sub(1))
+        self.wishes_of(&self.turns)
     }
 
-    fn wishes_of(&self, turn: usize) -> Vec<Wish> {
-        let message = self
-            .turns
-            .get(turn)
-            .map(|turn| request::asked(turn))
-            .unwrap_or_default();
-        let asked = turn
-            .checked_sub(1)
-            .map(|before| said(self.turns[before]))
-            .filter(|said| said.contains(WHICH_ONE));
-        let Some(asked) = asked else {
-            return wishes(&message, self.now, true);
+    fn wishes_of(&self, turns: &[&[Value]]) -> Vec<Wish> {
+        let Some((last, before)) = turns.split_last() else {
+            return vec![Wish::Say(UNKNOWN)];
         };
-        let plain = wishes(&message, self.now, false);
-        // The answer to a question is a target for the wish that raised it.
-        let raised = self
-            .wishes_of(turn - 1)
-            .into_iter()
-            .find_map(|wish| match wish {
-                Wish::Change(readings) => readings
-                    .into_iter()
-                    .find(|(target, _)| asked.contains(&asked_by(target))),
-                _ => None,
-            });
-        match raised {
-            Some((_, deed)) if plain == [Wish::Unknown] => {
-                vec![Wish::Change(vec![(text(bare(&words(&message))), deed)])]
+        let message = request::asked(last);
+        let asked = before.last().map(|turn| said(turn)).unwrap_or_default();
+        let is_answer = asked.contains(WHICH_ONE);
+        let mut plain = wishes(&message, self.now, !is_answer);
+        if is_answer && plain == [Wish::Say(UNKNOWN)] {
+            // The answer to a question is a target for the wish that raised it.
+            for wish in self.wishes_of(before) {
+                match wish {
+                    Wish::Change(wanted, tool, fields) if asked.contains(&quoted(&wanted)) => {
+                        plain = vec![Wish::Change(text(bare(&words(&message))), tool, fields)];
+                    }
+                    _ => {}
+                }
             }
-            _ => plain,
         }
+        plain
     }
 
-    /// What the user's words for a task refer to.
-    pub(super) fn target(&self, wanted: &str, deed: &Deed) -> Target {
+    /// What "it", "the second one" or "both" is about: ids, or lines that begin with a title, of which all or one is meant; `None` if
+    /// the words are no such reference.
+    pub(super) fn mentions(&self, wanted: &str) -> Option<(Vec<String>, bool)> {
         let words = words(wanted);
-        let fits = |patterns: &[&str]| {
-            patterns
-                .iter()
-                .any(|pattern| whole(pattern, &words).is_some())
-        };
-        let (mut mentioned, is_list) = self.mentioned();
-        if fits(&[
-            "them|both|those|these",
-            "all|both of them|those|these",
-            "the|those|these both|two|three|tasks",
-        ]) {
-            return Target::Mentioned(mentioned, Choice::All);
+        let is = |pattern: &str| whole(pattern, &words).is_some();
+        let mut turns = self.before().map(mentioned);
+        let last = turns.find(|(mentions, _)| !mentions.is_empty());
+        let (mut mentions, is_list) = last.unwrap_or_default();
+        if is("them|both|those|these") || is("all|both of them|those|these") {
+            return Some((mentions, true));
         }
-        let is_last = fits(&["the? last|latest one|task|item"]);
-        if is_last || fits(&["it|that|this", "that|this|the one|task|item"]) {
-            if is_last || !is_list {
-                mentioned.drain(..mentioned.len().saturating_sub(1));
+        let nth = whole("the? O one|task|item?", &words).map(|found| found.numbers[0]);
+        let is_it = is("it|that|this") || is("that|this|the one|task|item");
+        match (nth, mentions.len()) {
+            (None, _) if !is_it => return None,
+            (None, _) if is_list => {}
+            (Some(nth @ 1..), _) => {
+                mentions = mentions
+                    .into_iter()
+                    .skip(nth as usize - 1)
+                    .take(1)
+                    .collect()
             }
-            return Target::Mentioned(mentioned, Choice::One);
+            (_, count) => drop(mentions.drain(..count.saturating_sub(1))),
         }
-        let nth = ["the? O one|task|item?", "the? number|no N", "N"]
-            .iter()
-            .find_map(|pattern| whole(pattern, &words));
-        let nth = nth.and_then(|found| usize::try_from(found.numbers[0] - 1).ok());
-        if let Some(mention) = nth.and_then(|nth| mentioned.into_iter().nth(nth)) {
-            return Target::Mentioned(vec![mention], Choice::One);
-        }
-        all(&words, deed).unwrap_or_else(|| Target::Words(wanted.to_owned()))
-    }
-
-    /// What the last turn that was about tasks listed, or else changed, in that order; and whether it was a list.
-    fn mentioned(&self) -> (Vec<String>, bool) {
-        let mentions = |turn| {
-            let lines: Vec<String> = said(turn)
-                .lines()
-                .filter_map(item)
-                .map(str::to_owned)
-                .collect();
-            let is_list = !lines.is_empty();
-            let ids = changes(turn)
-                .iter()
-                .map(|step| id(step).to_owned())
-                .collect();
-            (if is_list { lines } else { ids }, is_list)
-        };
-        self.before()
-            .map(mentions)
-            .find(|(mentions, _)| !mentions.is_empty())
-            .unwrap_or_default()
+        Some((mentions, false))
     }
 
     fn before(&self) -> impl Iterator<Item = &'a [Value]> {
-        let last = self.turns.len().saturating_sub(1);
-        self.turns[..last].iter().rev().copied()
+        self.turns.iter().rev().skip(1).copied()
     }
 
     /// The calls that take back what the last turn with changes did, the last first.
     pub(super) fn undoing(&self) -> Vec<Call> {
-        let Some(turn) = self.before().find(|turn| !changes(turn).is_empty()) else {
-            return Vec::new();
-        };
-        let steps = request::calls(turn);
-        let lists = steps
-            .iter()
-            .filter(|step| step.name == "list_tasks")
-            .filter_map(|step| step.result.as_ref());
-        let known: Vec<Task> = lists.flat_map(Task::all).collect();
-        let was = |step: &Step| known.iter().find(|task| task.id() == id(step));
-        changes(turn)
-            .iter()
-            .rev()
-            .filter_map(|step| reverse(step, was(step)))
-            .collect()
+        let turn = self
+            .before()
+            .find(|turn| !changes(turn).is_empty())
+            .unwrap_or_default();
+        let known: Vec<Task> = request::calls(turn).iter().flat_map(Task::all).collect();
+        let mut calls = Vec::new();
+        for step in changes(turn).iter().rev() {
+            let was = known.iter().find(|task| task.id() == id(step));
+            calls.extend(reverse(step, was.map_or(&Value::Null, |task| &task.value)));
+        }
+        calls
     }
 }
 
-/// The words behind which a question names the user's own.
-pub(super) fn asked_by(target: &str) -> String {
-    format!("{ASKED_BY}\u{201c}{target}\u{201d}")
-}
-
-/// The tasks meant by "everything" or "all done tasks"; `None` when the words are a title.
-fn all(words: &[super::words::Word], deed: &Deed) -> Option<Target> {
-    let rest = &words[start("everything|all|every", words)?.len..];
-    let mut view = match deed {
-        Deed::Reopen => Some("completed"),
-        Deed::Restore => Some("deleted"),
-        _ => None,
+/// The call that takes back another one. What is known of the task is from before.
+fn reverse(step: &Step, was: &Value) -> Option<Call> {
+    let (tool, mut arguments) = match step.name.as_str() {
+        "add_task" => ("delete_task", json!({})),
+        "delete_task" => ("update_task", json!({"restore": true})),
+        "complete_task" if step.answer("next_due").is_null() => {
+            ("update_task", json!({"completed": false}))
+        }
+        _ if step.arguments["restore"] == true => ("delete_task", json!({})),
+        _ if step.arguments["completed"] == false => ("complete_task", json!({})),
+        _ if was.is_null() => return None,
+        _ => {
+            let fields = [
+                "title",
+                "description",
+                "due_date",
+                "due_time",
+                "priority",
+                "tags",
+                "repeat",
+            ];
+            let (set, unset): (Vec<&str>, Vec<&str>) =
+                fields.iter().partition(|field| !was[*field].is_null());
+            let mut old = json!({"clear": unset});
+            set.iter()
+                .for_each(|field| old[*field] = was[*field].clone());
+            ("update_task", old)
+        }
     };
-    for word in rest {
-        match &*word.low {
-            "task" | "tasks" | "item" | "items" | "of" | "them" | "the" | "my" | "list"
-            | "open" | "remaining" => {}
-            "done" | "completed" | "finished" => view = Some("completed"),
-            "deleted" => view = Some("deleted"),
-            "overdue" | "late" => view = Some("overdue"),
-            _ => return None,
-        }
-    }
-    Some(Target::All(view))
+    arguments["task_id"] = json!(id(step));
+    Some(Call::new(tool, &arguments))
 }
 
-/// The call that takes back another one; what is known of the task is from before.
-fn reverse(step: &Step, was: Option<&Task>) -> Option<Call> {
-    let id = id(step);
-    let update = |fields: Map<String, Value>| {
-        let mut arguments = Map::from_iter([("task_id".to_owned(), json!(id))]);
-        arguments.extend(fields);
-        Some(Call::new("update_task", &Value::Object(arguments)))
-    };
-    let one = |field: &str, value: Value| update(Map::from_iter([(field.to_owned(), value)]));
-    match step.name.as_str() {
-        "add_task" => Some(Call::new("delete_task", &json!({"task_id": id}))),
-        "delete_task" => one("restore", json!(true)),
-        "complete_task"
-            if step
-                .result
-                .as_ref()
-                .is_some_and(|result| result["next_due"].is_string()) =>
-        {
-            one("due_date", was?.value["due_date"].clone())
-        }
-        "complete_task" => one("completed", json!(false)),
-        _ if step.arguments["restore"] == true => {
-            Some(Call::new("delete_task", &json!({"task_id": id})))
-        }
-        _ if step.arguments["completed"] == false => {
-            Some(Call::new("complete_task", &json!({"task_id": id})))
-        }
-        _ => update(before(&step.arguments, &was?.value)),
-    }
-}
-
-/// The arguments that bring back the fields which these ones changed.
-fn before(arguments: &Value, was: &Value) -> Map<String, Value> {
-    let mut changed: Vec<&str> = arguments
-        .as_object()
-        .map(|fields| fields.keys().map(String::as_str).collect())
-        .unwrap_or_default();
-    changed.extend(
-        arguments["clear"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str),
-    );
-    if changed
+/// What a turn listed, or else changed, in that order; and whether it was a list.
+fn mentioned(turn: &[Value]) -> (Vec<String>, bool) {
+    let reply = said(turn);
+    let lines = reply.lines().filter_map(|line| line.strip_prefix("- "));
+    let lines = lines.map(|line| line.trim_start_matches("[ ] ").trim_start_matches("[x] "));
+    let lines: Vec<String> = lines.map(str::to_owned).collect();
+    let ids = changes(turn)
         .iter()
-        .any(|field| ["due_date", "due_time", "repeat"].contains(field))
-    {
-        changed.extend(["due_date", "due_time", "repeat"]);
+        .map(|step| id(step).to_owned())
+        .collect();
+    if lines.is_empty() {
+        (ids, false)
+    } else {
+        (lines, true)
     }
-    let (mut fields, mut clear) = (Map::new(), Vec::new());
-    for field in [
-        "title",
-        "description",
-        "due_date",
-        "due_time",
-        "priority",
-        "tags",
-        "repeat",
-    ] {
-        let is_set = !was[field].is_null() && was[field] != json!([]);
-        match changed.contains(&field) {
-            true if is_set => drop(fields.insert(field.to_owned(), was[field].clone())),
-            true => clear.push(field),
-            false => {}
-        }
-    }
-    if !clear.is_empty() {
-        fields.insert("clear".to_owned(), json!(clear));
-    }
-    fields
 }
 
 /// The successful changes of a turn.
 fn changes(turn: &[Value]) -> Vec<Step> {
-    request::calls(turn)
-        .into_iter()
-        .filter(|step| step.succeeded() && step.name != "list_tasks")
-        .collect()
+    let mut steps = request::calls(turn);
+    steps.retain(|step| step.succeeded() && step.name != "list_tasks");
+    steps
 }
 
 /// The id of the task that a call was about.
 fn id(step: &Step) -> &str {
-    let added = step
-        .result
-        .as_ref()
-        .and_then(|result| result["task_id"].as_str());
-    step.arguments["task_id"]
-        .as_str()
-        .or(added)
+    let given = step.arguments["task_id"].as_str();
+    given
+        .or(step.answer("task_id").as_str())
         .unwrap_or_default()
 }
 
@@ -289,10 +174,4 @@ fn id(step: &Step) -> &str {
 fn said(turn: &[Value]) -> String {
     let last = turn.iter().rfind(|message| message["role"] == "assistant");
     last.map(request::content).unwrap_or_default()
-}
-
-/// An item of a list in Markdown.
-fn item(line: &str) -> Option<&str> {
-    let item = line.strip_prefix("- ")?;
-    Some(item.trim_start_matches("[ ] ").trim_start_matches("[x] "))
 }

@@ -2,21 +2,17 @@
 //!
 //! It is made anew from the beginning for every request: a call that has its result is passed, the first that has none is made.
 
-use std::{collections::HashMap, slice};
+use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{
-    conversation::{Choice, Conversation, Target, asked_by},
-    details,
-    intent::{Deed, Wish},
-    reply,
-    tasks::{self, Found, Task},
-};
-use crate::model::{
-    answer::{Answer, Call},
-    request::{self, Step},
-};
+use super::conversation::Conversation;
+use super::details::{self, Fields};
+use super::intent::Wish;
+use super::reply;
+use super::tasks::{self, Task};
+use crate::model::answer::{Answer, Call};
+use crate::model::request::{self, Step};
 
 /// How many pages of the list are read to find a task.
 const PAGES: usize = 10;
@@ -24,292 +20,205 @@ const PAGES: usize = 10;
 const BATCH: usize = 100;
 const MAX_CHANGES: usize = 400;
 
+/// A view of the list; none is that of all open tasks.
+type View = Option<&'static str>;
+/// The tasks that may be meant, for each of the words for one.
+type Targets = Vec<(String, Vec<Task>)>;
+
 /// Answers a Chat Completions request from its messages and tools alone.
 pub fn decide(request: &Value) -> Answer {
-    let steps = request::steps(request);
-    let mut tools = Tools {
+    let steps = request::steps(request).into_iter();
+    let conversation = Conversation::read(request);
+    let views = HashMap::new();
+    let turn = Turn {
         request,
-        steps: steps.iter(),
-        views: HashMap::new(),
+        conversation,
+        steps,
+        views,
     };
-    match answer(&Conversation::read(request), &mut tools) {
-        Ok(text) => Answer::text(text),
-        Err(answer) => answer,
-    }
+    turn.answer().map_or_else(|answer| answer, Answer::text)
 }
 
-fn answer(conversation: &Conversation<'_>, tools: &mut Tools<'_>) -> Result<String, Answer> {
-    let wishes = conversation.wishes();
-    let (mut changes, mut remarks) = (Vec::new(), Vec::new());
-    for wish in &wishes {
-        match wish {
-            Wish::Add(arguments) => {
-                let title = arguments["title"].as_str().unwrap_or_default().to_owned();
-                changes.push((Call::new("add_task", &json!(arguments)), title));
-            }
-            Wish::Change(readings) => {
-                change(readings, conversation, tools, &mut changes, &mut remarks)?
-            }
-            Wish::Undo => {
-                let undoing = conversation.undoing();
-                if undoing.is_empty() {
-                    remarks.push("There is nothing that I could take back.".to_owned());
-                }
-                changes.extend(undoing.into_iter().map(|call| (call, String::new())));
-            }
-            _ => {}
-        }
-    }
-    if changes.len() > MAX_CHANGES {
-        remarks.push(format!(
-            "That were {} things at once; I did the first {MAX_CHANGES}.",
-            changes.len()
-        ));
-        changes.truncate(MAX_CHANGES);
-    }
-    let (calls, titles): (Vec<Call>, Vec<String>) = changes.into_iter().unzip();
-    let done: Vec<(Step, String)> = tools.call(&calls)?.into_iter().zip(titles).collect();
-    let mut parts = vec![reply::done(&done)];
-    parts.append(&mut remarks);
-    // Lists are shown as they are after the changes.
-    for wish in &wishes {
-        if let Wish::List(question) = wish {
-            let calls: Vec<Call> = question
-                .queries
-                .iter()
-                .map(|query| Call::new("list_tasks", query))
-                .collect();
-            parts.push(reply::list(question, &tools.call(&calls)?));
-        }
-        parts.extend(reply::talk(wish).map(str::to_owned));
-    }
-    parts.retain(|part| !part.is_empty());
-    Ok(parts.join("\n\n"))
-}
-
-/// Adds the calls for what is to be done with a task, or a remark on why there are none.
-fn change(
-    readings: &[(String, Deed)],
-    conversation: &Conversation<'_>,
-    tools: &mut Tools<'_>,
-    changes: &mut Vec<(Call, String)>,
-    remarks: &mut Vec<String>,
-) -> Result<(), Answer> {
-    let Some((mut wanted, mut deed)) = readings.first().map(|(wanted, deed)| (wanted, deed)) else {
-        remarks.push("What should the new title be?".to_owned());
-        return Ok(());
-    };
-    if readings.len() > 1 {
-        // The one that names a task best; of equals, the first.
-        let open = tools.view(None)?;
-        for (other, its) in readings {
-            if tasks::fit(&open, other) > tasks::fit(&open, wanted) {
-                (wanted, deed) = (other, its);
-            }
-        }
-    }
-    for (part, found) in targets(wanted, deed, conversation, tools)? {
-        match found {
-            Found::One(task) => match call(deed, &task, conversation) {
-                // "The milk and the oat milk" may well be one task.
-                Ok(call)
-                    if changes.iter().any(|(other, _)| {
-                        (&other.name, &other.arguments) == (&call.name, &call.arguments)
-                    }) => {}
-                Ok(call) => changes.push((call, task.title().to_owned())),
-                Err(remark) => remarks.push(remark),
-            },
-            Found::Several(tasks) => remarks.push(reply::which_one(&asked_by(&part), &tasks)),
-            Found::None => remarks.push(reply::not_found(&part, &tools.view(None)?)),
-        }
-    }
-    Ok(())
-}
-
-/// The tasks that are meant, each with the words for it. "Milk and bread" may be two.
-fn targets(
-    wanted: &str,
-    deed: &Deed,
-    conversation: &Conversation<'_>,
-    tools: &mut Tools<'_>,
-) -> Result<Vec<(String, Found)>, Answer> {
-    let views: &[Option<&str>] = match deed {
-        Deed::Reopen => &[Some("completed"), None],
-        Deed::Restore => &[Some("deleted")],
-        _ => &[None, Some("completed")],
-    };
-    let target = conversation.target(wanted, deed);
-    let mut look = |wanted: &str, find: &dyn Fn(&[Task]) -> Found| {
-        for view in views {
-            match find(&tools.view(*view)?) {
-                Found::None => {}
-                found => return Ok((wanted.to_owned(), found)),
-            }
-        }
-        Ok((wanted.to_owned(), Found::None))
-    };
-    match target {
-        Target::All(view) => {
-            let mut all = tools.view(view)?;
-            if view.is_none() && *deed == Deed::Delete {
-                all.extend(tools.view(Some("completed"))?);
-            }
-            Ok(all
-                .into_iter()
-                .map(|task| (wanted.to_owned(), Found::One(task)))
-                .collect())
-        }
-        Target::Mentioned(mentions, choice) => {
-            let mut found = Vec::new();
-            for mention in &mentions {
-                found.push(look(wanted, &|tasks| {
-                    tasks::mentioned(tasks, mention)
-                        .cloned()
-                        .map_or(Found::None, Found::One)
-                })?);
-            }
-            match (found.len(), choice) {
-                (0, _) => Ok(vec![(wanted.to_owned(), Found::None)]),
-                (2.., Choice::One) => Ok(vec![(
-                    wanted.to_owned(),
-                    Found::Several(found.into_iter().filter_map(one).collect()),
-                )]),
-                _ if found
-                    .iter()
-                    .any(|(_, found)| matches!(found, Found::One(_))) =>
-                {
-                    Ok(found
-                        .into_iter()
-                        .filter(|(_, found)| matches!(found, Found::One(_)))
-                        .collect())
-                }
-                _ => Ok(found),
-            }
-        }
-        Target::Words(wanted) => {
-            let whole = look(&wanted, &|tasks| tasks::find(tasks, &wanted))?;
-            let parts: Vec<&str> = wanted
-                .split(" and ")
-                .flat_map(|part| part.split([',', ';']))
-                .map(str::trim)
-                .filter(|part| !part.is_empty())
-                .collect();
-            let is_covered =
-                matches!(&whole.1, Found::One(task) if tasks::is_covered(task, &wanted));
-            if is_covered || parts.len() < 2 {
-                return Ok(vec![whole]);
-            }
-            parts
-                .into_iter()
-                .take(BATCH)
-                .map(|part| look(part, &|tasks| tasks::find(tasks, part)))
-                .collect()
-        }
-    }
-}
-
-fn one((_, found): (String, Found)) -> Option<Task> {
-    match found {
-        Found::One(task) => Some(task),
-        _ => None,
-    }
-}
-
-/// The call that does it, or why there is none.
-fn call(deed: &Deed, task: &Task, conversation: &Conversation<'_>) -> Result<Call, String> {
-    let title = task.title();
-    let is_done = task.value["completed"] == true;
-    let due = task.value["due_date"]
-        .as_str()
-        .and_then(|date| date.parse().ok());
-    let mut arguments = Map::from_iter([("task_id".to_owned(), json!(task.id()))]);
-    let tool = match deed {
-        Deed::Complete if is_done => return Err(format!("**{title}** was done already.")),
-        Deed::Reopen if !is_done => return Err(format!("**{title}** is still open.")),
-        Deed::Complete => "complete_task",
-        Deed::Delete => "delete_task",
-        _ => "update_task",
-    };
-    match deed {
-        Deed::Complete | Deed::Delete => {}
-        Deed::Reopen => drop(arguments.insert("completed".to_owned(), json!(false))),
-        Deed::Restore => drop(arguments.insert("restore".to_owned(), json!(true))),
-        Deed::Shift(count, unit) => {
-            let date = details::later(due.unwrap_or(conversation.now.date()), *count, *unit);
-            arguments.extend(details::dated(date.ok_or("That is too far away.")?));
-        }
-        Deed::Set(details, others) => {
-            let mut fields = details.arguments(conversation.now, due.is_some());
-            if let (Some(new), Some(old)) = (fields.get_mut("tags"), task.value["tags"].as_array())
-            {
-                let old: Vec<Value> = old
-                    .iter()
-                    .filter(|tag| !details.tags.iter().any(|new| *tag == new))
-                    .cloned()
-                    .collect();
-                *new = old
-                    .into_iter()
-                    .chain(details.tags.iter().map(|tag| json!(tag)))
-                    .collect();
-            }
-            fields.extend(others.clone());
-            if fields.is_empty() {
-                return Err(format!(
-                    "What should change about **{title}**? You can say *move it to Friday*, for example."
-                ));
-            }
-            arguments.extend(fields);
-        }
-    }
-    Ok(Call::new(tool, &Value::Object(arguments)))
-}
-
-/// The tools, with the results that they have had.
-struct Tools<'a> {
+/// The turn to be answered, and what has come of its calls so far.
+struct Turn<'a> {
     request: &'a Value,
-    steps: slice::Iter<'a, Step>,
-    views: HashMap<Option<&'static str>, Vec<Task>>,
+    conversation: Conversation<'a>,
+    steps: std::vec::IntoIter<Step>,
+    views: HashMap<View, Vec<Task>>,
 }
 
-impl Tools<'_> {
+impl Turn<'_> {
+    /// The last words; as an error, an answer before that.
+    fn answer(mut self) -> Result<String, Answer> {
+        let wishes = self.conversation.wishes();
+        let (mut calls, mut remarks) = (Vec::new(), Vec::new());
+        for wish in &wishes {
+            match wish {
+                Wish::Add(fields) => calls.push(Call::new("add_task", &json!(fields))),
+                Wish::Undo => match self.conversation.undoing() {
+                    none if none.is_empty() => {
+                        remarks.push("There is nothing to take back.".into())
+                    }
+                    undoing => calls.extend(undoing),
+                },
+                Wish::Change(wanted, tool, fields) => {
+                    for (part, found) in self.targets(wanted, tool, fields)? {
+                        match found.as_slice() {
+                            [] => remarks.push(reply::not_found(&part)),
+                            [task] => match self.change(task, tool, fields) {
+                                Ok(call) => calls.push(call),
+                                Err(remark) => remarks.push(remark),
+                            },
+                            several => remarks.push(reply::which_one(&part, several)),
+                        }
+                    }
+                }
+                Wish::Say(text) => remarks.push((*text).to_owned()),
+                Wish::List(_) => {}
+            }
+        }
+        if calls.len() > MAX_CHANGES {
+            remarks.push(format!(
+                "That is much at once: I did the first {MAX_CHANGES}."
+            ));
+            calls.truncate(MAX_CHANGES);
+        }
+        let mut parts = reply::done(&self.call(&calls)?);
+        parts.append(&mut remarks);
+        // Lists are shown as they are after the changes.
+        for wish in &wishes {
+            if let Wish::List(question) = wish {
+                let queries = question.queries.iter();
+                let calls: Vec<Call> = queries
+                    .map(|query| Call::new("list_tasks", query))
+                    .collect();
+                parts.push(reply::list(question, &self.call(&calls)?));
+            }
+        }
+        Ok(parts.join("\n\n"))
+    }
+
+    fn targets(&mut self, wanted: &str, tool: &str, fields: &Fields) -> Result<Targets, Answer> {
+        let views: &[View] = match fields.keys().next().map(String::as_str) {
+            Some("restore") => &[Some("deleted")],
+            Some("completed") => &[Some("completed"), None],
+            _ => &[None, Some("completed")],
+        };
+        if let Some(view) = tasks::all(wanted) {
+            let mut all = self.view(view.or(views[0]))?;
+            if tool == "delete_task" && view.is_none() {
+                all.extend(self.view(Some("completed"))?);
+            }
+            return Ok(each(wanted, all));
+        }
+        if let Some((mentions, is_all)) = self.conversation.mentions(wanted) {
+            let mut found = Vec::new();
+            for mention in mentions {
+                found.extend(self.look(views, |tasks| tasks::mentioned(tasks, &mention))?);
+            }
+            let is_choice = !is_all || found.is_empty();
+            return Ok(if is_choice {
+                vec![(wanted.to_owned(), found)]
+            } else {
+                each(wanted, found)
+            });
+        }
+        // "Milk and bread" may be two.
+        let parts = wanted
+            .split(" and ")
+            .flat_map(|part| part.split([',', ';']));
+        let parts: Vec<&str> = parts
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .collect();
+        let found = self.look(views, |tasks| tasks::find(tasks, wanted))?;
+        if parts.len() < 2 || matches!(found.as_slice(), [task] if task.covers(wanted)) {
+            return Ok(vec![(wanted.to_owned(), found)]);
+        }
+        let mut targets = Targets::new();
+        for part in parts.into_iter().take(BATCH) {
+            targets.push((
+                part.to_owned(),
+                self.look(views, |tasks| tasks::find(tasks, part))?,
+            ));
+        }
+        Ok(targets)
+    }
+
+    /// What is found in the first of these views in which something is.
+    fn look(
+        &mut self,
+        views: &[View],
+        find: impl Fn(&[Task]) -> Vec<Task>,
+    ) -> Result<Vec<Task>, Answer> {
+        for view in views {
+            let found = find(&self.view(*view)?);
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The call that changes a task, or why there is none.
+    fn change(&self, task: &Task, tool: &str, fields: &Fields) -> Result<Call, String> {
+        let is_done = task.value["completed"] == true;
+        let title = reply::quoted(task.title());
+        let mut fields = details::finish(fields.clone(), self.conversation.now, &task.value);
+        if is_done && tool == "complete_task" {
+            return Err(format!("{title} was done already."));
+        }
+        if !is_done && fields.contains_key("completed") {
+            return Err(format!("{title} is still open."));
+        }
+        if fields.is_empty() && tool == "update_task" {
+            return Err(format!(
+                "What should change about {title}? Say when it is due, for example."
+            ));
+        }
+        fields.insert("task_id".to_owned(), json!(task.id()));
+        Ok(Call::new(tool, &json!(fields)))
+    }
+
     /// The results of these calls, or the answer that makes those which have none.
     fn call(&mut self, calls: &[Call]) -> Result<Vec<Step>, Answer> {
-        let had: Vec<Step> = self.steps.by_ref().take(calls.len()).cloned().collect();
-        let next = &calls[had.len()..];
-        let Some(call) = next.first() else {
-            return Ok(had);
-        };
-        if !request::offers(self.request, &call.name) {
-            return Err(Answer::text(format!(
-                "I would need the tool `{}` for that, and it is not offered to me.",
-                call.name
-            )));
+        let had: Vec<Step> = self.steps.by_ref().take(calls.len()).collect();
+        let next: Vec<Call> = calls[had.len()..].iter().take(BATCH).cloned().collect();
+        match next.first().map(|call| &call.name) {
+            None => Ok(had),
+            Some(tool) if request::offers(self.request, tool) => Err(Answer::calls(next)),
+            Some(tool) => Err(Answer::text(format!(
+                "I need the tool `{tool}` for that, and it is not offered to me."
+            ))),
         }
-        Err(Answer::calls(next.iter().take(BATCH).cloned().collect()))
     }
 
-    /// The tasks of a view; `None` is the one of all open tasks.
-    fn view(&mut self, view: Option<&'static str>) -> Result<Vec<Task>, Answer> {
+    fn view(&mut self, view: View) -> Result<Vec<Task>, Answer> {
         if let Some(tasks) = self.views.get(&view) {
             return Ok(tasks.clone());
         }
-        let (mut tasks, mut query) = (
-            Vec::new(),
-            view.map_or(json!({}), |view| json!({"view": view})),
-        );
+        let mut query = view.map_or(json!({}), |view| json!({"view": view}));
+        let mut tasks = Vec::new();
         for _ in 0..PAGES {
-            let step = self.call(&[Call::new("list_tasks", &query)])?.remove(0);
-            if !step.succeeded() {
-                return Err(Answer::text(reply::failed("read your list", &step)));
+            for step in self.call(&[Call::new("list_tasks", &query)])? {
+                if !step.succeeded() {
+                    return Err(Answer::text(reply::failed(&step)));
+                }
+                tasks.extend(Task::all(&step));
+                query["cursor"] = step.answer("next_cursor").clone();
             }
-            let result = step.result.unwrap_or_default();
-            tasks.extend(Task::all(&result));
-            match result["next_cursor"].as_str() {
-                Some(cursor) => query["cursor"] = json!(cursor),
-                None => break,
+            if query["cursor"].is_null() {
+                break;
             }
         }
         self.views.insert(view, tasks.clone());
         Ok(tasks)
     }
+}
+
+fn each(wanted: &str, tasks: Vec<Task>) -> Targets {
+    tasks
+        .into_iter()
+        .map(|task| (wanted.to_owned(), vec![task]))
+        .collect()
 }

@@ -1,56 +1,22 @@
 //! What is said about a task beside its title: when it is due and how often, how important it is, its tags. Must not know what is asked for.
 
-use chrono::{Datelike, Days, Duration, Months, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{Datelike, Duration, Months, NaiveDate, NaiveDateTime, Timelike};
 use serde_json::{Map, Value, json};
 
-use super::words::{Found, Word, start};
+use super::tasks::is_verb;
+use super::words::{Word, start};
 
-/// What was found among the words.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Details {
-    pub(super) due: Option<NaiveDate>,
-    /// The days that a question is about: "this week" is due on its last one.
-    pub(super) span: Option<(NaiveDate, NaiveDate)>,
-    /// Minutes of the day; less by a day if the half of the day was not said.
-    minutes: Option<i64>,
-    is_evening: Option<bool>,
-    rule: Option<String>,
-    last: Option<NaiveDate>,
-    pub(super) priority: Option<i64>,
-    pub(super) tags: Vec<String>,
-}
+/// Arguments of a call, and until [`finish`] what they are made of: `minutes` of the day, less by a day if its half was not said, and
+/// whether it is `late`; the `span` of days that a question is about; whether the date is the `end` of the rule; by how much to `shift`.
+pub(super) type Fields = Map<String, Value>;
+type Make = fn(&[i64], NaiveDateTime) -> Option<Value>;
 
-const WEEKDAYS: [&str; 7] = [
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-];
-const FREQUENCIES: [&str; 4] = ["DAILY", "WEEKLY", "MONTHLY", "YEARLY"];
+/// Minutes of a day.
 const DAY: i64 = 24 * 60;
+/// What may stand before a date.
+const LEADS: &str = "on by until till before due for at from starting to with";
 
-/// Words that may stand before a date. `~` marks what counts only where the words end or another date follows.
-const LEADS: [&str; 13] = [
-    "on",
-    "by",
-    "until",
-    "till",
-    "before",
-    "due",
-    "for",
-    "at",
-    "from",
-    "starting",
-    "beginning",
-    "to",
-    "with",
-];
-
-type Make = fn(&[i64], NaiveDateTime) -> Option<Details>;
-
+/// `~` marks what counts only where the words end or more of the kind follows: it could also belong to a title.
 #[rustfmt::skip]
 const TABLE: &[(&str, Make)] = &[
     ("today", |_, now| days(now, 0)),
@@ -61,27 +27,24 @@ const TABLE: &[(&str, Make)] = &[
     ("tomorrow morning", |_, now| half(days(now, 1), false)),
     ("tomorrow afternoon|evening|night", |_, now| half(days(now, 1), true)),
     ("the? day after tomorrow", |_, now| days(now, 2)),
-    ("in the morning", |_, _| half(Some(Details::default()), false)),
-    ("in the afternoon|evening", |_, _| half(Some(Details::default()), true)),
+    ("in the morning", |_, _| half(Some(json!({})), false)),
+    ("in the afternoon|evening", |_, _| half(Some(json!({})), true)),
     ("~D", |n, now| days(now, (n[0] - weekday(now) + 6) % 7 + 1)),
     ("D morning", |n, now| half(days(now, (n[0] - weekday(now) + 6) % 7 + 1), false)),
     ("D afternoon|evening|night", |n, now| half(days(now, (n[0] - weekday(now) + 6) % 7 + 1), true)),
-    ("this|coming D", |n, now| days(now, (n[0] - weekday(now) + 7) % 7)),
+    ("this D", |n, now| days(now, (n[0] - weekday(now) + 7) % 7)),
     ("next D", |n, now| days(now, n[0] - weekday(now) + 7)),
-    ("D next week", |n, now| days(now, n[0] - weekday(now) + 7)),
     ("~this|the? weekend", |_, now| weekend(now, 0)),
     ("next weekend", |_, now| weekend(now, 7)),
     ("this U", |n, now| span(n[0], now, 0, true)),
     ("next U", |n, now| span(n[0], now, 1, false)),
-    ("the? end of the|this? U", |n, now| ends(span(n[0], now, 0, true))),
-    ("the? end of next U", |n, now| ends(span(n[0], now, 1, true))),
-    ("the? O day of the|this month", |n, now| if n[0] == -1 { ends(span(2, now, 0, true)) } else { day_of_month(n[0], now) }),
-    ("in|within N U", |n, now| on(later(now.date(), n[0], n[1])?)),
-    ("N U from now|today", |n, now| on(later(now.date(), n[0], n[1])?)),
+    ("the? end of the|this? U", |n, now| span(n[0], now, 0, true)),
+    ("the? end of next U", |n, now| span(n[0], now, 1, true)),
+    ("in|within N U", |n, now| on(later(now.date(), n[0], n[1]))),
+    ("N U from now|today", |n, now| on(later(now.date(), n[0], n[1]))),
     ("in N minutes|minute|mins|min", |n, now| moment(now, n[0])),
-    ("in N hours|hour|hrs", |n, now| moment(now, n[0] * 60)),
-    ("in half an hour", |_, now| moment(now, 30)),
-    ("I", |n, _| on(NaiveDate::from_num_days_from_ce_opt(i32::try_from(n[0]).ok()?)?)),
+    ("in N hours|hour", |n, now| moment(now, n[0] * 60)),
+    ("I", |n, _| on(NaiveDate::from_num_days_from_ce_opt(i32::try_from(n[0]).ok()?))),
     ("M N Y?", |n, now| date(n[0], n[1], n.get(2), now)),
     ("M O Y?", |n, now| date(n[0], n[1], n.get(2), now)),
     ("N M Y?", |n, now| date(n[1], n[0], n.get(2), now)),
@@ -90,7 +53,6 @@ const TABLE: &[(&str, Make)] = &[
     ("C", |n, _| time(n[0])),
     ("H am|a.m", |n, _| time(n[0] % 12 * 60)),
     ("H pm|p.m", |n, _| time((n[0] % 12 + 12) * 60)),
-    ("H o'clock", |n, _| time(n[0] * 60 - DAY)),
     ("~at|by|before|until|till H", |n, _| time(n[0] * 60 - if n[0] <= 12 { DAY } else { 0 })),
     ("noon|midday", |_, _| time(12 * 60)),
     ("half past H", |n, _| time(n[0] * 60 + 30 - DAY)),
@@ -107,20 +69,19 @@ const TABLE: &[(&str, Make)] = &[
     ("~yearly|annually", |_, _| every(3, 1)),
     ("every|each morning", |_, _| half(every(0, 1), false)),
     ("every|each afternoon|evening|night", |_, _| half(every(0, 1), true)),
-    ("every|each L", |n, _| rule("WEEKLY", &by_day(n[0]))),
-    ("~P", |n, _| rule("WEEKLY", &by_day(n[0]))),
-    ("every|each other L", |n, _| rule("WEEKLY;INTERVAL=2", &by_day(n[0]))),
-    ("every|each weekday|workday|weekdays", |_, _| rule("WEEKLY", &by_day(0b1_1111))),
-    ("~weekdays|workdays", |_, _| rule("WEEKLY", &by_day(0b1_1111))),
-    ("every|each weekend", |_, _| rule("WEEKLY", &by_day(0b10_0000))),
-    ("every|each O D", |n, _| match n[0] { 2 => rule("WEEKLY;INTERVAL=2", &by_day(1 << n[1])), nth => of_month(nth, n[1]) }),
-    ("every|each O D of the|each|every? month", |n, _| of_month(n[0], n[1])),
-    ("the? O D of every|each month", |n, _| of_month(n[0], n[1])),
-    ("every|each O", |n, _| rule("MONTHLY", &format!(";BYMONTHDAY={}", n[0]))),
-    ("every|each O of the|each|every? month", |n, _| rule("MONTHLY", &format!(";BYMONTHDAY={}", n[0]))),
+    ("every|each L", |n, _| rule("WEEKLY", &by_day("", n[0]))),
+    ("~P", |n, _| rule("WEEKLY", &by_day("", n[0]))),
+    ("every|each other L", |n, _| rule("WEEKLY;INTERVAL=2", &by_day("", n[0]))),
+    ("every|each second|2nd L", |n, _| rule("WEEKLY;INTERVAL=2", &by_day("", n[0]))),
+    ("every|each O D", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
+    ("every|each weekday|workday|weekdays", |_, _| rule("WEEKLY", &by_day("", 0b1_1111))),
+    ("~weekdays|workdays", |_, _| rule("WEEKLY", &by_day("", 0b1_1111))),
+    ("every|each weekend", |_, _| rule("WEEKLY", &by_day("", 0b10_0000))),
+    ("every|each O D of the|each|every? month", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
+    ("the? O D of every|each month", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
+    ("every|each O of the|each|every? month?", |n, _| rule("MONTHLY", &format!(";BYMONTHDAY={}", n[0]))),
     ("the? O day? of every|each month", |n, _| rule("MONTHLY", &format!(";BYMONTHDAY={}", n[0]))),
     ("every|each M N", |n, now| yearly(date(n[0], n[1], None, now))),
-    ("every|each M O", |n, now| yearly(date(n[0], n[1], None, now))),
     ("every|each N M", |n, now| yearly(date(n[1], n[0], None, now))),
     ("every|each O of? M", |n, now| yearly(date(n[1], n[0], None, now))),
     ("~urgent|urgently|asap|important", |_, _| priority(1)),
@@ -134,317 +95,219 @@ const TABLE: &[(&str, Make)] = &[
 ];
 
 /// Takes the details out of the words; the others are left.
-pub(super) fn cut(words: &[Word], now: NaiveDateTime) -> (Details, Vec<Word>) {
-    let (mut found, mut left, mut at) = (Details::default(), Vec::new(), 0);
-    while at < words.len() {
-        match part(&words[at..], at == 0, now) {
-            Some((count, part)) => {
-                found.add(part);
-                at += count;
-            }
-            None => {
-                left.push(words[at].clone());
-                at += 1;
-            }
+pub(super) fn cut(words: &[Word], now: NaiveDateTime) -> (Fields, Vec<Word>) {
+    let (mut found, mut left, mut rest) = (Fields::new(), Vec::new(), words);
+    while let [first, more @ ..] = rest {
+        let part = part(rest, left.is_empty(), now);
+        rest = part.as_ref().map_or(more, |(_, behind)| *behind);
+        match part {
+            Some((part, _)) => add(&mut found, part),
+            None => left.push(first.clone()),
         }
     }
-    (found.finished(), left)
+    (found, left)
 }
 
 /// Takes the details off the beginning.
-pub(super) fn prefix(words: &[Word], now: NaiveDateTime) -> (Details, &[Word]) {
-    let (mut found, mut rest) = (Details::default(), words);
-    while let Some((count, part)) = part(rest, true, now) {
-        found.add(part);
-        rest = &rest[count..];
+pub(super) fn prefix(mut words: &[Word], now: NaiveDateTime) -> (Fields, &[Word]) {
+    let mut found = Fields::new();
+    while let Some((part, rest)) = part(words, true, now) {
+        add(&mut found, part);
+        words = rest;
     }
-    (found.finished(), rest)
+    (found, words)
 }
 
-/// The longest detail that the words begin with, and how many of them it took.
-fn part(words: &[Word], is_first: bool, now: NaiveDateTime) -> Option<(usize, Details)> {
+/// Adds to the fields; tags to the tags that are there.
+fn add(fields: &mut Fields, mut more: Value) {
+    if let (Value::Array(new), Some(Value::Array(old))) = (&mut more["tags"], fields.get("tags")) {
+        new.splice(0..0, old.clone());
+    }
+    let more = more
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_null());
+    fields.extend(more.map(|(name, value)| (name.clone(), value.clone())));
+}
+
+/// The longest detail that the words begin with, and the words behind it.
+fn part(words: &[Word], is_first: bool, now: NaiveDateTime) -> Option<(Value, &[Word])> {
+    let first = words.first()?;
+    if first.low.starts_with('#') && first.low[1..].starts_with(char::is_alphabetic) {
+        let tag = first.raw.trim_matches(['#', ',', ';', '.', ':', '!', '?']);
+        return Some((json!({"tags": [tag]}), &words[1..]));
+    }
     let leads = words
         .iter()
         .take(2)
-        .take_while(|word| LEADS.contains(&&*word.low))
+        .take_while(|word| word.is(LEADS))
         .count();
-    let found = (0..=leads).find_map(|lead| {
-        let (count, mut part) = longest(&words[lead..], is_first, now)?;
-        if lead > 0 && ["until", "till"].contains(&&*words[lead - 1].low) {
-            part.last = part.due;
+    (0..=leads).find_map(|lead| {
+        let (mut part, left) = longest(&words[lead..], is_first, now)?;
+        if lead > 0 && words[lead - 1].is("until till") {
+            part["end"] = json!(true);
         }
-        Some((lead + count, part))
-    });
-    found.or_else(|| tag(words.first()?).map(|tag| (1, tag)))
-}
-
-fn longest(words: &[Word], is_first: bool, now: NaiveDateTime) -> Option<(usize, Details)> {
-    let fits = |(pattern, make): &(&str, Make)| {
-        let strict = pattern.strip_prefix('~');
-        let Found { numbers, len, .. } = start(strict.unwrap_or(pattern), words)?;
-        let stands = strict.is_none() || stands_alone(words, len, is_first);
-        Some((len, make(&numbers, now).filter(|_| stands)?))
-    };
-    TABLE.iter().filter_map(fits).max_by_key(|(len, _)| *len)
-}
-
-/// Whether what could also belong to a title ends where the words do, or something of another kind follows.
-fn stands_alone(words: &[Word], len: usize, is_first: bool) -> bool {
-    let Some(next) = words.get(len) else {
-        return true;
-    };
-    let is_kept_apart = words[len - 1].ends(&[',', ';', ':']);
-    let begins_more = |word: &Word| {
-        let more = ["and", "every", "each", "in", "this", "next", "morning"];
-        LEADS.contains(&&*word.low)
-            || more.contains(&&*word.low)
-            || word.low.starts_with(['#', '!'])
-            || TABLE
-                .iter()
-                .any(|(pattern, _)| start(pattern.trim_start_matches('~'), &words[len..]).is_some())
-    };
-    is_kept_apart || begins_more(next) || is_first && super::tasks::is_verb(&next.low)
-}
-
-fn tag(word: &Word) -> Option<Details> {
-    let tag = word
-        .low
-        .strip_prefix('#')
-        .filter(|tag| tag.starts_with(char::is_alphabetic))?;
-    let tag = word.raw.get(1..=tag.len()).unwrap_or(tag);
-    Some(Details {
-        tags: vec![tag.to_owned()],
-        ..Details::default()
+        Some((part, &words[words.len() - left..]))
     })
 }
 
-impl Details {
-    pub(super) fn urgent() -> Self {
-        Self {
-            priority: Some(1),
-            ..Self::default()
-        }
-    }
-
-    pub(super) fn tagged(tags: Vec<String>) -> Self {
-        Self {
-            tags,
-            ..Self::default()
-        }
-    }
-
-    fn add(&mut self, more: Self) {
-        *self = Self {
-            due: more.due.filter(|_| more.last.is_none()).or(self.due),
-            span: more.span.or(self.span),
-            minutes: more.minutes.or(self.minutes),
-            is_evening: more.is_evening.or(self.is_evening),
-            rule: more.rule.or(self.rule.take()),
-            last: more.last.or(self.last),
-            priority: more.priority.or(self.priority),
-            tags: [std::mem::take(&mut self.tags), more.tags].concat(),
-        };
-    }
-
-    /// "Until Friday" ends a rule; without one it is a date like any other.
-    fn finished(mut self) -> Self {
-        match (&mut self.rule, self.last.take()) {
-            (Some(rule), Some(last)) => rule.push_str(&last.format(";UNTIL=%Y%m%d").to_string()),
-            (_, last) => self.due = self.due.or(last),
-        }
-        self
-    }
-
-    /// These, and where they say nothing the others.
-    pub(super) fn or(mut self, others: &Self) -> Self {
-        let mut all = others.clone();
-        all.add(std::mem::take(&mut self));
-        all
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether they say when something is due.
-    pub(super) fn has_time(&self) -> bool {
-        self.due.is_some() || self.minutes.is_some() || self.rule.is_some()
-    }
-
-    /// The arguments that say so, for a task that has a date or has none: a time of day alone needs one.
-    pub(super) fn arguments(&self, now: NaiveDateTime, has_date: bool) -> Map<String, Value> {
-        let mut arguments = Map::new();
-        let time = self.time();
-        let next = match time {
-            Some(time) if time <= now.time() => now.date() + Days::new(1),
-            _ => now.date(),
-        };
-        let is_daily = self.rule.as_deref() == Some("FREQ=DAILY");
-        let needs_date = time.is_some() && !has_date && (self.rule.is_none() || is_daily);
-        if let Some(date) = self.due.or(needs_date.then_some(next)) {
-            arguments.extend(dated(date));
-        }
-        if let Some(time) = time {
-            arguments.insert("due_time".into(), json!(time.format("%H:%M").to_string()));
-        }
-        if let Some(rule) = &self.rule {
-            arguments.insert("repeat".into(), json!(rule));
-        }
-        if let Some(priority) = self.priority {
-            arguments.insert("priority".into(), json!(format!("p{priority}")));
-        }
-        if !self.tags.is_empty() {
-            arguments.insert("tags".into(), json!(self.tags));
-        }
-        arguments
-    }
-
-    /// A bare hour is one of the day: of 1 to 7 the afternoon's, unless the morning was named.
-    fn time(&self) -> Option<NaiveTime> {
-        let minutes = match self.minutes? {
-            said @ 0.. => said,
-            open => {
-                let minutes = open + DAY;
-                let is_late = self.is_evening.unwrap_or((60..8 * 60).contains(&minutes));
-                minutes % (DAY / 2)
-                    + if is_late || self.is_evening.is_none() && minutes >= DAY / 2 {
-                        DAY / 2
-                    } else {
-                        0
-                    }
-            }
-        };
-        NaiveTime::from_num_seconds_from_midnight_opt(u32::try_from(minutes).ok()? * 60, 0)
-    }
+fn longest(words: &[Word], is_first: bool, now: NaiveDateTime) -> Option<(Value, usize)> {
+    let fits = |(pattern, make): &(&str, Make)| {
+        let found = start(pattern.trim_start_matches('~'), words)?;
+        let is_clear = !pattern.starts_with('~') || stands_alone(words, found.left, is_first);
+        Some((make(&found.numbers, now).filter(|_| is_clear)?, found.left))
+    };
+    TABLE.iter().filter_map(fits).min_by_key(|(_, left)| *left)
 }
 
-/// A date and its weekday, as arguments.
-pub(super) fn dated(date: NaiveDate) -> [(String, Value); 2] {
-    let weekday = WEEKDAYS[date.weekday().num_days_from_monday() as usize];
-    [
-        ("due_date".into(), json!(date.to_string())),
-        ("weekday".into(), json!(weekday)),
-    ]
+/// Whether what could also belong to a title ends where the words do, or more of the kind follows.
+fn stands_alone(words: &[Word], left: usize, is_first: bool) -> bool {
+    let (taken, rest) = words.split_at(words.len() - left);
+    let Some(next) = rest.first() else {
+        return true;
+    };
+    let more = |(pattern, _): &(&str, Make)| start(pattern.trim_start_matches('~'), rest).is_some();
+    let is_apart = taken.last().is_some_and(|word| word.ends(&[',', ';', ':']));
+    let is_followed = next.is(LEADS) || next.is("and") || next.low.starts_with('#');
+    is_apart || is_followed || is_first && is_verb(&next.low) || TABLE.iter().any(more)
+}
+
+/// The arguments that are made of them, for a task that is so far like this.
+pub(super) fn finish(mut fields: Fields, now: NaiveDateTime, task: &Value) -> Fields {
+    let mut take = |name: &str| fields.remove(name).unwrap_or_default();
+    let (minutes, late, end, shift) = (take("minutes"), take("late"), take("end"), take("shift"));
+    take("span");
+    let was = date_of(&task["due_date"]);
+    let mut due = fields.get("due_date").and_then(date_of);
+    let rule = fields
+        .get("repeat")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    if let (Some(rule), Some(last), Some(true)) = (&rule, due, end.as_bool()) {
+        let until = last.format("UNTIL=%Y%m%d");
+        add(&mut fields, json!({"repeat": format!("{rule};{until}")}));
+        fields.remove("due_date");
+        due = None;
+    }
+    if let (Some(count), Some(unit)) = (shift[0].as_i64(), shift[1].as_i64()) {
+        due = later(was.unwrap_or(now.date()), count, unit);
+    }
+    if let Some(minutes) = minutes.as_i64() {
+        // A bare hour is one of the day: of 1 to 7 the afternoon's, unless the morning was named.
+        let of_day = minutes.rem_euclid(DAY);
+        let is_late = late.as_bool().unwrap_or((60..8 * 60).contains(&of_day));
+        let is_moved = minutes < 0 && is_late && of_day < DAY / 2;
+        let of_day = if is_moved { of_day + DAY / 2 } else { of_day };
+        let time = format!("{:02}:{:02}", of_day / 60, of_day % 60);
+        add(&mut fields, json!({"due_time": time}));
+        // A time needs a date; that of a rule is the tool's to find, but not one that is over.
+        let is_over = time <= now.format("%H:%M").to_string();
+        let needs_date = was.is_none() && rule.is_none_or(|rule| rule == "FREQ=DAILY");
+        due = due.or(later(now.date(), i64::from(is_over), 0).filter(|_| needs_date));
+    }
+    if let Some(due) = due {
+        let weekday = due.format("%A").to_string().to_lowercase();
+        add(&mut fields, json!({"due_date": due, "weekday": weekday}));
+    }
+    if fields.contains_key("tags") {
+        let mut all = Fields::from_iter([("tags".to_owned(), task["tags"].clone())]);
+        add(&mut all, json!(fields));
+        fields = all;
+    }
+    fields
+}
+
+pub(super) fn date_of(value: &Value) -> Option<NaiveDate> {
+    value.as_str()?.parse().ok()
 }
 
 /// The date some units later.
-pub(super) fn later(date: NaiveDate, count: i64, unit: i64) -> Option<NaiveDate> {
+fn later(date: NaiveDate, count: i64, unit: i64) -> Option<NaiveDate> {
+    let months = |count| Months::new(u32::try_from(count).unwrap_or(u32::MAX));
     match unit {
-        0 | 1 => {
-            date.checked_add_signed(Duration::try_days(count * if unit == 1 { 7 } else { 1 })?)
-        }
-        _ => date.checked_add_months(Months::new(
-            u32::try_from(count * if unit == 3 { 12 } else { 1 }).ok()?,
-        )),
+        0 => date.checked_add_signed(Duration::try_days(count)?),
+        1 => date.checked_add_signed(Duration::try_weeks(count)?),
+        2 => date.checked_add_months(months(count)),
+        _ => date.checked_add_months(months(count * 12)),
     }
+}
+
+fn on(date: Option<NaiveDate>) -> Option<Value> {
+    date.map(|date| json!({"due_date": date, "span": [date, date]}))
+}
+
+fn days(now: NaiveDateTime, days: i64) -> Option<Value> {
+    on(later(now.date(), days, 0))
 }
 
 fn weekday(now: NaiveDateTime) -> i64 {
     i64::from(now.weekday().num_days_from_monday())
 }
 
-fn on(date: NaiveDate) -> Option<Details> {
-    Some(Details {
-        due: Some(date),
-        span: Some((date, date)),
-        ..Details::default()
-    })
-}
-
-fn days(now: NaiveDateTime, days: i64) -> Option<Details> {
-    on(later(now.date(), days, 0)?)
-}
-
-/// The week, month or year of now or a later one, due on its first or last day; what is over of it is left out.
-fn span(unit: i64, now: NaiveDateTime, count: i64, is_end: bool) -> Option<Details> {
+/// A week, month or year, due on its first or last day; what is over of it is left out.
+fn span(unit: i64, now: NaiveDateTime, count: i64, is_end: bool) -> Option<Value> {
     let today = now.date();
     let begin = match unit {
-        0 => today,
-        1 => today - Duration::days(weekday(now)),
+        1 => later(today, -weekday(now), 0)?,
         2 => today.with_day(1)?,
-        _ => today.with_ordinal(1)?,
+        3 => today.with_ordinal(1)?,
+        _ => today,
     };
     let from = later(begin, count, unit)?;
     let to = later(from, 1, unit)?.pred_opt()?;
     let from = from.max(today);
-    Some(Details {
-        span: Some((from, to)),
-        ..on(if is_end { to } else { from })?
-    })
+    Some(json!({"due_date": if is_end { to } else { from }, "span": [from, to]}))
 }
 
-fn ends(span: Option<Details>) -> Option<Details> {
-    on(span?.due?)
-}
-
-fn weekend(now: NaiveDateTime, more: i64) -> Option<Details> {
+fn weekend(now: NaiveDateTime, more: i64) -> Option<Value> {
     let saturday = later(now.date(), 5 - weekday(now) + more, 0)?;
     let from = saturday.max(now.date());
-    Some(Details {
-        span: Some((from, saturday + Days::new(1))),
-        ..on(from)?
-    })
+    Some(json!({"due_date": from, "span": [from, saturday.succ_opt()?]}))
 }
 
 /// A date; without a year the next one.
-fn date(month: i64, day: i64, year: Option<&i64>, now: NaiveDateTime) -> Option<Details> {
+fn date(month: i64, day: i64, year: Option<&i64>, now: NaiveDateTime) -> Option<Value> {
     let (month, day) = (u32::try_from(month).ok()?, u32::try_from(day).ok()?);
-    let mut years = match year {
-        Some(year) => i32::try_from(*year).ok()?..=i32::try_from(*year).ok()?,
-        None => now.year()..=now.year() + 8,
-    };
+    let year = year.and_then(|year| i32::try_from(*year).ok());
+    let mut years = year.map_or(now.year()..=now.year() + 8, |year| year..=year);
     let is_next = |date: &NaiveDate| year.is_some() || *date >= now.date();
-    on(years.find_map(|year| NaiveDate::from_ymd_opt(year, month, day).filter(is_next))?)
+    on(years.find_map(|year| NaiveDate::from_ymd_opt(year, month, day).filter(is_next)))
 }
 
-fn day_of_month(day: i64, now: NaiveDateTime) -> Option<Details> {
-    let day = u32::try_from(day).ok()?;
-    let first = now.date().with_day(1)?;
-    let mut months = (0..12).filter_map(|n| first.checked_add_months(Months::new(n)));
-    on(months.find_map(|month| month.with_day(day).filter(|date| *date >= now.date()))?)
+fn day_of_month(day: i64, now: NaiveDateTime) -> Option<Value> {
+    let (day, first) = (u32::try_from(day).ok()?, now.date().with_day(1)?);
+    let mut months = (0..12).filter_map(|n| later(first, n, 2)?.with_day(day));
+    on(months.find(|date| *date >= now.date()))
 }
 
-fn time(minutes: i64) -> Option<Details> {
-    Some(Details {
-        minutes: Some(minutes),
-        ..Details::default()
-    })
+fn time(minutes: i64) -> Option<Value> {
+    Some(json!({"minutes": minutes}))
 }
 
-fn moment(now: NaiveDateTime, minutes: i64) -> Option<Details> {
+fn moment(now: NaiveDateTime, minutes: i64) -> Option<Value> {
     let then = now.checked_add_signed(Duration::try_minutes(minutes)?)?;
-    let minutes = then
-        .signed_duration_since(then.date().and_hms_opt(0, 0, 0)?)
-        .num_minutes();
-    Some(Details {
-        minutes: Some(minutes),
-        ..on(then.date())?
-    })
+    Some(json!({"due_date": then.date(), "minutes": then.hour() * 60 + then.minute()}))
 }
 
-fn half(details: Option<Details>, is_evening: bool) -> Option<Details> {
-    Some(Details {
-        is_evening: Some(is_evening),
-        ..details?
-    })
+fn half(details: Option<Value>, is_late: bool) -> Option<Value> {
+    let mut details = details?;
+    details["late"] = json!(is_late);
+    Some(details)
 }
 
-fn priority(priority: i64) -> Option<Details> {
-    (1..=4).contains(&priority).then(|| Details {
-        priority: Some(priority),
-        ..Details::default()
-    })
+fn priority(priority: i64) -> Option<Value> {
+    (1..=4)
+        .contains(&priority)
+        .then(|| json!({"priority": format!("p{priority}")}))
 }
 
-fn rule(frequency: &str, more: &str) -> Option<Details> {
-    Some(Details {
-        rule: Some(format!("FREQ={frequency}{more}")),
-        ..Details::default()
-    })
+fn rule(frequency: &str, more: &str) -> Option<Value> {
+    Some(json!({"repeat": format!("FREQ={frequency}{more}")}))
 }
 
-fn every(unit: i64, interval: i64) -> Option<Details> {
-    let frequency = FREQUENCIES.get(usize::try_from(unit).ok()?)?;
+fn every(unit: i64, interval: i64) -> Option<Value> {
+    let frequency = ["DAILY", "WEEKLY", "MONTHLY", "YEARLY"][usize::try_from(unit).ok()?];
     match interval {
         1 => rule(frequency, ""),
         2..=999 => rule(frequency, &format!(";INTERVAL={interval}")),
@@ -452,29 +315,16 @@ fn every(unit: i64, interval: i64) -> Option<Details> {
     }
 }
 
-fn by_day(days: i64) -> String {
+/// The weekdays of these bits; of the nth week, if one is given.
+fn by_day(nth: &str, days: i64) -> String {
     let names = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
-        .into_iter()
+        .iter()
         .enumerate();
-    let names: Vec<&str> = names
-        .filter(|(nth, _)| days >> nth & 1 == 1)
-        .map(|(_, name)| name)
-        .collect();
-    format!(";BYDAY={}", names.join(","))
+    let named = names.filter(|(day, _)| days >> day & 1 == 1);
+    let named: Vec<String> = named.map(|(_, name)| format!("{nth}{name}")).collect();
+    format!(";BYDAY={}", named.join(","))
 }
 
-fn of_month(nth: i64, day: i64) -> Option<Details> {
-    [-1, 1, 2, 3, 4, 5].contains(&nth).then(|| {
-        rule(
-            "MONTHLY",
-            &by_day(1 << day).replace('=', &format!("={nth}")),
-        )
-    })?
-}
-
-fn yearly(date: Option<Details>) -> Option<Details> {
-    Some(Details {
-        due: date?.due,
-        ..every(3, 1)?
-    })
+fn yearly(date: Option<Value>) -> Option<Value> {
+    Some(json!({"repeat": "FREQ=YEARLY", "due_date": date?["due_date"]}))
 }

@@ -3,157 +3,121 @@
 use chrono::{NaiveDate, NaiveDateTime};
 use serde_json::{Value, json};
 
-use super::{
-    details::{self, Details},
-    intent::Wish,
-    tasks::keyword,
-    words::{Word, first_of, text, whole},
-};
+use super::details::{self, date_of};
+use super::tasks::keyword;
+use super::words::{Word, first_of, strip, text, whole};
 
-/// What to look up, and how to speak of it.
+/// What to look up, and how to speak of it: "overdue ", " about milk".
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Question {
-    /// The arguments of each look-up.
     pub(super) queries: Vec<Value>,
-    /// "open ".
     pub(super) kind: &'static str,
-    /// " due tomorrow".
     pub(super) about: String,
 }
 
-const ASKING: [&str; 6] = [
+const ASKING: &[&str] = &[
     "what|what's|whats|which|anything|any|how|do X",
     "show|list|display|view|see|read|give|tell X",
-    "is|are there? anything|any|something X",
     "is|are there X",
+    "is|are anything|any|something X",
     "i also? want|need to see|know|view X",
     "i'd like to see|know|view X",
 ];
-const SEARCHING: [&str; 4] = [
+const SEARCHING: &[&str] = &[
     "find X",
     "search|look for? X",
-    "is|are|was|did|have|when|where is|are|do|did|must|should|i? i|we? X",
-    "is|are X",
+    "when|where is|are|do|did|must|should i? X",
+    "is|are|was|did|have i? X",
 ];
-const TOPICS: &str = "left list lists task tasks todo todos to-do to-dos do done have open pending remaining finished completed today \
-    everything all did outstanding reminders due overdue late upcoming deleted trash undated plan plans planned agenda";
+const TOPICS: &str = "left list lists task tasks todo todos to-do to-dos do done have open pending remaining finished completed \
+    everything all did outstanding reminders due overdue late upcoming deleted trash undated plan plans planned";
+/// Words that choose a view.
+const VIEWS: [(&str, &str, &str); 5] = [
+    ("overdue late", "overdue ", "overdue"),
+    ("deleted trash", "deleted ", "deleted"),
+    ("undated dateless", "undated ", "undated"),
+    ("upcoming coming soon", "upcoming ", "upcoming"),
+    (
+        "done finished completed complete did accomplished",
+        "finished ",
+        "completed",
+    ),
+];
+const OPEN: &str = "open left remaining pending undone incomplete unfinished outstanding still not isn't aren't be";
 
-/// The wish of a question; `None` if it is not one about the list.
-pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Vec<Wish>> {
-    if ["what|how * can you|i *", "how does|do this|it|you *"]
-        .iter()
-        .any(|pattern| whole(pattern, words).is_some())
-    {
-        return Some(vec![Wish::Help]);
-    }
-    let is_asking = first_of(&ASKING, words).is_some();
-    let is_topic = |word: &Word| TOPICS.split_whitespace().any(|topic| topic == word.low);
-    let is_short = words.len() <= 3
-        && words
-            .iter()
-            .all(|word| is_topic(word) || ["my", "the", "is", "show"].contains(&&*word.low));
+/// The question, if it is one about the list.
+pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
     let (date, rest) = details::prefix(words, now);
-    let is_date = rest.is_empty() && date.span.is_some();
-    if !is_asking && !is_short && !is_date {
-        let topic = first_of(&SEARCHING, words)?;
-        let topic = first_of(
-            &[
-                "X still? done|finished|completed|open|due|paid|ready",
-                "X on my|the list",
-            ],
+    let is_date = rest.is_empty() && date.contains_key("span");
+    let is_short = words
+        .iter()
+        .all(|word| word.is(TOPICS) || word.is("my the"));
+    if first_of(ASKING, words).is_none() && !is_short && !is_date {
+        let topic = first_of(SEARCHING, words)?;
+        let word = keyword(&text(strip(
+            &["X still? done|open|due|paid", "X on my|the list"],
             topic,
-        )
-        .unwrap_or(topic);
-        let word = keyword(&text(topic))?;
+        )))?;
         let queries = vec![
             json!({"search": word}),
             json!({"search": word, "completed": true}),
         ];
-        return Some(vec![Wish::List(Question {
+        return Some(Question {
             queries,
             kind: "",
             about: format!(" about *{word}*"),
-        })]);
+        });
     }
     let (found, left) = details::cut(words, now);
-    let abouts = ["about", "containing", "mentioning"];
-    let search = abouts
-        .iter()
-        .find_map(|about| whole(&format!("* {about} X"), words));
+    let search = whole("* about|containing|mentioning X", words);
     let search = search.and_then(|found| keyword(&text(found.words[0])));
-    let is_known =
-        words.iter().any(is_topic) || search.is_some() || !found.is_empty() || left.len() == 1;
-    is_known.then(|| vec![Wish::List(listing(words, &found, search, now))])
-}
-
-fn listing(
-    words: &[Word],
-    found: &Details,
-    search: Option<String>,
-    now: NaiveDateTime,
-) -> Question {
-    let has = |list: &str| {
-        words
-            .iter()
-            .any(|word| list.split(' ').any(|listed| listed == word.low))
-    };
-    let is_open = has(
-        "open left remaining pending undone incomplete unfinished outstanding still not isn't aren't be",
-    );
-    let (kind, mut queries) = if has("overdue late") {
-        ("overdue ", vec![json!({"view": "overdue"})])
-    } else if has("deleted trash") {
-        ("deleted ", vec![json!({"view": "deleted"})])
-    } else if !is_open && has("done finished completed complete did accomplished") {
-        ("finished ", vec![json!({"completed": true})])
-    } else if has("undated") || whole("* no|without a? date|deadline *", words).is_some() {
-        ("undated ", vec![json!({"view": "undated"})])
-    } else if has("upcoming coming soon") {
-        ("upcoming ", vec![json!({"view": "upcoming"})])
-    } else if !is_open && found.span.is_none() && has("everything all every") {
-        ("", vec![json!({}), json!({"completed": true})])
-    } else {
-        ("open ", vec![json!({})])
+    let is_known = words.iter().any(|word| word.is(TOPICS)) || !found.is_empty() || left.len() == 1;
+    if !is_known && search.is_none() {
+        return None;
+    }
+    let span = found
+        .get("span")
+        .and_then(|span| Some((date_of(&span[0])?, date_of(&span[1])?)));
+    let is_open = words.iter().any(|word| word.is(OPEN));
+    let has = |list: &str| words.iter().any(|word| word.is(list));
+    let view = VIEWS
+        .iter()
+        .find(|(list, _, view)| has(list) && !(is_open && *view == "completed"));
+    let no_date = whole("* no|without a? date|deadline", words).map(|_| &VIEWS[2]);
+    let (kind, mut queries) = match no_date.or(view) {
+        Some((_, kind, view)) => (*kind, vec![json!({"view": view})]),
+        None if !is_open && span.is_none() && has("everything all every") => {
+            ("", vec![json!({}), json!({"completed": true})])
+        }
+        None => ("open ", vec![json!({})]),
     };
     let mut about = String::new();
-    if let Some((from, to)) = found.span.filter(|_| kind == "open ") {
-        let in_words = |date: NaiveDate| date.format("%a, %-d %b %Y").to_string();
-        (queries, about) = match to {
-            _ if from == to && from == now.date() => (
-                vec![json!({"view": "today"})],
-                " due today or overdue".to_owned(),
-            ),
-            _ if from == to => (
-                vec![json!({"due_from": from, "due_to": to})],
-                format!(" due on {}", in_words(from)),
-            ),
-            _ => (
-                vec![json!({"due_from": from, "due_to": to})],
-                format!(" due from {} to {}", in_words(from), in_words(to)),
-            ),
-        };
-    }
-    for query in &mut queries {
-        if let Some(priority) = found.priority {
-            query["priority"] = json!(format!("p{priority}"));
+    let told = |date: NaiveDate| date.format("%a, %-d %b %Y").to_string();
+    if let Some((from, to)) = span.filter(|_| kind == "open ") {
+        queries = vec![json!({"due_from": from, "due_to": to})];
+        about = format!(" due from {} to {}", told(from), told(to));
+        if from == to {
+            about = format!(" due on {}", told(from));
         }
-        if !found.tags.is_empty() {
-            query["tags"] = json!(found.tags);
-        }
-        if let Some(search) = &search {
-            query["search"] = json!(search);
+        if to == now.date() {
+            queries = vec![json!({"view": "today"})];
+            about = " due today or overdue".to_owned();
         }
     }
-    about.extend(
-        found
-            .priority
-            .map(|priority| format!(" of priority p{priority}")),
-    );
-    about.extend(found.tags.iter().map(|tag| format!(" tagged #{tag}")));
-    about.extend(search.map(|word| format!(" about *{word}*")));
-    Question {
+    let asks = found
+        .into_iter()
+        .filter(|(name, _)| name == "priority" || name == "tags");
+    let asks = asks.chain(search.iter().map(|word| ("search".to_owned(), json!(word))));
+    for (name, value) in asks {
+        let word = value.to_string().replace(['"', '[', ']'], "");
+        about.push_str(&format!(" about *{word}*"));
+        queries
+            .iter_mut()
+            .for_each(|query| query[&name] = value.clone());
+    }
+    Some(Question {
         queries,
         kind,
         about,
-    }
+    })
 }

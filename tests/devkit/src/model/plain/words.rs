@@ -1,10 +1,11 @@
 //! Words, and patterns of words. Must not know what a sentence asks for.
 //!
 //! A pattern is a line of words: `a|the` is either, `the?` may be missing, `*` is any words, `X` one or more that are captured, `:` a colon
-//! behind what was captured. Capitals are kinds of words whose value is captured: `N` a number, `O` an ordinal, `D` a weekday, `L` some
-//! weekdays as bits, `P` the same in the plural, `M` a month, `U` a unit of time, `Y` a year, `C` a time of day in minutes, `H` an hour, `I` a date by ISO 8601.
+//! behind what was captured. Other capitals are kinds of words, whose value is captured: `N` a number, `O` an ordinal, `D` a weekday, `L`
+//! some weekdays as bits, `P` the same in the plural, `M` a month, `U` a unit of time, `Y` a year, `C` a time of day in minutes, `H` an hour, `I` a
+//! date by ISO 8601.
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{Datelike, Month, NaiveDate, NaiveTime, Timelike, Weekday};
 
 /// A word as it was written, and as it is compared. What stands in quotation marks is one word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,45 +15,41 @@ pub(super) struct Word {
 }
 
 impl Word {
-    fn new(raw: &str) -> Self {
-        let low = raw.to_lowercase().replace('\u{2019}', "'");
-        let low = match low.starts_with(QUOTES) && low.len() > 1 {
-            true => "\"",
-            false => low
-                .trim_start_matches(['(', '*'])
-                .trim_end_matches([',', ';', '.', ':', '!', '?', ')', '*']),
-        };
-        Self {
-            raw: raw.to_owned(),
-            low: low.to_owned(),
-        }
-    }
-
     /// Whether it was written with one of these behind it.
     pub(super) fn ends(&self, marks: &[char]) -> bool {
         self.raw.ends_with(marks)
     }
+
+    pub(super) fn is(&self, list: &str) -> bool {
+        list.split_whitespace().any(|word| word == self.low)
+    }
 }
 
 const QUOTES: [char; 3] = ['"', '\u{201c}', '\u{201d}'];
+const UNITS: &str = "day days,week weeks,month months,year years";
+const NUMBERS: &str = ",a an one,two,three,four,five,six,seven,eight,nine,ten,eleven,twelve";
+const ORDINALS: &str = ",first,second,third,fourth,fifth";
 
 /// The words of a line.
 pub(super) fn words(line: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
     while let Some(first) = rest.chars().next() {
-        let mut marks = rest.char_indices().skip(1);
-        let closing = QUOTES
-            .contains(&first)
-            .then(|| marks.find(|(_, c)| QUOTES.contains(c)))
-            .flatten();
-        let from = closing.map_or(0, |(at, _)| at);
-        let end = rest
-            .char_indices()
-            .find(|(at, c)| *at > from && c.is_whitespace());
-        let to = end.map_or(rest.len(), |(at, _)| at);
-        words.push(Word::new(&rest[..to]));
-        rest = rest[to..].trim_start();
+        let is_quote = |c: &char| QUOTES.contains(c);
+        let mut marks = rest.char_indices().skip(1).filter(|_| is_quote(&first));
+        let closing = marks.find(|(_, c)| is_quote(c)).map_or(0, |(at, _)| at);
+        let mut spaces = rest.char_indices().skip_while(|(at, _)| *at <= closing);
+        let end = spaces.find(|(_, c)| c.is_whitespace());
+        let (raw, more) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
+        let low = raw.to_lowercase().replace('\u{2019}', "'");
+        let low = low.trim_start_matches(['(', '*']);
+        let low = low.trim_end_matches([',', ';', '.', ':', '!', '?', ')', '*']);
+        let low = if closing > 0 { "\"" } else { low };
+        words.push(Word {
+            raw: raw.to_owned(),
+            low: low.to_owned(),
+        });
+        rest = more.trim_start();
     }
     words
 }
@@ -61,10 +58,9 @@ pub(super) fn words(line: &str) -> Vec<Word> {
 pub(super) fn text(words: &[Word]) -> String {
     let raw: Vec<&str> = words.iter().map(|word| word.raw.as_str()).collect();
     let text = raw.join(" ");
+    let text = text.trim_matches([',', ';', ':', ' ']);
     let text = text.trim_end_matches(['.', ',', ';', ':', '!', '?', ' ']);
-    let text = text.trim_start_matches([',', ';', ':', ' ']);
-    text.trim_matches(|c| QUOTES.contains(&c) || ['*', '`'].contains(&c))
-        .trim()
+    text.trim_matches(|c| QUOTES.contains(&c) || ['*', '`', ' '].contains(&c))
         .to_owned()
 }
 
@@ -73,8 +69,8 @@ pub(super) fn text(words: &[Word]) -> String {
 pub(super) struct Found<'a> {
     pub(super) words: Vec<&'a [Word]>,
     pub(super) numbers: Vec<i64>,
-    /// How many words the pattern took.
-    pub(super) len: usize,
+    /// How many words the pattern left.
+    pub(super) left: usize,
 }
 
 /// The captures of a pattern that all the words fit.
@@ -86,22 +82,25 @@ pub(super) fn whole<'a>(pattern: &str, words: &'a [Word]) -> Option<Found<'a>> {
 /// The captures of a pattern that the first words fit.
 pub(super) fn start<'a>(pattern: &str, words: &'a [Word]) -> Option<Found<'a>> {
     let mut found = Found::default();
-    if !fits(pattern, words, false, &mut found) {
-        return None;
-    }
-    found.len = words.len() - found.len;
-    Some(found)
+    fits(pattern, words, false, &mut found).then_some(found)
 }
 
-/// The first thing that one of these patterns, which all the words fit, captured.
+/// What the first of these patterns that all the words fit captured first.
 pub(super) fn first_of<'a>(patterns: &[&str], words: &'a [Word]) -> Option<&'a [Word]> {
     let found = patterns.iter().find_map(|pattern| whole(pattern, words));
     found?.words.first().copied()
 }
 
+/// The same of what that left, until none fits.
+pub(super) fn strip<'a>(patterns: &[&str], words: &'a [Word]) -> &'a [Word] {
+    std::iter::successors(Some(words), |words| first_of(patterns, words))
+        .last()
+        .unwrap_or(words)
+}
+
 fn fits<'a>(pattern: &str, words: &'a [Word], all: bool, found: &mut Found<'a>) -> bool {
     if pattern.is_empty() {
-        found.len = words.len();
+        found.left = words.len();
         return !all || words.is_empty();
     }
     let (token, rest) = pattern.split_once(' ').unwrap_or((pattern, ""));
@@ -115,24 +114,24 @@ fn fits<'a>(pattern: &str, words: &'a [Word], all: bool, found: &mut Found<'a>) 
         "X" => {
             let least = if rest.is_empty() { words.len() } else { 1 };
             (least.max(1)..=words.len()).any(|n| {
+                let before = found.words.len();
                 found.words.push(&words[..n]);
-                let fit = fits(rest, &words[n..], all, found);
-                if !fit {
-                    found.words.pop();
+                fits(rest, &words[n..], all, found) || {
+                    found.words.truncate(before);
+                    false
                 }
-                fit
             })
         }
         _ => {
             let optional = token.strip_suffix('?');
+            let before = found.numbers.len();
             if let Some((n, number)) = one(optional.unwrap_or(token), words) {
-                let before = found.numbers.len();
                 found.numbers.extend(number);
                 if fits(rest, &words[n..], all, found) {
                     return true;
                 }
-                found.numbers.truncate(before);
             }
+            found.numbers.truncate(before);
             optional.is_some() && fits(rest, words, all, found)
         }
     }
@@ -144,17 +143,21 @@ fn one(token: &str, words: &[Word]) -> Option<(usize, Option<i64>)> {
     let value = match token {
         "N" => number(low),
         "O" => ordinal(low),
-        "D" => nth(&WEEKDAYS, low),
+        "D" => weekday(low),
         "L" => return weekdays(words),
         "P" => return weekdays(words).filter(|_| low.ends_with("days")),
-        "M" => nth(&MONTHS, low).map(|month| month + 1),
-        "U" => nth(&UNITS, low),
-        "Y" => number(low).filter(|year| (1900..=9999).contains(year)),
+        "M" => low
+            .parse()
+            .ok()
+            .map(|month: Month| i64::from(month.number_from_month())),
+        "U" => nth(UNITS, low),
+        "Y" => number(low).filter(|year| *year >= 1900),
         "C" => clock(low),
         "H" => number(low).filter(|hour| (0..24).contains(hour)),
-        "I" => NaiveDate::parse_from_str(low, "%Y-%m-%d")
+        "I" => low
+            .parse()
             .ok()
-            .map(|date| i64::from(date.num_days_from_ce())),
+            .map(|date: NaiveDate| i64::from(date.num_days_from_ce())),
         _ => {
             return token
                 .split('|')
@@ -165,112 +168,63 @@ fn one(token: &str, words: &[Word]) -> Option<(usize, Option<i64>)> {
     value.map(|value| (1, Some(value)))
 }
 
-const WEEKDAYS: [&str; 7] = [
-    "monday mon",
-    "tuesday tues tue",
-    "wednesday wed",
-    "thursday thurs thur thu",
-    "friday fri",
-    "saturday sat",
-    "sunday sun",
-];
-const MONTHS: [&str; 12] = [
-    "january jan",
-    "february feb",
-    "march mar",
-    "april apr",
-    "may",
-    "june jun",
-    "july jul",
-    "august aug",
-    "september sept sep",
-    "october oct",
-    "november nov",
-    "december dec",
-];
-const UNITS: [&str; 4] = ["day days", "week weeks", "month months", "year years"];
-const NUMBERS: [&str; 13] = [
-    "zero", "a an one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve",
-];
-const ORDINALS: [&str; 11] = [
-    "zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth",
-    "tenth",
-];
-
-fn nth(names: &[&str], low: &str) -> Option<i64> {
+fn nth(names: &str, low: &str) -> Option<i64> {
     let at = names
-        .iter()
-        .position(|name| name.split(' ').any(|name| name == low));
-    at.and_then(|at| i64::try_from(at).ok())
+        .split(',')
+        .position(|names| names.split(' ').any(|name| name == low));
+    at.filter(|_| !low.is_empty())
+        .and_then(|at| i64::try_from(at).ok())
 }
 
 fn number(low: &str) -> Option<i64> {
     let digits = low.len() <= 4 && low.bytes().all(|c| c.is_ascii_digit());
-    match digits {
-        true => low.parse().ok(),
-        false => nth(&NUMBERS, low),
-    }
+    low.parse()
+        .ok()
+        .filter(|_| digits)
+        .or_else(|| nth(NUMBERS, low))
 }
 
 /// 1 for the first; -1 for the last.
 fn ordinal(low: &str) -> Option<i64> {
-    let ending = ["st", "nd", "rd", "th"]
-        .iter()
-        .find_map(|end| low.strip_suffix(end));
-    let digits = ending.filter(|digits| digits.bytes().all(|c| c.is_ascii_digit()));
-    match low {
-        "last" => Some(-1),
-        _ => digits.and_then(number).or_else(|| nth(&ORDINALS, low)),
-    }
+    let digits = low.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let ending = &low[digits.len()..];
+    let is_number = ["st", "nd", "rd", "th"].contains(&ending) && !digits.is_empty();
+    let named = if low == "last" {
+        Some(-1)
+    } else {
+        nth(ORDINALS, low)
+    };
+    named.or_else(|| number(digits).filter(|_| is_number))
+}
+
+fn weekday(low: &str) -> Option<i64> {
+    let day: Weekday = low.parse().ok()?;
+    Some(i64::from(day.num_days_from_monday()))
 }
 
 /// "Mon, Wed and Fri", or "Mondays".
 fn weekdays(words: &[Word]) -> Option<(usize, Option<i64>)> {
     let (mut count, mut days) = (0, 0);
-    let joins = |word: &Word| ["and", "or", "&"].contains(&word.low.as_str());
     loop {
-        let skip = usize::from(count > 0 && words.get(count).is_some_and(joins));
-        let Some(day) = words.get(count + skip).and_then(weekday) else {
+        let rest = &words[count.min(words.len())..];
+        let skip = usize::from(count > 0 && rest.first().is_some_and(|word| word.is("and or &")));
+        let day = rest.get(skip).map(|word| word.low.trim_end_matches('s'));
+        let Some(day) = day.and_then(weekday) else {
             return (count > 0).then_some((count, Some(days)));
         };
         (count, days) = (count + skip + 1, days | 1 << day);
     }
 }
 
-fn weekday(word: &Word) -> Option<i64> {
-    let is_plural = word.low.ends_with("days");
-    nth(
-        &WEEKDAYS,
-        if is_plural {
-            word.low.trim_end_matches('s')
-        } else {
-            &word.low
-        },
-    )
-}
-
 /// Minutes of "17:30", "5pm" and "5:30pm"; those that may be of the morning or of the evening are less by a day.
 fn clock(low: &str) -> Option<i64> {
-    let (digits, half) = match (low.strip_suffix("am"), low.strip_suffix("pm")) {
-        (Some(digits), _) => (digits, Some(0)),
-        (_, Some(digits)) => (digits, Some(12)),
-        _ => (low, None),
-    };
-    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "00"));
-    let is_time = digits.contains(':') || half.is_some();
-    let in_digits = [hours, minutes]
-        .iter()
-        .all(|part| part.bytes().all(|c| c.is_ascii_digit()));
-    if !is_time || !in_digits || minutes.len() != 2 {
-        return None;
-    }
-    let (hour, minute): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
-    let hour = match half {
-        Some(half) if (1..=12).contains(&hour) => hour % 12 + half,
-        Some(_) => return None,
-        None => hour,
-    };
-    let is_open = half.is_none() && !hours.starts_with('0') && hour <= 12;
-    (hour < 24 && minute < 60).then_some(hour * 60 + minute - if is_open { 24 * 60 } else { 0 })
+    let full = low.replace("am", ":00am").replace("pm", ":00pm");
+    let full = if low.contains(':') { low } else { &full };
+    let minutes = |time: NaiveTime| i64::from(time.num_seconds_from_midnight() / 60);
+    let of_half = NaiveTime::parse_from_str(full, "%I:%M%P").map(minutes);
+    let open = NaiveTime::parse_from_str(full, "%H:%M").map(minutes);
+    let is_open = |minutes| minutes < 13 * 60 && !low.starts_with('0');
+    of_half
+        .or(open.map(|said| if is_open(said) { said - 24 * 60 } else { said }))
+        .ok()
 }

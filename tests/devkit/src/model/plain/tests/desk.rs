@@ -79,35 +79,31 @@ impl Desk {
         }
     }
 
-    /// A call on one line: `add call Ann | due_date=2026-11-27 weekday=friday`.
+    /// A call on one line: `add call Ann | 2026-11-27 friday 17:00`.
     fn in_short(&self, tool: &str, arguments: &Value) -> String {
-        let title = match arguments["task_id"].as_str() {
-            Some(id) => self
-                .tasks
+        let named = |task: &&Value| task["id"] == arguments["task_id"];
+        let task = self.tasks.iter().find(named).unwrap_or(arguments);
+        let title = task["title"].as_str().unwrap_or_default();
+        let plain = [
+            "due_date", "weekday", "due_time", "repeat", "priority", "tags",
+        ];
+        let mut fields = arguments.as_object().unwrap().clone();
+        fields.retain(|name, _| name != "task_id" && !(tool == "add_task" && name == "title"));
+        let mut words: Vec<String> = Vec::new();
+        words.extend(
+            plain
                 .iter()
-                .find(|task| task["id"] == id)
-                .map_or("?", |task| task["title"].as_str().unwrap()),
-            None if tool == "add_task" => arguments["title"].as_str().unwrap(),
-            None => "",
-        };
-        let fields = arguments.as_object().unwrap().iter();
-        let fields = fields
-            .filter(|(name, _)| *name != "task_id" && !(tool == "add_task" && *name == "title"));
-        let fields =
-            fields.map(|(name, value)| format!("{name}={}", value.to_string().replace('"', "")));
-        let fields: Vec<String> = fields.collect();
-        let bar = if fields.is_empty() || title.is_empty() {
+                .filter_map(|name| Some(fields.remove(*name)?.to_string())),
+        );
+        words.extend(fields.iter().map(|(name, value)| format!("{name}={value}")));
+        let tool = tool.replace("_tasks", "").replace("_task", "");
+        let bar = if title.is_empty() || words.is_empty() {
             ""
         } else {
-            " | "
+            "| "
         };
-        format!(
-            "{} {title}{bar}{}",
-            tool.replace("_tasks", "").replace("_task", ""),
-            fields.join(" ")
-        )
-        .trim()
-        .to_owned()
+        let line = format!("{tool} {title} {bar}{}", words.join(" "));
+        line.replace('"', "").replace("  ", " ").trim().to_owned()
     }
 
     fn run(&mut self, tool: &str, arguments: &Value) -> Value {
@@ -117,7 +113,7 @@ impl Desk {
                 let mut task = json!({"id": id, "description": null, "completed": false, "deleted": false, "priority": "p4", "tags": []});
                 set(&mut task, arguments);
                 self.tasks.push(task.clone());
-                json!({"success": true, "task_id": id, "message": "added", "task": task})
+                json!({"success": true, "task_id": id, "message": format!("Added {}.", about(&task)), "task": task})
             }
             "list_tasks" => self.list(arguments),
             _ => self.change(tool, arguments),
@@ -163,15 +159,28 @@ impl Desk {
         let Some(task) = self.tasks.iter_mut().find(|task| task["id"] == *id) else {
             return json!({"success": false, "error": {"type": "resource_not_found", "message": "no such task", "details": {}}});
         };
-        match tool {
+        let message = match tool {
             "complete_task" if !task["repeat"].is_null() => {
-                return json!({"success": true, "message": "\"x\" is done. It comes again: Mon, 30 Nov 2026, in 4 days.", "next_due": "2026-11-30"});
+                let message = "\"x\" is done. It comes again: Mon, 30 Nov 2026, in 4 days.";
+                return json!({"success": true, "message": message, "next_due": "2026-11-30"});
             }
-            "complete_task" => task["completed"] = json!(true),
-            "delete_task" => task["deleted"] = json!(true),
-            _ => set(task, arguments),
-        }
-        json!({"success": true, "message": "changed", "task": task})
+            "complete_task" => {
+                task["completed"] = json!(true);
+                format!("{} is done.", task["title"])
+            }
+            "delete_task" => {
+                task["deleted"] = json!(true);
+                format!(
+                    "Deleted {}. For 30 days it can be brought back.",
+                    task["title"]
+                )
+            }
+            _ => {
+                set(task, arguments);
+                format!("Changed {}.", about(task))
+            }
+        };
+        json!({"success": true, "message": message, "task": task})
     }
 
     /// Titles of what is not deleted, with a plus before the completed ones.
@@ -181,6 +190,13 @@ impl Desk {
         kept.map(|t| format!("{}{}", mark(t), t["title"].as_str().unwrap()))
             .collect()
     }
+}
+
+fn about(task: &Value) -> String {
+    let due = task["due_date"]
+        .as_str()
+        .map(|date| format!(", due on {date}"));
+    format!("{}{}", task["title"], due.unwrap_or_default())
 }
 
 fn set(task: &mut Value, arguments: &Value) {
