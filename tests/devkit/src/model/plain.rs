@@ -46,17 +46,6 @@ impl Default for PlainSettings {
     }
 }
 
-impl PlainSettings {
-    /// A free port and no pauses, for tests.
-    pub fn instant() -> Self {
-        Self {
-            port: 0,
-            first_token: Duration::ZERO,
-            per_token: Duration::ZERO,
-        }
-    }
-}
-
 /// The development stand-in, stopped when dropped.
 pub struct PlainModel {
     server: Server,
@@ -73,16 +62,6 @@ impl PlainModel {
     /// The base URL for a client, `/v1` included.
     pub fn base_url(&self) -> String {
         self.server.base_url()
-    }
-
-    /// The bodies received, oldest first; the last 1,000 of them.
-    pub fn requests(&self) -> Vec<Value> {
-        self.server.ledger().bodies()
-    }
-
-    /// How many requests came in, refused ones included.
-    pub fn request_count(&self) -> usize {
-        self.server.ledger().counts().requests
     }
 }
 

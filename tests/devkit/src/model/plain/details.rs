@@ -7,7 +7,7 @@ use super::tasks::is_verb;
 use super::words::{Word, start};
 
 /// Arguments of a call, and until [`finish`] what they are made of: `minutes` of the day, less by a day if its half was not said, and
-/// whether it is `late`; the `span` of days that a question is about; whether the date is the `end` of the rule; by how much to `shift`.
+/// whether it is `early`; the `span` of days that a question is about; whether the date is the `end` of the rule; by how much to `shift`.
 pub(super) type Fields = Map<String, Value>;
 type Make = fn(&[i64], NaiveDateTime) -> Option<Value>;
 
@@ -19,19 +19,14 @@ const LEADS: &str = "on by until till before due for at from starting to with";
 /// `~` marks what counts only where the words end or more of the kind follows: it could also belong to a title.
 #[rustfmt::skip]
 const TABLE: &[(&str, Make)] = &[
-    ("today", |_, now| days(now, 0)),
-    ("tonight|tonite", |_, now| half(days(now, 0), true)),
-    ("this morning", |_, now| half(days(now, 0), false)),
-    ("this afternoon|evening", |_, now| half(days(now, 0), true)),
-    ("tomorrow|tmr|tmrw", |_, now| days(now, 1)),
-    ("tomorrow morning", |_, now| half(days(now, 1), false)),
-    ("tomorrow afternoon|evening|night", |_, now| half(days(now, 1), true)),
+    ("today|tonight", |_, now| days(now, 0)),
+    ("this morning|afternoon|evening", |_, now| days(now, 0)),
+    ("tomorrow|tmr|tmrw afternoon|evening|night?", |_, now| days(now, 1)),
+    ("tomorrow morning", |_, now| early(days(now, 1))),
     ("the? day after tomorrow", |_, now| days(now, 2)),
-    ("in the morning", |_, _| half(Some(json!({})), false)),
-    ("in the afternoon|evening", |_, _| half(Some(json!({})), true)),
     ("~D", |n, now| days(now, (n[0] - weekday(now) + 6) % 7 + 1)),
-    ("D morning", |n, now| half(days(now, (n[0] - weekday(now) + 6) % 7 + 1), false)),
-    ("D afternoon|evening|night", |n, now| half(days(now, (n[0] - weekday(now) + 6) % 7 + 1), true)),
+    ("D afternoon|evening|night", |n, now| days(now, (n[0] - weekday(now) + 6) % 7 + 1)),
+    ("D morning", |n, now| early(days(now, (n[0] - weekday(now) + 6) % 7 + 1))),
     ("this D", |n, now| days(now, (n[0] - weekday(now) + 7) % 7)),
     ("next D", |n, now| days(now, n[0] - weekday(now) + 7)),
     ("~this|the? weekend", |_, now| weekend(now, 0)),
@@ -42,12 +37,8 @@ const TABLE: &[(&str, Make)] = &[
     ("the? end of next U", |n, now| span(n[0], now, 1, true)),
     ("in|within N U", |n, now| on(later(now.date(), n[0], n[1]))),
     ("N U from now|today", |n, now| on(later(now.date(), n[0], n[1]))),
-    ("in N minutes|minute|mins|min", |n, now| moment(now, n[0])),
-    ("in N hours|hour", |n, now| moment(now, n[0] * 60)),
     ("I", |n, _| on(NaiveDate::from_num_days_from_ce_opt(i32::try_from(n[0]).ok()?))),
-    ("M N Y?", |n, now| date(n[0], n[1], n.get(2), now)),
     ("M O Y?", |n, now| date(n[0], n[1], n.get(2), now)),
-    ("N M Y?", |n, now| date(n[1], n[0], n.get(2), now)),
     ("the? O of? M Y?", |n, now| date(n[1], n[0], n.get(2), now)),
     ("~on|by|until|till|before|from|to|due the O", |n, now| day_of_month(n[0], now)),
     ("C", |n, _| time(n[0])),
@@ -59,7 +50,6 @@ const TABLE: &[(&str, Make)] = &[
     ("quarter past H", |n, _| time(n[0] * 60 + 15 - DAY)),
     ("quarter to H", |n, _| time(n[0] * 60 - 15 - DAY)),
     ("every|each U", |n, _| every(n[0], 1)),
-    ("every|each N U", |n, _| every(n[1], n[0])),
     ("every|each O U", |n, _| every(n[1], n[0])),
     ("every|each other U", |n, _| every(n[0], 2)),
     ("~daily|everyday", |_, _| every(0, 1)),
@@ -67,8 +57,8 @@ const TABLE: &[(&str, Make)] = &[
     ("~fortnightly|biweekly", |_, _| every(1, 2)),
     ("~monthly", |_, _| every(2, 1)),
     ("~yearly|annually", |_, _| every(3, 1)),
-    ("every|each morning", |_, _| half(every(0, 1), false)),
-    ("every|each afternoon|evening|night", |_, _| half(every(0, 1), true)),
+    ("every|each morning", |_, _| early(every(0, 1))),
+    ("every|each afternoon|evening|night", |_, _| every(0, 1)),
     ("every|each L", |n, _| rule("WEEKLY", &by_day("", n[0]))),
     ("~P", |n, _| rule("WEEKLY", &by_day("", n[0]))),
     ("every|each other L", |n, _| rule("WEEKLY;INTERVAL=2", &by_day("", n[0]))),
@@ -81,9 +71,8 @@ const TABLE: &[(&str, Make)] = &[
     ("the? O D of every|each month", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
     ("every|each O of the|each|every? month?", |n, _| rule("MONTHLY", &format!(";BYMONTHDAY={}", n[0]))),
     ("the? O day? of every|each month", |n, _| rule("MONTHLY", &format!(";BYMONTHDAY={}", n[0]))),
-    ("every|each M N", |n, now| yearly(date(n[0], n[1], None, now))),
-    ("every|each N M", |n, now| yearly(date(n[1], n[0], None, now))),
-    ("every|each O of? M", |n, now| yearly(date(n[1], n[0], None, now))),
+    ("every|each M O", |n, now| yearly(date(n[0], n[1], None, now))),
+    ("every|each the? O of? M", |n, now| yearly(date(n[1], n[0], None, now))),
     ("~urgent|urgently|asap|important", |_, _| priority(1)),
     ("high|highest|top priority", |_, _| priority(1)),
     ("low|lowest priority", |_, _| priority(4)),
@@ -119,16 +108,14 @@ pub(super) fn prefix(mut words: &[Word], now: NaiveDateTime) -> (Fields, &[Word]
 }
 
 /// Adds to the fields; tags to the tags that are there.
-fn add(fields: &mut Fields, mut more: Value) {
-    if let (Value::Array(new), Some(Value::Array(old))) = (&mut more["tags"], fields.get("tags")) {
-        new.splice(0..0, old.clone());
+fn add(fields: &mut Fields, more: Value) {
+    let Value::Object(more) = more else { return };
+    for (name, value) in more {
+        match (fields.get_mut(&name), value) {
+            (Some(Value::Array(old)), Value::Array(new)) if name == "tags" => old.extend(new),
+            (_, value) => drop(fields.insert(name, value)),
+        }
     }
-    let more = more
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| !value.is_null());
-    fields.extend(more.map(|(name, value)| (name.clone(), value.clone())));
 }
 
 /// The longest detail that the words begin with, and the words behind it.
@@ -138,11 +125,8 @@ fn part(words: &[Word], is_first: bool, now: NaiveDateTime) -> Option<(Value, &[
         let tag = first.raw.trim_matches(['#', ',', ';', '.', ':', '!', '?']);
         return Some((json!({"tags": [tag]}), &words[1..]));
     }
-    let leads = words
-        .iter()
-        .take(2)
-        .take_while(|word| word.is(LEADS))
-        .count();
+    let leads = words.iter().take_while(|word| word.is(LEADS));
+    let leads = leads.take(2).count();
     (0..=leads).find_map(|lead| {
         let (mut part, left) = longest(&words[lead..], is_first, now)?;
         if lead > 0 && words[lead - 1].is("until till") {
@@ -176,14 +160,12 @@ fn stands_alone(words: &[Word], left: usize, is_first: bool) -> bool {
 /// The arguments that are made of them, for a task that is so far like this.
 pub(super) fn finish(mut fields: Fields, now: NaiveDateTime, task: &Value) -> Fields {
     let mut take = |name: &str| fields.remove(name).unwrap_or_default();
-    let (minutes, late, end, shift) = (take("minutes"), take("late"), take("end"), take("shift"));
+    let (minutes, early, end, shift) = (take("minutes"), take("early"), take("end"), take("shift"));
     take("span");
     let was = date_of(&task["due_date"]);
     let mut due = fields.get("due_date").and_then(date_of);
-    let rule = fields
-        .get("repeat")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
+    let rule = fields.get("repeat").and_then(Value::as_str);
+    let rule = rule.map(str::to_owned);
     if let (Some(rule), Some(last), Some(true)) = (&rule, due, end.as_bool()) {
         let until = last.format("UNTIL=%Y%m%d");
         add(&mut fields, json!({"repeat": format!("{rule};{until}")}));
@@ -194,26 +176,28 @@ pub(super) fn finish(mut fields: Fields, now: NaiveDateTime, task: &Value) -> Fi
         due = later(was.unwrap_or(now.date()), count, unit);
     }
     if let Some(minutes) = minutes.as_i64() {
-        // A bare hour is one of the day: of 1 to 7 the afternoon's, unless the morning was named.
-        let of_day = minutes.rem_euclid(DAY);
-        let is_late = late.as_bool().unwrap_or((60..8 * 60).contains(&of_day));
-        let is_moved = minutes < 0 && is_late && of_day < DAY / 2;
-        let of_day = if is_moved { of_day + DAY / 2 } else { of_day };
+        let today = due.is_none_or(|due| due == now.date());
+        let is_over = |minutes| minutes <= i64::from(now.hour() * 60 + now.minute());
+        // A bare hour is one of the day: of 1 to 7 the afternoon's, unless the morning was named. What is over today is of the evening.
+        let mut of_day = minutes.rem_euclid(DAY);
+        let is_late = (60..8 * 60).contains(&of_day) || due.is_some() && today && is_over(of_day);
+        if minutes < 0 && is_late && of_day < DAY / 2 && early.is_null() {
+            of_day += DAY / 2;
+        }
         let time = format!("{:02}:{:02}", of_day / 60, of_day % 60);
         add(&mut fields, json!({"due_time": time}));
         // A time needs a date; that of a rule is the tool's to find, but not one that is over.
-        let is_over = time <= now.format("%H:%M").to_string();
         let needs_date = was.is_none() && rule.is_none_or(|rule| rule == "FREQ=DAILY");
-        due = due.or(later(now.date(), i64::from(is_over), 0).filter(|_| needs_date));
+        let next = later(now.date(), i64::from(is_over(of_day)), 0);
+        due = due.or(next.filter(|_| needs_date));
     }
     if let Some(due) = due {
         let weekday = due.format("%A").to_string().to_lowercase();
         add(&mut fields, json!({"due_date": due, "weekday": weekday}));
     }
-    if fields.contains_key("tags") {
-        let mut all = Fields::from_iter([("tags".to_owned(), task["tags"].clone())]);
-        add(&mut all, json!(fields));
-        fields = all;
+    if let (Some(Value::Array(tags)), Some(old)) = (fields.get_mut("tags"), task["tags"].as_array())
+    {
+        tags.extend(old.clone());
     }
     fields
 }
@@ -285,21 +269,15 @@ fn time(minutes: i64) -> Option<Value> {
     Some(json!({"minutes": minutes}))
 }
 
-fn moment(now: NaiveDateTime, minutes: i64) -> Option<Value> {
-    let then = now.checked_add_signed(Duration::try_minutes(minutes)?)?;
-    Some(json!({"due_date": then.date(), "minutes": then.hour() * 60 + then.minute()}))
-}
-
-fn half(details: Option<Value>, is_late: bool) -> Option<Value> {
+fn early(details: Option<Value>) -> Option<Value> {
     let mut details = details?;
-    details["late"] = json!(is_late);
+    details["early"] = json!(true);
     Some(details)
 }
 
 fn priority(priority: i64) -> Option<Value> {
-    (1..=4)
-        .contains(&priority)
-        .then(|| json!({"priority": format!("p{priority}")}))
+    let is_valid = (1..=4).contains(&priority);
+    is_valid.then(|| json!({"priority": format!("p{priority}")}))
 }
 
 fn rule(frequency: &str, more: &str) -> Option<Value> {
@@ -317,11 +295,13 @@ fn every(unit: i64, interval: i64) -> Option<Value> {
 
 /// The weekdays of these bits; of the nth week, if one is given.
 fn by_day(nth: &str, days: i64) -> String {
-    let names = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
+    let mut named = Vec::new();
+    for (day, name) in ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
         .iter()
-        .enumerate();
-    let named = names.filter(|(day, _)| days >> day & 1 == 1);
-    let named: Vec<String> = named.map(|(_, name)| format!("{nth}{name}")).collect();
+        .enumerate()
+    {
+        named.extend((days >> day & 1 == 1).then(|| format!("{nth}{name}")));
+    }
     format!(";BYDAY={}", named.join(","))
 }
 

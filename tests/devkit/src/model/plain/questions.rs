@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::details::{self, date_of};
 use super::tasks::keyword;
-use super::words::{Word, first_of, strip, text, whole};
+use super::words::{Word, strip, text, whole};
 
 /// What to look up, and how to speak of it: "overdue ", " about milk".
 #[derive(Debug, Clone, PartialEq)]
@@ -47,17 +47,21 @@ const OPEN: &str = "open left remaining pending undone incomplete unfinished out
 
 /// The question, if it is one about the list.
 pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
+    let is = |pattern: &str| whole(pattern, words).is_some();
+    let has = |list: &str| words.iter().any(|word| word.is(list));
     let (date, rest) = details::prefix(words, now);
     let is_date = rest.is_empty() && date.contains_key("span");
     let is_short = words
         .iter()
         .all(|word| word.is(TOPICS) || word.is("my the"));
-    if first_of(ASKING, words).is_none() && !is_short && !is_date {
-        let topic = first_of(SEARCHING, words)?;
-        let word = keyword(&text(strip(
-            &["X still? done|open|due|paid", "X on my|the list"],
-            topic,
-        )))?;
+    if !ASKING.iter().any(|pattern| is(pattern)) && !is_short && !is_date {
+        let topic = SEARCHING
+            .iter()
+            .find_map(|pattern| whole(pattern, words))?
+            .words[0];
+        let topic = strip(&["X still? done|open|due|paid", "X on my|the list"], topic);
+        let word = keyword(&text(topic))?;
+        let about = format!(" about *{word}*");
         let queries = vec![
             json!({"search": word}),
             json!({"search": word, "completed": true}),
@@ -65,59 +69,61 @@ pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
         return Some(Question {
             queries,
             kind: "",
-            about: format!(" about *{word}*"),
+            about,
         });
     }
     let (found, left) = details::cut(words, now);
-    let search = whole("* about|containing|mentioning X", words);
-    let search = search.and_then(|found| keyword(&text(found.words[0])));
-    let is_known = words.iter().any(|word| word.is(TOPICS)) || !found.is_empty() || left.len() == 1;
-    if !is_known && search.is_none() {
+    if !has(TOPICS) && found.is_empty() && left.len() > 1 && !is("* about X") {
         return None;
     }
-    let span = found
-        .get("span")
-        .and_then(|span| Some((date_of(&span[0])?, date_of(&span[1])?)));
-    let is_open = words.iter().any(|word| word.is(OPEN));
-    let has = |list: &str| words.iter().any(|word| word.is(list));
-    let view = VIEWS
-        .iter()
-        .find(|(list, _, view)| has(list) && !(is_open && *view == "completed"));
-    let no_date = whole("* no|without a? date|deadline", words).map(|_| &VIEWS[2]);
-    let (kind, mut queries) = match no_date.or(view) {
-        Some((_, kind, view)) => (*kind, vec![json!({"view": view})]),
-        None if !is_open && span.is_none() && has("everything all every") => {
-            ("", vec![json!({}), json!({"completed": true})])
-        }
-        None => ("open ", vec![json!({})]),
+    let is_open = has(OPEN);
+    let is_view =
+        |(list, _, view): &&(&str, _, &str)| has(list) && !(is_open && *view == "completed");
+    let no_date = is("* no|without a? date|deadline").then_some(&VIEWS[2]);
+    let (kind, view) = match no_date.or(VIEWS.iter().find(is_view)) {
+        Some((_, kind, view)) => (*kind, json!({"view": view})),
+        None => ("open ", json!({})),
     };
-    let mut about = String::new();
-    let told = |date: NaiveDate| date.format("%a, %-d %b %Y").to_string();
-    if let Some((from, to)) = span.filter(|_| kind == "open ") {
-        queries = vec![json!({"due_from": from, "due_to": to})];
-        about = format!(" due from {} to {}", told(from), told(to));
-        if from == to {
-            about = format!(" due on {}", told(from));
-        }
-        if to == now.date() {
-            queries = vec![json!({"view": "today"})];
-            about = " due today or overdue".to_owned();
-        }
-    }
-    let asks = found
-        .into_iter()
-        .filter(|(name, _)| name == "priority" || name == "tags");
-    let asks = asks.chain(search.iter().map(|word| ("search".to_owned(), json!(word))));
-    for (name, value) in asks {
-        let word = value.to_string().replace(['"', '[', ']'], "");
-        about.push_str(&format!(" about *{word}*"));
-        queries
-            .iter_mut()
-            .for_each(|query| query[&name] = value.clone());
-    }
-    Some(Question {
-        queries,
+    let mut question = Question {
+        queries: vec![view],
         kind,
-        about,
-    })
+        about: String::new(),
+    };
+    let span = found.get("span").filter(|_| kind == "open ");
+    if span.is_none() && kind == "open " && !is_open && has("everything all every") {
+        question.queries.push(json!({"completed": true}));
+        question.kind = "";
+    }
+    if let Some((from, to)) = span.and_then(|span| Some((date_of(&span[0])?, date_of(&span[1])?))) {
+        let told = |date: NaiveDate| date.format("%a, %-d %b %Y").to_string();
+        let is_today = to == now.date();
+        question.queries = match is_today {
+            true => vec![json!({"view": "today"})],
+            false => vec![json!({"due_from": from, "due_to": to})],
+        };
+        question.about = match from == to {
+            _ if is_today => " due today or overdue".to_owned(),
+            true => format!(" due on {}", told(from)),
+            false => format!(" due from {} to {}", told(from), told(to)),
+        };
+    }
+    let topic = whole("* about X", words).and_then(|found| keyword(&text(found.words[0])));
+    let topic = topic.map(|word| json!(word));
+    let narrow = [
+        ("priority", found.get("priority")),
+        ("tags", found.get("tags")),
+        ("search", topic.as_ref()),
+    ];
+    for (name, value) in narrow
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+    {
+        let word = value.to_string().replace(['"', '[', ']'], "");
+        question.about.push_str(&format!(" about *{word}*"));
+        question
+            .queries
+            .iter_mut()
+            .for_each(|query| query[name] = value.clone());
+    }
+    Some(question)
 }

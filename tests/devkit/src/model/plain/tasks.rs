@@ -25,15 +25,12 @@ const PAST: &str = "bought paid sent wrote written made got did done took went r
 impl Task {
     /// The tasks that a call has listed.
     pub(super) fn all(step: &Step) -> Vec<Self> {
-        let mut tasks = Vec::new();
-        for value in step.answer("tasks").as_array().into_iter().flatten() {
-            let (words, value) = (
-                content(value["title"].as_str().unwrap_or_default()),
-                value.clone(),
-            );
-            tasks.push(Self { value, words });
-        }
-        tasks
+        let task = |value: &Value| Self {
+            words: content(value["title"].as_str().unwrap_or_default()),
+            value: value.clone(),
+        };
+        let tasks = step.answer("tasks").as_array().into_iter().flatten();
+        tasks.map(task).collect()
     }
 
     pub(super) fn id(&self) -> &str {
@@ -64,17 +61,16 @@ pub(super) fn mentioned(tasks: &[Task], mention: &str) -> Vec<Task> {
 /// The task meant by these words, or those which it may be.
 pub(super) fn find(tasks: &[Task], wanted: &str) -> Vec<Task> {
     let words = content(wanted);
-    let best = tasks
+    let scores = || tasks.iter().map(|task| (score(&words, &task.words), task));
+    let best = scores().map(|(score, _)| score).max().unwrap_or(0);
+    let top = scores().filter(|(score, _)| *score > 0 && *score == best);
+    let mut exact = tasks
         .iter()
-        .map(|task| score(&words, &task.words))
-        .max()
-        .unwrap_or(0);
-    let is_best = |task: &&Task| best > 0 && score(&words, &task.words) == best;
-    let top: Vec<Task> = tasks.iter().filter(is_best).cloned().collect();
-    let exact = tasks
-        .iter()
-        .find(|task| task.title().eq_ignore_ascii_case(wanted));
-    exact.map_or(top, |task| vec![task.clone()])
+        .filter(|task| task.title().eq_ignore_ascii_case(wanted));
+    match exact.next() {
+        Some(task) => vec![task.clone()],
+        None => top.map(|(_, task)| task.clone()).collect(),
+    }
 }
 
 /// The view whose tasks "everything" or "all done tasks" means, if it is said; `None` when the words are a title.
@@ -91,11 +87,10 @@ pub(super) fn all(wanted: &str) -> Option<Option<&'static str>> {
 
 /// The one word of a phrase that is best to search for.
 pub(super) fn keyword(phrase: &str) -> Option<String> {
-    let words: Vec<&str> = split(phrase)
-        .filter(|word| !is_filler(&word.to_lowercase()))
-        .collect();
-    let noun = words.iter().rfind(|word| !is_verb(&word.to_lowercase()));
-    noun.or(words.last()).map(|word| (*word).to_owned())
+    let mut words = content(phrase);
+    let noun = words.iter().rposition(|word| !is_verb(word));
+    noun.or(words.len().checked_sub(1))
+        .map(|at| words.swap_remove(at))
 }
 
 /// Whether titles begin with this verb, in whatever form.
@@ -118,37 +113,39 @@ fn score(wanted: &[String], title: &[String]) -> usize {
     let is_enough = shared.clone().count() * 2 >= wanted.len() && (nouns > 0 || !has_noun);
     // Of two titles with these words the one without others fits better.
     let is_all = title.iter().all(|word| has(wanted, word));
-    if is_enough {
-        shared.count() * 2 + usize::from(is_all)
-    } else {
-        0
-    }
+    usize::from(is_enough) * (shared.count() * 2 + usize::from(is_all))
 }
 
 fn has(words: &[String], word: &str) -> bool {
-    words
-        .iter()
-        .any(|other| is_like(other, word) || is_like(word, other))
+    let same = |other: &String| is_like(other, word) || is_like(word, other);
+    words.iter().any(same)
 }
 
-/// Whether the second is the first, or a longer form of it: "plants", "called", "cleaning".
+/// Whether the second is the first or a form of it: "plants", "called", "planning".
 fn is_like(short: &str, long: &str) -> bool {
-    let ending = long.strip_prefix(short.trim_end_matches(['e', 'y']));
-    ending.is_some_and(|ending| ending.len() <= 4 && (ending.len() < 2 || short.len() > 2))
+    let root = short.trim_end_matches(['e', 'y']);
+    let ending = long.strip_prefix(root).filter(|_| root.len() > 1);
+    let once = |ending: &str| {
+        ending
+            .strip_prefix(root.chars().next_back()?)
+            .map(str::to_owned)
+    };
+    let ends = |ending: &str| {
+        "s es d ed ing ies ied"
+            .split(' ')
+            .any(|known| known == ending)
+    };
+    short == long
+        || ending
+            .is_some_and(|ending| ends(ending) || once(ending).is_some_and(|ending| ends(&ending)))
 }
 
 fn content(text: &str) -> Vec<String> {
-    split(text)
-        .map(str::to_lowercase)
-        .filter(|word| !is_filler(word))
+    let words = text
+        .split(|c: char| !c.is_alphanumeric())
+        .map(str::to_lowercase);
+    let is_filler = |word: &str| FILLERS.split_whitespace().any(|filler| filler == word);
+    words
+        .filter(|word| !word.is_empty() && !is_filler(word))
         .collect()
-}
-
-fn split(text: &str) -> impl DoubleEndedIterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-}
-
-fn is_filler(word: &str) -> bool {
-    FILLERS.split_whitespace().any(|filler| filler == word)
 }

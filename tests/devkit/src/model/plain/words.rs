@@ -1,7 +1,7 @@
 //! Words, and patterns of words. Must not know what a sentence asks for.
 //!
 //! A pattern is a line of words: `a|the` is either, `the?` may be missing, `*` is any words, `X` one or more that are captured, `:` a colon
-//! behind what was captured. Other capitals are kinds of words, whose value is captured: `N` a number, `O` an ordinal, `D` a weekday, `L`
+//! behind what was captured. Other capitals are kinds of words, whose value is captured: `N` a number, `O` a number or an ordinal, `D` a weekday, `L`
 //! some weekdays as bits, `P` the same in the plural, `M` a month, `U` a unit of time, `Y` a year, `C` a time of day in minutes, `H` an hour, `I` a
 //! date by ISO 8601.
 
@@ -85,17 +85,12 @@ pub(super) fn start<'a>(pattern: &str, words: &'a [Word]) -> Option<Found<'a>> {
     fits(pattern, words, false, &mut found).then_some(found)
 }
 
-/// What the first of these patterns that all the words fit captured first.
-pub(super) fn first_of<'a>(patterns: &[&str], words: &'a [Word]) -> Option<&'a [Word]> {
-    let found = patterns.iter().find_map(|pattern| whole(pattern, words));
-    found?.words.first().copied()
-}
-
-/// The same of what that left, until none fits.
-pub(super) fn strip<'a>(patterns: &[&str], words: &'a [Word]) -> &'a [Word] {
-    std::iter::successors(Some(words), |words| first_of(patterns, words))
-        .last()
-        .unwrap_or(words)
+/// What one of these patterns that all the words fit captured first, and so on until none fits.
+pub(super) fn strip<'a>(patterns: &[&str], mut words: &'a [Word]) -> &'a [Word] {
+    while let Some(found) = patterns.iter().find_map(|pattern| whole(pattern, words)) {
+        words = found.words[0];
+    }
+    words
 }
 
 fn fits<'a>(pattern: &str, words: &'a [Word], all: bool, found: &mut Found<'a>) -> bool {
@@ -184,17 +179,16 @@ fn number(low: &str) -> Option<i64> {
         .or_else(|| nth(NUMBERS, low))
 }
 
-/// 1 for the first; -1 for the last.
+/// 3 for "3", "3rd" and "third"; -1 for the last.
 fn ordinal(low: &str) -> Option<i64> {
     let digits = low.trim_end_matches(|c: char| c.is_ascii_lowercase());
-    let ending = &low[digits.len()..];
-    let is_number = ["st", "nd", "rd", "th"].contains(&ending) && !digits.is_empty();
+    let is_ordinal = ["", "st", "nd", "rd", "th"].contains(&&low[digits.len()..]);
     let named = if low == "last" {
         Some(-1)
     } else {
-        nth(ORDINALS, low)
+        nth(ORDINALS, low).or(nth(NUMBERS, low))
     };
-    named.or_else(|| number(digits).filter(|_| is_number))
+    named.or_else(|| number(digits).filter(|_| is_ordinal))
 }
 
 fn weekday(low: &str) -> Option<i64> {
