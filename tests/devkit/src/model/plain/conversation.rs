@@ -23,16 +23,32 @@ impl<'a> Conversation<'a> {
         let last = sent.rsplit("tried again: ").next().unwrap_or_default();
         let moment = last.split(", ").nth(1).unwrap_or_default();
         let now = NaiveDateTime::parse_from_str(moment, "%Y-%m-%d %H:%M");
-        let (turns, now) = (
-            request::turns(request),
-            now.unwrap_or(Utc::now().naive_utc()),
-        );
-        Self { turns, now }
+        let now = now.unwrap_or(Utc::now().naive_utc());
+        Self {
+            turns: request::turns(request),
+            now,
+        }
     }
 
-    /// The wishes of the last message.
+    /// The wishes of the last message, with titles for what stands for them.
     pub(super) fn wishes(&self) -> Vec<Wish> {
-        self.wishes_of(&self.turns)
+        let mut wishes = Vec::new();
+        for wish in self.wishes_of(&self.turns) {
+            match &wish {
+                Wish::Change(wanted, tool, fields) => match self.titles(wanted) {
+                    Some(titles) if titles.len() > 1 && words(wanted)[0].is("it this that") => {
+                        wishes.push(Wish::Choose(wanted.clone(), titles));
+                    }
+                    Some(titles) if !titles.is_empty() => {
+                        let change = |title| Wish::Change(title, tool, fields.clone());
+                        wishes.extend(titles.into_iter().map(change));
+                    }
+                    _ => wishes.push(wish),
+                },
+                _ => wishes.push(wish),
+            }
+        }
+        wishes
     }
 
     fn wishes_of(&self, turns: &[&[Value]]) -> Vec<Wish> {
@@ -45,44 +61,33 @@ impl<'a> Conversation<'a> {
         let mut plain = wishes(&message, self.now, !is_answer);
         if is_answer && plain == [Wish::Say(UNKNOWN)] {
             // The answer to a question is a target for the wish that raised it.
-            for wish in self.wishes_of(before) {
-                match wish {
-                    Wish::Change(wanted, tool, fields) if asked.contains(&quoted(&wanted)) => {
-                        plain = vec![Wish::Change(text(bare(&words(&message))), tool, fields)];
-                    }
-                    _ => {}
-                }
+            let is_raiser = |wish: &Wish| matches!(wish, Wish::Change(wanted, ..) if asked.contains(&quoted(wanted)));
+            let raiser = self.wishes_of(before).into_iter().find(is_raiser);
+            if let Some(Wish::Change(_, tool, fields)) = raiser {
+                plain = vec![Wish::Change(text(bare(&words(&message))), tool, fields)];
             }
         }
         plain
     }
 
-    /// What "it", "the second one" or "both" is about: ids, or lines that begin with a title, of which all or one is meant; `None` if
-    /// the words are no such reference.
-    pub(super) fn mentions(&self, wanted: &str) -> Option<(Vec<String>, bool)> {
+    /// The titles that "it", "the second one" or "both" may stand for; `None` if the words are no such reference.
+    fn titles(&self, wanted: &str) -> Option<Vec<String>> {
         let words = words(wanted);
         let is = |pattern: &str| whole(pattern, &words).is_some();
-        let mut turns = self.before().map(mentioned);
-        let last = turns.find(|(mentions, _)| !mentions.is_empty());
-        let (mut mentions, is_list) = last.unwrap_or_default();
-        if is("them|both|those|these") || is("all|both of them|those|these") {
-            return Some((mentions, true));
-        }
+        let mut said = self.before().map(|turn| titles(&said(turn)));
+        let (mut titles, is_list) = said
+            .find(|(titles, _)| !titles.is_empty())
+            .unwrap_or_default();
         let nth = whole("the? O one|task|item?", &words).map(|found| found.numbers[0]);
         let is_it = is("it|that|this") || is("that|this|the one|task|item");
-        match (nth, mentions.len()) {
-            (None, _) if !is_it => return None,
-            (None, _) if is_list => {}
-            (Some(nth @ 1..), _) => {
-                mentions = mentions
-                    .into_iter()
-                    .skip(nth as usize - 1)
-                    .take(1)
-                    .collect()
-            }
-            (_, count) => drop(mentions.drain(..count.saturating_sub(1))),
+        match nth {
+            None if is("them|both|those|these") || is("all|both of them|those|these") => {}
+            None if is_it && is_list => {}
+            None if !is_it => return None,
+            Some(nth @ 1..) => titles = titles.into_iter().skip(nth as usize - 1).take(1).collect(),
+            _ => titles = titles.pop().into_iter().collect(),
         }
-        Some((mentions, false))
+        Some(titles)
     }
 
     fn before(&self) -> impl Iterator<Item = &'a [Value]> {
@@ -91,22 +96,28 @@ impl<'a> Conversation<'a> {
 
     /// The calls that take back what the last turn with changes did, the last first.
     pub(super) fn undoing(&self) -> Vec<Call> {
-        let turn = self
-            .before()
-            .find(|turn| !changes(turn).is_empty())
-            .unwrap_or_default();
-        let known: Vec<Task> = request::calls(turn).iter().flat_map(Task::all).collect();
-        let mut calls = Vec::new();
-        for step in changes(turn).iter().rev() {
-            let was = known.iter().find(|task| task.id() == id(step));
-            calls.extend(reverse(step, was.map_or(&Value::Null, |task| &task.value)));
-        }
-        calls
+        let mut turns = self.before().map(request::calls);
+        let is_change = |step: &&Step| step.succeeded() && step.name != "list_tasks";
+        let steps = turns.find(|steps| steps.iter().any(|step| is_change(&step)));
+        let steps = steps.unwrap_or_default();
+        let known: Vec<Task> = steps.iter().flat_map(Task::all).collect();
+        let undo = |step: &Step| {
+            let given = step.arguments["task_id"].as_str();
+            let id = given.or(step.answer("task_id").as_str())?;
+            let was = known.iter().find(|task| task.value["id"] == id);
+            reverse(step, id, was.map_or(&Value::Null, |task| &task.value))
+        };
+        steps
+            .iter()
+            .rev()
+            .filter(is_change)
+            .filter_map(undo)
+            .collect()
     }
 }
 
 /// The call that takes back another one. What is known of the task is from before.
-fn reverse(step: &Step, was: &Value) -> Option<Call> {
+fn reverse(step: &Step, id: &str, was: &Value) -> Option<Call> {
     let (tool, mut arguments) = match step.name.as_str() {
         "add_task" => ("delete_task", json!({})),
         "delete_task" => ("update_task", json!({"restore": true})),
@@ -126,48 +137,35 @@ fn reverse(step: &Step, was: &Value) -> Option<Call> {
                 "tags",
                 "repeat",
             ];
-            let (set, unset): (Vec<&str>, Vec<&str>) =
-                fields.iter().partition(|field| !was[*field].is_null());
+            let (unset, set): (Vec<&str>, Vec<&str>) =
+                fields.iter().partition(|field| was[*field].is_null());
             let mut old = json!({"clear": unset});
             set.iter()
                 .for_each(|field| old[*field] = was[*field].clone());
             ("update_task", old)
         }
     };
-    arguments["task_id"] = json!(id(step));
+    arguments["task_id"] = json!(id);
     Some(Call::new(tool, &arguments))
 }
 
-/// What a turn listed, or else changed, in that order; and whether it was a list.
-fn mentioned(turn: &[Value]) -> (Vec<String>, bool) {
-    let reply = said(turn);
+/// The titles in a reply: those of its list, or else those that tools have put into quotation marks; and whether it is a list.
+fn titles(reply: &str) -> (Vec<String>, bool) {
     let lines = reply.lines().filter_map(|line| line.strip_prefix("- "));
-    let lines = lines.map(|line| line.trim_start_matches("[ ] ").trim_start_matches("[x] "));
-    let lines: Vec<String> = lines.map(str::to_owned).collect();
-    let ids = changes(turn)
-        .iter()
-        .map(|step| id(step).to_owned())
+    let listed = lines.map(|line| line.trim_start_matches("[ ] ").trim_start_matches("[x] "));
+    let listed: Vec<&str> = listed
+        .map(|line| line.split(" (").next().unwrap_or(line))
         .collect();
-    if lines.is_empty() {
-        (ids, false)
+    let quoted = reply
+        .lines()
+        .filter_map(|line| line.split_once('"')?.1.rsplit_once('"'));
+    let is_list = !listed.is_empty();
+    let titles = if is_list {
+        listed
     } else {
-        (lines, true)
-    }
-}
-
-/// The successful changes of a turn.
-fn changes(turn: &[Value]) -> Vec<Step> {
-    let mut steps = request::calls(turn);
-    steps.retain(|step| step.succeeded() && step.name != "list_tasks");
-    steps
-}
-
-/// The id of the task that a call was about.
-fn id(step: &Step) -> &str {
-    let given = step.arguments["task_id"].as_str();
-    given
-        .or(step.answer("task_id").as_str())
-        .unwrap_or_default()
+        quoted.map(|(title, _)| title).collect()
+    };
+    (titles.into_iter().map(str::to_owned).collect(), is_list)
 }
 
 /// The last words of the assistant in a turn.

@@ -69,9 +69,16 @@ impl Turn<'_> {
                                 Ok(call) => calls.push(call),
                                 Err(remark) => remarks.push(remark),
                             },
-                            several => remarks.push(reply::which_one(&part, several)),
+                            several => {
+                                remarks.push(reply::which_one(&part, &reply::lines(several, false)))
+                            }
                         }
                     }
+                }
+                Wish::Choose(wanted, titles) => {
+                    let lines: Vec<String> =
+                        titles.iter().map(|title| format!("- {title}")).collect();
+                    remarks.push(reply::which_one(wanted, &lines));
                 }
                 Wish::Say(text) => remarks.push((*text).to_owned()),
                 Wish::List(_) => {}
@@ -109,19 +116,10 @@ impl Turn<'_> {
             if tool == "delete_task" && view.is_none() {
                 all.extend(self.view(Some("completed"))?);
             }
-            return Ok(each(wanted, all));
-        }
-        if let Some((mentions, is_all)) = self.conversation.mentions(wanted) {
-            let mut found = Vec::new();
-            for mention in mentions {
-                found.extend(self.look(views, |tasks| tasks::mentioned(tasks, &mention))?);
-            }
-            let is_choice = !is_all || found.is_empty();
-            return Ok(if is_choice {
-                vec![(wanted.to_owned(), found)]
-            } else {
-                each(wanted, found)
-            });
+            return Ok(all
+                .into_iter()
+                .map(|task| (wanted.to_owned(), vec![task]))
+                .collect());
         }
         // "Milk and bread" may be two.
         let parts = wanted
@@ -131,28 +129,22 @@ impl Turn<'_> {
             .map(str::trim)
             .filter(|part| !part.is_empty())
             .collect();
-        let found = self.look(views, |tasks| tasks::find(tasks, wanted))?;
-        if parts.len() < 2 || matches!(found.as_slice(), [task] if task.covers(wanted)) {
-            return Ok(vec![(wanted.to_owned(), found)]);
+        let whole = self.find(wanted, views)?;
+        let is_one = parts.len() < 2 || matches!(whole.as_slice(), [task] if task.covers(wanted));
+        if is_one {
+            return Ok(vec![(wanted.to_owned(), whole)]);
         }
         let mut targets = Targets::new();
         for part in parts.into_iter().take(BATCH) {
-            targets.push((
-                part.to_owned(),
-                self.look(views, |tasks| tasks::find(tasks, part))?,
-            ));
+            targets.push((part.to_owned(), self.find(part, views)?));
         }
         Ok(targets)
     }
 
-    /// What is found in the first of these views in which something is.
-    fn look(
-        &mut self,
-        views: &[View],
-        find: impl Fn(&[Task]) -> Vec<Task>,
-    ) -> Result<Vec<Task>, Answer> {
+    /// The tasks that are meant in the first of these views in which there are any.
+    fn find(&mut self, wanted: &str, views: &[View]) -> Result<Vec<Task>, Answer> {
         for view in views {
-            let found = find(&self.view(*view)?);
+            let found = tasks::find(&self.view(*view)?, wanted);
             if !found.is_empty() {
                 return Ok(found);
             }
@@ -176,7 +168,7 @@ impl Turn<'_> {
                 "What should change about {title}? Say when it is due, for example."
             ));
         }
-        fields.insert("task_id".to_owned(), json!(task.id()));
+        fields.insert("task_id".to_owned(), task.value["id"].clone());
         Ok(Call::new(tool, &json!(fields)))
     }
 
@@ -214,11 +206,4 @@ impl Turn<'_> {
         self.views.insert(view, tasks.clone());
         Ok(tasks)
     }
-}
-
-fn each(wanted: &str, tasks: Vec<Task>) -> Targets {
-    tasks
-        .into_iter()
-        .map(|task| (wanted.to_owned(), vec![task]))
-        .collect()
 }

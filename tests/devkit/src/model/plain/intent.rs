@@ -18,6 +18,8 @@ pub(super) enum Wish {
     List(Question),
     /// The words for a task, and the tool and arguments of what is to be done with it.
     Change(String, &'static str, Fields),
+    /// To choose one of these titles for the words.
+    Choose(String, Vec<String>),
     /// To take back what was done last.
     Undo,
     /// Small talk.

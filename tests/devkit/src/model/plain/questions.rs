@@ -15,20 +15,9 @@ pub(super) struct Question {
     pub(super) about: String,
 }
 
-const ASKING: &[&str] = &[
-    "what|what's|whats|which|anything|any|how|do X",
-    "show|list|display|view|see|read|give|tell X",
-    "is|are there X",
-    "is|are anything|any|something X",
-    "i also? want|need to see|know|view X",
-    "i'd like to see|know|view X",
-];
-const SEARCHING: &[&str] = &[
-    "find X",
-    "search|look for? X",
-    "when|where is|are|do|did|must|should i? X",
-    "is|are|was|did|have i? X",
-];
+const ASKING: &str =
+    "what what's whats which anything any how do show list display view see read give tell i";
+const SEARCHING: &str = "find search when where is are was did have do";
 const TOPICS: &str = "left list lists task tasks todo todos to-do to-dos do done have open pending remaining finished completed \
     everything all did outstanding reminders due overdue late upcoming deleted trash undated plan plans planned";
 /// Words that choose a view.
@@ -47,20 +36,25 @@ const OPEN: &str = "open left remaining pending undone incomplete unfinished out
 
 /// The question, if it is one about the list.
 pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
+    let first = words.first()?;
     let is = |pattern: &str| whole(pattern, words).is_some();
     let has = |list: &str| words.iter().any(|word| word.is(list));
-    let (date, rest) = details::prefix(words, now);
-    let is_date = rest.is_empty() && date.contains_key("span");
-    let is_short = words
-        .iter()
-        .all(|word| word.is(TOPICS) || word.is("my the"));
-    if !ASKING.iter().any(|pattern| is(pattern)) && !is_short && !is_date {
-        let topic = SEARCHING
+    let (found, left) = details::cut(words, now);
+    let is_short = words.len() < 3
+        && words
             .iter()
-            .find_map(|pattern| whole(pattern, words))?
-            .words[0];
-        let topic = strip(&["X still? done|open|due|paid", "X on my|the list"], topic);
-        let word = keyword(&text(topic))?;
+            .all(|word| word.is(TOPICS) || word.is("my the"));
+    let is_date = left.is_empty() && found.contains_key("span");
+    let is_about = has(TOPICS) || !found.is_empty() || left.len() == 1 || is("* about X");
+    let is_wish = is("i also? want|need to see|know|view *") || is("i'd like to see|know|view *");
+    let asks =
+        first.is(ASKING) && (is_wish || !first.is("i")) || is("is|are there? anything|any|there *");
+    if !(asks && is_about || is_short || is_date) {
+        let topic = strip(
+            &["X still? done|open|due|paid", "X on my|the list"],
+            &words[1..],
+        );
+        let word = keyword(&text(topic)).filter(|_| first.is(SEARCHING))?;
         let about = format!(" about *{word}*");
         let queries = vec![
             json!({"search": word}),
@@ -71,10 +65,6 @@ pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
             kind: "",
             about,
         });
-    }
-    let (found, left) = details::cut(words, now);
-    if !has(TOPICS) && found.is_empty() && left.len() > 1 && !is("* about X") {
-        return None;
     }
     let is_open = has(OPEN);
     let is_view =

@@ -65,8 +65,8 @@ pub(super) fn failed(step: &Step) -> String {
 }
 
 /// Asks which of several tasks is meant.
-pub(super) fn which_one(wanted: &str, tasks: &[Task]) -> String {
-    let lines = lines(&tasks[..tasks.len().min(CANDIDATES)], false);
+pub(super) fn which_one(wanted: &str, lines: &[String]) -> String {
+    let lines = lines[..lines.len().min(CANDIDATES)].join("\n");
     format!("{WHICH_ONE}{}?\n\n{lines}", quoted(wanted))
 }
 
@@ -92,14 +92,14 @@ pub(super) fn list(question: &Question, steps: &[Step]) -> String {
         0 => format!("You have no {kind}tasks{about}."),
         count => {
             let first = if count < total { ". The first are" } else { "" };
-            let lines = lines(&tasks, kind.is_empty());
+            let lines = lines(&tasks, kind.is_empty()).join("\n");
             format!("You have {total} {kind}task{plural}{about}{first}:\n\n{lines}")
         }
     }
 }
 
 /// Tasks as a list. A line begins with the title, so that it is known again.
-fn lines(tasks: &[Task], is_boxed: bool) -> String {
+pub(super) fn lines(tasks: &[Task], is_boxed: bool) -> Vec<String> {
     let line = |task: &Task| {
         let value = &task.value;
         let mark = match (is_boxed, value["completed"] == true) {
@@ -116,7 +116,7 @@ fn lines(tasks: &[Task], is_boxed: bool) -> String {
         }
         line
     };
-    tasks.iter().map(line).collect::<Vec<_>>().join("\n")
+    tasks.iter().map(line).collect()
 }
 
 /// The user's own words, not too many.

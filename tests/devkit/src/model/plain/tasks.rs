@@ -17,7 +17,7 @@ const VERBS: &str = "answer ask bake book bring buy call cancel change check cle
     go invite learn mail make meet message mow open order organise organize pack paint pay phone pick plan post prepare print read renew \
     repair reply return ring schedule send sort study submit take text tidy visit walk wash water work write";
 const FILLERS: &str = "a an the my our your his her their this that these those to for of on in at with and or from is are was be i it me \
-    task tasks item thing one do done some already just all up about as please today yesterday list s";
+    task tasks item thing one do done some already just all up about as please today yesterday list s i for look";
 /// Past forms that do not begin as their verbs do.
 const PAST: &str = "bought paid sent wrote written made got did done took went rang gave found fed met brought told ran sold built cut put \
     drove ate saw won caught read";
@@ -33,10 +33,6 @@ impl Task {
         tasks.map(task).collect()
     }
 
-    pub(super) fn id(&self) -> &str {
-        self.value["id"].as_str().unwrap_or_default()
-    }
-
     pub(super) fn title(&self) -> &str {
         self.value["title"].as_str().unwrap_or_default()
     }
@@ -45,17 +41,6 @@ impl Task {
     pub(super) fn covers(&self, wanted: &str) -> bool {
         content(wanted).iter().all(|word| has(&self.words, word))
     }
-}
-
-/// The task that was mentioned by its id, or in a line of a list, which begins with the title.
-pub(super) fn mentioned(tasks: &[Task], mention: &str) -> Vec<Task> {
-    let begins = |task: &Task| !task.title().is_empty() && mention.starts_with(task.title());
-    let fits = |task: &&Task| task.id() == mention || begins(task);
-    let longest = tasks
-        .iter()
-        .filter(fits)
-        .max_by_key(|task| task.title().len());
-    longest.cloned().into_iter().collect()
 }
 
 /// The task meant by these words, or those which it may be.
@@ -75,14 +60,25 @@ pub(super) fn find(tasks: &[Task], wanted: &str) -> Vec<Task> {
 
 /// The view whose tasks "everything" or "all done tasks" means, if it is said; `None` when the words are a title.
 pub(super) fn all(wanted: &str) -> Option<Option<&'static str>> {
-    const KNOWN: &str =
-        "task tasks of them the my open done completed finished deleted overdue late";
+    const ALL: [(&str, Option<&str>); 3] = [
+        (
+            "everything|all|every of? the|my? open? them|task|tasks?",
+            None,
+        ),
+        (
+            "everything|all|every of? the|my? done|completed|finished task|tasks?",
+            Some("completed"),
+        ),
+        (
+            "everything|all|every of? the|my? overdue|late task|tasks?",
+            Some("overdue"),
+        ),
+    ];
     let words = words(wanted);
-    let rest = whole("everything|all|every *", &words).map(|_| &words[1..])?;
-    let has = |list: &str| rest.iter().any(|word| word.is(list));
-    let done = has("done completed finished").then_some("completed");
-    let view = has("overdue late").then_some("overdue").or(done);
-    rest.iter().all(|word| word.is(KNOWN)).then_some(view)
+    let all = ALL
+        .iter()
+        .find(|(pattern, _)| whole(pattern, &words).is_some());
+    all.map(|(_, view)| *view)
 }
 
 /// The one word of a phrase that is best to search for.
