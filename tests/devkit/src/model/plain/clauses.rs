@@ -91,7 +91,8 @@ pub(super) fn items(words: &[Word], now: NaiveDateTime) -> Vec<Vec<Word>> {
     let mut items: Vec<Vec<Word>> = Vec::new();
     let pieces = words.split_inclusive(|word| word.ends(&[',', ';']));
     for item in pieces.flat_map(|piece| split_and(piece, now)) {
-        let is_time = details::prefix(item, now).1.is_empty();
+        let behind = usize::from(start("Y", item).is_some());
+        let is_time = details::prefix(&item[behind..], now).1.is_empty();
         match items.last_mut().filter(|_| is_time) {
             Some(before) => before.extend_from_slice(item),
             None => items.push(item.to_vec()),

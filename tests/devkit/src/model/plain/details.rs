@@ -25,8 +25,8 @@ const TABLE: &[(&str, Make)] = &[
     ("tomorrow morning", |_, now| early(days(now, 1))),
     ("the? day after tomorrow", |_, now| days(now, 2)),
     ("~D", |n, now| days(now, (n[0] - weekday(now) + 6) % 7 + 1)),
-    ("D afternoon|evening|night", |n, now| days(now, (n[0] - weekday(now) + 6) % 7 + 1)),
-    ("D morning", |n, now| early(days(now, (n[0] - weekday(now) + 6) % 7 + 1))),
+    ("~D afternoon|evening|night", |n, now| days(now, (n[0] - weekday(now) + 6) % 7 + 1)),
+    ("~D morning", |n, now| early(days(now, (n[0] - weekday(now) + 6) % 7 + 1))),
     ("this D", |n, now| days(now, (n[0] - weekday(now) + 7) % 7)),
     ("next D", |n, now| days(now, n[0] - weekday(now) + 7)),
     ("~this|the? weekend", |_, now| weekend(now, 0)),
@@ -37,6 +37,9 @@ const TABLE: &[(&str, Make)] = &[
     ("the? end of next U", |n, now| span(n[0], now, 1, true)),
     ("in|within N U", |n, now| on(later(now.date(), n[0], n[1]))),
     ("N U from now|today", |n, now| on(later(now.date(), n[0], n[1]))),
+    ("in N minutes|minute|mins|min", |n, now| moment(now, n[0])),
+    ("in N hours|hour", |n, now| moment(now, n[0] * 60)),
+    ("in M", |n, now| span(2, now, (n[0] + 12 - i64::from(now.month())) % 12, true)),
     ("I", |n, _| on(NaiveDate::from_num_days_from_ce_opt(i32::try_from(n[0]).ok()?))),
     ("M O Y?", |n, now| date(n[0], n[1], n.get(2), now)),
     ("the? O of? M Y?", |n, now| date(n[1], n[0], n.get(2), now)),
@@ -66,6 +69,7 @@ const TABLE: &[(&str, Make)] = &[
     ("every|each O D", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
     ("every|each weekday|workday|weekdays", |_, _| rule("WEEKLY", &by_day("", 0b1_1111))),
     ("~weekdays|workdays", |_, _| rule("WEEKLY", &by_day("", 0b1_1111))),
+    ("every|each other weekend", |_, _| rule("WEEKLY;INTERVAL=2", &by_day("", 0b10_0000))),
     ("every|each weekend", |_, _| rule("WEEKLY", &by_day("", 0b10_0000))),
     ("every|each O D of the|each|every? month", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
     ("the? O D of every|each month", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
@@ -267,6 +271,12 @@ fn day_of_month(day: i64, now: NaiveDateTime) -> Option<Value> {
 
 fn time(minutes: i64) -> Option<Value> {
     Some(json!({"minutes": minutes}))
+}
+
+fn moment(now: NaiveDateTime, minutes: i64) -> Option<Value> {
+    let then = now.checked_add_signed(Duration::try_minutes(minutes)?)?;
+    let of_day = then.hour() * 60 + then.minute();
+    Some(json!({"due_date": then.date(), "minutes": of_day}))
 }
 
 fn early(details: Option<Value>) -> Option<Value> {

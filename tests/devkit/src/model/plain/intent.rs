@@ -80,6 +80,7 @@ const RULES: &[(&str, Rule)] = &[
     ("how are *", Rule::Say(HELLO)),
     ("*", Rule::Ask),
     ("put X on|to|in my|the to-do|todo|task|shopping? list|tasks|todos", Rule::Add),
+    ("add|create|new a|another? new? task|todo|to-do|reminder", Rule::Say(HELP)),
     ("add|create|insert X", Rule::Add),
     ("new? task|todo|to-do|reminder X", Rule::Add),
     ("make a task|note|reminder X", Rule::Add),
@@ -227,7 +228,8 @@ fn adding(words: &[Word], shared: &Fields, is_one: bool, now: NaiveDateTime) -> 
         "to|on|in my|the to-do|todo|task|shopping? list|tasks|todos X",
         "a|an|another|the|this|these|my new|following? task|todo|to-do|item|reminder|tasks|todos|items X",
         "N new? tasks|todos|items|reminders X",
-        "task|tasks|todo|todos|item|items|this|following : X",
+        "task:|tasks:|todo:|todos:|item:|items:|this:|following: X",
+        "i have|need a|an X",
         "to|called|named|for|that|- X",
         "remember|not|forget to X",
     ];

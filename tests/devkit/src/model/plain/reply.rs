@@ -36,7 +36,8 @@ pub(super) fn done(steps: &[Step]) -> Vec<String> {
     for steps in steps.chunk_by(|one, next| one.name == next.name) {
         let good = steps.iter().filter(|step| step.succeeded());
         match (good.clone().count(), steps[0].name.as_str()) {
-            (0..=TOLD, _) => parts.extend(good.map(told)),
+            (0, _) => {}
+            (1..=TOLD, _) => parts.push(good.map(told).collect::<Vec<_>>().join("\n")),
             (many, "add_task") => parts.push(format!("Added {many} tasks.")),
             (many, "delete_task") => parts.push(format!("Deleted {many} tasks.")),
             (many, _) => parts.push(format!("Changed {many} tasks.")),
@@ -51,7 +52,16 @@ fn told(step: &Step) -> String {
     let message = step.answer("message").as_str().unwrap_or("Done.");
     match message.split_once(" For 30 days") {
         Some((deleted, _)) => format!("{deleted} Say *undo* to have it back."),
-        None => message.to_owned(),
+        None => {
+            let told = ["priority", "tags", "clear", "description"].iter();
+            let told = told
+                .filter(|field| step.name == "update_task" && !step.arguments[**field].is_null());
+            let told = told.map(|field| format!(" {field}: {}.", step.arguments[*field]));
+            format!(
+                "{message}{}",
+                told.collect::<String>().replace(['[', ']', '"'], "")
+            )
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Words, and patterns of words. Must not know what a sentence asks for.
 //!
-//! A pattern is a line of words: `a|the` is either, `the?` may be missing, `*` is any words, `X` one or more that are captured, `:` a colon
-//! behind what was captured. Other capitals are kinds of words, whose value is captured: `N` a number, `O` a number or an ordinal, `D` a weekday, `L`
-//! some weekdays as bits, `P` the same in the plural, `M` a month, `U` a unit of time, `Y` a year, `C` a time of day in minutes, `H` an hour, `I` a
-//! date by ISO 8601.
+//! A pattern is a line of words: `a|the` is either, `the?` may be missing, `*` is any words, `X` one or more that are captured, `task:` is
+//! a word with a colon behind it, `:` a colon behind what was captured. Other capitals are kinds of words, whose value is captured: `N` a
+//! number, `O` that or an ordinal, `D` a weekday, `L` some weekdays as bits, `P` the same in the plural, `M` a month, `U` a unit of time,
+//! `Y` a year, `C` a time of day in minutes, `H` an hour, `I` a date by ISO 8601.
 
 use chrono::{Datelike, Month, NaiveDate, NaiveTime, Timelike, Weekday};
 
@@ -134,30 +134,26 @@ fn fits<'a>(pattern: &str, words: &'a [Word], all: bool, found: &mut Found<'a>) 
 
 /// How many words fit a token, and their value if it is of a kind that has one.
 fn one(token: &str, words: &[Word]) -> Option<(usize, Option<i64>)> {
-    let low = words.first()?.low.as_str();
+    let word = words.first()?;
+    let low = word.low.as_str();
+    let month = |month: Month| i64::from(month.number_from_month());
+    let days = |date: NaiveDate| i64::from(date.num_days_from_ce());
     let value = match token {
         "N" => number(low),
         "O" => ordinal(low),
         "D" => weekday(low),
         "L" => return weekdays(words),
         "P" => return weekdays(words).filter(|_| low.ends_with("days")),
-        "M" => low
-            .parse()
-            .ok()
-            .map(|month: Month| i64::from(month.number_from_month())),
+        "M" => low.parse().ok().map(month),
         "U" => nth(UNITS, low),
         "Y" => number(low).filter(|year| *year >= 1900),
         "C" => clock(low),
         "H" => number(low).filter(|hour| (0..24).contains(hour)),
-        "I" => low
-            .parse()
-            .ok()
-            .map(|date: NaiveDate| i64::from(date.num_days_from_ce())),
+        "I" => low.parse().ok().map(days),
         _ => {
-            return token
-                .split('|')
-                .any(|word| word == low)
-                .then_some((1, None));
+            let is_headed = |one: &str| one.strip_suffix(':') == Some(low) && word.ends(&[':']);
+            let fits = |one: &str| one == low || is_headed(one);
+            return token.split('|').any(fits).then_some((1, None));
         }
     };
     value.map(|value| (1, Some(value)))
@@ -218,7 +214,6 @@ fn clock(low: &str) -> Option<i64> {
     let of_half = NaiveTime::parse_from_str(full, "%I:%M%P").map(minutes);
     let open = NaiveTime::parse_from_str(full, "%H:%M").map(minutes);
     let is_open = |minutes| minutes < 13 * 60 && !low.starts_with('0');
-    of_half
-        .or(open.map(|said| if is_open(said) { said - 24 * 60 } else { said }))
-        .ok()
+    let open = open.map(|said| said - if is_open(said) { 24 * 60 } else { 0 });
+    of_half.or(open).ok()
 }
