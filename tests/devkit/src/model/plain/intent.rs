@@ -177,7 +177,7 @@ fn made(rule: Rule, captured: &[&[Word]], words: &[Word], now: NaiveDateTime) ->
         Rule::Say(text) => Some(Wish::Say(text)),
         Rule::Undo => Some(Wish::Undo),
         Rule::Ask => questions::asked(words, now).map(Wish::List),
-        Rule::Finish if !made(Rule::Set(TIME), captured, words, now).is_none() => None,
+        Rule::Finish if made(Rule::Set(TIME), captured, words, now).is_some() => None,
         Rule::Report if !is_past(&first[0].low) => None,
         Rule::Complete | Rule::Finish | Rule::Report => change(first, "complete_task", json!({})),
         Rule::Delete => change(first, "delete_task", json!({})),
@@ -235,18 +235,24 @@ fn adding(words: &[Word], shared: &Fields, is_one: bool, now: NaiveDateTime) -> 
     ];
     let (early, rest) = details::prefix(strip(OBJECTS, words), now);
     let words = strip(&[IN_LIST], strip(OBJECTS, rest));
-    let items = if is_one {
-        vec![words.to_vec()]
-    } else {
-        items(words, now)
-    };
+    let mut items = items(words, now);
+    if is_one {
+        items = vec![words.to_vec()];
+    }
+    // "Buy milk, eggs and bread today": what is said behind mere things is said of all.
+    let is_order = |item: &Vec<Word>| item.first().is_some_and(|word| is_verb(&word.low));
+    let last = items.last().filter(|_| !items.iter().skip(1).any(is_order));
+    let late = last
+        .map(|item| details::cut(item, now).0)
+        .unwrap_or_default();
     let mut wishes = Vec::new();
     for item in items {
         let (found, left) = details::cut(strip(&[IN_LIST], &item), now);
         let title = text(strip(&["to|and X"], &left));
         if !title.is_empty() {
             let mut fields = Fields::from_iter([("title".to_owned(), json!(title))]);
-            fields.extend([shared, &early, &found].into_iter().cloned().flatten());
+            let said = [shared, &early, &late, &found].into_iter().flatten();
+            fields.extend(said.map(|(name, value)| (name.clone(), value.clone())));
             wishes.push(Wish::Add(details::finish(fields, now, &Value::Null)));
         }
     }

@@ -36,7 +36,9 @@ const OPEN: &str = "open left remaining pending undone incomplete unfinished out
 
 /// The question, if it is one about the list.
 pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
-    let first = words.first()?;
+    let first = words
+        .first()
+        .filter(|word| words.len() < 6 || word.is(ASKING) || word.is(SEARCHING))?;
     let is = |pattern: &str| whole(pattern, words).is_some();
     let has = |list: &str| words.iter().any(|word| word.is(list));
     let (found, left) = details::cut(words, now);
@@ -67,8 +69,11 @@ pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
         });
     }
     let is_open = has(OPEN);
-    let is_view =
-        |(list, _, view): &&(&str, _, &str)| has(list) && !(is_open && *view == "completed");
+    let is_view = |(list, _, view): &&(&str, _, &str)| match *view {
+        "completed" => has(list) && !is_open,
+        "upcoming" => has(list) && !found.contains_key("span"),
+        _ => has(list),
+    };
     let no_date = is("* no|without a? date|deadline").then_some(&VIEWS[2]);
     let (kind, view) = match no_date.or(VIEWS.iter().find(is_view)) {
         Some((_, kind, view)) => (*kind, json!({"view": view})),

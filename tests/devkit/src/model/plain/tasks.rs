@@ -60,7 +60,8 @@ pub(super) fn find(tasks: &[Task], wanted: &str) -> Vec<Task> {
 
 /// The view whose tasks "everything" or "all done tasks" means, if it is said; `None` when the words are a title.
 pub(super) fn all(wanted: &str) -> Option<Option<&'static str>> {
-    const ALL: [(&str, Option<&str>); 3] = [
+    const ALL: [(&str, Option<&str>); 4] = [
+        ("what|what's|whatever is? overdue|late", Some("overdue")),
         (
             "everything|all|every of? the|my? open? them|task|tasks?",
             None,
@@ -136,12 +137,12 @@ fn is_like(short: &str, long: &str) -> bool {
             .is_some_and(|ending| ends(ending) || once(ending).is_some_and(|ending| ends(&ending)))
 }
 
+/// The words that say something, of no more text than a title may have.
 fn content(text: &str) -> Vec<String> {
     let words = text
         .split(|c: char| !c.is_alphanumeric())
         .map(str::to_lowercase);
     let is_filler = |word: &str| FILLERS.split_whitespace().any(|filler| filler == word);
-    words
-        .filter(|word| !word.is_empty() && !is_filler(word))
-        .collect()
+    let words = words.filter(|word| !word.is_empty() && !is_filler(word));
+    words.take(128).collect()
 }

@@ -147,6 +147,7 @@ fn one(token: &str, words: &[Word]) -> Option<(usize, Option<i64>)> {
         "M" => low.parse().ok().map(month),
         "U" => nth(UNITS, low),
         "Y" => number(low).filter(|year| *year >= 1900),
+        "C" | "I" if !low.starts_with(|c: char| c.is_ascii_digit()) => None,
         "C" => clock(low),
         "H" => number(low).filter(|hour| (0..24).contains(hour)),
         "I" => low.parse().ok().map(days),
