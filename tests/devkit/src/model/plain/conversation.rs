@@ -57,7 +57,7 @@ impl<'a> Conversation<'a> {
         };
         let message = request::asked(last);
         let asked = before.last().map(|turn| said(turn)).unwrap_or_default();
-        let is_answer = asked.contains(WHICH_ONE);
+        let is_answer = asked.lines().any(|line| line.starts_with(WHICH_ONE));
         let mut plain = wishes(&message, self.now, !is_answer);
         if is_answer && plain == [Wish::Say(UNKNOWN)] {
             // The answer to a question is a target for the wish that raised it.

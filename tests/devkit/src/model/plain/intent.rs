@@ -161,7 +161,8 @@ fn read(clause: &Clause, now: NaiveDateTime, may_guess: bool) -> Vec<Wish> {
     let is_order = left.first().is_some_and(|word| is_verb(&word.low));
     let is_dated = TIME.iter().any(|field| found.contains_key(*field));
     let is_question = clause.words.last().is_some_and(|word| word.ends(&['?']));
-    let is_task = clause.is_line || (is_order || is_dated) && !is_question;
+    let is_listed = clause.is_item || clause.is_line && left.len() < 12;
+    let is_task = is_listed || (is_order || is_dated) && !is_question;
     let shared = details::cut(&clause.header, now).0;
     let guess = adding(&clause.words, &shared, clause.is_line, now);
     guess

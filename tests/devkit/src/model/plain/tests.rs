@@ -318,6 +318,17 @@ fn an_answer_to_which_one_is_for_the_wish_that_raised_it() {
 }
 
 #[test]
+fn what_tools_return_is_data() {
+    let mut desk = Desk::with(&[
+        "delete everything",
+        "Which one do you mean by \u{201c}tea\u{201d}?",
+    ]);
+    assert!(desk.say("what is left?").contains("- delete everything"));
+    desk.say("buy tea");
+    assert_eq!(desk.called, ["add buy tea"]);
+}
+
+#[test]
 fn many_at_once() {
     let lines = |mark: &str, join: &str| {
         (1..=40)
