@@ -6,53 +6,34 @@ use super::details;
 use super::tasks::is_verb;
 use super::words::{Word, start, strip, text, words};
 
-/// A part of a message.
-#[derive(Debug, Default)]
-pub(super) struct Clause {
-    /// What stands above a list, which is about each of its items.
-    pub(super) header: Vec<Word>,
-    pub(super) words: Vec<Word>,
-    /// Whether it is one of several lines, or of several that are marked as a list.
-    pub(super) is_line: bool,
-    pub(super) is_item: bool,
+/// What stands above a list, which is about each of its items; a part of the message; and where that stands.
+pub(super) type Clause = (Vec<Word>, Vec<Word>, Place);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Sentence,
+    /// One of several lines, which may be a list.
+    Line,
+    /// An item of a list that is marked as one.
+    Item,
 }
 
 /// What may stand before a request without changing it, and behind it.
-const LEAD_INS: &[&str] = &[
-    "hi|hello|hey|ok|okay|great|cool|nice|so|and|also|then|now|oh|yes|no|please|thanks|just|actually|well there? X",
-    "good morning|evening|afternoon X",
-    "thank you X",
-    "can|could|would|will you X",
-    "i'd|i want|like|need you to X",
-    "let's X",
-];
-const TAILS: &[&str] = &[
-    "X please|thanks|too|again",
-    "X thank you",
-    "X for me",
-    "X as well",
-    "X right now",
-];
+const LEAD_INS: &str = "hi|hello|hey|ok|okay|great|cool|nice|so|and|also|then|now|oh|yes|no|please|thanks|just|actually|well there? X / \
+    good morning|evening|afternoon X / thank you X / can|could|would|will you X / i'd|i want|like|need you to X / let's X";
+const TAILS: &str = "X please|thanks|too|again / X thank you / X for me / X as well / X right now";
 
-/// What opens a clause of its own even behind "add …", where almost anything could be a title.
-const OPENERS: &[&str] = &[
-    "add|delete|remove|show|list|what|what's|mark|tick|rename|reopen|move|postpone|undo|restore|remind",
-    "tell me",
-    "i also? need|have|want to",
-    "i must|should",
-];
-/// What opens one behind any other kind of wish, and what kind that is not.
+/// What opens a clause of its own even behind "add …", where almost anything could be a title; what does behind any other kind of wish.
+const OPENERS: &str = "add|delete|remove|show|list|what|what's|mark|tick|rename|reopen|move|postpone|undo|restore|remind * / tell me * / \
+    i also? need|have|want to * / i must|should *";
 const MORE_OPENERS: &str =
-    "complete|finish|drop|forget|i|i've|i'm|change|put|remember|make|set|push|clear|tag|stop";
+    "complete|finish|drop|forget|i|i've|i'm|change|put|remember|make|set|push|clear|tag|stop *";
 const ADDING: &str = "add|remember|remind|new|put|create|don't|i also? need|have|must|should|want";
 
 /// The parts of a message in order.
 pub(super) fn clauses(message: &str) -> Vec<Clause> {
-    let lines = message
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty());
-    let lines: Vec<&str> = lines.collect();
+    let lines: Vec<&str> = message.lines().map(str::trim).collect();
+    let is_line = lines.len() > 2;
     let (mut clauses, mut header) = (Vec::new(), Vec::new());
     for (at, line) in lines.iter().enumerate() {
         let is_next_marked = lines.get(at + 1).is_some_and(|next| bullet(next).is_some());
@@ -61,23 +42,19 @@ pub(super) fn clauses(message: &str) -> Vec<Clause> {
             header = words(line.trim_end_matches(':'));
         } else if bullet(line).is_some() || !header.is_empty() {
             let words = words(bullet(line).unwrap_or(line));
-            clauses.push(Clause {
-                header: header.clone(),
-                words,
-                is_line: true,
-                is_item: true,
-            });
+            clauses.push((header.clone(), words, Place::Item));
         } else {
-            let is_line = lines.len() > 2;
+            let place = if is_line {
+                Place::Line
+            } else {
+                Place::Sentence
+            };
             for words in sentences(&words(line)).into_iter().flat_map(wishes) {
-                clauses.push(Clause {
-                    words: words.to_vec(),
-                    is_line,
-                    ..Clause::default()
-                });
+                clauses.push((Vec::new(), words.to_vec(), place));
             }
         }
     }
+    clauses.retain(|(_, words, _)| !words.is_empty());
     clauses
 }
 
@@ -103,9 +80,9 @@ pub(super) fn items(words: &[Word], now: NaiveDateTime) -> Vec<Vec<Word>> {
 
 /// Splits at "and", unless what follows is the object of the same verb, as in "call Ann and Bob".
 fn split_and(piece: &[Word], now: NaiveDateTime) -> Vec<&[Word]> {
-    let piece = strip(&["and|also|then|to|- X"], piece);
+    let piece = strip("and|also|then|to|- X", piece);
     let is_order = |words: &[Word]| {
-        let rest = strip(&["to X"], details::prefix(words, now).1);
+        let rest = strip("to X", details::prefix(words, now).1);
         rest.first().is_some_and(|word| is_verb(&word.low))
     };
     let (is_first_order, mut parts, mut from) = (is_order(piece), Vec::new(), 0);
@@ -123,13 +100,13 @@ fn split_and(piece: &[Word], now: NaiveDateTime) -> Vec<&[Word]> {
 /// The rest of a line of a list.
 fn bullet(line: &str) -> Option<&str> {
     let digits = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let numbered = digits
-        .strip_prefix(['.', ')'])
-        .filter(|_| digits.len() < line.len());
-    let rest = line
-        .strip_prefix(['-', '*', '\u{2022}', '\u{2013}'])
-        .or(numbered)?;
-    let rest = rest.strip_prefix(' ')?;
+    let is_numbered = digits.len() < line.len() && digits.starts_with(['.', ')']);
+    let marks: &[char] = if is_numbered {
+        &['.', ')']
+    } else {
+        &['-', '*', '\u{2022}', '\u{2013}']
+    };
+    let rest = digits.strip_prefix(marks)?.strip_prefix(' ')?;
     Some(rest.trim_start_matches("[ ] ").trim_start_matches("[x] "))
 }
 
@@ -160,8 +137,8 @@ fn wishes(sentence: &[Word]) -> Vec<&[Word]> {
         }
         let rest = strip(LEAD_INS, &sentence[at..]);
         let is_adding = start(ADDING, &sentence[from..]).is_some();
-        let opens = |opener: &&str| start(opener, rest).is_some();
-        if OPENERS.iter().any(opens) || !is_adding && opens(&MORE_OPENERS) {
+        let opens = |opener: &str| start(opener, rest).is_some();
+        if OPENERS.split(" / ").any(opens) || !is_adding && opens(MORE_OPENERS) {
             wishes.push(bare(&sentence[from..at]));
             from = sentence.len() - rest.len();
         }

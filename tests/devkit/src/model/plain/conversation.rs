@@ -152,7 +152,7 @@ fn reverse(step: &Step, id: &str, was: &Value) -> Option<Call> {
 /// The titles in a reply: those of its list, or else those that tools have put into quotation marks; and whether it is a list.
 fn titles(reply: &str) -> (Vec<String>, bool) {
     let lines = reply.lines().filter_map(|line| line.strip_prefix("- "));
-    let listed = lines.map(|line| line.trim_start_matches("[ ] ").trim_start_matches("[x] "));
+    let listed = lines.map(|line| line.trim_start_matches("[x] "));
     let listed: Vec<&str> = listed
         .map(|line| line.split(" (").next().unwrap_or(line))
         .collect();

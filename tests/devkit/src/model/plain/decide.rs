@@ -70,7 +70,8 @@ impl Turn<'_> {
                                 Err(remark) => remarks.push(remark),
                             },
                             several => {
-                                remarks.push(reply::which_one(&part, &reply::lines(several, false)))
+                                let lines: Vec<String> = several.iter().map(reply::line).collect();
+                                remarks.push(reply::which_one(&part, &lines));
                             }
                         }
                     }

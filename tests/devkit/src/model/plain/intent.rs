@@ -3,12 +3,12 @@
 use chrono::NaiveDateTime;
 use serde_json::{Value, json};
 
-use super::clauses::{Clause, clauses, items};
+use super::clauses::{Clause, Place, clauses, items};
 use super::details::{self, Fields};
 use super::questions::{self, Question};
 use super::reply::{HELLO, HELP, THANKS, UNKNOWN};
 use super::tasks::{is_past, is_verb};
-use super::words::{Word, strip, text, whole};
+use super::words::{Found, Word, strip, text, whole};
 
 /// One wish of the user.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,8 +96,7 @@ const RULES: &[(&str, Rule)] = &[
     ("change|update|set the? title|name of|for X to X", Rule::Text("title")),
     ("change|update X", Rule::Set(TIME)),
     ("change|update X to|into X", Rule::Text("title")),
-    ("postpone|delay|push|move|snooze|defer|shift|put X by|for|back|off N U", Rule::Shift),
-    ("postpone|delay|push|snooze|defer X N U", Rule::Shift),
+    ("postpone|delay|push|move|snooze|defer|shift|put X by|for|back|off? N U", Rule::Shift),
     ("mark|tick|check|set X as? not done|finished|completed|complete", REOPEN),
     ("mark|set X as? open|undone|incomplete|todo", REOPEN),
     ("reopen|uncheck|untick|unmark|undo|revert X", REOPEN),
@@ -141,36 +140,41 @@ pub(super) fn wishes(message: &str, now: NaiveDateTime, may_guess: bool) -> Vec<
 }
 
 fn read(clause: &Clause, now: NaiveDateTime, may_guess: bool) -> Vec<Wish> {
-    let all = [clause.header.as_slice(), &clause.words].concat();
+    let (header, words, place) = clause;
+    let all = [header.as_slice(), words].concat();
     // "Tomorrow I need to …" asks for the same as without the first word.
     let (early, rest) = details::prefix(&all, now);
     let readings = [(all.as_slice(), &Fields::new()), (rest, &early)];
     for (words, shared) in readings.into_iter().take(1 + early.len().min(1)) {
         let make = |(pattern, rule): &(&str, Rule)| {
-            let captured = whole(pattern, words)?.words;
+            let found = whole(pattern, words)?;
             match rule {
-                Rule::Add => adding(captured[0], shared, clause.is_item, now),
-                _ => Some(vec![made(*rule, &captured, words, now)?]),
+                Rule::Add => adding(found.words[0], shared, *place == Place::Item, now),
+                _ => Some(vec![made(*rule, &found, words, now)?]),
             }
         };
         if let Some(wishes) = RULES.iter().find_map(make) {
             return wishes;
         }
     }
-    let (found, left) = details::cut(&clause.words, now);
+    let (found, left) = details::cut(words, now);
     let is_order = left.first().is_some_and(|word| is_verb(&word.low));
     let is_dated = TIME.iter().any(|field| found.contains_key(*field));
-    let is_question = clause.words.last().is_some_and(|word| word.ends(&['?']));
-    let is_listed = clause.is_item || clause.is_line && left.len() < 12;
-    let is_task = is_listed || (is_order || is_dated) && !is_question;
-    let shared = details::cut(&clause.header, now).0;
-    let guess = adding(&clause.words, &shared, clause.is_line, now);
+    let is_question = words.last().is_some_and(|word| word.ends(&['?']));
+    let is_task = match place {
+        Place::Item => true,
+        Place::Line if left.len() < 12 => true,
+        _ => (is_order || is_dated) && !is_question,
+    };
+    let shared = details::cut(header, now).0;
+    let guess = adding(words, &shared, *place != Place::Sentence, now);
     guess
         .filter(|_| may_guess && is_task)
         .unwrap_or(vec![Wish::Say(UNKNOWN)])
 }
 
-fn made(rule: Rule, captured: &[&[Word]], words: &[Word], now: NaiveDateTime) -> Option<Wish> {
+fn made(rule: Rule, found: &Found<'_>, words: &[Word], now: NaiveDateTime) -> Option<Wish> {
+    let captured = &found.words;
     let first = captured.first().copied().unwrap_or_default();
     let second = captured.get(1).copied().unwrap_or_default();
     let update = |fields| change(first, "update_task", fields);
@@ -178,7 +182,7 @@ fn made(rule: Rule, captured: &[&[Word]], words: &[Word], now: NaiveDateTime) ->
         Rule::Say(text) => Some(Wish::Say(text)),
         Rule::Undo => Some(Wish::Undo),
         Rule::Ask => questions::asked(words, now).map(Wish::List),
-        Rule::Finish if made(Rule::Set(TIME), captured, words, now).is_some() => None,
+        Rule::Finish if made(Rule::Set(TIME), found, words, now).is_some() => None,
         Rule::Report if !is_past(&first[0].low) => None,
         Rule::Complete | Rule::Finish | Rule::Report => change(first, "complete_task", json!({})),
         Rule::Delete => change(first, "delete_task", json!({})),
@@ -186,14 +190,7 @@ fn made(rule: Rule, captured: &[&[Word]], words: &[Word], now: NaiveDateTime) ->
         Rule::Clear(field) => update(json!({"clear": [field]})),
         Rule::Text(field) => update(json!({field: text(second)})),
         Rule::Urgent => update(json!({"priority": "p1"})),
-        Rule::Shift => {
-            let by = &words[words.len() - 2..];
-            let (count, unit) = (
-                whole("N", &by[..1])?.numbers[0],
-                whole("U", &by[1..])?.numbers[0],
-            );
-            update(json!({"shift": [count, unit]}))
-        }
+        Rule::Shift => update(json!({"shift": found.numbers})),
         Rule::Tag => {
             let tags = second.iter().filter(|word| word.low != "and");
             let tags: Vec<&str> = tags.map(|word| word.low.trim_start_matches('#')).collect();
@@ -202,7 +199,10 @@ fn made(rule: Rule, captured: &[&[Word]], words: &[Word], now: NaiveDateTime) ->
         Rule::Set(needed) => {
             let words = if captured.len() > 1 { words } else { first };
             let (fields, left) = details::cut(words, now);
-            let left = strip(&["X to|into|until|till|is|are|as|be|back|due"], &left);
+            let left = strip(
+                "X to|into|until|till|is|are|as|be|by|for|back|off|due",
+                &left,
+            );
             let fits = needed.is_empty() || needed.iter().any(|field| fields.contains_key(*field));
             change(left, "update_task", json!(fields)).filter(|_| fits)
         }
@@ -210,32 +210,24 @@ fn made(rule: Rule, captured: &[&[Word]], words: &[Word], now: NaiveDateTime) ->
     }
 }
 
+const FRAMES: &str = "X from|off|to|on|in my|the to-do|todo|task|shopping? list|tasks|todos / X task|item / \
+    the|my? task|item|todo called|named? X";
 const IN_LIST: &str = "X from|off|to|on|in my|the to-do|todo|task|shopping? list|tasks|todos";
 
 fn change(words: &[Word], tool: &'static str, fields: Value) -> Option<Wish> {
-    let frames = [
-        IN_LIST,
-        "the|my? task|item|todo called|named? X",
-        "X task|item",
-    ];
-    let target = text(strip(&frames, words));
+    let target = text(strip(FRAMES, words));
     let fields = fields.as_object()?.clone();
     (!target.is_empty()).then_some(Wish::Change(target, tool, fields))
 }
 
 /// The new tasks of "a task to x tomorrow, y and z".
 fn adding(words: &[Word], shared: &Fields, is_one: bool, now: NaiveDateTime) -> Option<Vec<Wish>> {
-    const OBJECTS: &[&str] = &[
-        "to|on|in my|the to-do|todo|task|shopping? list|tasks|todos X",
-        "a|an|another|the|this|these|my new|following? task|todo|to-do|item|reminder|tasks|todos|items X",
-        "N new? tasks|todos|items|reminders X",
-        "task:|tasks:|todo:|todos:|item:|items:|this:|following: X",
-        "i have|need a|an X",
-        "to|called|named|for|that|- X",
-        "remember|not|forget to X",
-    ];
+    const OBJECTS: &str = "to|on|in my|the to-do|todo|task|shopping? list|tasks|todos X / N new? tasks|todos|items X / \
+        a|an|another|the|this|these|my new|following? task|todo|to-do|item|reminder|tasks|todos|items X / \
+        task:|tasks:|todo:|todos:|item:|items:|this:|following: X / to|called|named|for|that|- X / \
+        i have|need a|an X / remember|not|forget to X";
     let (early, rest) = details::prefix(strip(OBJECTS, words), now);
-    let words = strip(&[IN_LIST], strip(OBJECTS, rest));
+    let words = strip(IN_LIST, strip(OBJECTS, rest));
     let mut items = items(words, now);
     if is_one {
         items = vec![words.to_vec()];
@@ -248,8 +240,8 @@ fn adding(words: &[Word], shared: &Fields, is_one: bool, now: NaiveDateTime) -> 
         .unwrap_or_default();
     let mut wishes = Vec::new();
     for item in items {
-        let (found, left) = details::cut(strip(&[IN_LIST], &item), now);
-        let title = text(strip(&["to|and X"], &left));
+        let (found, left) = details::cut(strip(IN_LIST, &item), now);
+        let title = text(strip("to|and X", &left));
         if !title.is_empty() {
             let mut fields = Fields::from_iter([("title".to_owned(), json!(title))]);
             let said = [shared, &early, &late, &found].into_iter().flatten();

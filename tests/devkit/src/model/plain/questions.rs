@@ -41,7 +41,7 @@ pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
         .filter(|word| words.len() < 6 || word.is(ASKING) || word.is(SEARCHING))?;
     let is = |pattern: &str| whole(pattern, words).is_some();
     let has = |list: &str| words.iter().any(|word| word.is(list));
-    let (found, left) = details::cut(words, now);
+    let (mut found, left) = details::cut(words, now);
     let is_short = words.len() < 3
         && words
             .iter()
@@ -53,7 +53,7 @@ pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
         first.is(ASKING) && (is_wish || !first.is("i")) || is("is|are there? anything|any|there *");
     if !(asks && is_about || is_short || is_date) {
         let topic = strip(
-            &["X still? done|open|due|paid", "X on my|the list"],
+            "X still? done|open|due|paid / X on my|the list",
             &words[1..],
         );
         let word = keyword(&text(topic)).filter(|_| first.is(SEARCHING))?;
@@ -84,7 +84,7 @@ pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
         kind,
         about: String::new(),
     };
-    let span = found.get("span").filter(|_| kind == "open ");
+    let span = found.get("span").filter(|_| kind == "open ").cloned();
     if span.is_none() && kind == "open " && !is_open && has("everything all every") {
         question.queries.push(json!({"completed": true}));
         question.kind = "";
@@ -103,22 +103,15 @@ pub(super) fn asked(words: &[Word], now: NaiveDateTime) -> Option<Question> {
         };
     }
     let topic = whole("* about X", words).and_then(|found| keyword(&text(found.words[0])));
-    let topic = topic.map(|word| json!(word));
-    let narrow = [
-        ("priority", found.get("priority")),
-        ("tags", found.get("tags")),
-        ("search", topic.as_ref()),
-    ];
-    for (name, value) in narrow
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-    {
+    found.retain(|name, _| name == "priority" || name == "tags");
+    found.extend(topic.map(|word| ("search".to_owned(), json!(word))));
+    for (name, value) in found {
         let word = value.to_string().replace(['"', '[', ']'], "");
         question.about.push_str(&format!(" about *{word}*"));
         question
             .queries
             .iter_mut()
-            .for_each(|query| query[name] = value.clone());
+            .for_each(|query| query[&name] = value.clone());
     }
     Some(question)
 }

@@ -102,31 +102,28 @@ pub(super) fn list(question: &Question, steps: &[Step]) -> String {
         0 => format!("You have no {kind}tasks{about}."),
         count => {
             let first = if count < total { ". The first are" } else { "" };
-            let lines = lines(&tasks, kind.is_empty()).join("\n");
+            let lines = tasks.iter().map(line).collect::<Vec<_>>().join("\n");
             format!("You have {total} {kind}task{plural}{about}{first}:\n\n{lines}")
         }
     }
 }
 
-/// Tasks as a list. A line begins with the title, so that it is known again.
-pub(super) fn lines(tasks: &[Task], is_boxed: bool) -> Vec<String> {
-    let line = |task: &Task| {
-        let value = &task.value;
-        let mark = match (is_boxed, value["completed"] == true) {
-            (false, _) => "",
-            (true, true) => "[x] ",
-            (true, false) => "[ ] ",
-        };
-        let mut line = format!("- {mark}{}", task.title());
-        if let (Value::String(_), Value::String(due)) = (&value["due_date"], &value["due"]) {
-            line.push_str(&format!(" ({due})"));
-        }
-        if let Some(note) = value["description"].as_str() {
-            line.push_str(&format!(": *{note}*"));
-        }
-        line
+/// A task as a line of a list. It begins with the title, so that it is known again.
+pub(super) fn line(task: &Task) -> String {
+    let value = &task.value;
+    let mark = if value["completed"] == true {
+        "[x] "
+    } else {
+        ""
     };
-    tasks.iter().map(line).collect()
+    let mut line = format!("- {mark}{}", task.title());
+    if let (Value::String(_), Value::String(due)) = (&value["due_date"], &value["due"]) {
+        line.push_str(&format!(" ({due})"));
+    }
+    if let Some(note) = value["description"].as_str() {
+        line.push_str(&format!(": *{note}*"));
+    }
+    line
 }
 
 /// The user's own words, not too many.

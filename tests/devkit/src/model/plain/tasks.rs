@@ -60,26 +60,20 @@ pub(super) fn find(tasks: &[Task], wanted: &str) -> Vec<Task> {
 
 /// The view whose tasks "everything" or "all done tasks" means, if it is said; `None` when the words are a title.
 pub(super) fn all(wanted: &str) -> Option<Option<&'static str>> {
-    const ALL: [(&str, Option<&str>); 4] = [
-        ("what|what's|whatever is? overdue|late", Some("overdue")),
-        (
-            "everything|all|every of? the|my? open? them|task|tasks?",
-            None,
-        ),
-        (
-            "everything|all|every of? the|my? done|completed|finished task|tasks?",
-            Some("completed"),
-        ),
-        (
-            "everything|all|every of? the|my? overdue|late task|tasks?",
-            Some("overdue"),
-        ),
-    ];
     let words = words(wanted);
-    let all = ALL
+    let is = |pattern: &str| whole(pattern, &words).is_some();
+    let overdue = "everything|all|every|what|what's of? the|my|is? overdue|late task|tasks?";
+    let done = "everything|all|every of? the|my? done|completed|finished task|tasks?";
+    let open = "everything|all|every of? the|my? open? them|task|tasks?";
+    let views = [
+        (overdue, Some("overdue")),
+        (done, Some("completed")),
+        (open, None),
+    ];
+    views
         .iter()
-        .find(|(pattern, _)| whole(pattern, &words).is_some());
-    all.map(|(_, view)| *view)
+        .find(|(pattern, _)| is(pattern))
+        .map(|(_, view)| *view)
 }
 
 /// The one word of a phrase that is best to search for.

@@ -238,7 +238,7 @@ fn answers() {
     #[rustfmt::skip]
     let cases = [
         ("what is left?", "You have 3 open tasks:\n\n- buy milk (on 2026-11-27)\n- call Ann\n- buy milk chocolate"),
-        ("what have I done?", "You have 1 finished task:\n\n- pay the rent"),
+        ("what have I done?", "You have 1 finished task:\n\n- [x] pay the rent"),
         ("is the rent paid?", "You have 1 task about *rent*:\n\n- [x] pay the rent"),
         ("what is due today?", "You have no open tasks due today or overdue."),
         ("what is due tomorrow?", "You have 3 open tasks due on Fri, 27 Nov 2026:\n\n"),

@@ -85,9 +85,12 @@ pub(super) fn start<'a>(pattern: &str, words: &'a [Word]) -> Option<Found<'a>> {
     fits(pattern, words, false, &mut found).then_some(found)
 }
 
-/// What one of these patterns that all the words fit captured first, and so on until none fits.
-pub(super) fn strip<'a>(patterns: &[&str], mut words: &'a [Word]) -> &'a [Word] {
-    while let Some(found) = patterns.iter().find_map(|pattern| whole(pattern, words)) {
+/// What one of these patterns, between slashes, that all the words fit captured first, and so on until none fits.
+pub(super) fn strip<'a>(patterns: &str, mut words: &'a [Word]) -> &'a [Word] {
+    while let Some(found) = patterns
+        .split(" / ")
+        .find_map(|pattern| whole(pattern, words))
+    {
         words = found.words[0];
     }
     words
