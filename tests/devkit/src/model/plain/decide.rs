@@ -117,10 +117,14 @@ impl Turn<'_> {
             if tool == "delete_task" && view.is_none() {
                 all.extend(self.view(Some("completed"))?);
             }
-            return Ok(all
-                .into_iter()
-                .map(|task| (wanted.to_owned(), vec![task]))
-                .collect());
+            let each = all.into_iter().map(|task| (wanted.to_owned(), vec![task]));
+            let targets: Targets = each.collect();
+            let is_none = targets.is_empty();
+            return Ok(if is_none {
+                vec![(wanted.to_owned(), Vec::new())]
+            } else {
+                targets
+            });
         }
         // "Milk and bread" may be two.
         let parts = wanted

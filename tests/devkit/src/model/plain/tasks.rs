@@ -64,7 +64,7 @@ pub(super) fn all(wanted: &str) -> Option<Option<&'static str>> {
     let is = |pattern: &str| whole(pattern, &words).is_some();
     let overdue = "everything|all|every|what|what's of? the|my|is? overdue|late task|tasks?";
     let done = "everything|all|every of? the|my? done|completed|finished task|tasks?";
-    let open = "everything|all|every of? the|my? open? them|task|tasks?";
+    let open = "everything|all|every of? the|my? open|deleted? them|task|tasks?";
     let views = [
         (overdue, Some("overdue")),
         (done, Some("completed")),

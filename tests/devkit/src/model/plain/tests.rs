@@ -178,6 +178,8 @@ fn changes() {
         ("move milk to tomorrow, delete Ann and add buy tea", &[
             "update buy milk | 2026-11-27 friday", "delete call Ann", "add buy tea"]),
         // Nothing fits, or nothing is to be done.
+        ("complete all overdue tasks", &["complete pay the rent"]),
+        ("restore all deleted tasks", &["update old stuff | restore=true"]),
         ("I called Bob", &[]),
         ("delete the piano", &[]),
         ("move the piano to Friday", &[]),
@@ -369,6 +371,18 @@ fn a_task_that_repeats_comes_again() {
         reply.ends_with("It comes again: Mon, 30 Nov 2026, in 4 days."),
         "{reply}"
     );
+}
+
+#[test]
+fn there_is_an_answer_when_there_is_nothing_to_do() {
+    for text in [
+        "delete everything",
+        "move what is overdue to tomorrow",
+        "restore all tasks",
+        "undo",
+    ] {
+        Desk::default().say(text);
+    }
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Desk {
             let answer = decide(&self.request());
             let mut message = json!({"role": "assistant", "content": answer.text});
             if answer.calls.is_empty() {
+                assert_ne!(answer.text, "", "{text}");
                 self.messages.push(message);
                 return answer.text;
             }
