@@ -5,10 +5,9 @@ use chrono_tz::Tz;
 use errand_shared::{
     faults,
     store::{
-        self, Connection, StoreError, UserTurn, WriteError, admission, conversations,
+        self, Connection, StoreError, UserTurn, WriteError, conversations,
+        lifecycle::{self, NewRun},
         messages::{self, NewMessage},
-        outcome,
-        runs::{self, NewRun},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -108,7 +107,7 @@ async fn write(
     if let Some(earlier) = earlier_run(&mut tx, message.user_id, message.idempotency).await? {
         return Ok(earlier);
     }
-    let usage = admission::usage(&mut tx, message.user_id, app.limits.bounds()).await?;
+    let usage = lifecycle::usage(&mut tx, message.user_id, app.limits.bounds()).await?;
     let quota = Quota::take(&usage, &app.limits)?;
     let conversation_id = conversation(&mut tx, app, message).await?;
     insert(&mut tx, message, conversation_id)
@@ -118,7 +117,7 @@ async fn write(
             Some("runs_pkey") => ApiError::idempotency_key_reused(),
             _ => error.into(),
         })?;
-    admission::admit(
+    lifecycle::admit(
         &mut tx,
         message.user_id,
         conversation_id,
@@ -142,7 +141,7 @@ async fn find_out(turn: &UserTurn<'_>, message: &Message<'_>) -> Result<Accepted
     tracing::warn!(run = %message.run_id, "the outcome of an acceptance is unknown; looking for the run");
     let found = store::within(async {
         let mut tx = turn.lock().await?;
-        runs::find(&mut tx, message.user_id, message.run_id).await
+        lifecycle::find(&mut tx, message.user_id, message.run_id).await
     });
     match found.await? {
         Some(run) => Ok(Accepted {
@@ -168,7 +167,7 @@ pub(crate) async fn earlier_run(
     let Some(idempotency) = idempotency else {
         return Ok(None);
     };
-    match runs::find_by_key(db, user_id, idempotency.key).await? {
+    match lifecycle::find_by_key(db, user_id, idempotency.key).await? {
         None => Ok(None),
         Some(run) if run.request_hash.as_deref() == Some(idempotency.request_hash) => {
             Ok(Some(Accepted {
@@ -218,14 +217,14 @@ async fn conversation(
     }
     match message.on_busy {
         OnBusy::Enqueue => {}
-        OnBusy::Reject if runs::is_busy(db, message.user_id, id).await? => {
+        OnBusy::Reject if lifecycle::is_busy(db, message.user_id, id).await? => {
             return Err(ApiError::conversation_busy());
         }
         OnBusy::Reject => {}
         OnBusy::Interrupt => {
-            if let Some(run_id) = runs::at_work(db, message.user_id, id).await? {
+            if let Some(run_id) = lifecycle::at_work(db, message.user_id, id).await? {
                 let max_ready = i64::from(app.limits.max_ready_runs);
-                outcome::cancel(db, message.user_id, run_id, max_ready)
+                lifecycle::cancel(db, message.user_id, run_id, max_ready)
                     .await
                     .map_err(unfenced)?;
             }
@@ -257,7 +256,7 @@ async fn insert(
             .map(|idempotency| idempotency.request_hash),
         time_zone: message.time_zone.map(Tz::name),
     };
-    runs::insert(db, run).await?;
+    lifecycle::accept(db, run).await?;
     let text = NewMessage {
         id: errand_shared::ids::new_id(),
         conversation_id,

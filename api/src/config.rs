@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, FromArgMatches};
 use errand_shared::{
     config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig},
-    store::admission::Bounds,
+    store::lifecycle::Bounds,
 };
 use errand_tools::McpConfig;
 use http::HeaderValue;

@@ -2,10 +2,8 @@
 
 use chrono_tz::Tz;
 use errand_shared::store::{
-    self, UserTurn, admission,
-    approvals::{self, Decided, Decision},
-    conversations,
-    runs::{self, Successor},
+    self, UserTurn, conversations,
+    lifecycle::{self, Decided, Decision, Successor},
 };
 use uuid::Uuid;
 
@@ -53,11 +51,11 @@ async fn write(app: &App, turn: &UserTurn<'_>, wish: &Wish<'_>) -> Result<Accept
                 conversations::by_thread_name(&mut tx, wish.user_id, name).await?
             }
         };
-        let run = runs::find(&mut tx, wish.user_id, wish.run_id).await?;
+        let run = lifecycle::find(&mut tx, wish.user_id, wish.run_id).await?;
         let run = run.filter(|run| Some(run.conversation_id) == conversation_id);
         run.ok_or_else(|| ApiError::not_found("run"))?;
     }
-    let usage = admission::usage(&mut tx, wish.user_id, app.limits.bounds()).await?;
+    let usage = lifecycle::usage(&mut tx, wish.user_id, app.limits.bounds()).await?;
     let max_ready = i64::from(app.limits.max_ready_runs);
     let child = Successor {
         id: wish.child,
@@ -66,7 +64,7 @@ async fn write(app: &App, turn: &UserTurn<'_>, wish: &Wish<'_>) -> Result<Accept
         request_hash: None,
         time_zone: wish.time_zone.map(Tz::name),
     };
-    let decided = approvals::decide(&mut tx, wish.user_id, wish.decision, child, max_ready);
+    let decided = lifecycle::decide(&mut tx, wish.user_id, wish.decision, child, max_ready);
     let decided = decided.await.map_err(|error| match error.constraint() {
         Some("runs_pkey") => ApiError::idempotency_key_reused(),
         _ => error.into(),

@@ -6,7 +6,10 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use errand_shared::{store::StoreError, user_queue::Crowded};
+use errand_shared::{
+    store::{StoreError, lifecycle::RunStatus},
+    user_queue::Crowded,
+};
 use errand_tools::ToolError;
 use http::{
     HeaderValue, StatusCode,
@@ -202,17 +205,17 @@ impl ApiError {
     /// A run that ended without a reply, by its stored code.
     pub(crate) fn of_run(
         run_id: Uuid,
-        status: &str,
+        status: RunStatus,
         code: Option<&str>,
         message: Option<&str>,
     ) -> Self {
         let (http, code) = match (status, code) {
-            ("cancelled", _) => (StatusCode::CONFLICT, Code::Cancelled),
+            (RunStatus::Cancelled, _) => (StatusCode::CONFLICT, Code::Cancelled),
             (_, Some("model_error")) => (StatusCode::BAD_GATEWAY, Code::ModelError),
             (_, Some("run_timeout")) => (StatusCode::GATEWAY_TIMEOUT, Code::RunTimeout),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, Code::RunFailed),
         };
-        let message = message.unwrap_or(if status == "cancelled" {
+        let message = message.unwrap_or(if status == RunStatus::Cancelled {
             "The run was cancelled."
         } else {
             "The run failed."

@@ -10,13 +10,13 @@ use std::{
 use errand_shared::store::{
     self, StoreError,
     events::{self, Stored},
-    runs,
+    lifecycle::{self, RunStatus},
 };
 use uuid::Uuid;
 
 use crate::{
     App,
-    hub::{Following, News, TooSlow, is_over},
+    hub::{Following, News, TooSlow},
 };
 
 mod pages;
@@ -87,7 +87,7 @@ impl Follower {
         let following = app.hub.follow(conversation_id).await?;
         let runs = store::within(async {
             let mut db = turn.begin().await?;
-            runs::to_follow(
+            lifecycle::to_follow(
                 &mut db,
                 user_id,
                 conversation_id,
@@ -111,21 +111,21 @@ impl Follower {
                 .is_some_and(|run| run.id == after.run_id && run.last_seq >= after.seq);
             let purged = runs
                 .iter()
-                .any(|run| run.last_seq == 0 && is_over(&run.status));
+                .any(|run| run.last_seq == 0 && !run.status.is_active());
             if !known || purged || i64::try_from(runs.len()).is_ok_and(|read| read == MAX_RUNS) {
                 follower.tell(Told::ResyncRequired);
                 return Ok(follower);
             }
             follower.seen.insert(after.run_id, after.seq);
         }
-        let open = runs.iter().filter(|run| !is_over(&run.status));
+        let open = runs.iter().filter(|run| run.status.is_active());
         follower
             .following
             .has_read(open.map(|run| (run.id, run.last_seq, run.attempt)));
         let mut before = 0;
         for run in &runs {
-            let is_open = !is_over(&run.status);
-            if run.status == "queued" && before > 0 {
+            let is_open = run.status.is_active();
+            if run.status == RunStatus::Queued && before > 0 {
                 follower.tell(Told::Queued {
                     run_id: run.id,
                     position: before,

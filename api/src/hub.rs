@@ -15,7 +15,7 @@ use std::{
 use errand_shared::store::{
     self, Pool, StoreError,
     events::{self, Bounds},
-    runs,
+    lifecycle,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -99,7 +99,7 @@ impl Hub {
     ) -> Result<Following, StoreError> {
         let span = store::within(async {
             let mut db = store::connection(&self.db).await?;
-            runs::span(&mut db, conversation_id).await
+            lifecycle::span(&mut db, conversation_id).await
         })
         .await?;
         let (place, inbox) = inbox::open();
@@ -166,7 +166,7 @@ impl Hub {
         let asked = self.lock().take_conversations(CONVERSATIONS);
         for (conversations, positions) in asked {
             let mut db = store::connection(&self.db).await?;
-            let news = runs::news(&mut db, &conversations, &positions, NEW_RUNS).await?;
+            let news = lifecycle::news(&mut db, &conversations, &positions, NEW_RUNS).await?;
             drop(db);
             if self.lock().learn(news, NEW_RUNS) {
                 self.look.notify_one();
@@ -188,11 +188,6 @@ impl Hub {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether no more events come of a run: one that waits for a decision has told everything.
-pub(crate) fn is_over(status: &str) -> bool {
-    matches!(status, "completed" | "failed" | "cancelled" | "waiting")
 }
 
 /// Whether nothing follows in this run.

@@ -10,7 +10,7 @@ use errand_shared::{
     config, faults, process,
     store::{
         self, StoreError,
-        requeue::{self, Requeued},
+        lifecycle::{self, Requeued},
     },
     telemetry,
 };
@@ -53,7 +53,7 @@ async fn requeue(config: &RequeueConfig) -> Result<(), ApiStartError> {
     let requeued = store::within(async {
         let mut tx = store::begin(&pool).await?;
         let max_ready = i64::from(config.max_ready_runs);
-        let requeued = requeue::requeue(&mut tx, config.run_id, max_ready).await?;
+        let requeued = lifecycle::requeue(&mut tx, config.run_id, max_ready).await?;
         store::commit(tx).await?;
         Ok::<_, StoreError>(requeued)
     });

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use errand_shared::store::{admission::Usage, approvals};
+use errand_shared::store::lifecycle::{self, Usage};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{config::Limits, error::ApiError};
@@ -39,7 +39,7 @@ impl Quota {
     /// # Errors
     /// 429 with Retry-After.
     pub(crate) fn take(usage: &Usage, limits: &Limits) -> Result<Self, ApiError> {
-        if usage.undecided >= approvals::MAX_WAITING {
+        if usage.undecided >= lifecycle::MAX_WAITING {
             let message = "Too many runs wait for a decision: approve, reject or cancel some.";
             let refused = ApiError::rate_limited(message, BUSY_PAUSE);
             return Err(refused.with_quota(Self::before(usage, limits)));

@@ -2,9 +2,8 @@
 
 use chrono_tz::Tz;
 use errand_shared::store::{
-    self, UserTurn, admission,
-    retry::{self, Retriable},
-    runs::Successor,
+    self, UserTurn,
+    lifecycle::{self, Retriable, Successor},
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -52,7 +51,8 @@ async fn write(app: &App, turn: &UserTurn<'_>, wanted: &Retry<'_>) -> Result<Acc
     if let Some(earlier) = earlier_run(&mut tx, wanted.user_id, idempotency).await? {
         return Ok(earlier);
     }
-    let conversation_id = match retry::look(&mut tx, wanted.user_id, wanted.run_id).await? {
+    let conversation_id = match lifecycle::retriable(&mut tx, wanted.user_id, wanted.run_id).await?
+    {
         Retriable::Yes { conversation_id } => conversation_id,
         Retriable::Continued {
             run_id,
@@ -74,7 +74,7 @@ async fn write(app: &App, turn: &UserTurn<'_>, wanted: &Retry<'_>) -> Result<Acc
         }
         Retriable::Unknown => return Err(ApiError::not_found("run")),
     };
-    let usage = admission::usage(&mut tx, wanted.user_id, app.limits.bounds()).await?;
+    let usage = lifecycle::usage(&mut tx, wanted.user_id, app.limits.bounds()).await?;
     let quota = Quota::take(&usage, &app.limits)?;
     let successor = Successor {
         id: wanted.child,
@@ -84,7 +84,7 @@ async fn write(app: &App, turn: &UserTurn<'_>, wanted: &Retry<'_>) -> Result<Acc
         time_zone: wanted.time_zone.map(Tz::name),
     };
     let max_ready = i64::from(app.limits.max_ready_runs);
-    retry::go_on(
+    lifecycle::retry(
         &mut tx,
         wanted.user_id,
         conversation_id,

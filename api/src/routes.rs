@@ -88,7 +88,6 @@ pub(crate) fn router(app: App, mcp: Router) -> Router {
     routes
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document))
         .route("/", get(ui::index))
-        .route("/ui/config.json", get(ui::config))
         .route("/ui/{*path}", get(ui::asset))
         .fallback(async || ApiError::not_found("page"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
@@ -201,7 +200,7 @@ mod tests {
         let pages = ["/", "/docs", "/docs/", "/docs/{*rest}", "/openapi.json"]
             .map(str::to_owned)
             .into_iter();
-        let ui = ["/ui/config.json", "/ui/{*path}"].map(str::to_owned);
+        let ui = ["/ui/{*path}"].map(str::to_owned);
         // What MCP and RFC 9728 describe. Under `/api` there is nothing of it.
         let mcp = [
             "/mcp",

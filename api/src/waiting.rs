@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::store::{self, Pool, StoreError, runs};
+use errand_shared::store::{self, Pool, StoreError, lifecycle};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -93,7 +93,7 @@ impl Waiting {
             }
             let ended = store::within(async {
                 let mut db = store::connection(&db).await?;
-                runs::ended(&mut db, &watched).await
+                lifecycle::ended(&mut db, &watched).await
             });
             match ended.await {
                 Ok(ended) => ended.into_iter().for_each(|run_id| self.wake(run_id)),

@@ -1,37 +1,45 @@
 // The start: configuration, signing in, and the wiring of models and views. Nothing else is decided here.
 
+import { countDue, namePage } from "./badge.js";
+import { ConversationList } from "./conversation-list.js";
 import { Conversations } from "./conversations.js";
 import { byId, fillIcons, h } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Identity } from "./identity.js";
+import { Mcp } from "./mcp.js";
 import { Outbox } from "./outbox.js";
 import { IdentityError } from "./provider.js";
 import { Api } from "./rest.js";
 import { addressOf, rename, route } from "./router.js";
+import { Search } from "./search.js";
 import { Connection } from "./socket.js";
 import { Tasks } from "./tasks.js";
 import { Composer } from "./views/composer.js";
 import { ConnectionBar } from "./views/connection-bar.js";
+import { Settings } from "./views/settings.js";
 import { Shell } from "./views/shell.js";
 import { Sidebar } from "./views/sidebar.js";
 import { askToSignIn } from "./views/sign-in.js";
-import { TaskPanel } from "./views/task-panel.js";
+import { TaskKeys } from "./views/tasks/keys.js";
+import { TaskPanel } from "./views/tasks/panel.js";
 import { Thread } from "./views/thread.js";
+import { today } from "./zone.js";
 
 async function main() {
   watchTheWayBack();
   fillIcons(document);
-  const identity = new Identity(await configuration());
-  if (!(await identity.resume())) await askToSignIn(byId("gate"), identity);
+  const identity = new Identity(configuration());
+  const isKnown = await identity.resume();
+  byId("splash").remove();
+  if (!isKnown) await askToSignIn(byId("gate"), identity);
   byId("gate").hidden = true;
   byId("app").hidden = false;
   run(identity);
 }
 
-async function configuration() {
-  const response = await fetch("/ui/config.json", { cache: "no-cache" });
-  if (!response.ok) throw new Error(`configuration: ${response.status}`);
-  return response.json();
+/** What the server has written into the page. */
+function configuration() {
+  return JSON.parse(document.querySelector('meta[name="errand-configuration"]').content);
 }
 
 /** Going back may show a page as it was left, without a word to the server: whoever sits there now need not be who left it. */
@@ -48,10 +56,10 @@ function watchTheWayBack() {
 function empty() {
   byId("app").hidden = true;
   byId("user-name").removeAttribute("title");
-  for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer"]) {
+  for (const id of ["conversation-list", "thread", "tasks", "composer", "user-name", "avatar", "chat-title", "announcer", "settings"]) {
     byId(id).replaceWith(byId(id).cloneNode(false));
   }
-  document.title = "Errand";
+  namePage(null);
 }
 
 function run(identity) {
@@ -59,10 +67,10 @@ function run(identity) {
   const connection = new Connection(identity);
   const outbox = new Outbox(identity.userId);
   const drafts = new Drafts(identity.userId);
-  const tasks = new Tasks(api);
+  const tasks = new Tasks({ api, mcp: new Mcp(identity) });
   const conversations = new Conversations({ api, connection, outbox });
 
-  const shell = new Shell({ identity, focusComposer: () => composer.focus(), newConversation: () => go(null) });
+  const shell = new Shell({ identity, focusComposer: () => composer.focus(), newConversation: () => go(null), taskKeys: () => taskKeys });
   const composer = new Composer(byId("composer"), {
     drafts,
     lastMessage: () => thread.transcript.turns.findLast(({ text }) => text !== null)?.text,
@@ -73,9 +81,20 @@ function run(identity) {
     shell.closeDrawers();
     composer.suggest(sentence, mention);
   };
-  const thread = new Thread({ connection, conversations, tasks, composer, userName: identity.displayName, suggest });
-  const sidebar = new Sidebar(byId("conversation-list"), { api });
-  new TaskPanel(byId("tasks"), { tasks, suggest });
+  const send = (text) => {
+    thread.follow(conversations.send(thread.transcript, text));
+    composer.focus({ unlessTouch: true });
+  };
+  const thread = new Thread({ connection, conversations, tasks, composer, userName: identity.displayName, send });
+  const list = new ConversationList({ api, userId: identity.userId });
+  const sidebar = new Sidebar(byId("conversation-list"), { list, search: new Search(api) });
+  const panel = new TaskPanel(byId("tasks"), { tasks, suggest });
+  document.addEventListener("errand:show-task", ({ detail: { id } }) => {
+    shell.openTasks();
+    panel.reveal(id);
+  });
+  const taskKeys = new TaskKeys({ panel, open: () => shell.openTasks() });
+  new Settings({ api, tasks, zoneChanged: () => tasks.forgetDay() });
   new ConnectionBar(byId("connection"), connection);
 
   const go = (id) => {
@@ -84,8 +103,17 @@ function run(identity) {
     else location.hash = addressOf(id);
   };
 
+  tasks.addEventListener("change", () => countDue(tasks.counts?.today ?? 0));
+  // Midnight, here or in the zone that was chosen.
+  let day = today();
+  setInterval(() => {
+    if (day === today()) return;
+    day = today();
+    tasks.forgetDay();
+  }, 20_000);
+
   conversations.addEventListener("named", ({ detail: transcript }) => {
-    sidebar.add(transcript);
+    list.add(transcript);
     drafts.name(transcript.id);
     if (transcript === thread.transcript) {
       composer.name(transcript.id);
@@ -93,13 +121,17 @@ function run(identity) {
       sidebar.select(transcript.id);
     }
   });
-  conversations.addEventListener("accepted", () => sidebar.refresh(400));
+  conversations.addEventListener("accepted", () => list.refresh(400));
+  conversations.addEventListener("homeless", ({ detail: text }) => text && !drafts.of(null) && drafts.keep(null, text));
   conversations.addEventListener("event", ({ detail: { turn, event } }) => tasks.receive(turn, event));
-  conversations.addEventListener("ended", () => tasks.refresh(300));
+  conversations.addEventListener("ended", ({ detail: turn }) => {
+    tasks.refresh(300);
+    if (thread.transcript.id && thread.transcript.turns[0] === turn) list.expectTitle(thread.transcript.id);
+  });
   conversations.addEventListener("activity", ({ detail: ids }) => sidebar.mark(ids));
   connection.addEventListener("online", () => {
     tasks.refresh();
-    sidebar.refresh();
+    list.refresh();
   });
   // By another device, an outside client, a conversation that is not followed.
   connection.addEventListener("frame", ({ detail: { type } }) => {
@@ -107,13 +139,24 @@ function run(identity) {
     if (type === "tasks.changed" && !document.hidden) tasks.changedElsewhere();
   });
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) tasks.refresh(100);
+    if (document.hidden) return;
+    tasks.refresh(100);
+    list.refresh(100);
   });
-  sidebar.addEventListener("change", () => thread.title(sidebar.title(thread.transcript.id)));
-  window.addEventListener("focus", () => tasks.refresh(100));
+  list.addEventListener("change", () => thread.title(list.title(thread.transcript.id)));
+  list.addEventListener("gone", ({ detail: { id, here } }) => {
+    drafts.keep(id, "");
+    if (here && id === thread.transcript.id) go(null);
+    conversations.deleted(id);
+  });
+  window.addEventListener("focus", () => {
+    tasks.refresh(100);
+    list.refresh(100);
+  });
 
   identity.addEventListener("signedout", ({ detail: { asked } }) => {
     connection.stop();
+    list.close();
     outbox.clear();
     // A session that ran out takes no words away: whoever comes back as the same user finds them.
     if (asked) drafts.clear();
@@ -122,13 +165,13 @@ function run(identity) {
   });
 
   tasks.refresh();
-  sidebar.refresh();
+  list.refresh();
   route((id) => {
     shell.closeDrawers();
     thread.show(conversations.open(id));
     composer.show(id);
     sidebar.select(id);
-    thread.title(sidebar.title(id));
+    thread.title(list.title(id));
     composer.focus({ unlessTouch: true });
   });
   connection.start();
@@ -141,6 +184,7 @@ main().catch((error) => {
     ? ["Signing in is not possible now", "The sign-in service does not answer. Your tasks are safe where they are."]
     : ["Errand cannot be reached", "The server does not answer. Your tasks are safe where they are."];
   const notice = h("div", { class: "gate-card" }, h("h1", { text: title }), h("p", { class: "gate-lead", text: lead }), again);
+  document.getElementById("splash")?.remove();
   byId("gate").replaceChildren(notice);
   byId("gate").hidden = false;
   again.focus();

@@ -3,9 +3,11 @@
 
 import { Delivery } from "./delivery.js";
 import { uuid } from "./dom.js";
+import { History } from "./history.js";
 import { ApiError } from "./rest.js";
 import { RequestError } from "./socket.js";
 import { Transcript } from "./transcript.js";
+import { timeZone } from "./zone.js";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const POLL_SECONDS = 20;
@@ -13,13 +15,15 @@ const FOLLOW_AGAIN = 5_000;
 
 /**
  * Events: `named` (a new conversation got its id; `detail`: transcript), `event` (`detail`: {turn, event}, seen for the
- * first time), `ended` (`detail`: turn), `accepted` (`detail`: transcript), `activity` (`detail`: ids in which runs are active).
+ * first time), `ended` (`detail`: turn), `accepted` (`detail`: transcript), `activity` (`detail`: ids in which runs are active),
+ * `homeless` (`detail`: a message whose conversation has been deleted).
  */
 export class Conversations extends EventTarget {
   #api;
   #connection;
   #outbox;
   #delivery;
+  #history;
   #transcripts = new Map();
   #drafts = new Set();
   #current = null;
@@ -31,6 +35,7 @@ export class Conversations extends EventTarget {
     this.#api = api;
     this.#connection = connection;
     this.#outbox = outbox;
+    this.#history = new History(api, (runId) => outbox.has(runId));
     this.#delivery = new Delivery({ api, connection, outbox }, {
       accepted: (runId, answer) => this.#accept(runId, answer),
       rejected: (runId, error) => this.#reject(runId, error),
@@ -113,7 +118,7 @@ export class Conversations extends EventTarget {
   /** Decides about the calls that a turn waits for; `decisions` by the id of each interrupt. */
   async decide(transcript, turn, decisions) {
     try {
-      if (this.#connection.online) await this.#connection.request("run.decide", { runId: turn.runId, decisions });
+      if (this.#connection.online) await this.#connection.request("run.decide", { runId: turn.runId, decisions, timeZone: timeZone() });
       else await this.#api.decide(turn.runId, decisions);
     } catch (error) {
       // It may have been decided or cancelled elsewhere: then that is what is to be seen, and no error.
@@ -128,33 +133,24 @@ export class Conversations extends EventTarget {
   }
 
   /** Fetches a turn's tool calls and how it ended. */
-  async loadDetail(transcript, turn) {
-    if (turn.detail === "there" || turn.detail === "loading") return;
-    turn.detail = "loading";
-    try {
-      const run = await this.#api.run(turn.runId);
-      // The stream may have been faster, and it knows more.
-      if (turn.detail === "loading") turn.settle(run);
-      if (run.continued_by) this.#loadAfter(transcript, transcript.goOn(turn.runId, run.continued_by));
-      else if (turn.interrupted && turn.text === null && !turn.before) this.#loadBefore(transcript, turn);
-    } catch {
-      turn.detail = "failed";
-    }
-    transcript.changed(turn);
+  loadDetail(transcript, turn) {
+    return this.#history.readRun(transcript, turn);
   }
 
-  /** A run that went on and left no message is known by the one before it only. */
-  #loadAfter(transcript, turn) {
-    if (turn.status === "unknown" && !this.#outbox.has(turn.runId)) this.loadDetail(transcript, turn);
+  /** Fetches what stands before the turns that are there. */
+  loadEarlier(transcript) {
+    return this.#history.readEarlier(transcript);
   }
 
-  /** Whether something took effect for a turn's message is known by the runs before it, too. */
-  #loadBefore(transcript, turn) {
-    const { turns } = transcript;
-    for (const earlier of turns.slice(0, turns.indexOf(turn)).reverse()) {
-      this.loadDetail(transcript, earlier);
-      if (earlier.text !== null) return;
-    }
+  /** It was deleted: here, in another tab or by another device. */
+  deleted(id) {
+    const transcript = this.#transcripts.get(id);
+    if (!transcript || transcript.state === "deleted") return;
+    this.#followed.delete(transcript);
+    transcript.state = "deleted";
+    // What nobody can answer any more is not waited for.
+    for (const turn of transcript.active) turn.end("cancelled");
+    transcript.changed(null);
   }
 
   #draft() {
@@ -224,25 +220,21 @@ export class Conversations extends EventTarget {
 
   async #load(transcript, activeRunId) {
     try {
-      const messages = await this.#api.messages(transcript.id);
+      await this.#history.readNewest(transcript, activeRunId);
       transcript.state = "there";
-      transcript.merge(messages);
+      transcript.changed(null);
     } catch (error) {
       if (error instanceof ApiError && (error.status === 404 || error.status === 400)) return this.#missing(transcript);
       if (transcript.state === "loading") transcript.state = "failed";
       transcript.error = error;
       transcript.changed(null);
-      return;
-    }
-    // A message without a reply: its run failed, was stopped, or still goes on.
-    const open = transcript.turns.filter((turn) => !turn.ended && turn.runId !== activeRunId && !this.#outbox.has(turn.runId));
-    for (const turn of open) {
-      turn.detail = "none";
-      this.loadDetail(transcript, turn);
     }
   }
 
+  /** What was there and is not any more has been deleted. */
   #missing(transcript) {
+    if (transcript.state === "deleted") return;
+    if (transcript.state === "there" && transcript.turns.length > 0) return this.deleted(transcript.id);
     transcript.state = "missing";
     transcript.changed(null);
   }
@@ -270,6 +262,9 @@ export class Conversations extends EventTarget {
     turn.error = { code: error.code, message: error.message };
     transcript.changed(turn);
     this.dispatchEvent(new CustomEvent("ended", { detail: turn }));
+    if (error.code !== "not_found" || !transcript.id) return;
+    this.deleted(transcript.id);
+    this.dispatchEvent(new CustomEvent("homeless", { detail: turn.text }));
   }
 
   /** No run may go on from there: perhaps one does, started elsewhere. Otherwise the offer stands, and why it did not work. */

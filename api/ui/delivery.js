@@ -1,6 +1,7 @@
 // Gets the outbox's messages and retries accepted by the server: over the socket, or over plain HTTP where no socket gets through.
 
 import { ConnectionLost } from "./socket.js";
+import { timeZone } from "./zone.js";
 
 /** Failed connects, without any success, after which messages go over plain HTTP. */
 const FALLBACK_AFTER = 3;
@@ -52,8 +53,8 @@ export class Delivery {
     const { runId, threadId, message, retryOf } = item;
     try {
       const answer = retryOf
-        ? await this.#connection.request("run.retry", { runId: retryOf, newRunId: runId })
-        : await this.#connection.request("run.start", { message, threadId: threadId ?? undefined, runId });
+        ? await this.#connection.request("run.retry", { runId: retryOf, newRunId: runId, timeZone: timeZone() })
+        : await this.#connection.request("run.start", { message, threadId: threadId ?? undefined, runId, timeZone: timeZone() });
       this.arrived(runId, answer);
     } catch (error) {
       item.busy = false;

@@ -1,5 +1,8 @@
 // What the page says about tool calls, states and errors: plain words for what the protocol has names for.
 
+import { dayWords } from "./days.js";
+import { inWords } from "./repeat.js";
+
 const quoted = (title) => `“${title}”`;
 /** Within a sentence of the page, words from right to left keep to themselves. */
 const told = (title) => (RIGHT_TO_LEFT.test(title) ? `“\u2068${title}\u2069”` : quoted(title));
@@ -18,11 +21,20 @@ const TOOLS = {
   list_tasks: { icon: "list", running: looking, done: looked, failed: () => "Could not read the list" },
 };
 
-function changed(t, { title, completed, description }, before) {
+function changed(t, args, before) {
+  const { title, completed, restore } = args;
+  if (restore === true) return `Restored ${t}`;
   if (title && before && before !== title) return `Renamed ${told(before)} to ${told(title)}`;
   if (completed === true) return `Completed ${t}`;
   if (completed === false) return `Reopened ${t}`;
-  if (description !== undefined && title === undefined) return `Changed the details of ${t}`;
+  const fields = new Set(Object.keys(args).filter((field) => !["user_id", "task_id", "weekday", "clear"].includes(field)));
+  const cleared = Array.isArray(args.clear) ? args.clear : [];
+  const only = (...names) => [...fields, ...cleared].every((field) => names.includes(field)) && fields.size + cleared.length > 0;
+  if (only("due_date", "due_time")) return fields.size ? `Moved ${t}` : `Took the date off ${t}`;
+  if (only("priority")) return `Set the priority of ${t}`;
+  if (only("tags")) return `Changed the tags of ${t}`;
+  if (only("description")) return `Changed the details of ${t}`;
+  if (fields.has("repeat") && only("repeat", "repeat_from", "due_date", "due_time")) return `Made ${t} repeat`;
   return `Changed ${t}`;
 }
 
@@ -42,13 +54,13 @@ function looked(_t, { search, completed }, _before, result) {
   return `Looked at ${total ? `${found} ${kind}s` : count(number, kind)}`;
 }
 
-/** A tool call in words. `titleOf` knows the titles of tasks by id. */
+/** A tool call in words; `subject`: the part of them that names its task. `titleOf` knows the titles of tasks by id. */
 export function tellCall(part, titleOf) {
   const tool = own(TOOLS, part.name);
   const name = part.name.replaceAll("_", " ") || "a tool without a name";
   if (!tool) {
     const text = name[0].toUpperCase() + name.slice(1);
-    return part.state === "rejected" ? { icon: "close", text: `${text}: rejected by you` } : { icon: "tool", text };
+    return part.state === "rejected" ? { icon: "close", text: `${text}: you said no` } : { icon: "tool", text };
   }
   const args = part.args !== null && typeof part.args === "object" ? part.args : {};
   const before = part.before ?? titleOf(args.task_id);
@@ -56,15 +68,29 @@ export function tellCall(part, titleOf) {
   if (before) part.before = before;
   // What else a call says of its task is the model's word; only a rename that was made has made it true.
   const renamed = part.name === "update_task" && part.state === "done" ? args.title : null;
-  const title = part.name === "add_task" ? args.title : before ?? renamed;
+  const title = part.name === "add_task" ? args.title : before ?? renamed ?? (part.state === "done" ? titleIn(part, titleOf) : null);
   const subject = title ? told(title) : "a task";
-  if (part.state === "rejected") return { icon: "close", text: `${WISHES[part.name](subject)}: rejected by you` };
+  if (part.state === "rejected") return { icon: "close", text: part.name === "delete_task" ? `Kept ${subject}` : `${WISHES[part.name](subject)}: you said no` };
   const state = part.state === "done" || part.state === "failed" ? part.state : "running";
   const text = tool[state](subject, args, before, part.result);
   // The question itself stands beside the answers; the card has what exactly would be called.
-  if (part.state === "waiting") return { icon: "approve", text: `Needs your approval: ${name}` };
-  return { icon: tool.icon, text: part.state === "stopped" ? `${text}: stopped` : state === "running" ? `${text}…` : text };
+  if (part.state === "waiting") return { icon: "approve", text: `Waits for your answer: ${name}` };
+  const named = renamed && renamed !== before ? told(renamed) : title ? subject : null;
+  return { icon: tool.icon, text: part.state === "stopped" ? `${text}: stopped` : state === "running" ? `${text}…` : text, subject: named };
 }
+
+/** What the task of a call is called: by its result, by the list, or, of one that is long gone, by the words of the tool. */
+export function titleIn(part, titleOf) {
+  const args = part.args !== null && typeof part.args === "object" ? part.args : {};
+  return part.result?.task?.title ?? (part.name === "add_task" ? args.title : null) ?? part.before ?? titleOf(args.task_id)
+    ?? own(SAID, part.name)?.exec(part.result?.message ?? "")?.[1] ?? null;
+}
+
+/** The tools' own words for what they did. */
+const SAID = {
+  complete_task: /^"([^]*)" is done\./,
+  delete_task: /^Deleted "([^]*)"\. For \d+ days /,
+};
 
 /** What each tool is asked to do. */
 const WISHES = {
@@ -83,20 +109,45 @@ export function tellWish({ metadata, message }) {
   const { toolName, task, changes } = metadata ?? {};
   const wish = own(WISHES, toolName ?? "");
   // An earlier version of the server did not look.
-  if (!wish || !Array.isArray(changes)) return { text: message ?? "This needs your approval.", changes: [] };
+  if (!wish || !Array.isArray(changes)) return { text: message ?? "This needs your approval.", hint: null, changes: [], ...ANSWERS.other };
   const added = changes.find(({ field }) => field === "title")?.new;
   const title = task?.title ?? (toolName === "add_task" ? added : null);
   const text = wish(title ? told(title) : "a task");
-  const shown = changes.filter(({ field }) => toolName === "update_task" || (toolName === "add_task" && field !== "title"));
-  return { text: toolName === "delete_task" ? `${text} for good?` : `${text}?`, changes: shown.map(tellChange) };
+  const shown = changes.filter(({ field, new: now }) => toolName === "update_task"
+    || (toolName === "add_task" && field !== "title")
+    || (toolName === "complete_task" && field === "due_date" && now));
+  const hint = toolName === "delete_task" ? "It can be restored for 30 days." : null;
+  return { text: `${text}?`, hint, changes: shown.map(tellChange), ...(own(ANSWERS, toolName) ?? ANSWERS.other) };
 }
 
-const FIELDS = { title: "Title", description: "Details", completed: "Done" };
+/** What the answers to a question are called; `isDanger`: whether yes takes something away. */
+const ANSWERS = {
+  delete_task: { yes: "Delete", no: "Keep", isDanger: true },
+  other: { yes: "Allow", no: "Don’t", isDanger: false },
+};
+
+const FIELDS = {
+  title: "Title", description: "Details", completed: "Done", deleted: "Deleted", due_date: "Date", due_time: "Time", priority: "Priority",
+  tags: "Tags", repeat: "Repeats", repeat_from: "Counted from",
+};
+
+/** Fields whose values are the page's or the calendar's words, and no quotations. */
+const PLAIN = {
+  due_date: (date) => dateWords(date), due_time: (time) => time, priority: (name) => name.toUpperCase(), repeat: (rule) => inWords(rule),
+  repeat_from: (from) => from,
+};
 
 function tellChange({ field, old, new: now }) {
-  const value = (it) => (it === true ? "yes" : it === false ? "no" : typeof it === "string" ? quoted(it) : it === null ? "nothing" : JSON.stringify(it));
+  const value = (it) => {
+    if (it === null) return "nothing";
+    if (it === true || it === false) return it ? "yes" : "no";
+    if (typeof it !== "string") return JSON.stringify(it);
+    return own(PLAIN, field)?.(it) ?? quoted(it);
+  };
   return { field: own(FIELDS, field) ?? field, old: old === null || old === undefined ? null : value(old), now: value(now ?? null) };
 }
+
+const dateWords = (date) => (/^\d{4}-\d\d-\d\d$/.test(date) ? dayWords(date) : date);
 
 /** Why a tool call failed. The tool's own words speak to the model; they stay in the details where there are plainer ones. */
 export function tellFailure(part) {
@@ -106,23 +157,38 @@ export function tellFailure(part) {
   return error?.message ?? null;
 }
 
+/** Why a tool refused what a person asked for. Its own words are for people, too, but for those that tell a model where to look. */
+export function tellRefusal(message) {
+  return /^No task with this task_id|is deleted/.test(message ?? "") ? "There is no such task on the list any more." : message ?? "It did not work.";
+}
+
+/** What went wrong, and what can be done about it. */
 const ERRORS = {
   conversation_busy: "This conversation is busy. Try again when the current answer is finished.",
-  internal_error: "Something went wrong on our side.",
-  invalid_request: "The server did not understand this message.",
-  model_error: "The model did not answer properly.",
-  network: "The server cannot be reached.",
+  internal_error: "Something went wrong on our side. Try again in a moment.",
+  invalid_request: "The server did not understand this message. Say it in other words.",
+  model_error: "The model gave no proper answer. Try again; saying it in other words can help, too.",
+  network: "The server cannot be reached. Check your connection, then try again.",
   not_found: "This conversation no longer exists.",
-  payload_too_large: "This message is too long.",
+  payload_too_large: "This message is too long. Send it in parts.",
   rate_limited: "That was a lot of messages in a short time. Wait a moment, then try again.",
-  run_failed: "Something went wrong while working on this.",
-  run_timeout: "This took too long and was given up.",
-  unavailable: "The service is not available right now.",
+  run_failed: "Something went wrong while working on this. Try again in a moment.",
+  run_timeout: "This took too long and was given up. Try again, or ask for less at once.",
+  unavailable: "The service is not available right now. Try again in a minute.",
+};
+
+/** The kinds of trouble with a model that its server tells apart, by its words for them. */
+const MODEL_TROUBLE = {
+  "The model is not available.": "The model is not available right now. Your message is kept: try again in a minute.",
+  "The model refused the request.": "The model refused this request. Say it in other words; if every message is refused, whoever runs Errand has to look at its key and model.",
+  "The conversation is too long for the model.": "This conversation has become too long for the model. Start a new one: your tasks come with you.",
 };
 
 /** An error for people; the server's own sentence where there is none for its code. */
 export function tellError(error) {
-  return ERRORS[error?.code] ?? error?.message ?? ERRORS.run_failed;
+  if (error?.code === "model_error" && own(MODEL_TROUBLE, error.message ?? "")) return MODEL_TROUBLE[error.message];
+  if (error?.code === "run_failed" && /within \d+ steps/.test(error.message ?? "")) return "This took more steps than are allowed at once. Continue, or ask for less at once.";
+  return own(ERRORS, error?.code ?? "") ?? error?.message ?? ERRORS.run_failed;
 }
 
 /** Why a turn did not come to its end, in a few words: another run has gone on from it. */
@@ -145,6 +211,3 @@ export function suggestFor(task) {
 
 /** What it puts there if something has been written already. */
 export const mention = (task) => quoted(task.title);
-
-/** First messages that show what can be said. */
-export const SUGGESTIONS = ["Add buy milk and call Ann", "What is left?", "The milk is done"];

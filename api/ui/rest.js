@@ -1,5 +1,7 @@
 // The HTTP API: one method per request the page makes. Lists are walked page by page.
 
+import { refuseZone, timeZone } from "./zone.js";
+
 /** An error answer of the API, or none at all (`code` "network"). */
 export class ApiError extends Error {
   constructor(status, { code, message, details } = {}) {
@@ -22,19 +24,31 @@ export class Api {
     this.#identity = identity;
   }
 
-  /** One page, the last used first. */
-  conversations(cursor) {
-    return this.#get("/conversations", { limit: 50, cursor });
+  /** One page, the last used first; with `search` only those in which it is found, and then a page may be short or empty. */
+  conversations(cursor, { search, signal } = {}) {
+    return this.#get("/conversations", { limit: 50, cursor, search }, { signal });
   }
 
-  /** All messages of a conversation, the oldest first. */
-  async messages(conversationId) {
-    return (await this.#all(`/conversations/${encodeURIComponent(conversationId)}/messages`, "messages")).rows;
+  renameConversation(id, title) {
+    return this.#request(`/conversations/${encodeURIComponent(id)}`, {
+      method: "PATCH",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ title }),
+    });
   }
 
-  /** `rows`, and how many there are in all if the server says so (`total`). */
-  tasks() {
-    return this.#all("/tasks", "tasks");
+  deleteConversation(id) {
+    return this.#request(`/conversations/${encodeURIComponent(id)}`, { method: "DELETE" });
+  }
+
+  /** One page of a conversation's messages, the newest first. */
+  messages(conversationId, cursor) {
+    return this.#get(`/conversations/${encodeURIComponent(conversationId)}/messages`, { order: "desc", limit: 100, cursor });
+  }
+
+  /** A page of tasks: `tasks`, `total`, `next_cursor`. `query` has the filters of the API, and `limit` and `cursor`. */
+  tasks(query) {
+    return this.#get("/tasks", query);
   }
 
   /** A run; with `wait` (seconds), as soon as it has ended. */
@@ -71,23 +85,11 @@ export class Api {
     });
   }
 
-  async #all(path, field) {
-    const rows = [];
-    let cursor, total;
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const answer = await this.#get(path, { limit: PAGE, cursor });
-      rows.push(...answer[field]);
-      total = answer.total;
-      cursor = answer.next_cursor;
-      if (!cursor) break;
-    }
-    return { rows, total };
-  }
-
-  #get(path, query) {
+  #get(path, query, init = {}) {
     const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-    const text = new URLSearchParams(given).toString();
-    return this.#request(text ? `${path}?${text}` : path, {});
+    const pairs = given.flatMap(([name, value]) => (Array.isArray(value) ? value.map((one) => [name, one]) : [[name, value]]));
+    const text = new URLSearchParams(pairs).toString();
+    return this.#request(text ? `${path}?${text}` : path, init);
   }
 
   async #request(path, init) {
@@ -97,6 +99,12 @@ export class Api {
       response = await this.#send(path, init);
     }
     const answer = await response.json().catch(() => null);
+    // The first requests of the page are of this kind: what follows, by whatever way, says another zone.
+    const zone = timeZone();
+    if (response.status === 400 && answer?.error?.details?.field === "X-Time-Zone" && zone !== "UTC") {
+      refuseZone(zone);
+      return this.#request(path, init);
+    }
     if (!response.ok) throw new ApiError(response.status, answer?.error);
     return answer;
   }
@@ -105,7 +113,7 @@ export class Api {
     const token = await this.#identity.token();
     const url = `/api/${encodeURIComponent(this.#identity.userId)}${path}`;
     try {
-      return await fetch(url, { ...init, headers: { accept: "application/json", ...init.headers, authorization: `Bearer ${token}` } });
+      return await fetch(url, { ...init, headers: { accept: "application/json", "x-time-zone": timeZone(), ...init.headers, authorization: `Bearer ${token}` } });
     } catch {
       throw new ApiError(0, { code: "network", message: "The server cannot be reached." });
     }

@@ -14,8 +14,10 @@ export class Transcript extends EventTarget {
     /** Null until the server has made the conversation. */
     this.id = id;
     this.title = title;
-    /** "new", "loading", "there", "missing" or "failed". */
+    /** "new", "loading", "there", "missing", "deleted" or "failed". */
     this.state = id ? "loading" : "new";
+    /** What stands before the turns that are there: "none", "more", "loading", or "failed" if that could not be read. */
+    this.earlier = "none";
     /** The last event seen, to resume after it. */
     this.last = null;
   }
@@ -113,12 +115,16 @@ export class Transcript extends EventTarget {
     for (const turn of this.#turns.values()) if (turn.active) turn.parts = [];
   }
 
-  /** Takes in the stored messages, in their order. Turns that are being streamed keep what the stream said. */
-  merge(messages) {
+  /**
+   * Takes in stored messages, in their order: the newest ones, or (`earlier`) those right before what is there. Turns that are
+   * being streamed keep what the stream said.
+   */
+  merge(messages, { earlier = false } = {}) {
     const stored = new Map();
     for (const { run_id: runId, role, content, partial, created_at: at } of messages) {
       const turn = this.#obtain(runId);
       stored.set(runId, turn);
+      turn.isStored = true;
       if (role === "user") {
         turn.text = content;
         turn.sentAt = at;
@@ -128,10 +134,18 @@ export class Transcript extends EventTarget {
         turn.parts = [{ kind: "text", id: `${runId}/reply`, text: content, open: false }];
       }
     }
-    for (const [runId, turn] of this.#turns) if (!stored.has(runId)) stored.set(runId, turn);
-    this.#turns = stored;
+    const others = [...this.#turns].filter(([runId]) => !stored.has(runId));
+    // What is stored and not among the newest is older; what is not stored yet is newer than all of it.
+    const older = earlier ? [] : others.filter(([, turn]) => turn.isStored);
+    const newer = earlier ? others : others.filter(([, turn]) => !turn.isStored);
+    this.#turns = new Map([...older, ...stored, ...newer]);
     this.#order();
     this.changed(null);
+  }
+
+  /** Forgets what was read, for there is a hole behind it. */
+  forgetStored() {
+    for (const [runId, turn] of this.#turns) if (turn.isStored && !turn.active) this.#turns.delete(runId);
   }
 
   /** What goes on from a turn stands right behind it. */

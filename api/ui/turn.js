@@ -17,6 +17,8 @@ export class Turn {
     this.text = null;
     this.sentAt = null;
     this.repliedAt = null;
+    /** Whether one of its messages has been read from what is stored. */
+    this.isStored = false;
     this.status = "unknown";
     this.position = null;
     this.attempt = 1;

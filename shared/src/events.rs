@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::store::approvals::Pending;
+use crate::store::lifecycle::Pending;
 
 mod question;
 pub(crate) mod too_large;

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 pub use sqlx::PgConnection as Connection;
 
-pub mod admission;
-pub mod approvals;
 pub mod conversations;
 pub mod deletion;
 mod error;
@@ -17,23 +15,18 @@ pub mod history;
 mod isolation;
 pub mod jobs;
 pub mod leases;
+pub mod lifecycle;
 pub mod mcp_calls;
 pub mod messages;
 pub mod migrate;
 mod nul;
-pub mod outcome;
 pub mod periodic;
 mod pool;
 pub mod purge;
-pub mod requeue;
-pub mod retry;
-pub mod runs;
 pub mod search;
 pub mod settings;
-pub mod steps;
 pub mod sweep;
 pub mod tasks;
-pub mod tool_calls;
 pub mod usage;
 mod user_pool;
 
@@ -64,7 +57,7 @@ pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
     Ok(sqlx::Connection::ping(&mut *pool.acquire().await?).await?)
 }
 
-/// Begins a transaction as the owner of the tables; what it does for a user it does after [`runs::enter`], which acts for
+/// Begins a transaction as the owner of the tables; what it does for a user it does after [`lifecycle::enter`], which acts for
 /// that user. Where the user's lock is needed, [`UserTurn::lock`] is the way.
 ///
 /// # Errors

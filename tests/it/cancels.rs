@@ -107,9 +107,7 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
             .request(Method::POST, "ada", &format!("runs/{run}/cancel"))
             .send(),
     );
-    world
-        .until_stuck("select r.status, r.conversation_id%")
-        .await;
+    world.until_stuck("select r.status as%").await;
     gate.open();
     world.until_stuck("select act_for%").await;
     let mut steps = world.db.begin().await.unwrap();

@@ -404,9 +404,11 @@ async fn the_rows_of_a_deleted_conversation_are_purged() {
     assert_eq!(rows_of(&conversations[0]).await, 0);
     // One with a run that is not over waits, and is not forgotten.
     delete(&world, "ada", &conversations[1]).await;
-    let at_work = "update runs set status = 'running', finished_at = null, cancel_requested_at = now() where id = (
+    let at_work = "alter table runs disable trigger runs_transitions;
+                   update runs set status = 'running', finished_at = null, cancel_requested_at = now() where id = (
                        select r.id from runs r join conversations c on c.id = r.conversation_id
-                       where c.deleted_at is not null order by r.position desc limit 1)";
+                       where c.deleted_at is not null order by r.position desc limit 1);
+                   alter table runs enable trigger runs_transitions";
     rows::execute(&world.db, at_work).await;
     rows::execute(&world.db, age).await;
     let left = rows_of(&conversations[1]).await;

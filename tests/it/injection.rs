@@ -150,7 +150,7 @@ fn orders(his_task: &str) -> Value {
         ["list_tasks", {"search": "' or user_id = 'bob' --"}],
         ["list_tasks", {"cursor": "00000000-0000-0000-0000-000000000000"}],
     ]);
-    let flood = vec![json!(["add_task", {"title": "f"}]); 250];
+    let flood = vec![json!(["add_task", {"title": "f"}]); 180];
     json!([as_bob, odd, flood])
 }
 

@@ -173,16 +173,17 @@ async fn lasting_trouble_ends_in_a_failed_run() {
             1,
         ),
         (
+            // Once more with less of what the call returned.
             "too long",
             Turn::status(400).body(refusal("context_length_exceeded")),
             (502, "model_error"),
-            1,
+            2,
         ),
         (
             "too long, in the stream",
             Turn::raw([format!("data: {}\n\n", refusal("context_length_exceeded"))]),
             (502, "model_error"),
-            1,
+            2,
         ),
         ("cuts", in_words().cut_after(3), (502, "model_error"), 4),
         (

@@ -64,7 +64,7 @@ async fn unknown_paths_and_methods_are_errors_of_the_contract() {
         (Method::POST, "/openapi.json".to_owned()),
         (Method::POST, "/docs/".to_owned()),
         (Method::POST, "/".to_owned()),
-        (Method::POST, "/ui/config.json".to_owned()),
+        (Method::POST, "/ui/app.js".to_owned()),
     ] {
         let request = world.bare(method.clone(), &path);
         let answer = Answer::of(request.bearer_auth(world.identity.token("ada"))).await;

@@ -69,7 +69,7 @@ async fn a_run_that_waits_for_a_place_or_a_decision_gets_none() {
     rows::execute(&world.db, held).await;
     let other = world.post_chat("bob", &json!({"message": "wait"}));
     Answer::of(other.header("prefer", "respond-async")).await;
-    let waits = "update runs set status = 'waiting' where user_id = 'bob'; delete from apalis.jobs";
+    let waits = "update runs set status = 'running' where user_id = 'bob'; update runs set status = 'waiting' where user_id = 'bob'; delete from apalis.jobs";
     rows::execute(&world.db, waits).await;
     // A third, which is found, tells that the sweep has been here.
     let third = world.post_chat("cy", &json!({"message": "go"}));
@@ -97,7 +97,7 @@ async fn a_job_without_a_run_goes_and_stops_nobody() {
     // Nor does one whose run waits for a decision.
     let waits = world.post_chat("bob", &json!({"message": "wait"}));
     Answer::of(waits.header("prefer", "respond-async")).await;
-    let waits = "update runs set status = 'waiting' where user_id = 'bob'";
+    let waits = "update runs set status = 'running' where user_id = 'bob'; update runs set status = 'waiting' where user_id = 'bob'";
     rows::execute(&world.db, waits).await;
     world.start_worker().await;
     assert_answered(&world, &run_id).await;

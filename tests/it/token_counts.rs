@@ -30,7 +30,7 @@ const TODAY: &str = "select coalesce(sum(tokens), 0)::bigint from usage_days";
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_runs_count_what_was_streamed() {
     let world = World::with(Options {
-        api: vec!["--tokens-per-day", "3000"],
+        api: vec!["--tokens-per-day", "5000"],
         ..Options::default()
     })
     .await;

@@ -338,3 +338,65 @@ async fn decisions_and_retries_tell_a_zone_too() {
         [None, Some(LOS_ANGELES), Some(BERLIN), Some("Asia/Tokyo")]
     );
 }
+
+/// A page adds a task by hand before anybody has written a message: the day is its user's own all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_call_from_outside_tells_a_zone_too() {
+    let world = World::start().await;
+    let call = |zone: &str, arguments: Value| {
+        let mut arguments = arguments;
+        arguments["user_id"] = json!("ada");
+        let tool = if arguments["title"].is_string() {
+            "add_task"
+        } else {
+            "list_tasks"
+        };
+        world
+            .bare(Method::POST, "/mcp")
+            .bearer_auth(world.identity.token("ada"))
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", "2025-11-25")
+            .header("x-time-zone", zone.to_owned())
+            .json(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                          "params": {"name": tool, "arguments": arguments}}))
+    };
+    // Two zones in which it is never the same day.
+    let (early, late) = ("Pacific/Pago_Pago", "Pacific/Kiritimati");
+    let today = |zone: &str| {
+        let query = format!("select to_char(now() at time zone '{zone}', 'YYYY-MM-DD') as today");
+        let query = sqlx::AssertSqlSafe(query);
+        let db = world.db.clone();
+        async move {
+            sqlx::query_scalar::<_, String>(query)
+                .fetch_one(&db)
+                .await
+                .unwrap()
+        }
+    };
+    let due = today(late).await;
+    let added = Answer::of(call(late, json!({"title": "pay", "due_date": due}))).await;
+    let task = &added.assert_ok()["result"]["structuredContent"]["task"];
+    assert!(task["due"].as_str().unwrap().ends_with(", today"), "{task}");
+    assert_eq!(remembered(&world, "ada").await.as_deref(), Some(late));
+    // What was remembered counts where nothing is said; a reading by itself says it for itself.
+    for (zone, view, expected) in [
+        (None, "today", 1),
+        (Some(early), "today", 0),
+        (Some(early), "upcoming", 1),
+    ] {
+        let mut list = world.request(Method::GET, "ada", &format!("tasks?view={view}"));
+        if let Some(zone) = zone {
+            list = list.header("x-time-zone", zone);
+        }
+        let list = Answer::of(list).await;
+        assert_eq!(list.assert_ok()["total"], expected, "{zone:?} {view}");
+    }
+    assert_eq!(remembered(&world, "ada").await.as_deref(), Some(late));
+    let calls = "select count(*) from mcp_calls";
+    let before = world.count(calls).await;
+    for zone in ["Mars/Olympus", "", "europe/berlin", "+02:00"] {
+        let refused = Answer::of(call(zone, json!({}))).await;
+        refused.assert_error(400, "invalid_request");
+    }
+    assert_eq!(world.count(calls).await, before);
+}

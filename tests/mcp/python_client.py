@@ -20,7 +20,7 @@ async def main(url: str, token: str, user: str, mode: str) -> None:
             added = await client.call_tool("add_task", {"user_id": user, "title": "buy milk"})
             task_id = added.structured_content["task_id"]
             done = await client.call_tool("complete_task", {"user_id": user, "task_id": task_id})
-            listed = await client.call_tool("list_tasks", {"user_id": user})
+            listed = await client.call_tool("list_tasks", {"user_id": user, "view": "completed"})
             foreign = await client.call_tool("list_tasks", {"user_id": "somebody else"})
             wrong = await client.call_tool("complete_task", {"user_id": user, "task_id": "1"})
             limited = None

@@ -7,9 +7,8 @@ use errand_shared::{
     calendar::Moment,
     ids::CallKey,
     store::{
-        approvals::Effect,
         history::{PastTurn, RecordedCall, RecordedStep},
-        steps::AskedCall,
+        lifecycle::{AskedCall, Effect},
     },
 };
 use serde_json::Value;
@@ -24,6 +23,7 @@ pub mod model;
 mod order;
 mod pieces;
 mod said;
+pub mod title;
 
 pub(crate) use answer::{AnswerBuilder, Endless};
 pub(crate) use calls::CallPiece;

@@ -8,7 +8,7 @@ use std::{
 
 use errand_shared::{
     hints::{self, CANCEL, Hint},
-    store::{self, Pool, StoreError, runs},
+    store::{self, Pool, StoreError, lifecycle},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -64,7 +64,7 @@ impl Cancels {
             }
             let asked = store::within(async {
                 let mut db = store::connection(&pool).await?;
-                runs::to_cancel(&mut db, &here).await
+                lifecycle::to_cancel(&mut db, &here).await
             });
             match asked.await {
                 Ok(asked) => asked.into_iter().for_each(|run_id| self.cancel(run_id)),

@@ -14,10 +14,8 @@ use errand_shared::{
     ids::{self, CallKey},
     store::{
         self, Connection, Pool, StoreError, UserPool, WriteError, events,
-        outcome::{self, Ending, Outcome},
-        runs::Claimed,
+        lifecycle::{self, AskedCall, Claimed, Ending, NewStep, Outcome},
         settings,
-        steps::{self, AskedCall, NewStep},
         tasks::{self, Filter, View},
         usage::Tokens,
     },
@@ -116,7 +114,7 @@ impl<'a> RunJournal<'a> {
     /// Ends the run with everything that is still to be told.
     ///
     /// # Errors
-    /// As [`outcome::finish`]; also if events before the end cannot be written.
+    /// As [`lifecycle::finish`]; also if events before the end cannot be written.
     pub(crate) async fn finish(
         &self,
         users: &UserPool,
@@ -154,7 +152,7 @@ impl<'a> RunJournal<'a> {
         let turn = users.enter(&self.run.user_id).await;
         let turn = turn.map_err(StoreError::from)?;
         // If a commit took effect whose answer was lost, the second try finds the run over.
-        twice(|| store::within(outcome::finish(&turn, self.run, &ending, max_ready))).await
+        twice(|| store::within(lifecycle::finish(&turn, self.run, &ending, max_ready))).await
     }
 
     fn step<'s>(&'s self, number: i32, answer: &'s Answer) -> NewStep<'s> {
@@ -264,7 +262,8 @@ impl Journal for RunJournal<'_> {
         let commit = async {
             let (first_seq, events) = self.stream.take(events).await?;
             let step = self.step(number, answer);
-            let commit = || steps::commit(self.pool, self.run, step.clone(), first_seq, &events);
+            let commit =
+                || lifecycle::commit_step(self.pool, self.run, step.clone(), first_seq, &events);
             twice(|| store::within(commit())).await
         };
         match commit.await {

@@ -27,6 +27,7 @@ mod openai;
 mod publisher;
 mod purge;
 mod queue;
+mod titles;
 mod toolbox;
 mod turn;
 

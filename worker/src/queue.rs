@@ -2,7 +2,7 @@
 //!
 //! apalis gives the claim (SKIP LOCKED), the worker that drives handlers and the shutdown that waits for them. What its
 //! Postgres backend gets wrong under load or failure is replaced here and nowhere else: the wake-up (`claims`),
-//! the heartbeat (`lease`), and the acknowledgement (each run's own transactions, see `store::outcome`).
+//! the heartbeat (`lease`), and the acknowledgement (each run's own transactions, see `store::lifecycle`).
 
 use std::{
     collections::HashMap,

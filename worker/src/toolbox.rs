@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use backon::{ConstantBuilder, Retryable};
 use errand_shared::{
     ids::CallKey,
-    store::{approvals::Effect, steps::AskedCall},
+    store::lifecycle::{AskedCall, Effect},
     supervise::Supervisor,
 };
 use errand_tools::{Caller, FENCED, OUTAGE, TaskServer};

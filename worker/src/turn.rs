@@ -10,11 +10,8 @@ use errand_shared::{
     faults,
     ids::CallKey,
     store::{
-        self, Pool, Pooled, StoreError, UserPool, WriteError,
-        approvals::Pending,
-        history, jobs,
-        outcome::{self, Outcome, Return},
-        runs::{self, Claimed},
+        self, Pool, Pooled, StoreError, UserPool, WriteError, history, jobs,
+        lifecycle::{self, Claimed, Outcome, Pending, Return},
         usage::Tokens,
     },
 };
@@ -32,6 +29,7 @@ use crate::{
     openai::OpenAi,
     publisher::{End, Publisher},
     queue::Delivery,
+    titles,
     toolbox::Toolbox,
 };
 
@@ -118,10 +116,12 @@ impl Turns {
     /// connection.
     async fn claim(&self, delivery: &Delivery) -> Result<Option<(Claimed, Pooled)>, StoreError> {
         let mut db = store::connection(&self.pool).await?;
-        let claimed = runs::claim(&mut db, delivery.job.run_id, &delivery.worker).await?;
+        let claimed = lifecycle::claim(&mut db, delivery.job.run_id, &delivery.worker).await?;
         match &claimed {
             None => jobs::close_if_idle(&mut db, delivery.job.run_id).await?,
-            Some(run) if run.attempt > 1 => outcome::announce(&mut db, run.conversation_id).await?,
+            Some(run) if run.attempt > 1 => {
+                lifecycle::announce(&mut db, run.conversation_id).await?
+            }
             Some(_) => {}
         }
         Ok(claimed.map(|run| (run, db)))
@@ -184,6 +184,12 @@ impl Turns {
                 let outage = Attempt::Outage(error.to_string());
                 self.give_back(run, outage, journal.cut_off()).await;
             }
+            Ok(()) => {
+                // A turn that goes on from another has no title to give: its conversation had one before.
+                if let (true, Outcome::Completed { reply, .. }) = (run.wants_title, &outcome) {
+                    titles::give(&self.pool, &self.model, run, reply, &drain).await;
+                }
+            }
             written => report(written),
         }
     }
@@ -214,7 +220,7 @@ impl Turns {
                 Return::Handback
             }
         };
-        let given_back = outcome::give_back(&self.pool, run.id, run.attempt, why, cut_off);
+        let given_back = lifecycle::release(&self.pool, run.id, run.attempt, why, cut_off);
         report(store::within(given_back).await);
     }
 

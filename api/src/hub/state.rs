@@ -7,13 +7,13 @@ use std::{
 
 use errand_shared::store::{
     events::Stored,
-    runs::{Followed, Span},
+    lifecycle::{Followed, RunStatus, Span},
 };
 use uuid::Uuid;
 
 use super::{
     inbox::{News, Place},
-    is_over, is_terminal,
+    is_terminal,
 };
 
 #[derive(Default)]
@@ -155,7 +155,7 @@ impl State {
                     state.new_runs_in.insert(run.conversation_id);
                 }
             }
-            if is_earlier && is_over(&run.status) {
+            if is_earlier && !run.status.is_active() {
                 continue;
             }
             let place = conversation.runs.len();
@@ -171,7 +171,7 @@ impl State {
                 Live {
                     seq: if is_new { 0 } else { run.last_seq },
                     attempt: run.attempt,
-                    queued: (run.status == "queued" && place > 0).then_some(place),
+                    queued: (run.status == RunStatus::Queued && place > 0).then_some(place),
                 }
             });
             state.new_events_of.insert(run.id);

@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRequest, Request, State},
     response::{IntoResponse, Response},
 };
-use errand_shared::{faults, ids};
+use errand_shared::{faults, ids, store::lifecycle::RunStatus};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -44,7 +44,7 @@ pub(crate) struct Accepted {
     run_id: Uuid,
     conversation_id: Uuid,
     /// As far as it is known: `queued`, `running` or `waiting`.
-    status: String,
+    status: RunStatus,
 }
 
 /// Sends a message to the agent and waits for its reply, or streams it.
@@ -130,7 +130,9 @@ pub(super) async fn reply(
     let answer = match run {
         Ok(run) => answer(user, run, preference),
         // It is accepted, whatever has become of the database since: an error would make the client say it again.
-        Err(error) if error.is_unavailable() => Ok(under_way(user, accepted, "queued", preference)),
+        Err(error) if error.is_unavailable() => {
+            Ok(under_way(user, accepted, RunStatus::Queued, preference))
+        }
         Err(error) => Err(error),
     };
     Ok(accepted.tell_quota(answer))
@@ -157,8 +159,8 @@ fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Res
         run, tool_calls, ..
     } = run;
     let usage = Usage::from(&run);
-    match (run.status.as_str(), run.response, run.message_id) {
-        ("completed", Some(response), Some(message_id)) => Ok(axum::Json(ChatResponse {
+    match (run.status, run.response, run.message_id) {
+        (RunStatus::Completed, Some(response), Some(message_id)) => Ok(axum::Json(ChatResponse {
             response,
             tool_calls,
             conversation_id: run.conversation_id,
@@ -167,7 +169,7 @@ fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Res
             usage,
         })
         .into_response()),
-        (status @ ("completed" | "failed" | "cancelled"), ..) => Err(ApiError::of_run(
+        (status, ..) if status.is_over() => Err(ApiError::of_run(
             run.id,
             status,
             run.error_code.as_deref(),
@@ -187,14 +189,14 @@ fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Res
 fn under_way(
     user: &User,
     accepted: accept::Accepted,
-    status: &str,
+    status: RunStatus,
     preference: Preference,
 ) -> Response {
     let location = runs::location(&user.id, accepted.run_id);
     let body = Accepted {
         run_id: accepted.run_id,
         conversation_id: accepted.conversation_id,
-        status: status.to_owned(),
+        status,
     };
     let mut response = (StatusCode::ACCEPTED, axum::Json(body)).into_response();
     let headers = response.headers_mut();

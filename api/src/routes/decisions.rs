@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use errand_shared::{ids, store::approvals::Decision};
+use errand_shared::{ids, store::lifecycle::Decision};
 use http::HeaderMap;
 use serde::Deserialize;
 use tokio::time::Instant;

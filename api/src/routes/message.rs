@@ -36,7 +36,8 @@ pub(crate) struct ChatRequest {
     #[serde(default, deserialize_with = "body::uuid_or_null")]
     conversation_id: Option<Uuid>,
     /// Anything the client wants to keep with the message, such as `timestamp` and `source`; at most 64 KiB. `time_zone` is the
-    /// user's time zone, by its name in IANA's data base; it goes before `X-Time-Zone`, and is remembered.
+    /// user's time zone, by its name in IANA's data base; it goes before `X-Time-Zone`, and is remembered. With `auto_title: true` the model
+    /// gives the conversation that the message begins a title, after its reply.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Option<serde_json::Map<String, Value>>,

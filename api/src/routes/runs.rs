@@ -6,9 +6,11 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use errand_shared::events::Interrupt;
 use errand_shared::store::{
-    self, StoreError, approvals, outcome,
-    runs::{self, Run},
-    tool_calls::{self, ToolCall},
+    self, StoreError,
+    lifecycle::{
+        self, Run, RunStatus,
+        tool_call::{self, ToolCall},
+    },
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -91,8 +93,7 @@ struct RunError {
 pub(crate) struct RunView {
     run_id: Uuid,
     conversation_id: Uuid,
-    /// `queued`, `running`, `waiting`, `completed`, `failed` or `cancelled`.
-    status: String,
+    status: RunStatus,
     /// How often a worker has taken it.
     attempt: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,7 +174,7 @@ pub(crate) async fn get(
         run_id: run.id,
         conversation_id: run.conversation_id,
         attempt: run.attempt,
-        error: (run.status == "failed").then(|| RunError {
+        error: (run.status == RunStatus::Failed).then(|| RunError {
             code: run.error_code.unwrap_or_else(|| "run_failed".to_owned()),
             message: run.error_message.unwrap_or_default(),
         }),
@@ -212,7 +213,7 @@ pub(crate) async fn wait(
         // The sign is asked for before the row is read: an end in between is not missed.
         let ended = waiter.ended();
         let outcome = read(app, user, id).await?;
-        if outcome.run.finished_at.is_some() || outcome.run.status == "waiting" {
+        if !outcome.run.status.is_active() {
             return Ok(outcome);
         }
         tokio::select! {
@@ -227,12 +228,12 @@ async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
     let turn = app.reads.enter(&user.id).await?;
     let found = store::within(async {
         let mut db = turn.begin().await?;
-        let Some(run) = runs::find(&mut db, &user.id, id).await? else {
+        let Some(run) = lifecycle::find(&mut db, &user.id, id).await? else {
             return Ok(None);
         };
-        let tool_calls = tool_calls::of_run(&mut db, &user.id, id).await?;
-        let pending = match run.status.as_str() {
-            "waiting" => approvals::pending(&mut db, &user.id, id).await?,
+        let tool_calls = tool_call::of_run(&mut db, &user.id, id).await?;
+        let pending = match run.status {
+            RunStatus::Waiting => lifecycle::pending(&mut db, &user.id, id).await?,
             _ => Vec::new(),
         };
         Ok::<_, StoreError>(Some(Outcome {
@@ -249,7 +250,7 @@ async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
 pub(crate) struct CancelView {
     run_id: Uuid,
     /// `cancelled`; `running` if its worker has yet to hear of it; or how the run had ended before.
-    status: String,
+    status: RunStatus,
 }
 
 /// Cancels a run. What its tools have done stays done; a partial reply is kept.
@@ -285,12 +286,16 @@ pub(crate) async fn cancel(
 ///
 /// # Errors
 /// The user has no such run, or the database is down.
-pub(crate) async fn cancel_run(app: &App, user_id: &str, run_id: Uuid) -> Result<String, ApiError> {
+pub(crate) async fn cancel_run(
+    app: &App,
+    user_id: &str,
+    run_id: Uuid,
+) -> Result<RunStatus, ApiError> {
     let turn = app.users.enter(user_id).await?;
     store::within(async {
         let mut tx = turn.lock().await?;
         let max_ready = i64::from(app.limits.max_ready_runs);
-        let status = outcome::cancel(&mut tx, user_id, run_id, max_ready)
+        let status = lifecycle::cancel(&mut tx, user_id, run_id, max_ready)
             .await
             .map_err(unfenced)?;
         store::commit(tx).await?;

@@ -12,7 +12,7 @@ use axum::{
 };
 use errand_shared::{
     ids,
-    store::{self, runs as stored},
+    store::{self, lifecycle},
 };
 use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -172,7 +172,7 @@ async fn stream_run(
     let turn = app.reads.enter(&user.id).await?;
     let run = store::within(async {
         let mut db = turn.begin().await?;
-        stored::find(&mut db, &user.id, run_id).await
+        lifecycle::find(&mut db, &user.id, run_id).await
     });
     let run = run.await?.ok_or_else(|| ApiError::not_found("run"))?;
     drop(turn);

@@ -1,106 +1,72 @@
 //! The web UI: static files built into the binary, under a strict content security policy.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::{
-    Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    header::{
+        CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG,
+        IF_NONE_MATCH, VARY,
+    },
 };
-use rust_embed::{EmbeddedFile, RustEmbed};
-use serde::Serialize;
 
 use crate::{App, error::ApiError};
 
-/// `api/ui/`; read from the disk in debug builds, so that a reload shows a change.
-#[derive(RustEmbed)]
-#[folder = "ui"]
-struct Files;
+mod assets;
+mod page;
 
-/// What the page has to know of its server.
-#[derive(Debug, Serialize)]
-pub(crate) struct UiConfig {
-    /// The identity provider.
-    auth_url: String,
-    /// Sign in by picking a name, at a stand-in that trusts everybody.
-    stand_in: bool,
-}
+use assets::Asset;
+use page::Configuration;
+
+/// Not kept at all: after signing out, going back must not show the page of who was there before.
+const NEVER: &str = "no-store";
+/// Asked for again each time, and answered with nothing if unchanged.
+const ASK: &str = "no-cache";
+/// Never asked for again: under another version it has another address.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 /// `GET /`
-pub(crate) async fn index(
-    State(app): State<App>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    // Not kept at all: after signing out, going back must not show the page of who was there before.
-    file(&app, &headers, "index.html", "no-store")
+pub(crate) async fn index(State(app): State<App>, headers: HeaderMap) -> Response {
+    let built = app.ui.built();
+    app.ui.answer(&headers, &built.page, NEVER)
 }
 
-/// `GET /ui/{path}`
+/// `GET /ui/{path}`, with the version before the path or without.
 pub(crate) async fn asset(
     State(app): State<App>,
     Path(path): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    // Always asked for again, and answered with nothing if unchanged: a deployment is seen at once.
-    file(&app, &headers, &path, "no-cache")
-}
-
-/// `GET /ui/config.json`
-pub(crate) async fn config(State(app): State<App>) -> Json<UiConfig> {
-    Json(UiConfig {
-        auth_url: app.ui.auth_url.clone(),
-        stand_in: app.ui.stand_in,
-    })
-}
-
-fn file(
-    app: &App,
-    headers: &HeaderMap,
-    path: &str,
-    caching: &'static str,
-) -> Result<Response, ApiError> {
-    let file = Files::get(path).ok_or_else(|| ApiError::not_found("page"))?;
-    let etag = etag(&file);
-    let known = headers
-        .get(IF_NONE_MATCH)
-        .is_some_and(|known| *known == etag);
-    let caching = [
-        (CACHE_CONTROL, HeaderValue::from_static(caching)),
-        (ETAG, etag),
-    ];
-    if known {
-        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
-    }
-    let kind = match path.rsplit('.').next() {
-        Some("js" | "mjs") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("html") => "text/html; charset=utf-8",
-        Some("svg") => "image/svg+xml",
-        _ => "text/plain; charset=utf-8",
+    let built = app.ui.built();
+    let (path, caching) = match path.split_once('/') {
+        Some((version, path)) if version == built.version => (path, FOR_EVER),
+        // While versions change, a page of one asks processes of the other, too.
+        Some((version, path)) if is_version(version) => (path, ASK),
+        _ => (path.as_str(), ASK),
     };
-    let described = [
-        (CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (CONTENT_SECURITY_POLICY, app.ui.policy.clone()),
-    ];
-    Ok((caching, described, file.data).into_response())
+    let asset = assets::get(path).ok_or_else(|| ApiError::not_found("page"))?;
+    Ok(app.ui.answer(&headers, &asset, caching))
 }
 
-fn etag(file: &EmbeddedFile) -> HeaderValue {
-    let hash: String = file.metadata.sha256_hash()[..12]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    HeaderValue::from_str(&format!("\"{hash}\""))
-        .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
+fn is_version(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// What the UI is served with.
 pub(crate) struct Ui {
-    auth_url: String,
-    stand_in: bool,
+    configuration: Configuration,
     policy: HeaderValue,
+    built: OnceLock<Arc<Built>>,
+}
+
+/// What is made of all files together.
+struct Built {
+    version: String,
+    page: Asset,
 }
 
 impl Ui {
@@ -110,14 +76,55 @@ impl Ui {
             .map(|url| url.origin().ascii_serialization())
             .unwrap_or_default();
         let policy = format!(
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+            "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; manifest-src 'self'; \
              connect-src 'self' ws: wss: {provider}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         );
         Self {
-            auth_url: auth_url.to_owned(),
-            stand_in,
+            configuration: Configuration {
+                auth_url: auth_url.to_owned(),
+                stand_in,
+            },
             policy: HeaderValue::from_str(&policy)
                 .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'")),
+            built: OnceLock::new(),
         }
+    }
+
+    /// Built once; anew each time where the files are read from the disk.
+    fn built(&self) -> Arc<Built> {
+        let build = || {
+            let version = assets::version();
+            let page = page::of(&self.configuration, &version);
+            Arc::new(Built { version, page })
+        };
+        match cfg!(debug_assertions) {
+            true => build(),
+            false => Arc::clone(self.built.get_or_init(build)),
+        }
+    }
+
+    fn answer(&self, headers: &HeaderMap, asset: &Asset, caching: &'static str) -> Response {
+        let (encoding, body) = asset.body(headers);
+        let etag = asset.etag(encoding);
+        let known = headers.get_all(IF_NONE_MATCH).iter();
+        let is_known = known.into_iter().any(|known| *known == etag);
+        let caching = [
+            (CACHE_CONTROL, HeaderValue::from_static(caching)),
+            (ETAG, etag),
+            (VARY, HeaderValue::from_static("accept-encoding")),
+        ];
+        if is_known {
+            return (StatusCode::NOT_MODIFIED, caching).into_response();
+        }
+        let described = [
+            (CONTENT_TYPE, asset.kind()),
+            (CONTENT_SECURITY_POLICY, self.policy.clone()),
+        ];
+        let mut response = (caching, described, body).into_response();
+        if let Some(name) = encoding.name() {
+            let name = HeaderValue::from_static(name);
+            response.headers_mut().insert(CONTENT_ENCODING, name);
+        }
+        response
     }
 }

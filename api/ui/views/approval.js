@@ -14,17 +14,19 @@ export class ApprovalView {
     this.#turn = turn;
     this.#decide = decide;
     this.#error.hidden = true;
-    this.element = h("div", { class: "approval", role: "group", "aria-label": "Your approval is needed" },
+    this.element = h("div", { class: "approval", role: "group", "aria-label": "Your answer is needed" },
       ...turn.interrupts.map((interrupt) => this.#row(interrupt)), this.#error);
   }
 
   #row(interrupt) {
-    const { text, changes } = tellWish(interrupt);
-    const words = h("div", { class: "approval-words" }, h("p", { class: "approval-question", text }), ...this.#changes(changes));
+    const { text, hint, changes, yes, no, isDanger } = tellWish(interrupt);
+    const words = h("div", { class: "approval-words" }, h("p", { class: "approval-question", text }),
+      hint ? h("p", { class: "approval-hint", text: hint }) : null, ...this.#changes(changes));
     const choose = (approved) => () => this.#answer(interrupt.id, approved, buttons);
+    // The name of each says what it is about: a screen reader may come to it without the question.
     const buttons = [
-      h("button", { class: "primary", on: { click: choose(true) } }, "Approve"),
-      h("button", { class: "secondary", on: { click: choose(false) } }, "Reject"),
+      h("button", { type: "button", class: isDanger ? "danger-button approve" : "primary approve", "aria-label": `${yes}: ${text}`, on: { click: choose(true) } }, yes),
+      h("button", { type: "button", class: "secondary reject", "aria-label": `${no}: ${text}`, on: { click: choose(false) } }, no),
     ];
     return h("div", { class: "approval-row" }, words, h("span", { class: "approval-buttons" }, ...buttons));
   }

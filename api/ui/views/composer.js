@@ -1,6 +1,6 @@
 // The message box: growing, sending, stopping, counting, and whose draft is in it.
 
-import { h } from "../dom.js";
+import { announce, h } from "../dom.js";
 
 const MAX = 8000;
 const COUNT_FROM = 7500;
@@ -20,6 +20,10 @@ export class Composer {
     id: "composer-text", class: "composer-text", rows: 1, placeholder: "Tell Errand what needs doing…", "aria-label": "Message", dir: "auto",
     "aria-describedby": "composer-note", enterkeyhint: "send", autocomplete: "off",
   });
+  /** What was in the box before a message was put in to be edited; null while none is. */
+  #before = null;
+  #editing = h("div", { class: "composer-editing", icon: "pencil" }, h("span", {}, "Your edit is sent as a new message. The first one, and what it did, stay."),
+    h("button", { type: "button", class: "icon-button is-small", icon: "close", "aria-label": "Do not edit it", title: "Do not edit it (Esc)", on: { click: () => this.#stopEditing(true) } }));
   #note = h("p", { id: "composer-note", class: "composer-note" });
   #sendButton = h("button", { class: "send", type: "submit", icon: "send", "aria-label": "Send", title: "Send" });
   #stopButton = h("button", { class: "stop", type: "button", icon: "stop", "aria-label": "Stop the answer", title: "Stop (Esc)", hidden: true });
@@ -30,7 +34,9 @@ export class Composer {
     this.#stop = stop;
     this.#drafts = drafts;
     this.#lastMessage = lastMessage;
+    this.#editing.hidden = true;
     form.append(
+      this.#editing,
       h("div", { class: "composer-box", on: { click: (event) => { if (event.target === event.currentTarget) this.focus(); } } },
         this.#text, h("div", { class: "composer-actions" }, this.#stopButton, this.#sendButton)),
       this.#note);
@@ -58,6 +64,7 @@ export class Composer {
   show(place) {
     this.#place = place;
     this.#suggested = "";
+    this.#stopEditing(false);
     this.#put(this.#drafts.of(place));
   }
 
@@ -87,6 +94,27 @@ export class Composer {
       this.#text.setSelectionRange(value.length, value.length);
       this.#insert(`${/\n$/.test(value) ? "" : "\n"}${sentence}`);
     }
+  }
+
+  /** Puts a message into the box that has been sent, to be sent otherwise. What was in the box comes back if it is not. */
+  edit(text) {
+    this.#before ??= this.#text.value;
+    this.#editing.hidden = false;
+    this.#text.focus();
+    this.#text.select();
+    this.#insert(text);
+    announce("The message is in the box. It will be sent as a new message.");
+  }
+
+  #stopEditing(isBack) {
+    if (this.#before === null) return;
+    const before = this.#before;
+    this.#before = null;
+    this.#editing.hidden = true;
+    if (!isBack) return;
+    this.#text.value = before;
+    this.#edited();
+    this.focus();
   }
 
   #put(text) {
@@ -126,6 +154,7 @@ export class Composer {
   #submit() {
     const text = this.#text.value.trim();
     if (text === "" || length(text) > MAX) return;
+    this.#stopEditing(false);
     this.#text.value = "";
     this.#edited();
     this.#send(text);
@@ -143,6 +172,9 @@ export class Composer {
     } else if (event.key === "ArrowUp" && this.#text.value === "" && this.#lastMessage()) {
       event.preventDefault();
       this.#insert(this.#lastMessage());
+    } else if (event.key === "Escape" && this.#before !== null) {
+      event.preventDefault();
+      this.#stopEditing(true);
     }
   }
 

@@ -23,8 +23,8 @@ export class Place {
     this.#moved = moved;
     scroller.addEventListener("scroll", () => this.#look(), { passive: true });
     content.addEventListener("click", ({ target }) => {
-      const summary = target.closest("summary");
-      if (summary) this.hold(summary);
+      const opener = target.closest("summary, [aria-expanded], .receipt-line");
+      if (opener) this.hold(opener);
     });
     const sizes = new ResizeObserver(() => this.keep());
     sizes.observe(content);

@@ -1,32 +1,23 @@
-// The frame around the views: drawers on narrow screens, the theme, the user's corner, keyboard shortcuts.
+// The frame around the views: drawers on narrow screens, the theme's button, the user's corner, keyboard shortcuts.
 
-import { byId, h, icon, remembered } from "../dom.js";
-
-const THEMES = [["system", "Theme: as the system"], ["light", "Theme: light"], ["dark", "Theme: dark"]];
-
-const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
-const SHORTCUTS = [
-  [["/"], "Go to the message box"],
-  [["Enter"], "Send"],
-  [["Shift", "Enter"], "New line"],
-  [["↑"], "Last message again, in an empty box"],
-  [["Esc"], "Stop the answer; close what is open"],
-  [[MAC ? "⌘" : "Ctrl", "Shift", "O"], "New conversation"],
-  [["?"], "This list"],
-];
+import { byId, icon } from "../dom.js";
+import { THEMES, setTheme, theme, watchTheme } from "../theme.js";
+import { Help } from "./help.js";
 
 export class Shell {
   #drawers = {
     sidebar: { element: byId("sidebar"), narrow: matchMedia("(max-width: 760px)"), opener: null },
-    tasks: { element: byId("tasks"), narrow: matchMedia("(max-width: 1120px)"), opener: null },
+    tasks: { element: byId("tasks"), narrow: matchMedia("(max-width: 1020px)"), opener: null },
   };
   #backdrop = byId("backdrop");
   #open = null;
 
-  constructor({ identity, focusComposer, newConversation }) {
+  #help = new Help();
+
+  /** `taskKeys()` takes the keys of the task panel. */
+  constructor({ identity, focusComposer, newConversation, taskKeys }) {
     this.#user(identity);
     this.#theme();
-    this.#help();
     for (const [name, { narrow }] of Object.entries(this.#drawers)) {
       narrow.addEventListener("change", () => this.#settle());
       document.querySelector(`[data-opens="${name}"]`).addEventListener("click", (event) => this.#toggle(name, event.currentTarget));
@@ -44,7 +35,7 @@ export class Shell {
       event.preventDefault();
       focusComposer();
     });
-    document.addEventListener("keydown", (event) => this.#shortcut(event, { focusComposer, newConversation }));
+    document.addEventListener("keydown", (event) => this.#shortcut(event, { focusComposer, newConversation, taskKeys }));
     this.#settle();
   }
 
@@ -54,6 +45,12 @@ export class Shell {
     this.#open = null;
     this.#settle();
     this.#drawers[open].opener?.focus({ preventScroll: true });
+  }
+
+  /** Shows the tasks, if they are a drawer that is closed. */
+  openTasks() {
+    const { narrow } = this.#drawers.tasks;
+    if (narrow.matches && this.#open !== "tasks") this.#toggle("tasks", document.querySelector('[data-opens="tasks"]'));
   }
 
   #toggle(name, opener) {
@@ -90,51 +87,29 @@ export class Shell {
 
   #theme() {
     const button = byId("theme");
-    const show = () => {
-      const current = document.documentElement.dataset.theme ?? "system";
-      const label = THEMES.find(([name]) => name === current)[1];
-      button.replaceChildren(icon({ system: "system", light: "sun", dark: "moon" }[current]));
-      button.setAttribute("aria-label", label);
-      button.title = label;
-    };
-    button.addEventListener("click", () => {
-      const current = document.documentElement.dataset.theme ?? "system";
-      const next = THEMES[(THEMES.findIndex(([name]) => name === current) + 1) % THEMES.length][0];
-      if (next === "system") delete document.documentElement.dataset.theme;
-      else document.documentElement.dataset.theme = next;
-      remembered.set("localStorage", "errand.theme", next === "system" ? null : next);
-      show();
+    watchTheme(() => {
+      const { label, icon: picture } = THEMES.find(({ name }) => name === theme());
+      button.replaceChildren(icon(picture));
+      button.setAttribute("aria-label", `Theme: ${label.toLowerCase()}`);
+      button.title = `Theme: ${label.toLowerCase()}`;
     });
-    show();
+    button.addEventListener("click", () => setTheme(THEMES[(THEMES.findIndex(({ name }) => name === theme()) + 1) % THEMES.length].name));
   }
 
-  #help() {
-    const dialog = byId("help");
-    const rows = SHORTCUTS.map(([keys, meaning]) => h("div", { class: "shortcut" },
-      h("dt", { text: meaning }), h("dd", {}, ...keys.map((key) => h("kbd", { text: key })))));
-    const close = h("button", { class: "icon-button", icon: "close", "aria-label": "Close", on: { click: () => dialog.close() } });
-    dialog.append(
-      h("div", { class: "help-head" }, h("h2", { id: "help-title", text: "Keyboard shortcuts" }), close),
-      h("dl", {}, ...rows));
-    dialog.addEventListener("click", (event) => {
-      if (event.target === dialog) dialog.close();
-    });
-    byId("help-button").addEventListener("click", () => dialog.showModal());
-  }
-
-  #shortcut(event, { focusComposer, newConversation }) {
-    if (event.isComposing || byId("help").open) return;
-    const typing = event.target.closest("input, textarea, [contenteditable]");
+  #shortcut(event, { focusComposer, newConversation, taskKeys }) {
+    if (event.isComposing || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    const isTyping = Boolean(event.target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]"));
+    const isPlain = !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey;
     if (event.key === "Escape" && this.#open) {
       this.closeDrawers();
     } else if ((event.metaKey || event.ctrlKey) && event.shiftKey && event.code === "KeyO") {
       newConversation();
-    } else if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey && event.key === "/") {
+    } else if (isPlain && event.key === "m") {
       this.closeDrawers();
       focusComposer();
-    } else if (!typing && event.key === "?") {
-      byId("help").showModal();
-    } else {
+    } else if (isPlain && event.key === "?") {
+      this.#help.open();
+    } else if (!isPlain || !taskKeys().press(event)) {
       return;
     }
     event.preventDefault();

@@ -1,45 +1,41 @@
-// The list of conversations, grouped by day, the last used first.
+// The conversations beside the chat: a search, and below it what it finds, or all of them by day.
 
-import { h } from "../dom.js";
-import { addressOf } from "../router.js";
+import { announce, h } from "../dom.js";
+import { groupOf } from "../days.js";
+import { tellError } from "../phrases.js";
+import { confirm } from "./confirm.js";
+import { ConversationRow } from "./conversation-row.js";
+import { settle } from "./settle.js";
 
-const DAY = 86_400_000;
+/** Characters of a title that a question shows. */
+const SHOWN = 80;
 
-/** Events: `change`, when titles may have changed. */
-export class Sidebar extends EventTarget {
-  #element;
-  #api;
+export class Sidebar {
+  #list;
+  #search;
   #rows = new Map();
-  #next = null;
-  #state = "loading";
+  #groups = new Map();
   #selected = null;
   #working = new Set();
-  #timer = 0;
-  #more = h("button", { class: "text-button", text: "Show older" });
+  #box = h("input", { id: "search", class: "search-box", type: "search", placeholder: "Search", "aria-label": "Search conversations", maxlength: 255, dir: "auto", autocomplete: "off", enterkeyhint: "search" });
+  #clear = h("button", { type: "button", class: "icon-button is-small search-clear", icon: "close", "aria-label": "Clear the search", title: "Clear" });
+  #body = h("div", { class: "conversation-groups" });
+  #notice = h("p", { class: "list-notice", role: "status" });
+  #more = h("button", { type: "button", class: "text-button" });
+  #ghosts = h("div", { class: "ghosts", "aria-hidden": "true" }, ...[0, 1, 2].map(() => h("div", { class: "ghost" })));
 
-  constructor(element, { api }) {
-    super();
-    this.#element = element;
-    this.#api = api;
-    this.#more.addEventListener("click", () => this.#older());
-    this.#render();
-  }
-
-  title(id) {
-    return this.#rows.get(id)?.title ?? null;
-  }
-
-  /** Reads the first page soon. */
-  refresh(delay = 0) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#read(), delay);
-  }
-
-  /** A conversation that was made just now. */
-  add({ id, title }) {
-    if (this.#rows.has(id)) return;
-    this.#rows.set(id, { id, title: title ?? "New conversation", updated_at: new Date().toISOString() });
-    this.#state = "there";
+  constructor(element, { list, search }) {
+    this.#list = list;
+    this.#search = search;
+    this.#clear.hidden = true;
+    element.append(h("div", { class: "search", role: "search", icon: "search" }, this.#box, this.#clear), this.#body);
+    list.addEventListener("change", () => this.#render());
+    list.addEventListener("gone", ({ detail: { id } }) => search.update(id, null));
+    search.addEventListener("change", () => this.#render());
+    this.#box.addEventListener("input", () => search.find(this.#box.value));
+    this.#box.addEventListener("keydown", (event) => this.#key(event));
+    this.#clear.addEventListener("click", () => this.#end());
+    this.#more.addEventListener("click", () => this.#goOn());
     this.#render();
   }
 
@@ -54,75 +50,113 @@ export class Sidebar extends EventTarget {
     this.#render();
   }
 
-  async #read() {
-    try {
-      const { conversations, next_cursor: next } = await this.#api.conversations();
-      // Older pages that were opened stay open.
-      if (this.#rows.size <= conversations.length) this.#next = next;
-      for (const row of conversations) this.#rows.set(row.id, row);
-      this.#state = "there";
-    } catch {
-      if (this.#state !== "there") this.#state = "failed";
-    }
-    this.#render();
-    this.dispatchEvent(new Event("change"));
+  #key(event) {
+    if (event.key === "ArrowDown") this.#body.querySelector("a")?.focus();
+    else if (event.key === "Escape" && this.#box.value !== "") this.#end();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
   }
 
-  async #older() {
+  #end() {
+    this.#box.value = "";
+    this.#search.find("");
+    this.#box.focus();
+  }
+
+  async #goOn() {
+    if (this.#search.state !== "none") return this.#search.goOn();
+    if (this.#list.state === "failed") return this.#list.refresh();
     this.#more.disabled = true;
-    try {
-      const { conversations, next_cursor: next } = await this.#api.conversations(this.#next);
-      this.#next = next;
-      for (const row of conversations) this.#rows.set(row.id, row);
-    } catch {
-      // The button stays: another click tries again.
-    }
+    // If it fails, the button stays: another click tries again.
+    await this.#list.readOlder().catch(() => {});
     this.#more.disabled = false;
-    this.#render();
   }
 
   #render() {
-    const focused = this.#element.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    this.#element.replaceChildren(...this.#content());
-    if (focused) this.#element.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+    this.#clear.hidden = this.#search.state === "none";
+    settle(this.#body, this.#search.state === "none" ? this.#all() : this.#found());
   }
 
-  #content() {
-    if (this.#state === "loading") return [h("div", { class: "ghosts", "aria-hidden": "true" }, ...[0, 1, 2].map(() => h("div", { class: "ghost" })))];
-    if (this.#state === "failed") {
-      return [h("p", { class: "list-notice", text: "Your conversations could not be loaded." }),
-        h("button", { class: "text-button", text: "Try again", on: { click: () => this.#read() } })];
+  #all() {
+    const { state, rows, hasOlder } = this.#list;
+    if (state === "loading") return [this.#ghosts];
+    if (state === "failed") return [this.#tell("Your conversations could not be loaded."), this.#offer("Try again")];
+    if (rows.length === 0) return [this.#tell("Nothing here yet. Your first message starts a conversation.")];
+    return [...this.#sections(rows), ...(hasOlder ? [this.#offer("Show older")] : [])];
+  }
+
+  #found() {
+    const { state, rows, text } = this.#search;
+    // What this tab has read meanwhile may be called otherwise now.
+    const named = rows.map((row) => ({ ...row, title: this.#list.title(row.id) ?? row.title }));
+    const sections = this.#sections(named);
+    const number = rows.length === 1 ? "1 conversation" : `${rows.length} conversations`;
+    if (state === "looking") return [...sections, this.#tell(rows.length ? `${number} so far, searching…` : "Searching…", true)];
+    if (state === "failed") return [...sections, this.#tell("The search did not work."), this.#offer("Try again")];
+    if (state === "paused") return [...sections, this.#tell(rows.length ? `${number} so far.` : "Nothing so far; there is more to look at."), this.#offer("Search on")];
+    return [...sections, this.#tell(rows.length ? number : `Nothing is found for “${text}”. Titles and messages were searched.`)];
+  }
+
+  #tell(text, isBusy = false) {
+    if (this.#notice.textContent !== text) this.#notice.textContent = text;
+    this.#notice.classList.toggle("is-busy", isBusy);
+    return this.#notice;
+  }
+
+  #offer(label) {
+    if (this.#more.textContent !== label) this.#more.textContent = label;
+    return this.#more;
+  }
+
+  /** Rows and groups are kept: what does not change keeps its focus, and a title that is being edited stays so. */
+  #sections(rows) {
+    const members = new Map();
+    for (const row of rows) {
+      const name = groupOf(row.updated_at);
+      members.set(name, [...(members.get(name) ?? []), this.#row(row)]);
     }
-    if (this.#rows.size === 0) return [h("p", { class: "list-notice", text: "Nothing here yet. Your first message starts a conversation." })];
-    const rows = [...this.#rows.values()].sort((a, b) => b.updated_at.localeCompare(a.updated_at));
-    const groups = Map.groupBy ? Map.groupBy(rows, dayOf) : groupBy(rows, dayOf);
-    const sections = [...groups].map(([day, members]) => h("section", {},
-      h("h2", { class: "day", text: day }),
-      h("ul", {}, ...members.map((row) => h("li", {}, this.#link(row))))));
-    return this.#next ? [...sections, this.#more] : sections;
+    const shown = new Set(rows.map(({ id }) => id));
+    for (const id of this.#rows.keys()) if (!shown.has(id) && this.#list.title(id) === null) this.#rows.delete(id);
+    return [...members].map(([name, elements]) => {
+      const group = this.#groups.get(name) ?? this.#group(name);
+      settle(group.list, elements);
+      return group.element;
+    });
   }
 
-  #link({ id, title }) {
-    const working = this.#working.has(id);
-    return h("a", {
-      class: "conversation", href: addressOf(id), title, "data-closes": "sidebar", "aria-current": id === this.#selected ? "page" : null,
-    },
-    h("span", { class: "conversation-title", dir: "auto", text: title || "Untitled" }),
-    working ? h("span", { class: "working", role: "img", "aria-label": "working" }) : null);
+  #group(name) {
+    const list = h("ul", {});
+    const group = { list, element: h("section", {}, h("h2", { class: "day", text: name }), list) };
+    this.#groups.set(name, group);
+    return group;
   }
-}
 
-function groupBy(rows, key) {
-  const groups = new Map();
-  for (const row of rows) groups.set(key(row), [...(groups.get(key(row)) ?? []), row]);
-  return groups;
-}
+  #row(row) {
+    const actions = { rename: (id, title) => this.#list.rename(id, title), remove: (it) => this.#remove(it) };
+    const view = this.#rows.get(row.id) ?? new ConversationRow(row, actions);
+    this.#rows.set(row.id, view);
+    view.update(row, { isSelected: row.id === this.#selected, isWorking: this.#working.has(row.id) });
+    return view.element;
+  }
 
-function dayOf({ updated_at: at }) {
-  const midnight = new Date().setHours(0, 0, 0, 0);
-  const when = new Date(at).getTime();
-  if (when >= midnight) return "Today";
-  if (when >= midnight - DAY) return "Yesterday";
-  if (when >= midnight - 7 * DAY) return "Last seven days";
-  return "Earlier";
+  async #remove({ id, title }) {
+    const shown = [...title].length > SHOWN ? `${[...title].slice(0, SHOWN).join("")}…` : title || "Untitled";
+    // The row that takes its place.
+    const links = [...this.#body.querySelectorAll("a")];
+    const place = links.findIndex((link) => this.#rows.get(id)?.element.contains(link));
+    const wasOpen = this.#selected === id;
+    const done = await confirm({
+      title: `Delete “${shown}”?`,
+      text: "The conversation and all that was said in it go for good. Its tasks stay on your list.",
+      yes: "Delete",
+      no: "Keep",
+      act: () => this.#list.remove(id),
+      tell: tellError,
+    });
+    if (!done) return this.#rows.get(id)?.focus();
+    announce(`“${shown}” is deleted.`);
+    // The open one leads to a new one, and its message box.
+    if (!wasOpen) (this.#body.querySelectorAll("a")[Math.max(0, place)] ?? [...this.#body.querySelectorAll("a")].at(-1) ?? this.#box).focus();
+  }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::store::approvals::{Change, Effect};
+use crate::store::lifecycle::{Change, Effect};
 
 /// Characters of a value; what is longer is whole in the call's parameters.
 const MAX_VALUE: usize = 80;

@@ -37,17 +37,45 @@ pub async fn open(
     thread_name: Option<&str>,
     first_message: &str,
 ) -> Result<(), StoreError> {
-    let line = first_message
-        .lines()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("");
-    let title: String = line.trim().chars().take(TITLE_CHARS).collect();
+    let title = first_title(first_message);
     sqlx::query!(
         "insert into conversations (id, user_id, title, thread_name) values ($1, $2, $3, $4)",
         id,
         user_id,
         title,
         thread_name
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The title of a conversation that nobody has given another: the beginning of its first message.
+fn first_title(first_message: &str) -> String {
+    let line = first_message.lines().find(|line| !line.trim().is_empty());
+    let line = line.unwrap_or("").trim();
+    line.chars().take(TITLE_CHARS).collect()
+}
+
+/// Gives a conversation that began with this message a title, unless it has another than that of its first message. Its place in the
+/// list stays.
+///
+/// # Errors
+/// The database failed.
+pub async fn entitle(
+    db: &mut Connection,
+    id: Uuid,
+    user_id: &str,
+    first_message: &str,
+    title: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update conversations set title = $4
+         where id = $1 and user_id = $2 and title = $3 and deleted_at is null",
+        id,
+        user_id,
+        first_title(first_message),
+        title
     )
     .execute(db)
     .await?;

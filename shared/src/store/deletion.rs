@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Connection, StoreError, WriteError, conversations, outcome};
+use super::{Connection, StoreError, WriteError, conversations, lifecycle};
 
 /// Runs that one step cancels, so that a transaction stays short however long a queue is.
 const STEP: i64 = 50;
@@ -50,7 +50,7 @@ pub async fn delete(
     .fetch_all(&mut *db)
     .await?;
     for run_id in &open {
-        outcome::cancel(db, user_id, *run_id, max_ready).await?;
+        lifecycle::cancel(db, user_id, *run_id, max_ready).await?;
     }
     if i64::try_from(open.len()).is_ok_and(|cancelled| cancelled == STEP) {
         return Ok(Deleted::NotYet);

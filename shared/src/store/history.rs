@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{Connection, StoreError, approvals, runs::Claimed, steps::AskedCall};
+use super::{
+    Connection, StoreError,
+    lifecycle::{self, AskedCall, Claimed},
+};
 use crate::calendar::Moment;
 
 /// A step that was committed, with the results its calls have so far.
@@ -129,7 +132,7 @@ pub async fn of_run(db: &mut Connection, run: &Claimed) -> Result<Vec<RecordedSt
     let mut turns = steps_of(db, &run.user_id, &[run.root_run_id]).await?;
     let mut steps = turns.remove(&run.root_run_id).unwrap_or_default();
     if run.root_run_id != run.id {
-        let decisions = approvals::decisions(db, &run.user_id, run.id).await?;
+        let decisions = lifecycle::decisions(db, &run.user_id, run.id).await?;
         for step in steps.iter_mut().filter(|step| step.run_id == run.id) {
             for (call, ordinal) in step.calls.iter_mut().zip(0..) {
                 call.approved = decisions.get(&(step.step, ordinal)).copied();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Connection, StoreError, tool_calls::Record};
+use super::{Connection, StoreError, lifecycle::tool_call::Record};
 
 /// A call that is about to be made.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,7 @@
 //! Tokens, as steps and runs count them.
 
+use super::{Connection, StoreError};
+
 /// What model calls took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tokens {
@@ -24,4 +26,20 @@ impl Tokens {
             is_estimate: self.is_estimate || other.is_estimate,
         }
     }
+}
+
+/// Counts what was taken beside runs as used today.
+///
+/// # Errors
+/// The database failed.
+pub async fn count(db: &mut Connection, user_id: &str, tokens: Tokens) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into usage_days (user_id, day, tokens) values ($1, (now() at time zone 'utc')::date, $2)
+         on conflict (user_id, day) do update set tokens = usage_days.tokens + excluded.tokens",
+        user_id,
+        tokens.input.saturating_add(tokens.output)
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //! The user's lock is taken here and nowhere else, so nothing of one user can hold the connections that others need
 //! while it waits for that lock.
 
-use super::{Pool, StoreError, Transaction, admission, isolation};
+use super::{Pool, StoreError, Transaction, isolation, lifecycle};
 use crate::user_queue::{Bounds, Crowded, Turn, UserQueue};
 
 /// A pool and the queue in front of it.
@@ -59,7 +59,7 @@ impl UserTurn<'_> {
     /// The database is unreachable, or the lock was not free within 4 s.
     pub async fn lock(&self) -> Result<Transaction, StoreError> {
         let mut tx = self.pool.begin().await?;
-        admission::lock_user(&mut tx, self.turn.user_id()).await?;
+        lifecycle::lock_user(&mut tx, self.turn.user_id()).await?;
         Ok(tx)
     }
 }

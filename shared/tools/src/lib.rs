@@ -7,7 +7,10 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use errand_shared::{
-    store::{self, Pool, StoreError, UserPool, WriteError, approvals::Effect, tool_calls::Record},
+    store::{
+        self, Pool, StoreError, UserPool, WriteError,
+        lifecycle::{Effect, tool_call::Record},
+    },
     user_queue::Bounds,
 };
 use futures::FutureExt;

@@ -6,7 +6,7 @@ use errand_shared::{
     calendar::Now,
     store::{
         Connection, StoreError,
-        approvals::{Change, Effect, Subject},
+        lifecycle::{Change, Effect, Subject},
         settings,
         tasks::{Fields, Stored},
     },

@@ -6,9 +6,12 @@ use errand_shared::{
     faults, ids,
     store::{
         self, Connection, Pool, StoreError, UserTurn, WriteError,
+        lifecycle::{
+            self,
+            tool_call::{self, Record},
+        },
         mcp_calls::{self, McpCall},
-        runs, settings,
-        tool_calls::{self, Record},
+        settings,
     },
     user_queue::Crowded,
 };
@@ -62,10 +65,9 @@ pub(super) async fn for_agent(
     faults::point("tool.before");
     let begun = Instant::now();
     let mut tx = store::begin(pool).await?;
-    runs::enter(&mut tx, caller.key.run_id, &caller.user_id, caller.attempt).await?;
+    lifecycle::enter(&mut tx, caller.key.run_id, &caller.user_id, caller.attempt).await?;
     let key = faults::key(caller.key);
-    if let Some(earlier) =
-        tool_calls::open(&mut tx, key, &caller.user_id, name, &parameters).await?
+    if let Some(earlier) = tool_call::open(&mut tx, key, &caller.user_id, name, &parameters).await?
     {
         return Ok(earlier);
     }
@@ -83,7 +85,7 @@ pub(super) async fn for_agent(
         None => perform(&mut tx, &caller.user_id, name, parameters).await?,
     };
     let record = record(outcome);
-    tool_calls::close(&mut tx, key, &record, begun.elapsed()).await?;
+    tool_call::close(&mut tx, key, &record, begun.elapsed()).await?;
     faults::point("tool.before-commit");
     store::commit(tx).await?;
     faults::point("tool.committed");

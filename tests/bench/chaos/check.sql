@@ -82,8 +82,8 @@ violations (invariant, found) as (
     where (select count(*) from run_events e
            where e.run_id = r.id and e.event ->> 'type' in ('RUN_FINISHED', 'RUN_ERROR')) <> 1
        or (select event ->> 'type' from run_events e where e.run_id = r.id order by seq desc limit 1)
-          is distinct from case when r.status in ('completed', 'waiting')
-              or exists (select from approvals a where a.run_id = r.id) then 'RUN_FINISHED' else 'RUN_ERROR' end
+          is distinct from case when r.status = 'failed'
+              and not exists (select from approvals a where a.run_id = r.id) then 'RUN_ERROR' else 'RUN_FINISHED' end
     union all
     select 'I3 a client was told another end', l.key from lines l join runs r on r.id = l.run_id
     left join messages m on m.run_id = r.id and m.role = 'assistant'

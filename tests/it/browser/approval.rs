@@ -8,6 +8,8 @@ use crate::world::{Options, World};
 
 const QUESTION: &str = "return [...document.querySelectorAll('.approval-question')].map((words) => words.innerText).join()";
 const CHANGES: &str = "return [...document.querySelectorAll('.approval-changes li')].map((change) => change.innerText).join('|')";
+const ANSWERS: &str =
+    "return [...document.querySelectorAll('.approval button')].map((it) => it.innerText).join()";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_outlives_a_reload_and_is_answered_from_another_window() {
@@ -31,19 +33,22 @@ async fn a_question_outlives_a_reload_and_is_answered_from_another_window() {
 
     asking.sign_in(&world.url, "ada").await;
     asking.say("delete it").await;
-    asking.shows(QUESTION, "Delete “buy milk” for good?").await;
+    asking.shows(QUESTION, "Delete “buy milk”?").await;
     let place = asking.script("return location.href").await;
+    // What the answers do is what they say; and the one that takes something away looks like it.
+    let answers = "return [...document.querySelectorAll('.approval button')].map((it) => `${it.innerText} ${it.matches('.danger-button')}`).join()";
+    asking.shows(answers, "Delete true,Keep false").await;
+    let hint = "return document.querySelector('.approval-hint').innerText";
+    asking.shows(hint, "It can be restored for 30 days.").await;
     asking.picture("approval").await;
     asking.reload().await;
-    asking.shows(QUESTION, "Delete “buy milk” for good?").await;
+    asking.shows(QUESTION, "Delete “buy milk”?").await;
 
     answering.sign_in(&world.url, "ada").await;
     answering.open(place.as_str().expect("an address")).await;
-    answering
-        .shows(QUESTION, "Delete “buy milk” for good?")
-        .await;
+    answering.shows(QUESTION, "Delete “buy milk”?").await;
     world.model.push(Turn::text("It is gone."));
-    answering.click(".approval .primary").await;
+    answering.click(".approval .approve").await;
     for window in [&answering, &asking] {
         window
             .sees("the reply", |seen| seen.replies == ["It is gone."])
@@ -85,15 +90,14 @@ async fn what_was_rejected_has_not_failed() {
         .push(Turn::call("delete_task", json!({"task_id": task})));
     browser.sign_in(&world.url, "ada").await;
     browser.say("delete it").await;
-    browser.shows(QUESTION, "Delete “buy milk” for good?").await;
+    browser.shows(QUESTION, "Delete “buy milk”?").await;
     world.model.push(Turn::text("It stays, then."));
-    browser.click(".approval .secondary").await;
-    let state = "return [...document.querySelectorAll('details.tool')].map((card) => card.dataset.state).join()";
+    browser.click(".approval .reject").await;
+    let state = "return [...document.querySelectorAll('.trouble')].map((line) => line.dataset.state).join()";
     for look in ["live", "stored"] {
         browser
             .sees(look, |seen| {
-                seen.replies == ["It stays, then."]
-                    && seen.tools == ["Delete “buy milk”: rejected by you"]
+                seen.replies == ["It stays, then."] && seen.tools == ["Kept “buy milk”"]
             })
             .await;
         browser.shows(state, "rejected").await;
@@ -135,14 +139,15 @@ async fn what_is_overwritten_is_named_first_and_texts_are_no_markup() {
             "Done: no → yes",
         ];
         browser.shows(CHANGES, &changes.join("|")).await;
+        browser.shows(ANSWERS, "Allow,Don’t").await;
         browser.picture(&format!("overwritten-{look}")).await;
         browser.reload().await;
     }
     world.model.push(Turn::text("It stays, then."));
-    browser.click(".approval .secondary").await;
+    browser.click(".approval .reject").await;
     browser
         .sees("what was rejected", |seen| {
-            seen.tools == ["Change “call the <i>doctor</i>”: rejected by you"]
+            seen.tools == ["Change “call the <i>doctor</i>”: you said no"]
         })
         .await;
     assert_eq!(world.titles("ada").await, ["call the <i>doctor</i>"]);

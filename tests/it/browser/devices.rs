@@ -24,7 +24,8 @@ impl Browser {
             .await;
     }
 
-    async fn tell(&self, command: &str, parameters: Value) {
+    /// A command of the browser's own protocol.
+    pub(super) async fn tell(&self, command: &str, parameters: Value) {
         let body = json!({"cmd": command, "params": parameters});
         self.post("/goog/cdp/execute", body).await;
     }

@@ -126,7 +126,7 @@ async fn two_windows_take_no_draft_from_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_click_on_a_task_takes_no_word_of_a_draft() {
+async fn to_write_about_a_task_takes_no_word_of_a_draft() {
     let Some(browser) = Browser::start().await else {
         return;
     };
@@ -139,11 +139,15 @@ async fn a_click_on_a_task_takes_no_word_of_a_draft() {
         world.say("ada", title).await;
     }
     browser.sign_in(&world.url, "ada").await;
-    let task = |place| format!("[aria-label='Open tasks'] > li:nth-child({place}) .task");
+    let write_about = async |place: usize| {
+        let task = format!("[aria-label='Open tasks'] .task:nth-child({place}) .task-open");
+        browser.click(&task).await;
+        browser.click(".task-mention").await;
+    };
     // In an empty box it begins the sentence, and what it began makes way for another.
-    browser.click(&task(1)).await;
+    write_about(1).await;
     browser.shows(TYPED, "Mark “buy milk” as done").await;
-    browser.click(&task(2)).await;
+    write_about(2).await;
     browser.shows(TYPED, "Mark “call Ann” as done").await;
     browser
         .script("document.querySelector('#composer-text').select()")
@@ -153,7 +157,7 @@ async fn a_click_on_a_task_takes_no_word_of_a_draft() {
     browser.shows(TYPED, "Remind me of tonight").await;
     let cursor = "document.querySelector('#composer-text').setSelectionRange(12, 12)";
     browser.script(cursor).await;
-    browser.click(&task(2)).await;
+    write_about(2).await;
     browser
         .shows(TYPED, "Remind me of “call Ann” tonight")
         .await;

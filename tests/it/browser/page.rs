@@ -17,8 +17,8 @@ const LOOK: &str = r##"
     return {
         messages: texts(".from-user .bubble"),
         replies: texts(".from-agent .md"),
-        tools: texts("details.tool > summary").map((words) => words.replaceAll("\n", "")),
-        tasks: texts("#tasks [aria-label='Open tasks'] .task-title"),
+        tools: texts(".receipt-words, .trouble-words").map((words) => words.replaceAll("\n", "")),
+        tasks: texts("#tasks [aria-label='Open tasks'] .task:not(.is-going) .task-title"),
         notices: texts(".attempt, .stopped, .failure"),
         connection: texts("#connection").join(" "),
         can_stop: shown("[aria-label='Stop the answer']").length === 1,
@@ -31,7 +31,7 @@ pub(super) struct Seen {
     /// What the user said.
     pub(super) messages: Vec<String>,
     pub(super) replies: Vec<String>,
-    /// The sentences of the tool cards.
+    /// What the receipts tell: of each turn one line for what was done, and one for each call that was not.
     pub(super) tools: Vec<String>,
     /// The titles of the open tasks in the task panel.
     pub(super) tasks: Vec<String>,
@@ -103,8 +103,19 @@ impl Browser {
 
     /// Waits until a script returns this text.
     pub(super) async fn shows(&self, script: &str, text: &str) {
-        self.until(text, async || self.script(script).await == text)
-            .await;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let shown = self.script(script).await;
+            if shown == text {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "never shown: {text:?}, but: {shown:?} on {:#?}",
+                self.look().await
+            );
+            sleep(Duration::from_millis(25)).await;
+        }
     }
 
     /// Waits until this holds.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{by_name, chrome::Browser};
 use crate::world::{Options, World};
 
-/// More than the page shows at first.
+/// More than the page reads at first.
 const TURNS: usize = 70;
 
 /// Follows an element for a second of frames, behind a click on another; returns the pixels that it strayed at most.
@@ -68,58 +68,109 @@ async fn earlier_messages_come_in_above_what_is_read() {
     browser
         .sees("the end", |seen| seen.messages.last() == Some(&last))
         .await;
-    // Upwards as with a wheel, so that everything on the way is drawn.
-    let up = "
-        const scroller = document.querySelector('#scroller');
-        return new Promise((resolve) => {
-            const step = () => {
-                if (scroller.scrollTop === 0) return setTimeout(() => resolve('there'), 500);
-                scroller.scrollTop -= 300;
-                requestAnimationFrame(step);
-            };
-            step();
-        });";
-    browser.shows(up, "there").await;
-    let top = "document.querySelector('#thread article.turn')";
-    let message = format!("return {top}.querySelector('.bubble').textContent");
-    let first = browser.script(&message).await;
-    assert_eq!(first, format!("message {}", TURNS - 60));
-    let strayed = browser.script(&strays(".earlier", top)).await;
-    assert!(strayed.as_i64() <= Some(2), "strayed by {strayed} pixels");
-    browser.shows(&message, "message 0").await;
-    // And it stays so while the earlier ones are scrolled through, and their tool calls come in: a step up shows what
-    // was right above.
-    let neighbours = "
+    // Upwards as with a wheel, so that everything on the way is drawn: whatever comes in above, and however high it turns out to be,
+    // a step up shows what was right above. Nothing is left out and nothing is shown twice.
+    let upwards = "
         const scroller = document.querySelector('#scroller');
         const words = () => document.elementFromPoint(innerWidth / 2, 130)?.closest('article')?.querySelector('.bubble').textContent ?? '';
-        const seen = [words()];
+        const seen = [];
         return new Promise((resolve) => {
             const step = () => {
-                if (scroller.scrollTop === 0) return resolve(seen.filter((it) => it.startsWith('message')).join());
-                scroller.scrollTop -= 120;
+                if (seen.at(-1) === 'message 0') return resolve(seen.filter((it) => it.startsWith('message')).join());
+                scroller.scrollTop -= 100;
                 requestAnimationFrame(() => setTimeout(() => {
                     const now = words();
-                    if (now !== seen.at(-1)) seen.push(now);
+                    if (now !== '' && now !== seen.at(-1)) seen.push(now);
                     step();
                 }));
             };
             step();
         });";
-    let seen = browser.script(neighbours).await;
+    let seen = browser.script(upwards).await;
     let seen = seen.as_str().expect("text");
     let numbers: Vec<i64> = seen
         .split(',')
         .map(|it| it.trim_start_matches("message ").parse().expect("a number"))
         .collect();
     assert!(
-        numbers.windows(2).all(|pair| pair[1] < pair[0]),
+        numbers.windows(2).all(|pair| pair[1] == pair[0] - 1),
         "not upwards: {numbers:?}"
     );
     browser.end(&[]).await;
 }
 
+/// The newest messages are there at once, however many there are, and older ones come as they are scrolled to.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_opened_tool_card_stays_where_it_was_clicked() {
+async fn a_long_conversation_opens_at_its_end() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(Options {
+        workers: Some(0),
+        ..by_name()
+    })
+    .await;
+    crate::world::rows::execute(&world.db, SIX_THOUSAND).await;
+    let id: String = sqlx::query_scalar("select id::text from conversations")
+        .fetch_one(&world.db)
+        .await
+        .expect("the conversation");
+    browser.sign_in(&world.url, "ada").await;
+    browser.open(&format!("{}/#/c/{id}", world.url)).await;
+    let end = "
+        const last = [...document.querySelectorAll('.md')].at(-1);
+        const frame = document.querySelector('#scroller').getBoundingClientRect();
+        return last && last.getBoundingClientRect().bottom <= frame.bottom && last.getBoundingClientRect().top >= frame.top ? last.innerText : '';";
+    browser.shows(end, "assistant 3000").await;
+    let pages = "return String(performance.getEntriesByType('resource').filter(({ name }) => name.includes('/messages')).length)";
+    browser.shows(pages, "1").await;
+    browser.picture("long").await;
+    // To the very top of what is there, as one that drags the scroll bar does.
+    for _ in 0..2 {
+        let first = "return document.querySelector('#thread article .bubble').textContent";
+        let before = browser.script(first).await;
+        let top = "
+            const scroller = document.querySelector('#scroller');
+            const first = document.querySelector('#thread article');
+            scroller.scrollTop = 0;
+            const frames = [];
+            return new Promise((resolve) => {
+                const look = () => setTimeout(() => {
+                    frames.push(first.getBoundingClientRect().top);
+                    // Where it was when it was scrolled to is where it stays.
+                    const place = document.querySelector('#thread article') === first ? null : Math.max(...frames) - Math.min(...frames);
+                    if (place !== null && frames.length > 30) resolve(String(Math.round(place)));
+                    else requestAnimationFrame(look);
+                });
+                requestAnimationFrame(look);
+            });";
+        let strayed = browser.script(top).await;
+        let strayed: i64 = strayed.as_str().expect("text").parse().expect("a number");
+        assert!(strayed <= 2, "strayed by {strayed} pixels");
+        assert_ne!(browser.script(first).await, before);
+    }
+    browser.picture("long-earlier").await;
+    browser.end(&[]).await;
+}
+
+/// A conversation of 3,000 turns.
+const SIX_THOUSAND: &str = "
+    with c as (
+        insert into conversations (id, user_id, title) values (gen_random_uuid(), 'ada', 'A long one') returning id, user_id
+    ),
+    r as (
+        insert into runs (id, conversation_id, user_id, status, attempt, admitted_at, started_at, finished_at, created_at)
+        select gen_random_uuid(), id, user_id, 'completed', 1, t, t, t, t
+        from c cross join generate_series(1, 3000) g cross join (select now() - interval '1 hour' as t) t
+        returning id, conversation_id, user_id
+    ),
+    n as (select *, row_number() over () as number from r)
+    insert into messages (id, conversation_id, user_id, run_id, role, content)
+    select gen_random_uuid(), conversation_id, user_id, id, role, role || ' ' || number
+    from n cross join unnest(array['user', 'assistant']) role order by number, role desc";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opened_receipt_stays_where_it_was_clicked() {
     let Some(browser) = Browser::start().await else {
         return;
     };
@@ -139,7 +190,7 @@ async fn an_opened_tool_card_stays_where_it_was_clicked() {
         .await;
     browser.say("add buy milk").await;
     browser
-        .sees("the card at the end", |seen| {
+        .sees("the receipt at the end", |seen| {
             seen.replies.len() == 2 && seen.tools.len() == 1 && !seen.can_stop
         })
         .await;
@@ -153,15 +204,23 @@ async fn an_opened_tool_card_stays_where_it_was_clicked() {
             "true",
         )
         .await;
-    let card = "details.tool > summary";
-    let element = format!("document.querySelector('{card}')");
-    let strayed = browser.script(&strays(card, &element)).await;
-    assert!(
-        strayed.as_i64() <= Some(2),
-        "the card strayed by {strayed} pixels"
-    );
-    let open = "return String(document.querySelector('details.tool').open)";
-    browser.shows(open, "true").await;
+    // What is followed does not turn, as the toggle itself does.
+    for (opener, followed) in [
+        (
+            ".turn:last-child .details-button",
+            ".turn:last-child .details-button",
+        ),
+        (".receipt-toggle", ".receipt-line"),
+    ] {
+        let element = format!("document.querySelector('{followed}')");
+        let strayed = browser.script(&strays(opener, &element)).await;
+        assert!(
+            strayed.as_i64() <= Some(2),
+            "{opener} strayed by {strayed} pixels"
+        );
+        let open = format!("return document.querySelector('{opener}').ariaExpanded");
+        browser.shows(&open, "true").await;
+    }
     // There is something below it now, and the page says how to get there.
     let jump = "return String(document.querySelector('#jump').hidden)";
     browser.shows(jump, "false").await;

@@ -38,7 +38,7 @@ async fn after_a_stop_the_rest_is_done_and_nothing_twice() {
     browser.reload().await;
     browser
         .sees("the stopped turn", |seen| {
-            seen.replies == [part] && seen.tools.len() == 4
+            seen.replies == [part] && seen.tools == ["Added 4 tasks, done"]
         })
         .await;
     browser.shows(OFFERED, "Continue").await;
@@ -61,7 +61,7 @@ async fn after_a_stop_the_rest_is_done_and_nothing_twice() {
                 seen.messages == ["add four"]
                     && seen.replies == [part, "All four are there."]
                     && seen.notices == ["Stopped."]
-                    && seen.tools.len() == 4
+                    && seen.tools == ["Added 4 tasks, done"]
                     && !seen.can_stop
             })
             .await;
@@ -216,7 +216,7 @@ async fn what_was_approved_counts_when_the_rest_fails() {
     })
     .await;
     browser.sign_in(&world.url, "ada").await;
-    for (answer, offer) in [(".secondary", "Try again"), (".primary", "Continue")] {
+    for (answer, offer) in [(".reject", "Try again"), (".approve", "Continue")] {
         browser.click("#new-conversation").await;
         world
             .model

@@ -84,12 +84,19 @@ async fn what_was_too_large_for_the_stream_is_shown_at_its_end() {
     world.model.push(Turn::text("There are 41."));
     browser.say("list them, add milk").await;
     browser
-        .sees("the whole list on the card and in the panel", |seen| {
+        .sees("the whole list in the panel", |seen| {
             seen.replies == ["There are 41."]
-                && seen.tools == ["Looked at 40 tasks, done", "Added “buy milk”, done"]
+                && seen.tools == ["Added “buy milk”, done"]
                 && seen.tasks.len() == 41
         })
         .await;
+    browser.click(".details-button").await;
+    let cards = "return [...document.querySelectorAll('details.tool > summary')].map((card) => card.innerText.replaceAll('\\n', '')).join()";
+    browser
+        .shows(cards, "Looked at 40 tasks, done,Added “buy milk”, done")
+        .await;
+    let last = "return String(document.querySelectorAll('details.tool pre[aria-label=Result]')[0].textContent.includes('task 39'))";
+    browser.shows(last, "true").await;
     browser.end(&[]).await;
 }
 
@@ -133,31 +140,75 @@ async fn a_part_of_the_list_is_told_as_a_part() {
     browser.end(&[]).await;
 }
 
-/// Positions in a list that others change, too, would be those of other tasks.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_run_tells_is_about_the_list_that_it_saw() {
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
+/// Runs a story with the page's own model of tasks: `list` are those of a server, `calls` what it was asked to do and `tasks` the model.
+async fn story(told: &str) -> (Browser, String) {
+    let browser = Browser::start().await.expect("a browser");
     let world = World::with(by_name()).await;
     browser.open(&world.url).await;
-    let story = "
-        return import('/ui/tasks.js').then(async ({ Tasks }) => {
-            const task = (id) => ({ id, title: id, completed: false });
-            let rows = ['milk', 'bread'].map(task);
-            const tasks = new Tasks({ tasks: async () => ({ rows, total: 9 }) });
-            const read = () => new Promise((resolve) => tasks.addEventListener('change', resolve, { once: true }));
-            const run = { runId: 'run', parts: [] };
-            tasks.receive(run, { type: 'STATE_SNAPSHOT', snapshot: { tasks: rows } });
-            // Somebody else puts one in front, and the page has read it.
-            rows = ['tea', 'milk', 'bread'].map(task);
-            tasks.refresh();
-            await read();
-            const total = tasks.total;
-            const delta = [{ op: 'replace', path: '/tasks/0/completed', value: true }, { op: 'remove', path: '/tasks/1' }];
-            tasks.receive(run, { type: 'STATE_DELTA', delta });
-            return `${tasks.list.map(({ title, completed }) => title + (completed ? ' done' : '')).join()} of ${total}`;
-        });";
-    browser.shows(story, "tea,milk done of 9").await;
+    let story = format!(
+        "return import('/ui/tasks.js').then(async ({{ Tasks }}) => {{
+            const id = (n) => `01a216da-2ae8-76ce-b52c-20cc6ba7f0d${{n}}`;
+            const task = (n, title) => ({{ id: id(n), title, completed: false, priority: 'p4', tags: [], updated_at: String(n) }});
+            let list = [task(1, 'milk'), task(2, 'bread'), task(3, 'tea')];
+            const api = {{ tasks: async ({{ view, cursor, limit }}) => {{
+                const all = view ? [] : list.filter(({{ id }}) => !cursor || id > cursor);
+                return {{ tasks: all.slice(0, limit), total: all.length, next_cursor: all.length > limit ? all[limit - 1].id : null }};
+            }} }};
+            const calls = [];
+            const mcp = {{ call: (name, parameters) => new Promise((resolve, reject) => calls.push({{ name, parameters, resolve, reject }})) }};
+            const tasks = new Tasks({{ api, mcp }});
+            const until = async (holds) => {{ while (!holds()) await new Promise((go) => setTimeout(go, 5)); }};
+            {told}
+        }});"
+    );
+    let told = browser.script(&story).await;
+    (browser, told.to_string())
+}
+
+/// A card of the chat shows tasks that the panel does not show.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_shown_elsewhere_is_kept_up_to_date() {
+    let (browser, told) = story(
+        "
+        tasks.refresh();
+        tasks.get(id(1)); tasks.get(id(3));
+        await until(() => tasks.get(id(3)));
+        list = [task(1, 'milk'), task(2, 'bread'), { ...task(4, 'coffee') }];
+        list[0] = { ...list[0], completed: true };
+        tasks.changedElsewhere();
+        await until(() => tasks.get(id(1)).completed);
+        return [tasks.get(id(1)).title, tasks.get(id(3)) ?? 'gone', tasks.rows.length].join();",
+    )
+    .await;
+    assert_eq!(told, "\"milk,gone,0\"");
+    browser.end(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_changes_of_a_task_are_made_one_after_the_other() {
+    let (browser, told) = story(
+        "
+        tasks.show({ view: 'all' });
+        await until(() => tasks.rows.length === 3);
+        const first = tasks.update(id(1), { title: 'oat milk' });
+        const second = tasks.update(id(1), { priority: 'p1' });
+        const other = tasks.tick(id(2));
+        await until(() => calls.length === 2);
+        const began = calls.map(({ name, parameters }) => name + ' ' + (parameters.title ?? parameters.task_id.at(-1)));
+        const shown = () => tasks.rows.map(({ title, priority }) => title + ' ' + priority).join();
+        const before = shown();
+        calls[0].reject(new Error('no'));
+        calls[1].resolve({});
+        await until(() => calls.length === 3);
+        const between = shown();
+        calls[2].resolve({ task: { ...task(1, 'milk'), priority: 'p1' } });
+        const made = await Promise.all([first, second, other]);
+        return [began, before, between, shown(), made, tasks.problem(id(1))?.message ?? 'no problem'].join(' / ');",
+    )
+    .await;
+    assert_eq!(
+        told,
+        "\"update_task oat milk,complete_task 2 / oat milk p1,tea p4 / milk p1,tea p4 / milk p1,tea p4 / false,true,true / no\""
+    );
     browser.end(&[]).await;
 }

@@ -3,10 +3,10 @@
 use errand_shared::{
     events::Event,
     store::{
-        admission::{self, Bounds},
-        conversations, events, history, jobs, mcp_calls, messages,
+        conversations, events, history, jobs,
+        lifecycle::{self, Bounds},
+        mcp_calls, messages,
         purge::{self, Purge},
-        runs,
     },
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -97,11 +97,11 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
         queued: 10,
         per_minute: 60,
     };
-    reads_at_most!(100, db, runs::find_by_key(db, user, "a key"));
-    reads_at_most!(200, db, admission::usage(db, user, bounds));
+    reads_at_most!(100, db, lifecycle::find_by_key(db, user, "a key"));
+    reads_at_most!(200, db, lifecycle::usage(db, user, bounds));
     reads_at_most!(100, db, mcp_calls::attempt(db, user, 120));
     let id = Uuid::now_v7();
-    let run = runs::NewRun {
+    let run = lifecycle::NewRun {
         id,
         conversation_id: conversation,
         user_id: user,
@@ -109,10 +109,10 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
         request_hash: None,
         time_zone: Some("Europe/Berlin"),
     };
-    reads_at_most!(200, db, runs::insert(db, run));
-    let admitted = reads_at_most!(400, db, admission::admit(db, user, conversation, 4));
+    reads_at_most!(200, db, lifecycle::accept(db, run));
+    let admitted = reads_at_most!(400, db, lifecycle::admit(db, user, conversation, 4));
     assert_eq!(admitted, [id]);
-    reads_at_most!(100, db, runs::find(db, user, id));
+    reads_at_most!(100, db, lifecycle::find(db, user, id));
     reads_at_most!(100, db, conversations::exists(db, conversation, user));
     reads_at_most!(200, db, conversations::list(db, user, None, 50));
     let newest = messages::Order::NewestFirst;
@@ -122,14 +122,18 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
         db,
         messages::list(db, user, conversation, newest, None, 50)
     );
-    reads_at_most!(100, db, runs::is_busy(db, user, conversation));
-    reads_at_most!(100, db, runs::at_work(db, user, conversation));
-    reads_at_most!(200, db, runs::to_follow(db, user, conversation, None, 100));
-    let span = reads_at_most!(100, db, runs::span(db, conversation));
+    reads_at_most!(100, db, lifecycle::is_busy(db, user, conversation));
+    reads_at_most!(100, db, lifecycle::at_work(db, user, conversation));
     reads_at_most!(
         200,
         db,
-        runs::news(db, &[conversation], &[span.last - 1], 100)
+        lifecycle::to_follow(db, user, conversation, None, 100)
+    );
+    let span = reads_at_most!(100, db, lifecycle::span(db, conversation));
+    reads_at_most!(
+        200,
+        db,
+        lifecycle::news(db, &[conversation], &[span.last - 1], 100)
     );
     let message = sqlx::query(
         "insert into messages (id, conversation_id, user_id, run_id, role, content) values ($1, $2, $3, $1, 'user', 'x')",
@@ -146,7 +150,11 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
     reads_at_most!(60, db, events::after(db, &[id], &[0], bounds));
     let many = "insert into run_events (run_id, seq, event) select $1, n, '{\"type\": \"CUSTOM\"}' from generate_series(2, 2000) n";
     sqlx::query(many).bind(id).execute(&mut *db).await.unwrap();
-    reads_at_most!(200, db, runs::to_follow(db, user, conversation, None, 100));
+    reads_at_most!(
+        200,
+        db,
+        lifecycle::to_follow(db, user, conversation, None, 100)
+    );
     reads_at_most!(60, db, jobs::done(db, id));
     reads_at_most!(60, db, jobs::forget(db, id));
     reads_at_most!(100, db, jobs::enqueue(db, &[id], 0));
@@ -155,7 +163,7 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
     sqlx::raw_sql(owner).execute(&mut *db).await.unwrap();
     let take = "update apalis.jobs set status = 'Queued', lock_by = 'me' where status = 'Pending'";
     sqlx::raw_sql(take).execute(&mut *db).await.unwrap();
-    let claimed = reads_at_most!(400, db, runs::claim(db, id, "me"));
+    let claimed = reads_at_most!(400, db, lifecycle::claim(db, id, "me"));
     let claimed = claimed.expect("the run");
     reads_at_most!(1500, db, history::before(db, &claimed, 40));
     let end = format!(

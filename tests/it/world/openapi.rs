@@ -97,7 +97,11 @@ impl Operation {
                 ("query", "cursor") => request.query(&[(name, &ids.cursors[&self.path])]),
                 ("query", "limit") => request.query(&[(name, "50")]),
                 ("query", "wait") => request.query(&[(name, "0")]),
-                ("query", "completed") => request.query(&[(name, "false")]),
+                // No limit to what is listed: filters are read as if they were not there.
+                ("query", "view" | "due_from" | "due_to" | "priority") => {
+                    request.query(&[(name, "")])
+                }
+                ("query", "tags" | "completed") => request,
                 ("query", "order") => request.query(&[(name, "asc")]),
                 ("query", "search") => request.query(&[(name, "only")]),
                 ("header", "Idempotency-Key") => match &ids.key {

@@ -4,7 +4,7 @@ use errand_shared::{
     events::{Event, MAX_EVENT_BYTES, RunOutcome},
     ids::CallKey,
     shorten::{self, Level},
-    store::{steps::AskedCall, tasks::Task},
+    store::{lifecycle::AskedCall, tasks::Task},
 };
 use serde_json::{Value, json};
 
@@ -128,10 +128,7 @@ fn cut_values(changes: &mut Value, max: usize) {
 
 #[cfg(test)]
 mod tests {
-    use errand_shared::store::{
-        approvals::{Change, Effect, Pending, Subject},
-        outcome::Outcome,
-    };
+    use errand_shared::store::lifecycle::{Change, Effect, Outcome, Pending, Subject};
 
     use super::*;
 

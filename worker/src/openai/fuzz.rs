@@ -14,7 +14,7 @@ use std::{
 use errand_shared::{
     calendar::Moment,
     ids::CallKey,
-    store::{approvals::Effect, steps::AskedCall},
+    store::lifecycle::{AskedCall, Effect},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};

@@ -67,6 +67,9 @@ pub(super) struct RunStart {
     pub(super) on_busy: OnBusy,
     #[serde(default)]
     pub(super) time_zone: Option<String>,
+    /// The model is to give the conversation that this message begins a title.
+    #[serde(default)]
+    pub(super) auto_title: bool,
 }
 
 #[derive(Debug, Deserialize)]

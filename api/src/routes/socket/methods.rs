@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use errand_shared::store::{self, StoreError, conversations, runs};
+use errand_shared::store::{self, StoreError, conversations, lifecycle};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -130,12 +130,13 @@ impl Methods {
         // Without a thread the client repeats its request without one, so the hash has none either.
         let asked_for = start.thread_id.unwrap_or_default();
         let request_hash = request_hash(asked_for.as_bytes(), &start.message);
+        let wants_title = json!({"auto_title": true});
         let message = accept::Message {
             run_id,
             user_id: &self.user_id,
             thread: accept::Thread::Own(thread_id),
             text: &start.message,
-            metadata: None,
+            metadata: start.auto_title.then_some(&wants_title),
             time_zone: zone(start.time_zone.as_deref())?,
             on_busy: start.on_busy,
             idempotency: start.run_id.is_some().then_some(Idempotency {
@@ -180,7 +181,7 @@ impl Methods {
         let turn = self.app.reads.enter(&self.user_id).await?;
         let run = store::within(async {
             let mut db = turn.begin().await?;
-            runs::find(&mut db, &self.user_id, run_id).await
+            lifecycle::find(&mut db, &self.user_id, run_id).await
         })
         .await?
         .ok_or_else(|| ApiError::not_found("run"))?;
@@ -208,7 +209,7 @@ impl Methods {
             let exists = conversations::exists(&mut db, thread_id, &self.user_id).await?;
             Ok::<_, StoreError>((
                 exists,
-                runs::at_work(&mut db, &self.user_id, thread_id).await?,
+                lifecycle::at_work(&mut db, &self.user_id, thread_id).await?,
             ))
         })
         .await?;

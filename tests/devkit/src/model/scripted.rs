@@ -10,6 +10,7 @@ mod turn;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use errand_worker::agent::title;
 use serde_json::Value;
 
 use super::quirks::Dialect;
@@ -34,6 +35,8 @@ struct Lines {
     queue: VecDeque<Turn>,
     script: Option<Script>,
     dialect: Dialect,
+    /// What it says when it is asked for a title.
+    title: String,
 }
 
 impl ScriptedModel {
@@ -62,6 +65,11 @@ impl ScriptedModel {
     /// Adds a turn to the queue, which is used first, in order.
     pub fn push(&self, turn: impl Into<Turn>) {
         self.part.lines().queue.push_back(turn.into());
+    }
+
+    /// Sets what it answers when it is asked for the title of a conversation, which uses up no turn; nothing at first.
+    pub fn entitle(&self, title: &str) {
+        title.clone_into(&mut self.part.lines().title);
     }
 
     /// How many queued turns nobody has asked for.
@@ -130,6 +138,9 @@ impl Brain for Part {
         // The script runs without the lock: it may well look at the model that it plays.
         let script = {
             let mut lines = self.lines();
+            if request["messages"][0]["content"] == title::PROMPT {
+                return Turn::text(&lines.title);
+            }
             if let Some(turn) = lines.queue.pop_front() {
                 return turn;
             }

@@ -1,0 +1,54 @@
+//! The life of a run: each transition is one thing in one file, and nothing else writes a run's status.
+//!
+//! Whoever accepts, cancels, decides or ends takes the user's lock first, then the run's row. What an attempt writes is fenced by its
+//! number: a claim makes every earlier attempt's writes find nothing.
+
+use uuid::Uuid;
+
+use super::{Connection, StoreError};
+use crate::hints::CONVERSATION;
+
+mod accept;
+mod admit;
+mod cancel;
+mod claim;
+mod decide;
+mod finish;
+mod read;
+mod release;
+mod requeue;
+mod retry;
+mod status;
+mod step;
+pub mod tool_call;
+
+pub use accept::{Keyed, NewRun, Successor, accept, find_by_key, is_busy};
+pub(super) use admit::lock_user;
+pub use admit::{Bounds, Usage, admit, usage};
+pub use cancel::{cancel, to_cancel};
+pub use claim::{Claimed, claim, enter, fence};
+pub use decide::{
+    Change, Decided, Decision, Effect, MAX_WAITING, Pending, Subject, decide, decisions, pending,
+};
+pub use finish::{Ending, Outcome, finish};
+pub use read::{Followed, Run, Span, at_work, ended, find, news, span, to_follow};
+pub use release::{Return, release};
+pub use requeue::{Requeued, requeue};
+pub use retry::{Retriable, retriable, retry};
+pub use status::{RunStatus, TRANSITIONS};
+pub use step::{AskedCall, NewStep, commit_step};
+
+/// Tells whoever streams a conversation that it has a new run, or that a run of it changed hands.
+///
+/// # Errors
+/// The database failed.
+pub async fn announce(db: &mut Connection, conversation_id: Uuid) -> Result<(), StoreError> {
+    sqlx::query!(
+        "select pg_notify($1, $2)",
+        CONVERSATION,
+        conversation_id.to_string()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

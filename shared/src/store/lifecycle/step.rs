@@ -1,0 +1,119 @@
+//! Steps: the model's answers, written ahead of the tool calls they ask for.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    super::{Connection, Pool, WriteError, events},
+    claim::{self, Claimed},
+};
+use crate::{events::Event, faults, json};
+
+/// A tool call as the model made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedCall {
+    /// The model's own id for the call; unique within the step.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// The arguments as raw text, valid JSON or not.
+    pub arguments: String,
+    /// Fields of the call that are the provider's own, for the model that made it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra: Map<String, Value>,
+    /// The parts of the call could not be told from those of another: it must not be made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unclear: bool,
+}
+
+impl AskedCall {
+    /// The arguments as a tool takes them: a JSON object with each name once, an empty one if there is nothing at all. None if
+    /// they are something else: then there is nothing to call a tool with.
+    pub fn object(&self) -> Option<Map<String, Value>> {
+        if self.arguments.trim().is_empty() {
+            return Some(Map::new());
+        }
+        // Of two values under one name nobody knows which was meant.
+        json::check_keys(&self.arguments).ok()?;
+        serde_json::from_str(&self.arguments).ok()
+    }
+}
+
+/// One answer of the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewStep<'a> {
+    /// Its number in the run, from 1.
+    pub step: i32,
+    /// The text, possibly empty.
+    pub content: &'a str,
+    /// The calls it asks for.
+    pub calls: &'a [AskedCall],
+    /// Why the model stopped.
+    pub finish_reason: Option<&'a str>,
+    /// Tokens read.
+    pub input_tokens: i64,
+    /// Of these, tokens from the provider's prompt cache.
+    pub cached_input_tokens: i64,
+    /// Tokens written.
+    pub output_tokens: i64,
+    /// The provider did not report the tokens.
+    pub usage_estimated: bool,
+    /// The model that answered.
+    pub model: &'a str,
+    /// Fields of the message that are the provider's own.
+    pub extra: &'a Map<String, Value>,
+}
+
+/// Commits an answer of the model with the events that tell of it, fenced by the attempt.
+///
+/// # Errors
+/// [`WriteError::Fenced`]: another attempt owns the run. The database failed: whether the step was written is unknown,
+/// and the next attempt finds out by reading.
+pub async fn commit_step(
+    pool: &Pool,
+    run: &Claimed,
+    step: NewStep<'_>,
+    first_seq: i64,
+    events: &[Event],
+) -> Result<(), WriteError> {
+    let mut tx = pool.begin().await?;
+    claim::enter(&mut tx, run.id, &run.user_id, run.attempt).await?;
+    insert(&mut tx, run, step).await?;
+    events::write(&mut tx, run.id, first_seq, events).await?;
+    faults::point("step.before-commit");
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Writes a step as part of the caller's transaction, which has proven that it owns the run.
+///
+/// # Errors
+/// The database failed; the step is there already (`steps_pkey`).
+pub(super) async fn insert(
+    db: &mut Connection,
+    run: &Claimed,
+    step: NewStep<'_>,
+) -> Result<(), WriteError> {
+    let calls = serde_json::to_value(step.calls).unwrap_or_else(|_| Value::Array(Vec::new()));
+    let extra = (!step.extra.is_empty()).then(|| Value::Object(step.extra.clone()));
+    sqlx::query!(
+        "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
+                            usage_estimated, model, extra, cached_input_tokens)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        run.id,
+        step.step,
+        run.attempt,
+        step.content,
+        calls,
+        step.finish_reason,
+        step.input_tokens,
+        step.output_tokens,
+        step.usage_estimated,
+        step.model,
+        extra,
+        step.cached_input_tokens
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Every change of a run's status is one of the table's transitions: the database refuses the others, whoever makes them.
+
+use errand_devkit::model::Turn;
+use errand_shared::store::lifecycle::{RunStatus, TRANSITIONS};
+use sqlx::Connection;
+
+use crate::world::World;
+
+/// What a row has to have in a status, so that nothing but the transition itself can be refused.
+fn fields(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Queued | RunStatus::Running | RunStatus::Waiting => {
+            "finished_at = null, admitted_at = now(), error_code = null"
+        }
+        RunStatus::Completed | RunStatus::Cancelled => "finished_at = now(), error_code = null",
+        RunStatus::Failed => "finished_at = now(), error_code = 'run_failed'",
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_transition_is_tried_from_every_status() {
+    let world = World::start().await;
+    world.model.push(Turn::text("Hello."));
+    world.say("ada", "hello").await.assert_ok();
+    let mut db = world.db.acquire().await.expect("a connection");
+    for from in RunStatus::ALL {
+        for to in RunStatus::ALL {
+            let mut tx = db.begin().await.expect("a transaction");
+            let set = |status: RunStatus| {
+                format!("update runs set status = '{status}', {}", fields(status))
+            };
+            let given = format!(
+                "alter table runs disable trigger runs_transitions; {}; alter table runs enable trigger runs_transitions",
+                set(from)
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(given))
+                .execute(&mut *tx)
+                .await
+                .expect("a status");
+            let changed = sqlx::raw_sql(sqlx::AssertSqlSafe(set(to)))
+                .execute(&mut *tx)
+                .await;
+            let is_legal = from == to || from.leads_to(to);
+            match changed {
+                Ok(done) => assert!(is_legal && done.rows_affected() == 1, "{from} to {to}"),
+                Err(error) => {
+                    let error = error.into_database_error().expect("a refusal");
+                    assert_eq!(error.constraint(), Some("runs_transitions"), "{error}");
+                    assert!(!is_legal, "{from} to {to}");
+                    let words = format!("a run that is {from} does not become {to}");
+                    assert_eq!(error.message(), words);
+                }
+            }
+            tx.rollback().await.expect("as before");
+        }
+    }
+    assert_eq!(TRANSITIONS.len(), 10);
+}
