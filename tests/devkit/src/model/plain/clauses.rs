@@ -6,56 +6,47 @@ use super::details;
 use super::tasks::is_verb;
 use super::words::{Word, start, strip, text, words};
 
-/// What stands above a list, which is about each of its items; a part of the message; and where that stands.
-pub(super) type Clause = (Vec<Word>, Vec<Word>, Place);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Sentence,
-    /// One of several lines, which may be a list.
-    Line,
-    /// An item of a list that is marked as one.
-    Item,
-}
-
 /// What may stand before a request without changing it, and behind it.
-const LEAD_INS: &str = "hi|hello|hey|ok|okay|great|cool|nice|so|and|also|then|now|oh|yes|no|please|thanks|just|actually|well there? X / \
-    good morning|evening|afternoon X / thank you X / can|could|would|will you X / i'd|i want|like|need you to X / let's X";
-const TAILS: &str = "X please|thanks|too|again / X thank you / X for me / X as well / X right now";
+const LEAD_INS: &str = "hi|hello|hey|ok|okay|great|so|and|also|then|now|oh|yes|no|please|thanks|just|actually X / can|could|would|will you X / \
+    good morning|evening|afternoon X / thank you X / i'd|i want|like|need you to X / let's X";
+const TAILS: &str = "X please|thanks|too|again / X for me / X as well / X right now";
 
-/// What opens a clause of its own even behind "add …", where almost anything could be a title; what does behind any other kind of wish.
-const OPENERS: &str = "add|delete|remove|show|list|what|what's|mark|tick|rename|reopen|move|postpone|undo|restore|remind * / tell me * / \
-    i also? need|have|want to * / i must|should *";
-const MORE_OPENERS: &str =
-    "complete|finish|drop|forget|i|i've|i'm|change|put|remember|make|set|push|clear|tag|stop *";
-const ADDING: &str = "add|remember|remind|new|put|create|don't|i also? need|have|must|should|want";
+/// What opens a clause of its own; and what does so even behind "add …", where almost anything could be a title.
+const OPENERS: &str = "add|delete|remove|show|list|what|what's|mark|tick|rename|move|postpone|undo|remind|complete|finish|drop|forget|i|i've|i'm|\
+    change|put|remember|make|set|push|done";
+const SURE: &str = "add|delete|remove|show|what|what's|mark|rename|move|postpone|undo|remind|i|hi|hello|hey|thanks|please";
+const ADDING: &str = "add|remember|remind|new|put|create|don't|i also? need|have|want|must|should";
 
-/// The parts of a message in order.
-pub(super) fn clauses(message: &str) -> Vec<Clause> {
-    let lines: Vec<&str> = message.lines().map(str::trim).collect();
-    let is_line = lines.len() > 2;
-    let (mut clauses, mut header) = (Vec::new(), Vec::new());
+/// The parts of a message in order, and which of them are items of a list of things to do.
+pub(super) fn clauses(message: &str) -> Vec<(Vec<Word>, bool)> {
+    let lines = message.lines().map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let (mut clauses, mut header) = (Vec::new(), None);
     for (at, line) in lines.iter().enumerate() {
-        let is_next_marked = lines.get(at + 1).is_some_and(|next| bullet(next).is_some());
-        let is_header = line.ends_with(':') || bullet(line).is_none() && is_next_marked;
-        if is_header && at + 1 < lines.len() {
-            header = words(line.trim_end_matches(':'));
-        } else if bullet(line).is_some() || !header.is_empty() {
-            let words = words(bullet(line).unwrap_or(line));
-            clauses.push((header.clone(), words, Place::Item));
+        let (item, next) = (bullet(line), lines.get(at + 1));
+        let is_header = |next: &&str| bullet(next).is_some() || line.ends_with(':');
+        let words = words(item.unwrap_or(line));
+        if item.is_none() && next.is_some_and(is_header) {
+            header = Some(words);
+        } else if let Some(header) = header.as_deref().filter(|header| opens(bare(header))) {
+            // What is said above a list, to add or to delete, is said of each item.
+            clauses.push(([bare(header), &words].concat(), false));
+        } else if item.is_some() || header.is_some() || lines.len() > 2 && !is_sure(&words) {
+            clauses.push((words, true));
         } else {
-            let place = if is_line {
-                Place::Line
-            } else {
-                Place::Sentence
-            };
-            for words in sentences(&words(line)).into_iter().flat_map(wishes) {
-                clauses.push((Vec::new(), words.to_vec(), place));
-            }
+            let wishes = sentences(&words).into_iter().flat_map(wishes);
+            clauses.extend(wishes.map(|wish| (wish.to_vec(), false)));
         }
     }
-    clauses.retain(|(_, words, _)| !words.is_empty());
     clauses
+}
+
+fn opens(words: &[Word]) -> bool {
+    start(OPENERS, words).is_some()
+}
+
+fn is_sure(words: &[Word]) -> bool {
+    start(SURE, words).is_some()
 }
 
 /// The words without greetings and politeness. A greeting alone is kept.
@@ -68,8 +59,7 @@ pub(super) fn items(words: &[Word], now: NaiveDateTime) -> Vec<Vec<Word>> {
     let mut items: Vec<Vec<Word>> = Vec::new();
     let pieces = words.split_inclusive(|word| word.ends(&[',', ';']));
     for item in pieces.flat_map(|piece| split_and(piece, now)) {
-        let behind = usize::from(start("Y", item).is_some());
-        let is_time = details::prefix(&item[behind..], now).1.is_empty();
+        let is_time = details::prefix(item, now).1.is_empty();
         match items.last_mut().filter(|_| is_time) {
             Some(before) => before.extend_from_slice(item),
             None => items.push(item.to_vec()),
@@ -99,46 +89,29 @@ fn split_and(piece: &[Word], now: NaiveDateTime) -> Vec<&[Word]> {
 
 /// The rest of a line of a list.
 fn bullet(line: &str) -> Option<&str> {
-    let digits = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    let is_numbered = digits.len() < line.len() && digits.starts_with(['.', ')']);
-    let marks: &[char] = if is_numbered {
-        &['.', ')']
-    } else {
-        &['-', '*', '\u{2022}', '\u{2013}']
+    let unnumbered = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let marks: &[char] = match unnumbered.len() < line.len() {
+        true => &['.', ')'],
+        false => &['-', '*', '\u{2022}', '\u{2013}'],
     };
-    let rest = digits.strip_prefix(marks)?.strip_prefix(' ')?;
-    Some(rest.trim_start_matches("[ ] ").trim_start_matches("[x] "))
+    unnumbered.strip_prefix(marks)?.strip_prefix(' ')
 }
 
+/// A short word before a full stop is more likely "Dr." or "Dec." than an end.
 fn sentences(words: &[Word]) -> Vec<&[Word]> {
-    let (mut sentences, mut from) = (Vec::new(), 0);
-    for (at, word) in words.iter().enumerate() {
-        let next = words
-            .get(at + 1)
-            .map(|word| word.raw.starts_with(|c: char| c.is_ascii_digit()));
-        // A short word before a full stop is more likely "Dr." than an end, and "Dec. 3" is one date.
-        let is_short = word.low.chars().count() < 3 || word.is("mrs a.m p.m");
-        let stops = word.ends(&['.']) && !is_short && next != Some(true);
-        if stops || word.ends(&['!', '?']) || next.is_none() {
-            sentences.push(&words[from..=at]);
-            from = at + 1;
-        }
-    }
-    sentences
+    let is_end =
+        |word: &Word| word.ends(&['!', '?']) || word.ends(&['.']) && word.low.chars().count() > 3;
+    words.split_inclusive(is_end).collect()
 }
 
 fn wishes(sentence: &[Word]) -> Vec<&[Word]> {
     let sentence = bare(sentence);
     let (mut wishes, mut from) = (Vec::new(), 0);
     for at in 1..sentence.len() {
-        let is_apart = sentence[at].is("and then") || sentence[at - 1].ends(&[',', ';']);
-        if !is_apart || at < from {
-            continue;
-        }
+        let is_apart = sentence[at].is("and then") || sentence[at - 1].ends(&[',', ';', '.']);
         let rest = strip(LEAD_INS, &sentence[at..]);
-        let is_adding = start(ADDING, &sentence[from..]).is_some();
-        let opens = |opener: &str| start(opener, rest).is_some();
-        if OPENERS.split(" / ").any(opens) || !is_adding && opens(MORE_OPENERS) {
+        let is_title = start(ADDING, &sentence[from..]).is_some() && !is_sure(rest);
+        if is_apart && at > from && opens(rest) && !is_title {
             wishes.push(bare(&sentence[from..at]));
             from = sentence.len() - rest.len();
         }

@@ -6,85 +6,52 @@ use serde_json::{Map, Value, json};
 use super::tasks::is_verb;
 use super::words::{Word, start};
 
-/// Arguments of a call, and until [`finish`] what they are made of: `minutes` of the day, less by a day if its half was not said, and
-/// whether it is `early`; the `span` of days that a question is about; whether the date is the `end` of the rule; by how much to `shift`.
+/// Arguments of a call, and until [`finish`] what they are made of: the `span` of days that a question is about, and the one on which a
+/// task is due; `minutes` of the day, less by a day if its half was not said; by how much to `shift`.
 pub(super) type Fields = Map<String, Value>;
-type Make = fn(&[i64], NaiveDateTime) -> Option<Value>;
+type Make = fn(&[i64], NaiveDateTime) -> Option<Fields>;
 
 /// Minutes of a day.
 const DAY: i64 = 24 * 60;
 /// What may stand before a date.
-const LEADS: &str = "on by until till before due for at from starting to with";
+const LEADS: &str = "on by until before due for at from starting to";
 
 /// `~` marks what counts only where the words end or more of the kind follows: it could also belong to a title.
 #[rustfmt::skip]
 const TABLE: &[(&str, Make)] = &[
-    ("today|tonight", |_, now| days(now, 0)),
-    ("this morning|afternoon|evening", |_, now| days(now, 0)),
-    ("tomorrow|tmr|tmrw afternoon|evening|night?", |_, now| days(now, 1)),
-    ("tomorrow morning", |_, now| early(days(now, 1))),
-    ("the? day after tomorrow", |_, now| days(now, 2)),
-    ("~D", |n, now| days(now, (n[0] - weekday(now) + 6) % 7 + 1)),
-    ("~D afternoon|evening|night", |n, now| days(now, (n[0] - weekday(now) + 6) % 7 + 1)),
-    ("~D morning", |n, now| early(days(now, (n[0] - weekday(now) + 6) % 7 + 1))),
-    ("this D", |n, now| days(now, (n[0] - weekday(now) + 7) % 7)),
-    ("next D", |n, now| days(now, n[0] - weekday(now) + 7)),
-    ("~this|the? weekend", |_, now| weekend(now, 0)),
-    ("next weekend", |_, now| weekend(now, 7)),
-    ("this U", |n, now| span(n[0], now, 0, true)),
-    ("next U", |n, now| span(n[0], now, 1, false)),
-    ("the? end of the|this? U", |n, now| span(n[0], now, 0, true)),
-    ("the? end of next U", |n, now| span(n[0], now, 1, true)),
-    ("in|within N U", |n, now| on(later(now.date(), n[0], n[1]))),
-    ("N U from now|today", |n, now| on(later(now.date(), n[0], n[1]))),
-    ("in N minutes|minute|mins|min", |n, now| moment(now, n[0])),
-    ("in N hours|hour", |n, now| moment(now, n[0] * 60)),
-    ("in M", |n, now| span(2, now, (n[0] + 12 - i64::from(now.month())) % 12, true)),
-    ("I", |n, _| on(NaiveDate::from_num_days_from_ce_opt(i32::try_from(n[0]).ok()?))),
-    ("M O Y?", |n, now| date(n[0], n[1], n.get(2), now)),
-    ("the? O of? M Y?", |n, now| date(n[1], n[0], n.get(2), now)),
-    ("~on|by|until|till|before|from|to|due the O", |n, now| day_of_month(n[0], now)),
-    ("C", |n, _| time(n[0])),
-    ("H am|a.m", |n, _| time(n[0] % 12 * 60)),
-    ("H pm|p.m", |n, _| time((n[0] % 12 + 12) * 60)),
-    ("~at|by|before|until|till H", |n, _| time(n[0] * 60 - if n[0] <= 12 { DAY } else { 0 })),
-    ("noon|midday", |_, _| time(12 * 60)),
-    ("half past H", |n, _| time(n[0] * 60 + 30 - DAY)),
-    ("quarter past H", |n, _| time(n[0] * 60 + 15 - DAY)),
-    ("quarter to H", |n, _| time(n[0] * 60 - 15 - DAY)),
+    ("today|tonight", |_, now| days(now, 0, 0)),
+    ("this morning|afternoon|evening", |_, now| days(now, 0, 0)),
+    ("tomorrow|tmr morning|afternoon|evening|night?", |_, now| days(now, 1, 1)),
+    ("the? day after tomorrow", |_, now| days(now, 2, 2)),
+    ("~this? D morning|afternoon|evening|night?", |n, now| next(now, |day| day > now.date() && weekday(day) == n[0])),
+    ("next D", |n, now| days(now, n[0] - weekday(now.date()) + 7, n[0] - weekday(now.date()) + 7)),
+    ("~this|the? weekend", |_, now| days(now, 5 - weekday(now.date()), 6 - weekday(now.date()))),
+    ("this week", |_, now| days(now, 0, 6 - weekday(now.date()))),
+    ("next week", |_, now| days(now, 7 - weekday(now.date()), 13 - weekday(now.date()))),
+    ("in N U", |n, now| on(later(now.date(), n[0], n[1])?)),
+    ("by N U", |n, _| Some(field("shift", json!(n)))),
+    ("M N Y?", |n, now| next(now, |day| is_date(day, n[0], n[1], n.get(2)))),
+    ("the? N of? M Y?", |n, now| next(now, |day| is_date(day, n[1], n[0], n.get(2)))),
+    ("~on|by|until|before|from|to|due the N", |n, now| next(now, |day| i64::from(day.day()) == n[0])),
+    ("C", |n, _| Some(field("minutes", json!(n[0])))),
+    ("N am|a.m", |n, _| Some(field("minutes", json!(n[0] % 12 * 60)))),
+    ("N pm|p.m", |n, _| Some(field("minutes", json!((n[0] % 12 + 12) * 60)))),
+    ("~at|by|before|until N", |n, _| (n[0] < 24).then(|| field("minutes", json!(n[0] * 60 - if n[0] <= 12 { DAY } else { 0 })))),
+    ("noon|midday", |_, _| Some(field("minutes", json!(12 * 60)))),
     ("every|each U", |n, _| every(n[0], 1)),
-    ("every|each O U", |n, _| every(n[1], n[0])),
-    ("every|each other U", |n, _| every(n[0], 2)),
-    ("~daily|everyday", |_, _| every(0, 1)),
-    ("~weekly", |_, _| every(1, 1)),
-    ("~fortnightly|biweekly", |_, _| every(1, 2)),
-    ("~monthly", |_, _| every(2, 1)),
-    ("~yearly|annually", |_, _| every(3, 1)),
-    ("every|each morning", |_, _| early(every(0, 1))),
-    ("every|each afternoon|evening|night", |_, _| every(0, 1)),
-    ("every|each L", |n, _| rule("WEEKLY", &by_day("", n[0]))),
-    ("~P", |n, _| rule("WEEKLY", &by_day("", n[0]))),
-    ("every|each other L", |n, _| rule("WEEKLY;INTERVAL=2", &by_day("", n[0]))),
-    ("every|each second|2nd L", |n, _| rule("WEEKLY;INTERVAL=2", &by_day("", n[0]))),
-    ("every|each O D", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
-    ("every|each weekday|workday|weekdays", |_, _| rule("WEEKLY", &by_day("", 0b1_1111))),
-    ("~weekdays|workdays", |_, _| rule("WEEKLY", &by_day("", 0b1_1111))),
-    ("every|each other weekend", |_, _| rule("WEEKLY;INTERVAL=2", &by_day("", 0b10_0000))),
-    ("every|each weekend", |_, _| rule("WEEKLY", &by_day("", 0b10_0000))),
-    ("every|each O D of the|each|every? month", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
-    ("the? O D of every|each month", |n, _| rule("MONTHLY", &by_day(&n[0].to_string(), 1 << n[1]))),
-    ("every|each O of the|each|every? month?", |n, _| rule("MONTHLY", &format!(";BYMONTHDAY={}", n[0]))),
-    ("the? O day? of every|each month", |n, _| rule("MONTHLY", &format!(";BYMONTHDAY={}", n[0]))),
-    ("every|each M O", |n, now| yearly(date(n[0], n[1], None, now))),
-    ("every|each the? O of? M", |n, now| yearly(date(n[1], n[0], None, now))),
-    ("~urgent|urgently|asap|important", |_, _| priority(1)),
-    ("high|highest|top priority", |_, _| priority(1)),
-    ("low|lowest priority", |_, _| priority(4)),
-    ("priority N", |n, _| priority(n[0])),
-    ("p1|!1", |_, _| priority(1)),
-    ("p2|!2", |_, _| priority(2)),
-    ("p3|!3", |_, _| priority(3)),
-    ("p4|!4", |_, _| priority(4)),
+    ("every|each N U", |n, _| every(n[1], n[0])),
+    ("every|each morning|evening|night", |_, _| rule("DAILY")),
+    ("every|each weekday|workday", |_, _| rule("WEEKLY;BYDAY=MO,TU,WE,TH,FR")),
+    ("every|each D and? D? and? D?", |n, _| rule(&format!("WEEKLY;BYDAY={}", names(n)))),
+    ("every|each other|second|2nd D", |n, _| rule(&format!("WEEKLY;INTERVAL=2;BYDAY={}", names(n)))),
+    ("the? N of every|each|the month", |n, _| rule(&format!("MONTHLY;BYMONTHDAY={}", n[0]))),
+    ("~urgent|asap|important", |_, _| Some(field("priority", json!("p1")))),
+    ("high|top priority", |_, _| Some(field("priority", json!("p1")))),
+    ("low priority", |_, _| Some(field("priority", json!("p4")))),
+    ("p1|!1", |_, _| Some(field("priority", json!("p1")))),
+    ("p2|!2", |_, _| Some(field("priority", json!("p2")))),
+    ("p3|!3", |_, _| Some(field("priority", json!("p3")))),
+    ("p4|!4", |_, _| Some(field("priority", json!("p4")))),
 ];
 
 /// Takes the details out of the words; the others are left.
@@ -94,7 +61,7 @@ pub(super) fn cut(words: &[Word], now: NaiveDateTime) -> (Fields, Vec<Word>) {
         let part = part(rest, left.is_empty(), now);
         rest = part.as_ref().map_or(more, |(_, behind)| *behind);
         match part {
-            Some((part, _)) => add(&mut found, part),
+            Some((part, _)) => found.extend(part),
             None => left.push(first.clone()),
         }
     }
@@ -105,42 +72,29 @@ pub(super) fn cut(words: &[Word], now: NaiveDateTime) -> (Fields, Vec<Word>) {
 pub(super) fn prefix(mut words: &[Word], now: NaiveDateTime) -> (Fields, &[Word]) {
     let mut found = Fields::new();
     while let Some((part, rest)) = part(words, true, now) {
-        add(&mut found, part);
+        found.extend(part);
         words = rest;
     }
     (found, words)
 }
 
-/// Adds to the fields; tags to the tags that are there.
-fn add(fields: &mut Fields, more: Value) {
-    let Value::Object(more) = more else { return };
-    for (name, value) in more {
-        match (fields.get_mut(&name), value) {
-            (Some(Value::Array(old)), Value::Array(new)) if name == "tags" => old.extend(new),
-            (_, value) => drop(fields.insert(name, value)),
-        }
-    }
-}
-
 /// The longest detail that the words begin with, and the words behind it.
-fn part(words: &[Word], is_first: bool, now: NaiveDateTime) -> Option<(Value, &[Word])> {
-    let first = words.first()?;
-    if first.low.starts_with('#') && first.low[1..].starts_with(char::is_alphabetic) {
-        let tag = first.raw.trim_matches(['#', ',', ';', '.', ':', '!', '?']);
-        return Some((json!({"tags": [tag]}), &words[1..]));
+fn part(words: &[Word], is_first: bool, now: NaiveDateTime) -> Option<(Fields, &[Word])> {
+    let tags = words.iter().map_while(|word| word.low.strip_prefix('#'));
+    let tags: Vec<&str> = tags
+        .take_while(|tag| tag.starts_with(char::is_alphabetic))
+        .collect();
+    if !tags.is_empty() {
+        return Some((field("tags", json!(tags)), &words[tags.len()..]));
     }
-    let leads = words.iter().take_while(|word| word.is(LEADS));
-    let leads = leads.take(2).count();
-    (0..=leads).find_map(|lead| {
-        let (mut part, left) = longest(&words[lead..], is_first, now)?;
-        if lead > 0 && words[lead - 1].is("until till") {
-            part["end"] = json!(true);
-        }
+    let leads = words.iter().take_while(|word| word.is(LEADS)).take(2);
+    (0..=leads.count()).find_map(|lead| {
+        let (part, left) = longest(&words[lead..], is_first, now)?;
         Some((part, &words[words.len() - left..]))
     })
 }
 
-fn longest(words: &[Word], is_first: bool, now: NaiveDateTime) -> Option<(Value, usize)> {
+fn longest(words: &[Word], is_first: bool, now: NaiveDateTime) -> Option<(Fields, usize)> {
     let fits = |(pattern, make): &(&str, Make)| {
         let found = start(pattern.trim_start_matches('~'), words)?;
         let is_clear = !pattern.starts_with('~') || stands_alone(words, found.left, is_first);
@@ -164,44 +118,32 @@ fn stands_alone(words: &[Word], left: usize, is_first: bool) -> bool {
 /// The arguments that are made of them, for a task that is so far like this.
 pub(super) fn finish(mut fields: Fields, now: NaiveDateTime, task: &Value) -> Fields {
     let mut take = |name: &str| fields.remove(name).unwrap_or_default();
-    let (minutes, early, end, shift) = (take("minutes"), take("early"), take("end"), take("shift"));
-    take("span");
+    let (span, minutes, shift) = (take("span"), take("minutes"), take("shift"));
     let was = date_of(&task["due_date"]);
-    let mut due = fields.get("due_date").and_then(date_of);
-    let rule = fields.get("repeat").and_then(Value::as_str);
-    let rule = rule.map(str::to_owned);
-    if let (Some(rule), Some(last), Some(true)) = (&rule, due, end.as_bool()) {
-        let until = last.format("UNTIL=%Y%m%d");
-        add(&mut fields, json!({"repeat": format!("{rule};{until}")}));
-        fields.remove("due_date");
-        due = None;
-    }
+    let mut due = date_of(&span[2]);
     if let (Some(count), Some(unit)) = (shift[0].as_i64(), shift[1].as_i64()) {
         due = later(was.unwrap_or(now.date()), count, unit);
     }
     if let Some(minutes) = minutes.as_i64() {
-        let today = due.is_none_or(|due| due == now.date());
         let is_over = |minutes| minutes <= i64::from(now.hour() * 60 + now.minute());
-        // A bare hour is one of the day: of 1 to 7 the afternoon's, unless the morning was named. What is over today is of the evening.
+        // A bare hour up to six is one of the afternoon, and what is over today is of the evening.
         let mut of_day = minutes.rem_euclid(DAY);
-        let is_late = (60..8 * 60).contains(&of_day) || due.is_some() && today && is_over(of_day);
-        if minutes < 0 && is_late && of_day < DAY / 2 && early.is_null() {
+        let is_late = of_day < 7 * 60 || due == Some(now.date()) && is_over(of_day);
+        if minutes < 0 && is_late && of_day < DAY / 2 {
             of_day += DAY / 2;
         }
         let time = format!("{:02}:{:02}", of_day / 60, of_day % 60);
-        add(&mut fields, json!({"due_time": time}));
+        fields.insert("due_time".into(), json!(time));
         // A time needs a date; that of a rule is the tool's to find, but not one that is over.
+        let rule = fields.get("repeat");
         let needs_date = was.is_none() && rule.is_none_or(|rule| rule == "FREQ=DAILY");
         let next = later(now.date(), i64::from(is_over(of_day)), 0);
         due = due.or(next.filter(|_| needs_date));
     }
     if let Some(due) = due {
         let weekday = due.format("%A").to_string().to_lowercase();
-        add(&mut fields, json!({"due_date": due, "weekday": weekday}));
-    }
-    if let (Some(Value::Array(tags)), Some(old)) = (fields.get_mut("tags"), task["tags"].as_array())
-    {
-        tags.extend(old.clone());
+        fields.insert("due_date".into(), json!(due));
+        fields.insert("weekday".into(), json!(weekday));
     }
     fields
 }
@@ -221,100 +163,54 @@ fn later(date: NaiveDate, count: i64, unit: i64) -> Option<NaiveDate> {
     }
 }
 
-fn on(date: Option<NaiveDate>) -> Option<Value> {
-    date.map(|date| json!({"due_date": date, "span": [date, date]}))
+pub(super) fn field(name: &str, value: Value) -> Fields {
+    Fields::from_iter([(name.to_owned(), value)])
 }
 
-fn days(now: NaiveDateTime, days: i64) -> Option<Value> {
-    on(later(now.date(), days, 0))
+fn on(day: NaiveDate) -> Option<Fields> {
+    Some(field("span", json!([day, day, day])))
 }
 
-fn weekday(now: NaiveDateTime) -> i64 {
-    i64::from(now.weekday().num_days_from_monday())
+/// Some days from today on: what is due in this week is due at its end, and in a later one at its beginning.
+fn days(now: NaiveDateTime, from: i64, to: i64) -> Option<Fields> {
+    let day = |count| later(now.date(), count, 0);
+    let due = if from > 0 { from } else { to };
+    Some(field(
+        "span",
+        json!([day(from.max(0))?, day(to)?, day(due)?]),
+    ))
 }
 
-/// A week, month or year, due on its first or last day; what is over of it is left out.
-fn span(unit: i64, now: NaiveDateTime, count: i64, is_end: bool) -> Option<Value> {
-    let today = now.date();
-    let begin = match unit {
-        1 => later(today, -weekday(now), 0)?,
-        2 => today.with_day(1)?,
-        3 => today.with_ordinal(1)?,
-        _ => today,
-    };
-    let from = later(begin, count, unit)?;
-    let to = later(from, 1, unit)?.pred_opt()?;
-    let from = from.max(today);
-    Some(json!({"due_date": if is_end { to } else { from }, "span": [from, to]}))
+/// The next day of a kind.
+fn next(now: NaiveDateTime, is_meant: impl Fn(NaiveDate) -> bool) -> Option<Fields> {
+    let mut days = now.date().iter_days().take(3000);
+    on(days.find(|day| is_meant(*day))?)
 }
 
-fn weekend(now: NaiveDateTime, more: i64) -> Option<Value> {
-    let saturday = later(now.date(), 5 - weekday(now) + more, 0)?;
-    let from = saturday.max(now.date());
-    Some(json!({"due_date": from, "span": [from, saturday.succ_opt()?]}))
+/// Days from Monday on.
+fn weekday(day: NaiveDate) -> i64 {
+    i64::from(day.weekday().num_days_from_monday())
 }
 
-/// A date; without a year the next one.
-fn date(month: i64, day: i64, year: Option<&i64>, now: NaiveDateTime) -> Option<Value> {
-    let (month, day) = (u32::try_from(month).ok()?, u32::try_from(day).ok()?);
-    let year = year.and_then(|year| i32::try_from(*year).ok());
-    let mut years = year.map_or(now.year()..=now.year() + 8, |year| year..=year);
-    let is_next = |date: &NaiveDate| year.is_some() || *date >= now.date();
-    on(years.find_map(|year| NaiveDate::from_ymd_opt(year, month, day).filter(is_next)))
+fn is_date(date: NaiveDate, month: i64, day: i64, year: Option<&i64>) -> bool {
+    let is_year = year.is_none_or(|year| i64::from(date.year()) == *year);
+    is_year && i64::from(date.month()) == month && i64::from(date.day()) == day
 }
 
-fn day_of_month(day: i64, now: NaiveDateTime) -> Option<Value> {
-    let (day, first) = (u32::try_from(day).ok()?, now.date().with_day(1)?);
-    let mut months = (0..12).filter_map(|n| later(first, n, 2)?.with_day(day));
-    on(months.find(|date| *date >= now.date()))
+fn rule(rule: &str) -> Option<Fields> {
+    Some(field("repeat", json!(format!("FREQ={rule}"))))
 }
 
-fn time(minutes: i64) -> Option<Value> {
-    Some(json!({"minutes": minutes}))
-}
-
-fn moment(now: NaiveDateTime, minutes: i64) -> Option<Value> {
-    let then = now.checked_add_signed(Duration::try_minutes(minutes)?)?;
-    let of_day = then.hour() * 60 + then.minute();
-    Some(json!({"due_date": then.date(), "minutes": of_day}))
-}
-
-fn early(details: Option<Value>) -> Option<Value> {
-    let mut details = details?;
-    details["early"] = json!(true);
-    Some(details)
-}
-
-fn priority(priority: i64) -> Option<Value> {
-    let is_valid = (1..=4).contains(&priority);
-    is_valid.then(|| json!({"priority": format!("p{priority}")}))
-}
-
-fn rule(frequency: &str, more: &str) -> Option<Value> {
-    Some(json!({"repeat": format!("FREQ={frequency}{more}")}))
-}
-
-fn every(unit: i64, interval: i64) -> Option<Value> {
+fn every(unit: i64, interval: i64) -> Option<Fields> {
     let frequency = ["DAILY", "WEEKLY", "MONTHLY", "YEARLY"][usize::try_from(unit).ok()?];
     match interval {
-        1 => rule(frequency, ""),
-        2..=999 => rule(frequency, &format!(";INTERVAL={interval}")),
-        _ => None,
+        1 => rule(frequency),
+        _ => rule(&format!("{frequency};INTERVAL={interval}")),
     }
 }
 
-/// The weekdays of these bits; of the nth week, if one is given.
-fn by_day(nth: &str, days: i64) -> String {
-    let mut named = Vec::new();
-    for (day, name) in ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
-        .iter()
-        .enumerate()
-    {
-        named.extend((days >> day & 1 == 1).then(|| format!("{nth}{name}")));
-    }
-    format!(";BYDAY={}", named.join(","))
-}
-
-fn yearly(date: Option<Value>) -> Option<Value> {
-    Some(json!({"repeat": "FREQ=YEARLY", "due_date": date?["due_date"]}))
+/// Weekdays as rules name them.
+fn names(days: &[i64]) -> String {
+    let name = |day: &i64| ["MO", "TU", "WE", "TH", "FR", "SA", "SU"][*day as usize];
+    days.iter().map(name).collect::<Vec<_>>().join(",")
 }

@@ -1,7 +1,5 @@
 //! The wording of the plain model's answers, in Markdown.
 
-use serde_json::Value;
-
 use super::questions::Question;
 use super::tasks::Task;
 use crate::model::request::Step;
@@ -9,8 +7,7 @@ use crate::model::request::Step;
 /// The question that makes the next message an answer to it.
 pub(super) const WHICH_ONE: &str = "Which one do you mean by ";
 
-/// How many changes of a kind are told one by one, and how many tasks are named for a choice.
-const TOLD: usize = 3;
+/// How many tasks are named for a choice.
 const CANDIDATES: usize = 10;
 
 pub(super) const HELLO: &str = "Hello! I look after your to-do list. Tell me what you need to do, for example \
@@ -21,8 +18,8 @@ pub(super) const HELP: &str = "I can look after your to-do list. You can say, fo
     - *what is due this week?*, *what is overdue?* or *what have I done?*\n\
     - *I bought the milk*\n\
     - *move rent to Friday*, *postpone it by a week* or *make it urgent*\n\
-    - *rename buy milk to buy oat milk* or *tag milk with home*\n\
-    - *delete call Ann*, and *undo* for whatever I did last";
+    - *rename buy milk to buy oat milk*\n\
+    - *delete call Ann*, and *undo* for what I added, ticked off or deleted last";
 
 pub(super) const THANKS: &str = "You're welcome! Ask *what is due today?* whenever you like.";
 
@@ -30,21 +27,23 @@ pub(super) const UNKNOWN: &str = "I'm sorry, I'm only a stand-in for a real mode
     simple requests such as *add buy milk tomorrow*, *what is left?*, *I bought the milk*, *move milk to Friday* \
     and *delete buy milk*. Say *help* for more.";
 
+pub(super) const NO_UNDO: &str =
+    "There is nothing to take back: I can undo what I added, ticked off or deleted last.";
+
+pub(super) const TOO_MANY: &str = "That is much at once: I did the first hundred.";
+
 /// What came of calls that change tasks, in the tools' words. The page shows the tasks: many are counted.
 pub(super) fn done(steps: &[Step]) -> Vec<String> {
-    let mut parts = Vec::new();
-    for steps in steps.chunk_by(|one, next| one.name == next.name) {
-        let good = steps.iter().filter(|step| step.succeeded());
-        match (good.clone().count(), steps[0].name.as_str()) {
-            (0, _) => {}
-            (1..=TOLD, _) => parts.push(good.map(told).collect::<Vec<_>>().join("\n")),
-            (many, "add_task") => parts.push(format!("Added {many} tasks.")),
-            (many, "delete_task") => parts.push(format!("Deleted {many} tasks.")),
-            (many, _) => parts.push(format!("Changed {many} tasks.")),
-        }
-        parts.extend(steps.iter().filter(|step| !step.succeeded()).map(failed));
-    }
-    parts
+    let (good, bad): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| step.succeeded());
+    let is_adding = good.iter().all(|step| step.name == "add_task");
+    let done = match good.len() {
+        0..4 => good.into_iter().map(told).collect::<Vec<_>>().join("\n"),
+        many if is_adding => format!("Added {many} tasks."),
+        many => format!("Changed {many} tasks."),
+    };
+    let bad = bad.into_iter().map(failed);
+    let all = std::iter::once(done).chain(bad);
+    all.filter(|part| !part.is_empty()).collect()
 }
 
 /// What a tool said, as far as it is for the user.
@@ -52,16 +51,7 @@ fn told(step: &Step) -> String {
     let message = step.answer("message").as_str().unwrap_or("Done.");
     match message.split_once(" For 30 days") {
         Some((deleted, _)) => format!("{deleted} Say *undo* to have it back."),
-        None => {
-            let told = ["priority", "tags", "clear", "description"].iter();
-            let told = told
-                .filter(|field| step.name == "update_task" && !step.arguments[**field].is_null());
-            let told = told.map(|field| format!(" {field}: {}.", step.arguments[*field]));
-            format!(
-                "{message}{}",
-                told.collect::<String>().replace(['[', ']', '"'], "")
-            )
-        }
+        None => message.to_owned(),
     }
 }
 
@@ -75,9 +65,9 @@ pub(super) fn failed(step: &Step) -> String {
 }
 
 /// Asks which of several tasks is meant.
-pub(super) fn which_one(wanted: &str, lines: &[String]) -> String {
-    let lines = lines[..lines.len().min(CANDIDATES)].join("\n");
-    format!("{WHICH_ONE}{}?\n\n{lines}", quoted(wanted))
+pub(super) fn which_one(wanted: &str, tasks: &[Task]) -> String {
+    let lines: Vec<String> = tasks.iter().take(CANDIDATES).map(line).collect();
+    format!("{WHICH_ONE}{}?\n\n{}", quoted(wanted), lines.join("\n"))
 }
 
 pub(super) fn not_found(wanted: &str) -> String {
@@ -86,44 +76,29 @@ pub(super) fn not_found(wanted: &str) -> String {
 }
 
 /// The answer to a question about the list.
-pub(super) fn list(question: &Question, steps: &[Step]) -> String {
-    if let Some(step) = steps.iter().find(|step| !step.succeeded()) {
+pub(super) fn list(question: &Question, step: &Step) -> String {
+    if !step.succeeded() {
         return failed(step);
     }
-    let Question { kind, about, .. } = question;
-    let tasks: Vec<Task> = steps.iter().flat_map(Task::all).collect();
-    let total: u64 = steps
-        .iter()
-        .filter_map(|step| step.answer("total").as_u64())
-        .sum();
-    let plural = if total == 1 { "" } else { "s" };
-    match tasks.len() as u64 {
-        0 if *kind == "open " && about.is_empty() => "Nothing is left: your list is clear.".into(),
-        0 => format!("You have no {kind}tasks{about}."),
-        count => {
-            let first = if count < total { ". The first are" } else { "" };
-            let lines = tasks.iter().map(line).collect::<Vec<_>>().join("\n");
-            format!("You have {total} {kind}task{plural}{about}{first}:\n\n{lines}")
+    let tasks = Task::listed(step);
+    let lines: Vec<String> = tasks.iter().map(line).collect();
+    let (told, lines) = (&question.told, lines.join("\n"));
+    match step.answer("total").as_u64().unwrap_or(tasks.len() as u64) {
+        0 => format!("No task is {told}."),
+        1 => format!("One task is {told}:\n\n{lines}"),
+        total if total > tasks.len() as u64 => {
+            format!("{total} tasks are {told}, first these:\n\n{lines}")
         }
+        total => format!("{total} tasks are {told}:\n\n{lines}"),
     }
 }
 
-/// A task as a line of a list. It begins with the title, so that it is known again.
-pub(super) fn line(task: &Task) -> String {
-    let value = &task.value;
-    let mark = if value["completed"] == true {
-        "[x] "
-    } else {
-        ""
-    };
-    let mut line = format!("- {mark}{}", task.title());
-    if let (Value::String(_), Value::String(due)) = (&value["due_date"], &value["due"]) {
-        line.push_str(&format!(" ({due})"));
+/// A task as a line of a list.
+fn line(task: &Task) -> String {
+    match task.value["due"].as_str() {
+        Some(due) => format!("- {} ({due})", task.title()),
+        None => format!("- {}", task.title()),
     }
-    if let Some(note) = value["description"].as_str() {
-        line.push_str(&format!(": *{note}*"));
-    }
-    line
 }
 
 /// The user's own words, not too many.

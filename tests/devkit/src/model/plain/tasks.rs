@@ -1,6 +1,6 @@
 //! The tasks of the list, and which of them words mean. Must not know what is to be done with it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::words::{whole, words};
 use crate::model::request::Step;
@@ -13,81 +13,75 @@ pub(super) struct Task {
 }
 
 /// Verbs with which titles begin. They tell "buy milk and call Ann" from "call Ann and Bob".
-const VERBS: &str = "answer ask bake book bring buy call cancel change check clean collect cook do email feed file find finish fix get give \
-    go invite learn mail make meet message mow open order organise organize pack paint pay phone pick plan post prepare print read renew \
-    repair reply return ring schedule send sort study submit take text tidy visit walk wash water work write";
-const FILLERS: &str = "a an the my our your his her their this that these those to for of on in at with and or from is are was be i it me \
-    task tasks item thing one do done some already just all up about as please today yesterday list s i for look";
+const VERBS: &str = "ask bake book bring buy call cancel check clean collect cook do email feed find finish fix get give go learn make meet \
+    message mow order organise organize pack paint pay phone pick plan prepare print read renew repair reply return ring send sort study \
+    submit take text tidy visit walk wash water work write";
 /// Past forms that do not begin as their verbs do.
-const PAST: &str = "bought paid sent wrote written made got did done took went rang gave found fed met brought told ran sold built cut put \
-    drove ate saw won caught read";
+const PAST: &str =
+    "bought paid sent wrote made got did done took went rang gave found fed met brought put read";
+const FILLERS: &str = "a an the my our your his her their this that these those to for of on in at with and or from is are was i it me \
+    task tasks item thing one do did done some already just all up about as please s";
 
 impl Task {
-    /// The tasks that a call has listed.
-    pub(super) fn all(step: &Step) -> Vec<Self> {
-        let task = |value: &Value| Self {
+    fn new(value: Value) -> Self {
+        Self {
             words: content(value["title"].as_str().unwrap_or_default()),
-            value: value.clone(),
-        };
-        let tasks = step.answer("tasks").as_array().into_iter().flatten();
-        tasks.map(task).collect()
+            value,
+        }
+    }
+
+    /// The tasks that a call has listed.
+    pub(super) fn listed(step: &Step) -> Vec<Self> {
+        let tasks = step.answer("tasks").as_array();
+        tasks
+            .into_iter()
+            .flatten()
+            .cloned()
+            .map(Self::new)
+            .collect()
+    }
+
+    /// The task that a call has changed, as far as its result shows it.
+    pub(super) fn changed(step: &Step) -> Self {
+        let task = step.answer("task");
+        Self::new(match task.is_null() {
+            true => json!({"id": step.arguments["task_id"]}),
+            false => task.clone(),
+        })
     }
 
     pub(super) fn title(&self) -> &str {
         self.value["title"].as_str().unwrap_or_default()
-    }
-
-    /// Whether all these words are about it.
-    pub(super) fn covers(&self, wanted: &str) -> bool {
-        content(wanted).iter().all(|word| has(&self.words, word))
     }
 }
 
 /// The task meant by these words, or those which it may be.
 pub(super) fn find(tasks: &[Task], wanted: &str) -> Vec<Task> {
     let words = content(wanted);
+    let exact = |task: &&Task| task.title().eq_ignore_ascii_case(wanted);
+    if let Some(task) = tasks.iter().find(exact) {
+        return vec![task.clone()];
+    }
     let scores = || tasks.iter().map(|task| (score(&words, &task.words), task));
     let best = scores().map(|(score, _)| score).max().unwrap_or(0);
     let top = scores().filter(|(score, _)| *score > 0 && *score == best);
-    let mut exact = tasks
-        .iter()
-        .filter(|task| task.title().eq_ignore_ascii_case(wanted));
-    match exact.next() {
-        Some(task) => vec![task.clone()],
-        None => top.map(|(_, task)| task.clone()).collect(),
-    }
+    top.map(|(_, task)| task.clone()).collect()
 }
 
-/// The view whose tasks "everything" or "all done tasks" means, if it is said; `None` when the words are a title.
-pub(super) fn all(wanted: &str) -> Option<Option<&'static str>> {
+/// The view whose tasks "everything" or "what is overdue" means, if it is said; `None` when the words are a title.
+pub(super) fn all(wanted: &str) -> Option<&'static str> {
     let words = words(wanted);
     let is = |pattern: &str| whole(pattern, &words).is_some();
-    let overdue = "everything|all|every|what|what's of? the|my|is? overdue|late task|tasks?";
-    let done = "everything|all|every of? the|my? done|completed|finished task|tasks?";
-    let open = "everything|all|every of? the|my? open|deleted? them|task|tasks?";
-    let views = [
-        (overdue, Some("overdue")),
-        (done, Some("completed")),
-        (open, None),
-    ];
-    views
-        .iter()
-        .find(|(pattern, _)| is(pattern))
-        .map(|(_, view)| *view)
-}
-
-/// The one word of a phrase that is best to search for.
-pub(super) fn keyword(phrase: &str) -> Option<String> {
-    let mut words = content(phrase);
-    let noun = words.iter().rposition(|word| !is_verb(word));
-    noun.or(words.len().checked_sub(1))
-        .map(|at| words.swap_remove(at))
+    if is("everything|all|what|what's of? the|my? is|that's? overdue task|tasks?") {
+        return Some("overdue");
+    }
+    is("everything|all of? the|my? them|tasks?").then_some("")
 }
 
 /// Whether titles begin with this verb, in whatever form.
 pub(super) fn is_verb(word: &str) -> bool {
     let mut verbs = VERBS.split_whitespace().chain(PAST.split_whitespace());
-    verbs.any(|verb| is_like(verb, word))
+    verbs.any(|verb| stem(verb) == stem(word))
 }
 
 /// Whether a word is a verb in the past: "bought", "called".
@@ -108,27 +102,19 @@ fn score(wanted: &[String], title: &[String]) -> usize {
 }
 
 fn has(words: &[String], word: &str) -> bool {
-    let same = |other: &String| is_like(other, word) || is_like(word, other);
-    words.iter().any(same)
+    words.iter().any(|other| stem(other) == stem(word))
 }
 
-/// Whether the second is the first or a form of it: "plants", "called", "planning".
-fn is_like(short: &str, long: &str) -> bool {
-    let root = short.trim_end_matches(['e', 'y']);
-    let ending = long.strip_prefix(root).filter(|_| root.len() > 1);
-    let once = |ending: &str| {
-        ending
-            .strip_prefix(root.chars().next_back()?)
-            .map(str::to_owned)
-    };
-    let ends = |ending: &str| {
-        "s es d ed ing ies ied"
-            .split(' ')
-            .any(|known| known == ending)
-    };
-    short == long
-        || ending
-            .is_some_and(|ending| ends(ending) || once(ending).is_some_and(|ending| ends(&ending)))
+/// What the forms of a word have in common: "plan" of "planning", "cal" of "called" and "call".
+fn stem(word: &str) -> &str {
+    let endings = ["ing", "ied", "ies", "ed", "es", "e", "s", "y"];
+    let mut roots = endings
+        .iter()
+        .filter_map(|ending| word.strip_suffix(ending));
+    let root = roots.find(|root| root.len() > 2).unwrap_or(word);
+    let last = root.chars().next_back().unwrap_or_default();
+    let once = root.strip_suffix(last).filter(|once| once.ends_with(last));
+    once.unwrap_or(root)
 }
 
 /// The words that say something, of no more text than a title may have.
