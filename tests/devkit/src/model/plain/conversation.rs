@@ -37,22 +37,17 @@ impl<'a> Conversation<'a> {
         let system = request::content(request::messages(request).first()?);
         let has_tools = request["tools"]
             .as_array()
-            .is_some_and(|tools| !tools.is_empty());
+            .is_some_and(|all| !all.is_empty());
+        if has_tools || !system.starts_with(TITLE) {
+            return None;
+        }
         let asked = request::last_user(request);
         let said = asked
-            .strip_prefix("The user: ")
-            .filter(|_| !has_tools && system.starts_with(TITLE))?;
-        let said = said
+            .strip_prefix("The user: ")?
             .split("\n\nThe reply: ")
-            .next()?
-            .split("\n\n[Sent: ")
             .next()?;
-        Some(
-            said.split_whitespace()
-                .take(5)
-                .collect::<Vec<_>>()
-                .join(" "),
-        )
+        let words = said.split("\n\n[Sent: ").next()?.split_whitespace();
+        Some(words.take(5).collect::<Vec<_>>().join(" "))
     }
 
     /// The wishes of the last message.

@@ -4,21 +4,20 @@ use chrono::{Datelike, Duration, Months, NaiveDate, NaiveDateTime, Timelike};
 use serde_json::{Map, Value, json};
 
 use super::tasks::is_verb;
-use super::words::{Word, start};
+use super::words::{Word, by_day, start};
 
 /// Arguments of a call, and until [`finish`] what they are made of: the `span` of days that a question is about, and the one on which a
-/// task is due; `minutes` of the day, less by a day if its half was not said; by how much to `shift`.
+/// task is due; `minutes` of the day; by how much to `shift`.
 pub(super) type Fields = Map<String, Value>;
 type Make = fn(&[i64], NaiveDateTime) -> Option<Fields>;
 
-/// Minutes of a day.
-const DAY: i64 = 24 * 60;
 /// What may stand before a date.
 const LEADS: &str = "on by until before due for at from starting to";
 
 /// `~` marks what counts only where the words end or more of the kind follows: it could also belong to a title.
 #[rustfmt::skip]
 const TABLE: &[(&str, Make)] = &[
+    ("tonight at N", |n, now| Some(days(now, 0, 0)?.into_iter().chain(field("minutes", json!((n[0] % 12 + 12) * 60))).collect())),
     ("today|tonight", |_, now| days(now, 0, 0)),
     ("this morning|afternoon|evening", |_, now| days(now, 0, 0)),
     ("tomorrow|tmr morning|afternoon|evening|night?", |_, now| days(now, 1, 1)),
@@ -36,7 +35,7 @@ const TABLE: &[(&str, Make)] = &[
     ("C", |n, _| Some(field("minutes", json!(n[0])))),
     ("N am|a.m", |n, _| Some(field("minutes", json!(n[0] % 12 * 60)))),
     ("N pm|p.m", |n, _| Some(field("minutes", json!((n[0] % 12 + 12) * 60)))),
-    ("~at|by|before|until N", |n, _| (n[0] < 24).then(|| field("minutes", json!(n[0] * 60 - if n[0] <= 12 { DAY } else { 0 })))),
+    ("~at|by|before|until N", |n, _| (n[0] < 24).then(|| field("minutes", json!(by_day(n[0]) * 60)))),
     ("noon|midday", |_, _| Some(field("minutes", json!(12 * 60)))),
     ("every|each U", |n, _| every(n[0], 1)),
     ("every|each N U", |n, _| every(n[1], n[0])),
@@ -125,19 +124,13 @@ pub(super) fn finish(mut fields: Fields, now: NaiveDateTime, task: &Value) -> Fi
         due = later(was.unwrap_or(now.date()), count, unit);
     }
     if let Some(minutes) = minutes.as_i64() {
-        let is_over = |minutes| minutes <= i64::from(now.hour() * 60 + now.minute());
-        // A bare hour up to six is one of the afternoon, and what is over today is of the evening.
-        let mut of_day = minutes.rem_euclid(DAY);
-        let is_late = of_day < 7 * 60 || due == Some(now.date()) && is_over(of_day);
-        if minutes < 0 && is_late && of_day < DAY / 2 {
-            of_day += DAY / 2;
-        }
-        let time = format!("{:02}:{:02}", of_day / 60, of_day % 60);
+        let is_over = minutes <= i64::from(now.hour() * 60 + now.minute());
+        let time = format!("{:02}:{:02}", minutes / 60, minutes % 60);
         fields.insert("due_time".into(), json!(time));
         // A time needs a date; that of a rule is the tool's to find, but not one that is over.
         let rule = fields.get("repeat");
         let needs_date = was.is_none() && rule.is_none_or(|rule| rule == "FREQ=DAILY");
-        let next = later(now.date(), i64::from(is_over(of_day)), 0);
+        let next = later(now.date(), i64::from(is_over), 0);
         due = due.or(next.filter(|_| needs_date));
     }
     if let Some(due) = due {

@@ -35,11 +35,14 @@ pub(super) const TOO_MANY: &str = "That is much at once: I did the first hundred
 /// What came of calls that change tasks, in the tools' words. The page shows the tasks: many are counted.
 pub(super) fn done(steps: &[Step]) -> Vec<String> {
     let (good, bad): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| step.succeeded());
-    let is_adding = good.iter().all(|step| step.name == "add_task");
+    let done = match good.first().map(|step| step.name.as_str()) {
+        Some("add_task") => "Added",
+        Some("delete_task") => "Deleted",
+        _ => "Changed",
+    };
     let done = match good.len() {
         0..4 => good.into_iter().map(told).collect::<Vec<_>>().join("\n"),
-        many if is_adding => format!("Added {many} tasks."),
-        many => format!("Changed {many} tasks."),
+        many => format!("{done} {many} tasks."),
     };
     let bad = bad.into_iter().map(failed);
     let all = std::iter::once(done).chain(bad);

@@ -4,7 +4,7 @@
 //! capitals are kinds of words, whose value is captured: `N` a number or ordinal, `D` a weekday, `M` a month, `U` a unit of time, `Y` a
 //! year, `C` a time of day in minutes.
 
-use chrono::{Month, NaiveTime, Timelike, Weekday};
+use chrono::{Month, Weekday};
 
 /// A word as it was written, and as it is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,14 +162,27 @@ fn number(low: &str) -> Option<i64> {
     number.or_else(|| nth(NUMBERS, low))
 }
 
-/// Minutes of "17:30", "5pm" and "5:30pm"; those that may be of the morning or of the evening are less by a day.
+/// An hour of which the half of the day is not said: up to six it is one of the afternoon.
+pub(super) fn by_day(hour: i64) -> i64 {
+    if (1..7).contains(&hour) {
+        hour + 12
+    } else {
+        hour
+    }
+}
+
+/// Minutes of "17:30", "5pm" and "5:30pm".
 fn clock(low: &str) -> Option<i64> {
-    let full = low.replace("am", ":00am").replace("pm", ":00pm");
-    let full = if low.contains(':') { low } else { &full };
-    let minutes = |time: NaiveTime| i64::from(time.num_seconds_from_midnight() / 60);
-    let of_half = NaiveTime::parse_from_str(full, "%I:%M%P").map(minutes);
-    let open = NaiveTime::parse_from_str(full, "%H:%M").map(minutes);
-    let is_open = |minutes| minutes < 13 * 60 && !low.starts_with('0');
-    let open = open.map(|said| said - if is_open(said) { 24 * 60 } else { 0 });
-    of_half.or(open).ok()
+    let low = low.replace("am", " am").replace("pm", " pm");
+    let (time, half) = low.split_once(' ').unwrap_or((&low, ""));
+    let (hour, minute) = time.split_once(':').unwrap_or((time, "0"));
+    let (hour, minute): (i64, i64) = (hour.parse().ok()?, minute.parse().ok()?);
+    let hour = match half {
+        "am" => hour % 12,
+        "pm" => hour % 12 + 12,
+        _ if time.contains(':') && !time.starts_with('0') => by_day(hour),
+        _ if time.contains(':') => hour,
+        _ => return None,
+    };
+    (hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }

@@ -109,10 +109,6 @@ impl Desk {
         let at = self.tasks.iter().position(given);
         let at = at.unwrap_or(self.tasks.len() - 1);
         let task = &mut self.tasks[at];
-        if tool == "complete_task" && !task["repeat"].is_null() {
-            let message = "\"x\" is done. It comes again: Mon, 30 Nov 2026, in 4 days.";
-            return json!({"success": true, "message": message, "next_due": "2026-11-30"});
-        }
         for (name, value) in arguments.as_object().unwrap() {
             match name.as_str() {
                 "task_id" => {}
@@ -127,17 +123,12 @@ impl Desk {
         let title = task["title"].clone();
         let message = match tool {
             "add_task" => format!("Added {title}{when}."),
-            "update_task" => format!("Changed {title}{when}."),
-            "complete_task" => {
-                task["completed"] = json!(true);
-                return json!({"success": true, "message": format!("{title} is done.")});
-            }
-            _ => {
-                task["deleted"] = json!(true);
-                let message = format!("Deleted {title}. For 30 days it can be brought back.");
-                return json!({"success": true, "message": message});
-            }
+            "complete_task" => format!("{title} is done."),
+            "delete_task" => format!("Deleted {title}. For 30 days it can be brought back."),
+            _ => format!("Changed {title}{when}."),
         };
+        task["completed"] = json!(task["completed"] == true || tool == "complete_task");
+        task["deleted"] = json!(task["deleted"] == true || tool == "delete_task");
         json!({"success": true, "task_id": task["id"], "message": message, "task": task})
     }
 
