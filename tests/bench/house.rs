@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct House {
     pub(crate) model: ScriptedModel,
     pub(crate) identity: IdentityProvider,
-    url: String,
+    /// Of the API.
+    pub(crate) url: String,
     http: reqwest::Client,
     cluster: Cluster,
     stop: CancellationToken,
@@ -42,6 +43,7 @@ impl House {
         api.extend(["--better-auth-url", identity.issuer()]);
         api.extend(["--port", "0", "--host", "127.0.0.1"]);
         api.extend(["--rate-runs-per-minute", "0", "--max-active-runs", "0"]);
+        api.extend(["--rate-calls-per-minute", "0"]);
         let api = Api::build(&errand_api::Config::from_arguments(api)?, stop.clone()).await?;
         let url = format!("http://{}", api.address()?);
         let base_url = model.base_url();

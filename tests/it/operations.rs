@@ -328,7 +328,11 @@ async fn cargo_dev_keeps_its_data() {
 
 /// The banner's entries for MCP clients are ready to be copied, and do what they say. Returns the database's URL, which the banner tells.
 async fn assert_tools_for_others(said: &[String], api: &str) -> String {
-    let entries = said.join("\n");
+    // What is logged comes on another stream, in between.
+    let banner = said
+        .iter()
+        .filter(|line| !line.starts_with(|c: char| c.is_ascii_digit()));
+    let entries = banner.map(String::as_str).collect::<Vec<_>>().join("\n");
     let entries = entries.split("\n  {\n").skip(1).map(|entry| {
         let (entry, _) = entry.split_once("\n  }\n").expect("an end");
         let entry: Value = serde_json::from_str(&format!("{{{entry}}}")).expect("JSON");

@@ -3,18 +3,17 @@
 //!
 //! This is a model, so it may guess at what people mean; the product must never do what is done here.
 
-mod adding;
-mod asking;
-mod changing;
 mod clauses;
+mod conversation;
 mod decide;
+mod details;
 mod intent;
-mod plan;
-mod reference;
+mod questions;
 mod reply;
+mod tasks;
 #[cfg(test)]
 mod tests;
-mod titles;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,17 +46,6 @@ impl Default for PlainSettings {
     }
 }
 
-impl PlainSettings {
-    /// A free port and no pauses, for tests.
-    pub fn instant() -> Self {
-        Self {
-            port: 0,
-            first_token: Duration::ZERO,
-            per_token: Duration::ZERO,
-        }
-    }
-}
-
 /// The development stand-in, stopped when dropped.
 pub struct PlainModel {
     server: Server,
@@ -74,16 +62,6 @@ impl PlainModel {
     /// The base URL for a client, `/v1` included.
     pub fn base_url(&self) -> String {
         self.server.base_url()
-    }
-
-    /// The bodies received, oldest first; the last 1,000 of them.
-    pub fn requests(&self) -> Vec<Value> {
-        self.server.ledger().bodies()
-    }
-
-    /// How many requests came in, refused ones included.
-    pub fn request_count(&self) -> usize {
-        self.server.ledger().counts().requests
     }
 }
 

@@ -16,7 +16,12 @@ pub struct Step {
 impl Step {
     /// Whether the tool answered `"success": true`.
     pub fn succeeded(&self) -> bool {
-        self.result.as_ref().is_some_and(|r| r["success"] == true)
+        *self.answer("success") == true
+    }
+
+    /// A field of the result; `null` if there is none.
+    pub fn answer(&self, field: &str) -> &Value {
+        self.result.as_ref().map_or(&Value::Null, |r| &r[field])
     }
 }
 
@@ -61,14 +66,23 @@ pub fn last_user(request: &Value) -> String {
         .unwrap_or_default()
 }
 
-/// What the newest user message asks for: without a last paragraph in brackets, in which a product tells the model of the
+/// What the user's message of a turn asks for: without a last paragraph in brackets, in which a product tells the model of the
 /// circumstances.
-pub fn asked(request: &Value) -> String {
-    let message = last_user(request);
+pub fn asked(turn: &[Value]) -> String {
+    let message = turn.first().map(content).unwrap_or_default();
     match message.rsplit_once("\n\n[") {
         Some((asked, note)) if note.ends_with(']') => asked.to_owned(),
         _ => message,
     }
+}
+
+/// The turns, oldest first: a message of the user and what came of it.
+pub fn turns(request: &Value) -> Vec<&[Value]> {
+    let is_user = |message: &Value| message["role"] == "user";
+    let turns = messages(request).chunk_by(|_, next| !is_user(next));
+    turns
+        .filter(|turn| turn.first().is_some_and(is_user))
+        .collect()
 }
 
 /// Whether the request offers a tool of this name.
@@ -80,12 +94,12 @@ pub fn offers(request: &Value, tool: &str) -> bool {
 
 /// The tool calls since the newest user message, in the order they were made.
 pub fn steps(request: &Value) -> Vec<Step> {
-    let all = messages(request);
-    let since = all
-        .iter()
-        .rposition(|m| m["role"] == "user")
-        .map_or(0, |at| at + 1);
-    let turn = &all[since..];
+    let last = turns(request).pop();
+    calls(last.unwrap_or_else(|| messages(request)))
+}
+
+/// The tool calls of a turn, in the order they were made.
+pub fn calls(turn: &[Value]) -> Vec<Step> {
     let result = |id: &Value| {
         let message = turn
             .iter()

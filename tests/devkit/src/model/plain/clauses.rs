@@ -1,299 +1,122 @@
-//! Cutting what the user wrote: into sentences, into clauses with one wish each, into the items of a list.
-//! Must not decide what a clause means.
+//! Cutting a message into clauses of one wish each, and lists into their items. Must not know what a clause asks for.
 
-/// Words that open a clause of their own even after "add …", where almost anything could be a title.
-const OPENERS: [&str; 19] = [
-    "add",
-    "delete",
-    "remove",
-    "show",
-    "list",
-    "what",
-    "what's",
-    "mark",
-    "tick",
-    "rename",
-    "remind me",
-    "also add",
-    "tell me",
-    "reopen",
-    "i need to",
-    "i have to",
-    "i must",
-    "i should",
-    "i also need to",
-];
+use chrono::NaiveDateTime;
 
-/// Words that open a clause after any other kind of wish.
-const MORE_OPENERS: [&str; 11] = [
-    "complete", "finish", "drop", "forget", "i", "i've", "i'm", "change", "put", "remember",
-    "cross",
-];
+use super::details;
+use super::tasks::is_verb;
+use super::words::{Word, start, strip, text, words};
 
-/// Verbs with which titles begin. They tell "buy milk and call Ann" from "call Ann and Bob".
-pub(super) const TASK_VERBS: [&str; 62] = [
-    "answer", "ask", "bake", "book", "bring", "buy", "call", "cancel", "change", "check", "clean",
-    "collect", "cook", "do", "email", "feed", "file", "find", "finish", "fix", "get", "give", "go",
-    "invite", "learn", "mail", "make", "meet", "message", "mow", "open", "order", "organise",
-    "organize", "pack", "paint", "pay", "phone", "pick", "plan", "post", "prepare", "print",
-    "read", "renew", "repair", "reply", "return", "ring", "schedule", "send", "sort", "study",
-    "take", "text", "tidy", "visit", "walk", "wash", "water", "work", "write",
-];
+/// What may stand before a request without changing it, and behind it.
+const LEAD_INS: &str = "hi|hello|hey|ok|okay|great|so|and|also|then|now|oh|yes|no|please|thanks|just|actually X / can|could|would|will you X / \
+    good morning|evening|afternoon X / thank you X / i'd|i want|like|need you to X / let's X";
+const TAILS: &str = "X please|thanks|too|again / X for me / X as well / X right now";
 
-/// What may stand before a request without changing it.
-const LEAD_INS: [&str; 38] = [
-    "hi there",
-    "hi",
-    "hello",
-    "hey there",
-    "hey",
-    "good morning",
-    "good evening",
-    "good afternoon",
-    "thank you",
-    "thanks",
-    "ok",
-    "okay",
-    "great",
-    "cool",
-    "nice",
-    "well",
-    "so",
-    "and",
-    "also",
-    "then",
-    "now",
-    "oh",
-    "yes",
-    "no",
-    "please",
-    "can you",
-    "could you",
-    "would you",
-    "will you",
-    "you can",
-    "i'd like you to",
-    "i want you to",
-    "i would like you to",
-    "let's",
-    "just",
-    "go ahead and",
-    "actually",
-    "quickly",
-];
+/// What opens a clause of its own; and what does so even behind "add …", where almost anything could be a title.
+const OPENERS: &str = "add|delete|remove|show|list|what|what's|mark|tick|rename|move|postpone|undo|remind|complete|finish|drop|forget|i|i've|i'm|\
+    change|put|remember|make|set|push|done";
+const SURE: &str = "add|delete|remove|show|what|what's|mark|rename|move|postpone|undo|remind|i|hi|hello|hey|thanks|please";
+const ADDING: &str = "add|remember|remind|new|put|create|don't|i also? need|have|want|must|should";
 
-const TAILS: [&str; 7] = [
-    "please",
-    "thanks",
-    "thank you",
-    "for me",
-    "too",
-    "as well",
-    "right now",
-];
-
-/// The list itself, as people name it beside a task.
-pub(super) const LISTS: [&str; 16] = [
-    "to my list",
-    "on my list",
-    "to the list",
-    "on the list",
-    "to my to-do list",
-    "on my to-do list",
-    "to my todo list",
-    "on my todo list",
-    "to my tasks",
-    "to my todos",
-    "to my task list",
-    "from my list",
-    "from the list",
-    "off my list",
-    "off the list",
-    "from my tasks",
-];
-
-/// The rest of `text` after a phrase at its beginning, case ignored, at a word boundary.
-pub(super) fn after<'a>(text: &'a str, phrase: &str) -> Option<&'a str> {
-    let head = text.get(..phrase.len())?;
-    let rest = &text[phrase.len()..];
-    let whole = !rest.starts_with(|c: char| c.is_alphanumeric() || c == '\'');
-    (whole && head.eq_ignore_ascii_case(phrase))
-        .then(|| rest.trim_start_matches([' ', ',', ':', ';', '!']))
-}
-
-/// The first of several phrases that `text` begins with, as [`after`].
-pub(super) fn after_any<'a>(text: &'a str, phrases: &[&str]) -> Option<&'a str> {
-    phrases.iter().find_map(|phrase| after(text, phrase))
-}
-
-/// The part of `text` before a phrase at its end, case ignored, at a word boundary.
-pub(super) fn before<'a>(text: &'a str, phrase: &str) -> Option<&'a str> {
-    let cut = text.len().checked_sub(phrase.len())?;
-    let tail = text.get(cut..)?;
-    let head = &text[..cut];
-    let whole = head.is_empty() || head.ends_with(|c: char| !c.is_alphanumeric());
-    (whole && tail.eq_ignore_ascii_case(phrase)).then(|| head.trim_end_matches([' ', ',']))
-}
-
-/// As [`before`], for the first of several phrases.
-pub(super) fn before_any<'a>(text: &'a str, phrases: &[&str]) -> Option<&'a str> {
-    phrases.iter().find_map(|phrase| before(text, phrase))
-}
-
-/// The wishes in a message, one clause each, without politeness.
-pub(super) fn clauses(message: &str) -> Vec<String> {
-    let text = message
-        .replace(['\u{2019}', '\u{2018}'], "'")
-        .replace(['\u{201c}', '\u{201d}'], "\"");
-    sentences(&bullets_to_items(&text))
-        .iter()
-        .flat_map(|sentence| split_wishes(bare(sentence)))
-        .collect()
-}
-
-/// The clause without greetings, politeness and the final mark. A greeting alone is kept.
-pub(super) fn bare(clause: &str) -> &str {
-    let mut text = clause.trim().trim_end_matches(['.', '!', '?', ' ']);
-    while let Some(rest) = after_any(text, &LEAD_INS).filter(|rest| !rest.is_empty()) {
-        text = rest;
-    }
-    while let Some(head) = before_any(text, &TAILS).filter(|head| !head.is_empty()) {
-        text = head;
-    }
-    text
-}
-
-/// The items of "x, y and z". A quoted text is one item.
-pub(super) fn items(text: &str) -> Vec<String> {
-    let quoted = text.len() > 2 && text.starts_with('"') && text.ends_with('"');
-    if quoted && !text[1..text.len() - 1].contains('"') {
-        return vec![unquoted(text).to_owned()];
-    }
-    text.split([';', ',', '\n'])
-        .flat_map(|piece| split_and(bare_item(piece)))
-        .filter(|item| !item.is_empty())
-        .collect()
-}
-
-/// The text without the quotation marks around it.
-pub(super) fn unquoted(text: &str) -> &str {
-    text.trim().trim_matches(['"', '*', '`']).trim()
-}
-
-/// Whether the text begins with a verb that titles begin with.
-pub(super) fn starts_with_task_verb(text: &str) -> bool {
-    text.split_whitespace()
-        .next()
-        .is_some_and(|word| TASK_VERBS.contains(&word.to_lowercase().as_str()))
-}
-
-fn bare_item(piece: &str) -> &str {
-    let piece = piece.trim().trim_end_matches(['.', '!']);
-    let piece = after_any(piece, &["and", "also", "then"]).unwrap_or(piece);
-    after_any(piece, &["to", "-", "*"]).unwrap_or(piece).trim()
-}
-
-/// Splits at " and ", unless what follows is the object of the same verb, as in "call Ann and Bob".
-fn split_and(item: &str) -> Vec<String> {
-    for (at, _) in item.match_indices(" and ") {
-        let (head, tail) = (&item[..at], &item[at + 5..]);
-        if starts_with_task_verb(tail) || !starts_with_task_verb(head) {
-            return std::iter::once(unquoted(head).to_owned())
-                .chain(split_and(bare_item(tail)))
-                .collect();
+/// The parts of a message in order, and which of them are items of a list of things to do.
+pub(super) fn clauses(message: &str) -> Vec<(Vec<Word>, bool)> {
+    let lines = message.lines().map(str::trim);
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let (mut clauses, mut header) = (Vec::new(), None);
+    for (at, line) in lines.iter().enumerate() {
+        let (item, next) = (bullet(line), lines.get(at + 1));
+        let is_header = |next: &&str| bullet(next).is_some() || line.ends_with(':');
+        let words = words(item.unwrap_or(line));
+        if item.is_none() && next.is_some_and(is_header) {
+            header = Some(words);
+        } else if let Some(header) = header.as_deref().filter(|header| opens(bare(header))) {
+            // What is said above a list, to add or to delete, is said of each item.
+            clauses.push(([bare(header), &words].concat(), false));
+        } else if item.is_some() || header.is_some() || lines.len() > 2 && !is_sure(&words) {
+            clauses.push((words, true));
+        } else {
+            let wishes = sentences(&words).into_iter().flat_map(wishes);
+            clauses.extend(wishes.map(|wish| (wish.to_vec(), false)));
         }
     }
-    vec![unquoted(item).to_owned()]
+    clauses
 }
 
-/// Turns the lines of a Markdown list into items of the line above.
-fn bullets_to_items(text: &str) -> String {
-    let mut out = String::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let unmarked = line.trim_start_matches(|c: char| c.is_ascii_digit());
-        let numbered = (unmarked.len() < line.len())
-            .then(|| unmarked.strip_prefix(". "))
-            .flatten();
-        let item = line
-            .strip_prefix("- ")
-            .or(line.strip_prefix("* "))
-            .or(line.strip_prefix("\u{2022} "))
-            .or(numbered);
-        match item {
-            Some(item) if !out.is_empty() => {
-                out.push_str("; ");
-                out.push_str(item);
-            }
-            _ => {
-                out.push('\n');
-                out.push_str(item.unwrap_or(line));
-            }
+fn opens(words: &[Word]) -> bool {
+    start(OPENERS, words).is_some()
+}
+
+fn is_sure(words: &[Word]) -> bool {
+    start(SURE, words).is_some()
+}
+
+/// The words without greetings and politeness. A greeting alone is kept.
+pub(super) fn bare(words: &[Word]) -> &[Word] {
+    strip(TAILS, strip(LEAD_INS, words))
+}
+
+/// The items of "x, y and z". What only says when belongs to the item before it.
+pub(super) fn items(words: &[Word], now: NaiveDateTime) -> Vec<Vec<Word>> {
+    let mut items: Vec<Vec<Word>> = Vec::new();
+    let pieces = words.split_inclusive(|word| word.ends(&[',', ';']));
+    for item in pieces.flat_map(|piece| split_and(piece, now)) {
+        let is_time = details::prefix(item, now).1.is_empty();
+        match items.last_mut().filter(|_| is_time) {
+            Some(before) => before.extend_from_slice(item),
+            None => items.push(item.to_vec()),
         }
     }
-    out
+    items
 }
 
-fn sentences(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut start = 0;
-    for (at, c) in text.char_indices() {
-        let rest = &text[at + c.len_utf8()..];
-        let word = text[start..at].rsplit(' ').next().unwrap_or_default();
-        // A short word before a full stop is more likely "Dr." than an end.
-        let ends = match c {
-            '\n' => true,
-            '!' | '?' => rest.starts_with(' '),
-            '.' => rest.starts_with(' ') && word.len() > 2 && word != "Mrs",
-            _ => false,
-        };
-        if ends {
-            found.push(&text[start..at + c.len_utf8()]);
-            start = at + c.len_utf8();
+/// Splits at "and", unless what follows is the object of the same verb, as in "call Ann and Bob".
+fn split_and(piece: &[Word], now: NaiveDateTime) -> Vec<&[Word]> {
+    let piece = strip("and|also|then|to|- X", piece);
+    let is_order = |words: &[Word]| {
+        let rest = strip("to X", details::prefix(words, now).1);
+        rest.first().is_some_and(|word| is_verb(&word.low))
+    };
+    let (is_first_order, mut parts, mut from) = (is_order(piece), Vec::new(), 0);
+    for at in 1..piece.len().saturating_sub(1) {
+        let joins = at > from && piece[at].is("and then &");
+        if joins && (!is_first_order || is_order(&piece[at + 1..])) {
+            parts.push(&piece[from..at]);
+            from = at + 1;
         }
     }
-    found.push(&text[start..]);
-    found
-        .into_iter()
-        .map(str::trim)
-        .filter(|sentence| !sentence.is_empty())
-        .collect()
+    parts.push(&piece[from..]);
+    parts
 }
 
-fn split_wishes(sentence: &str) -> Vec<String> {
-    let adding = after_any(
-        sentence,
-        &[
-            "add",
-            "remember",
-            "remind me",
-            "i need to",
-            "i have to",
-            "new task",
-            "put",
-        ],
-    );
-    for (at, separator) in separators(sentence) {
-        let rest = bare(&sentence[at + separator.len()..]);
-        let opens = after_any(rest, &OPENERS).is_some()
-            || adding.is_none() && after_any(rest, &MORE_OPENERS).is_some();
-        if opens && at > 0 {
-            let mut wishes = vec![bare(&sentence[..at]).to_owned()];
-            wishes.extend(split_wishes(rest));
-            return wishes;
+/// The rest of a line of a list.
+fn bullet(line: &str) -> Option<&str> {
+    let unnumbered = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    let marks: &[char] = match unnumbered.len() < line.len() {
+        true => &['.', ')'],
+        false => &['-', '*', '\u{2022}', '\u{2013}'],
+    };
+    unnumbered.strip_prefix(marks)?.strip_prefix(' ')
+}
+
+/// A short word before a full stop is more likely "Dr." or "Dec." than an end.
+fn sentences(words: &[Word]) -> Vec<&[Word]> {
+    let is_end =
+        |word: &Word| word.ends(&['!', '?']) || word.ends(&['.']) && word.low.chars().count() > 3;
+    words.split_inclusive(is_end).collect()
+}
+
+fn wishes(sentence: &[Word]) -> Vec<&[Word]> {
+    let sentence = bare(sentence);
+    let (mut wishes, mut from) = (Vec::new(), 0);
+    for at in 1..sentence.len() {
+        let is_apart = sentence[at].is("and then") || sentence[at - 1].ends(&[',', ';', '.']);
+        let rest = strip(LEAD_INS, &sentence[at..]);
+        let is_title = start(ADDING, &sentence[from..]).is_some() && !is_sure(rest);
+        if is_apart && at > from && opens(rest) && !is_title {
+            wishes.push(bare(&sentence[from..at]));
+            from = sentence.len() - rest.len();
         }
     }
-    vec![sentence.to_owned()]
-}
-
-fn separators(sentence: &str) -> Vec<(usize, &'static str)> {
-    let mut found: Vec<_> = [" and then ", " and ", " then ", ", ", "; "]
-        .into_iter()
-        .flat_map(|separator| {
-            sentence
-                .match_indices(separator)
-                .map(move |(at, _)| (at, separator))
-        })
-        .collect();
-    found.sort_by_key(|(at, separator)| (*at, usize::MAX - separator.len()));
-    found
+    wishes.push(bare(&sentence[from..]));
+    wishes.retain(|wish| !text(wish).is_empty());
+    wishes
 }

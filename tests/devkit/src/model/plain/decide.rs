@@ -1,180 +1,140 @@
-//! The next answer of the plain model: which tools to call now, or what to say. Must not read English; that is
-//! done in `intent.rs`.
+//! The next answer of the plain model: which tools to call now, or what to say. Must not read English.
+//!
+//! It is made anew from the beginning for every request: a call that has its result is passed, the first that has none is made.
+
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::intent::{Intent, Which};
-use super::plan::Plan;
-use super::reference;
+use super::conversation::Conversation;
+use super::details::{self, Fields};
+use super::intent::Wish;
 use super::reply;
-use super::titles::Task;
+use super::tasks::{self, Task};
 use crate::model::answer::{Answer, Call};
 use crate::model::request::{self, Step};
 
-/// How many pages of the list are read to find a task.
-const PAGES: usize = 10;
+/// Changes of one turn at most.
+const MAX_CHANGES: usize = 100;
 
 /// Answers a Chat Completions request from its messages and tools alone.
 pub fn decide(request: &Value) -> Answer {
-    let wishes = reference::wishes(request);
-    let steps = request::steps(request);
-    let done = Progress::read(&steps, wishes.iter().any(|wish| wish.target().is_some()));
-    let plan = Plan::make(&wishes, &done.tasks());
-    let calls = next_calls(&wishes, &done, &plan);
-    if let Some(missing) = calls
-        .iter()
-        .find(|call| !request::offers(request, &call.name))
-    {
-        return Answer::text(format!(
-            "I would need the tool `{}` for that, and it is not offered to me.",
-            missing.name
-        ));
-    }
-    if !calls.is_empty() {
-        return Answer::calls(calls);
-    }
-    Answer::text(conclusion(&wishes, &done, &plan))
+    let turn = Turn {
+        request,
+        conversation: Conversation::read(request),
+        steps: request::steps(request).into_iter(),
+        views: HashMap::new(),
+    };
+    let answer = Conversation::title(request).map_or_else(|| turn.answer(), Ok);
+    answer.map_or_else(|answer| answer, Answer::text)
 }
 
-/// What has been done since the user spoke, sorted by purpose.
-struct Progress<'a> {
-    wants_lookup: bool,
-    adds: Vec<&'a Step>,
-    /// The pages of the list in which targets are looked up.
-    lookup: Vec<&'a Step>,
-    changes: Vec<&'a Step>,
-    /// Lists read to be shown.
-    shown: Vec<&'a Step>,
+/// The turn to be answered, and what has come of its calls so far.
+struct Turn<'a> {
+    request: &'a Value,
+    conversation: Conversation<'a>,
+    steps: std::vec::IntoIter<Step>,
+    views: HashMap<&'static str, Vec<Task>>,
 }
 
-impl<'a> Progress<'a> {
-    fn read(steps: &'a [Step], wants_lookup: bool) -> Self {
-        let mut progress = Self {
-            wants_lookup,
-            adds: vec![],
-            lookup: vec![],
-            changes: vec![],
-            shown: vec![],
-        };
-        for step in steps {
-            let further_page = step.arguments["cursor"].is_string();
-            match step.name.as_str() {
-                "add_task" => progress.adds.push(step),
-                "list_tasks" if wants_lookup && (progress.lookup.is_empty() || further_page) => {
-                    progress.lookup.push(step)
+impl Turn<'_> {
+    /// The last words; as an error, an answer before that.
+    fn answer(mut self) -> Result<String, Answer> {
+        let wishes = self.conversation.wishes();
+        let (mut calls, mut remarks) = (Vec::new(), Vec::new());
+        let mut changed = HashSet::new();
+        for wish in &wishes {
+            match wish {
+                Wish::Add(fields) => calls.push(Call::new("add_task", &json!(fields))),
+                Wish::Undo => match self.conversation.undoing() {
+                    none if none.is_empty() => remarks.push(reply::NO_UNDO.into()),
+                    undoing => calls.extend(undoing),
+                },
+                Wish::Change(wanted, tool, fields) => {
+                    let found = self.targets(wanted, fields)?;
+                    match found.as_slice() {
+                        [] => remarks.push(reply::not_found(wanted)),
+                        [_, _, ..] if tasks::all(wanted).is_none() => {
+                            remarks.push(reply::which_one(wanted, &found));
+                        }
+                        // "Fish and chips" may be one task.
+                        tasks => calls.extend(tasks.iter().filter_map(|task| {
+                            let call = self.change(task, tool, fields);
+                            changed.insert(call.arguments.clone()).then_some(call)
+                        })),
+                    }
                 }
-                "list_tasks" => progress.shown.push(step),
-                _ => progress.changes.push(step),
+                Wish::Say(text) => remarks.push((*text).to_owned()),
+                Wish::List(_) => {}
             }
         }
-        progress
-    }
-
-    fn tasks(&self) -> Vec<Task> {
-        self.lookup
-            .iter()
-            .filter_map(|step| step.result.as_ref())
-            .flat_map(Task::all)
-            .collect()
-    }
-
-    fn lookup_failed(&self) -> Option<&Step> {
-        self.lookup.iter().copied().find(|step| !step.succeeded())
-    }
-
-    fn next_page(&self) -> Option<&str> {
-        let last = self.lookup.last().filter(|_| self.lookup.len() < PAGES)?;
-        last.result.as_ref()?["next_cursor"].as_str()
-    }
-}
-
-fn next_calls(wishes: &[Intent], done: &Progress<'_>, plan: &Plan) -> Vec<Call> {
-    let mut calls = Vec::new();
-    if done.adds.is_empty() {
-        calls.extend(wishes.iter().flat_map(adds));
-    }
-    if done.wants_lookup && done.lookup.is_empty() {
-        calls.push(Call::new("list_tasks", &json!({})));
-    } else if let Some(cursor) = done.next_page() {
-        calls.push(Call::new("list_tasks", &json!({"cursor": cursor})));
-    }
-    if !calls.is_empty() || done.lookup_failed().is_some() {
-        return calls;
-    }
-    if done.changes.is_empty() && !plan.changes.is_empty() {
-        return plan
-            .changes
-            .iter()
-            .map(|change| Call::new(change.tool, &change.arguments))
-            .collect();
-    }
-    // Shown lists come last, so that they show what has been done.
-    if done.shown.is_empty() {
-        wishes.iter().filter_map(listing).collect()
-    } else {
-        Vec::new()
-    }
-}
-
-fn adds(wish: &Intent) -> Vec<Call> {
-    let Intent::Add {
-        titles,
-        description,
-    } = wish
-    else {
-        return Vec::new();
-    };
-    let arguments = |title: &String| match description {
-        Some(description) => json!({"title": title, "description": description}),
-        None => json!({"title": title}),
-    };
-    titles
-        .iter()
-        .map(|title| Call::new("add_task", &arguments(title)))
-        .collect()
-}
-
-fn listing(wish: &Intent) -> Option<Call> {
-    let Intent::List { which, search } = wish else {
-        return None;
-    };
-    let mut arguments = match which {
-        Which::Open => json!({"completed": false}),
-        Which::Done => json!({"completed": true}),
-        Which::All => json!({}),
-    };
-    if let Some(search) = search {
-        arguments["search"] = json!(search);
-    }
-    Some(Call::new("list_tasks", &arguments))
-}
-
-fn conclusion(wishes: &[Intent], done: &Progress<'_>, plan: &Plan) -> String {
-    let mut parts = Vec::new();
-    if !done.adds.is_empty() {
-        parts.push(reply::added(&done.adds));
-    }
-    if let Some(failed) = done.lookup_failed() {
-        parts.push(reply::failed("read your list", failed));
-    } else {
-        for (change, step) in plan.changes.iter().zip(&done.changes) {
-            let sorry = || reply::failed(&format!("change **{}**", change.title), step);
-            parts.push(if step.succeeded() {
-                change.deed.clone()
-            } else {
-                sorry()
-            });
+        if calls.len() > MAX_CHANGES {
+            remarks.push(reply::TOO_MANY.into());
+            calls.truncate(MAX_CHANGES);
         }
-        parts.extend(plan.remarks.iter().cloned());
+        let mut parts = reply::done(&self.call(&calls)?);
+        parts.append(&mut remarks);
+        // Lists are shown as they are after the changes.
+        for wish in &wishes {
+            if let Wish::List(question) = wish {
+                let steps = self.call(&[Call::new("list_tasks", &question.query)])?;
+                parts.extend(steps.iter().map(|step| reply::list(question, step)));
+            }
+        }
+        Ok(parts.join("\n\n"))
     }
-    let questions = wishes
-        .iter()
-        .filter(|wish| matches!(wish, Intent::List { .. }));
-    parts.extend(
-        questions
-            .zip(&done.shown)
-            .map(|(question, step)| reply::list(question, step)),
-    );
-    parts.extend(wishes.iter().filter_map(reply::talk).map(str::to_owned));
-    parts.join("\n\n")
+
+    /// The tasks that the words for one may mean.
+    fn targets(&mut self, wanted: &str, fields: &Fields) -> Result<Vec<Task>, Answer> {
+        let view = match fields.keys().next().map(String::as_str) {
+            Some("restore") => "deleted",
+            Some("completed") => "completed",
+            _ => "",
+        };
+        if ["it", "that", "this", "that one", "this one"].contains(&wanted) {
+            return Ok(self.conversation.it());
+        }
+        match tasks::all(wanted) {
+            Some("") => self.view(view),
+            Some(all) => self.view(all),
+            None => Ok(tasks::find(&self.view(view)?, wanted)),
+        }
+    }
+
+    fn change(&self, task: &Task, tool: &str, fields: &Fields) -> Call {
+        let mut fields = details::finish(fields.clone(), self.conversation.now, &task.value);
+        fields.insert("task_id".to_owned(), task.value["id"].clone());
+        Call::new(tool, &json!(fields))
+    }
+
+    /// The results of these calls, or the answer that makes those which have none.
+    fn call(&mut self, calls: &[Call]) -> Result<Vec<Step>, Answer> {
+        let had: Vec<Step> = self.steps.by_ref().take(calls.len()).collect();
+        let next = &calls[had.len()..];
+        match next.first().map(|call| &call.name) {
+            None => Ok(had),
+            Some(tool) if request::offers(self.request, tool) => Err(Answer::calls(next.to_vec())),
+            Some(tool) => Err(Answer::text(format!(
+                "I need the tool `{tool}` for that, and it is not offered to me."
+            ))),
+        }
+    }
+
+    /// The tasks of a view; the open ones if it has no name.
+    fn view(&mut self, view: &'static str) -> Result<Vec<Task>, Answer> {
+        if let Some(tasks) = self.views.get(view) {
+            return Ok(tasks.clone());
+        }
+        let mut query = json!({"limit": 200});
+        if !view.is_empty() {
+            query["view"] = json!(view);
+        }
+        let steps = self.call(&[Call::new("list_tasks", &query)])?;
+        if let Some(step) = steps.iter().find(|step| !step.succeeded()) {
+            return Err(Answer::text(reply::failed(step)));
+        }
+        let tasks: Vec<Task> = steps.iter().flat_map(Task::listed).collect();
+        self.views.insert(view, tasks.clone());
+        Ok(tasks)
+    }
 }

@@ -1,171 +1,113 @@
-//! The wording of the plain model's answers, in Markdown. Titles in bold are what "it" refers to later.
+//! The wording of the plain model's answers, in Markdown.
 
-use super::intent::{Intent, Which};
-use super::titles::Task;
+use super::questions::Question;
+use super::tasks::Task;
 use crate::model::request::Step;
 
 /// The question that makes the next message an answer to it.
-pub(super) const WHICH_ONE: &str = "Which one do you mean?";
+pub(super) const WHICH_ONE: &str = "Which one do you mean by ";
 
-/// How many open tasks are named when a task was not found.
-const NAMED: usize = 10;
+/// How many tasks are named for a choice.
+const CANDIDATES: usize = 10;
 
-const HELLO: &str = "Hello! I look after your to-do list. Tell me what you need to do, for example \
-    *remind me to call Ann*, or ask *what is left?*";
+pub(super) const HELLO: &str = "Hello! I look after your to-do list. Tell me what you need to do, for example \
+    *remind me to call Ann tomorrow at 5*, or ask *what is due today?*";
 
-const HELP: &str = "I can look after your to-do list. You can say, for example:\n\n\
-    - *add buy milk and call Ann*\n\
-    - *what is left?* or *what have I done?*\n\
+pub(super) const HELP: &str = "I can look after your to-do list. You can say, for example:\n\n\
+    - *buy milk, pay rent on the 1st of every month and water plants every Monday*\n\
+    - *what is due this week?*, *what is overdue?* or *what have I done?*\n\
     - *I bought the milk*\n\
+    - *move rent to Friday*, *postpone it by a week* or *make it urgent*\n\
     - *rename buy milk to buy oat milk*\n\
-    - *add a note to call Ann: after six*\n\
-    - *delete call Ann*";
+    - *delete call Ann*, and *undo* for what I added, ticked off or deleted last";
 
-const THANKS: &str = "You're welcome! Ask *what is left?* whenever you like.";
+pub(super) const THANKS: &str = "You're welcome! Ask *what is due today?* whenever you like.";
 
-const UNKNOWN: &str = "I'm sorry, I'm only a stand-in for a real model and did not understand that. I do understand \
-    simple requests such as *add buy milk*, *what is left?*, *I bought the milk*, *rename buy milk to buy bread* \
-    and *delete buy milk*.";
+pub(super) const UNKNOWN: &str = "I'm sorry, I'm only a stand-in for a real model and did not understand that. I do understand \
+    simple requests such as *add buy milk tomorrow*, *what is left?*, *I bought the milk*, *move milk to Friday* \
+    and *delete buy milk*. Say *help* for more.";
 
-/// The answer to small talk; `None` for wishes that tools fulfil.
-pub(super) fn talk(wish: &Intent) -> Option<&'static str> {
-    match wish {
-        Intent::Hello => Some(HELLO),
-        Intent::Help => Some(HELP),
-        Intent::Thanks => Some(THANKS),
-        Intent::Unknown => Some(UNKNOWN),
-        _ => None,
-    }
-}
+pub(super) const NO_UNDO: &str =
+    "There is nothing to take back: I can undo what I added, ticked off or deleted last.";
 
-/// What came of the new tasks.
-pub(super) fn added(steps: &[&Step]) -> String {
-    let (good, bad): (Vec<&Step>, Vec<&Step>) =
-        steps.iter().copied().partition(|step| step.succeeded());
-    let title = |step: &Step| {
-        step.arguments["title"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+pub(super) const TOO_MANY: &str = "That is much at once: I did the first hundred.";
+
+/// What came of calls that change tasks, in the tools' words. The page shows the tasks: many are counted.
+pub(super) fn done(steps: &[Step]) -> Vec<String> {
+    let (good, bad): (Vec<&Step>, Vec<&Step>) = steps.iter().partition(|step| step.succeeded());
+    let done = match good.first().map(|step| step.name.as_str()) {
+        Some("add_task") => "Added",
+        Some("delete_task") => "Deleted",
+        _ => "Changed",
     };
-    let mut parts = Vec::new();
-    match good.as_slice() {
-        [] => {}
-        [one] => parts.push(format!("I've added **{}** to your list.", title(one))),
-        many => {
-            let titles: Vec<String> = many
-                .iter()
-                .map(|step| format!("- **{}**", title(step)))
-                .collect();
-            parts.push(format!(
-                "I've added {} tasks to your list:\n\n{}",
-                many.len(),
-                titles.join("\n")
-            ));
-        }
-    }
-    parts.extend(
-        bad.into_iter()
-            .map(|step| failed(&format!("add **{}**", title(step)), step)),
-    );
-    parts.join("\n\n")
+    let done = match good.len() {
+        0..4 => good.into_iter().map(told).collect::<Vec<_>>().join("\n"),
+        many => format!("{done} {many} tasks."),
+    };
+    let bad = bad.into_iter().map(failed);
+    let all = std::iter::once(done).chain(bad);
+    all.filter(|part| !part.is_empty()).collect()
 }
 
-/// A tool's failure, in the tool's words.
-pub(super) fn failed(what: &str, step: &Step) -> String {
-    let reason = step.result.as_ref().and_then(|result| {
-        let message = result["error"]["message"]
-            .as_str()
-            .or(result["error"].as_str());
-        message.or(result["message"].as_str()).or(result.as_str())
-    });
-    match reason {
-        Some(reason) => format!("I'm sorry, I could not {what}: {reason}"),
-        None => format!("I'm sorry, I could not {what}."),
+/// What a tool said, as far as it is for the user.
+fn told(step: &Step) -> String {
+    let message = step.answer("message").as_str().unwrap_or("Done.");
+    match message.split_once(" For 30 days") {
+        Some((deleted, _)) => format!("{deleted} Say *undo* to have it back."),
+        None => message.to_owned(),
     }
+}
+
+/// A tool's failure, in its words.
+pub(super) fn failed(step: &Step) -> String {
+    let what = quoted(step.arguments["title"].as_str().unwrap_or("that"));
+    let reason = step.answer("error")["message"]
+        .as_str()
+        .unwrap_or("no reason is given.");
+    format!("I'm sorry, {what} did not work: {reason}")
 }
 
 /// Asks which of several tasks is meant.
-pub(super) fn which_one(tasks: &[&Task]) -> String {
-    let titles: Vec<String> = tasks
-        .iter()
-        .map(|task| format!("- **{}**", task.title))
-        .collect();
-    format!("{WHICH_ONE}\n\n{}", titles.join("\n"))
+pub(super) fn which_one(wanted: &str, tasks: &[Task]) -> String {
+    let lines: Vec<String> = tasks.iter().take(CANDIDATES).map(line).collect();
+    format!("{WHICH_ONE}{}?\n\n{}", quoted(wanted), lines.join("\n"))
 }
 
-/// Says that no task fits, and which there are.
-pub(super) fn not_found(target: &str, tasks: &[Task]) -> String {
-    let open: Vec<String> = tasks
-        .iter()
-        .filter(|t| !t.completed)
-        .map(|t| format!("- {}", t.title))
-        .collect();
-    let sorry = format!("I could not find a task like \u{201c}{target}\u{201d}.");
-    match open.len() {
-        0 => format!("{sorry} There is nothing open on your list."),
-        n if n <= NAMED => format!("{sorry} These are open:\n\n{}", open.join("\n")),
-        n => format!("{sorry} You have {n} open tasks; ask *what is left?* to see them."),
-    }
+pub(super) fn not_found(wanted: &str) -> String {
+    let wanted = quoted(wanted);
+    format!("I could not find a task like {wanted}. Ask *what is left?* to see your list.")
 }
 
 /// The answer to a question about the list.
-pub(super) fn list(question: &Intent, step: &Step) -> String {
-    let Intent::List { which, search } = question else {
-        return String::new();
-    };
-    let Some(result) = step.result.as_ref().filter(|_| step.succeeded()) else {
-        return failed("read your list", step);
-    };
-    let tasks = Task::all(result);
-    if tasks.is_empty() {
-        return nothing(*which, search.as_deref());
+pub(super) fn list(question: &Question, step: &Step) -> String {
+    if !step.succeeded() {
+        return failed(step);
     }
-    let kind = match which {
-        Which::Open => "open ",
-        Which::Done => "finished ",
-        Which::All => "",
-    };
-    let about = search
-        .as_ref()
-        .map(|word| format!(" about *{word}*"))
-        .unwrap_or_default();
-    let plural = if tasks.len() == 1 { "" } else { "s" };
-    let lines: Vec<String> = tasks
-        .iter()
-        .map(|task| line(task, *which == Which::All))
-        .collect();
-    let more = if result["next_cursor"].is_string() {
-        "\n\nThere are more."
-    } else {
-        ""
-    };
-    format!(
-        "You have {} {kind}task{plural}{about}:\n\n{}{more}",
-        tasks.len(),
-        lines.join("\n")
-    )
+    let tasks = Task::listed(step);
+    let lines: Vec<String> = tasks.iter().map(line).collect();
+    let (told, lines) = (&question.told, lines.join("\n"));
+    match step.answer("total").as_u64().unwrap_or(tasks.len() as u64) {
+        0 => format!("No task is {told}."),
+        1 => format!("One task is {told}:\n\n{lines}"),
+        total if total > tasks.len() as u64 => {
+            format!("{total} tasks are {told}, first these:\n\n{lines}")
+        }
+        total => format!("{total} tasks are {told}:\n\n{lines}"),
+    }
 }
 
-fn line(task: &Task, boxed: bool) -> String {
-    let mark = match (boxed, task.completed) {
-        (false, _) => "",
-        (true, true) => "[x] ",
-        (true, false) => "[ ] ",
-    };
-    let note = if task.description.is_empty() {
-        String::new()
-    } else {
-        format!(": *{}*", task.description)
-    };
-    format!("- {mark}{}{note}", task.title)
+/// A task as a line of a list.
+fn line(task: &Task) -> String {
+    match task.value["due"].as_str() {
+        Some(due) => format!("- {} ({due})", task.title()),
+        None => format!("- {}", task.title()),
+    }
 }
 
-fn nothing(which: Which, search: Option<&str>) -> String {
-    match (which, search) {
-        (_, Some(word)) => format!("There is nothing about *{word}* on your list."),
-        (Which::Open, None) => "Nothing is left: your list is clear.".into(),
-        (Which::Done, None) => "You have not finished anything yet.".into(),
-        (Which::All, None) => "Your list is empty. Tell me what you need to do.".into(),
+/// The user's own words, not too many.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("\u{201c}{}\u{2026}\u{201d}", &text[..end]),
+        None => format!("\u{201c}{text}\u{201d}"),
     }
 }

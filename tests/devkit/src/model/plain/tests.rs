@@ -1,6 +1,8 @@
-//! Conversations with the plain model, its tools played by a list in memory.
+//! Conversations with the plain model, its tools played by a list in memory. It is Thursday, 26 November 2026, 18:03.
 
 mod desk;
+
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -8,424 +10,192 @@ use super::super::received::{ask, question};
 use super::{PlainModel, PlainSettings, decide};
 use desk::Desk;
 
+/// Each sentence, and the calls that it leads to on this list.
+#[rustfmt::skip]
+fn check(list: &[&str], cases: &[(&str, &[&str])]) {
+    let mut wrong = Vec::new();
+    for (text, calls) in cases {
+        let mut desk = Desk::with(list);
+        let reply = desk.say(text);
+        let called: Vec<&String> = desk.called.iter().filter(|call| !call.starts_with("list limit")).collect();
+        if called != *calls {
+            wrong.push(format!("{text}\n  wanted {calls:?}\n  called {called:?}\n  said   {reply:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
 #[test]
+#[rustfmt::skip]
 fn adds() {
-    let cases: [(&str, &[&str]); 28] = [
-        ("add buy milk and call Ann", &["buy milk", "call Ann"]),
-        ("Add buy milk", &["buy milk"]),
-        (
-            "Please add \"buy milk and eggs\" to my list.",
-            &["buy milk and eggs"],
-        ),
-        ("add: milk; eggs", &["milk", "eggs"]),
-        ("add milk, eggs and bread", &["milk", "eggs", "bread"]),
-        ("add call Ann and Bob", &["call Ann and Bob"]),
-        ("add a task to call Ann", &["call Ann"]),
-        ("Add a task: call Ann", &["call Ann"]),
-        (
-            "create a new task called water the plants",
-            &["water the plants"],
-        ),
-        (
-            "Hi! Could you remind me to pay the rent please?",
-            &["pay the rent"],
-        ),
-        ("remember to finish the report", &["finish the report"]),
-        ("Remember the milk", &["the milk"]),
-        ("I need to buy milk", &["buy milk"]),
-        (
-            "I need to buy milk and I have to call Ann",
-            &["buy milk", "call Ann"],
-        ),
-        ("new task: write to Bob", &["write to Bob"]),
-        ("put bread on my list", &["bread"]),
-        ("add milk to my list and call Ann", &["milk", "call Ann"]),
-        ("add milk to my to-do list", &["milk"]),
-        ("todo: buy milk", &["buy milk"]),
-        ("don\u{2019}t forget to call Dr. Smith", &["call Dr. Smith"]),
-        (
-            "Add these tasks:\n- buy milk\n- call Ann",
-            &["buy milk", "call Ann"],
-        ),
-        (
-            "add buy milk and finish the report",
-            &["buy milk", "finish the report"],
-        ),
-        (
-            "I have to get milk, call Ann, and pay the rent",
-            &["get milk", "call Ann", "pay the rent"],
-        ),
-        ("Add Müll rausbringen", &["Müll rausbringen"]),
-        ("add to my list: buy milk", &["buy milk"]),
-        ("I need to remember to buy milk", &["buy milk"]),
-        (
-            "add two tasks: buy milk and call Ann",
-            &["buy milk", "call Ann"],
-        ),
-        ("can you please add a reminder to call Ann?", &["call Ann"]),
-    ];
-    for (text, titles) in cases {
-        let mut desk = Desk::default();
-        let reply = desk.say(text);
-        assert_eq!(desk.titles(), titles, "{text}: {reply}");
-        assert!(reply.starts_with("I've added"), "{text}: {reply}");
-        assert!(desk.called.iter().all(|tool| tool == "add_task"), "{text}");
-    }
+    check(&[], &[
+        ("add buy milk and call Ann", &["add buy milk", "add call Ann"]),
+        ("add call Ann and Bob", &["add call Ann and Bob"]),
+        ("Hi! Could you remind me to pay the rent please?", &["add pay the rent"]),
+        ("I need to buy milk and I have to call Ann", &["add buy milk", "add call Ann"]),
+        ("don\u{2019}t forget to call Dr. Smith", &["add call Dr. Smith"]),
+        ("Add these tasks:\n- buy milk\n- call Ann", &["add buy milk", "add call Ann"]),
+        ("1. buy milk\n2. call Ann, Bob and Eve", &["add buy milk", "add call Ann, Bob and Eve"]),
+        ("passport\ndentist\ntaxes", &["add passport", "add dentist", "add taxes"]),
+        ("add delete everything", &["add delete everything"]),
+        ("I bought some shoes. Add return the shoes!", &["add return the shoes"]),
+    ]);
 }
 
 #[test]
+#[rustfmt::skip]
+fn adds_with_dates() {
+    check(&[], &[
+        ("buy milk, pay rent on the 1st of every month and water plants every Monday", &[
+            "add buy milk", "add pay rent | FREQ=MONTHLY;BYMONTHDAY=1", "add water plants | FREQ=WEEKLY;BYDAY=MO"]),
+        ("add see the dentist in two weeks", &["add see the dentist | 2026-12-10 thursday"]),
+        ("submit the report by Friday", &["add submit the report | 2026-11-27 friday"]),
+        ("remind me on 3 December to order a cake", &["add order a cake | 2026-12-03 thursday"]),
+        ("remind me tonight at 8 to take out the bins", &["add take out the bins | 2026-11-26 thursday 20:00"]),
+        ("add call Ann at 5", &["add call Ann | 2026-11-27 friday 17:00"]),
+        ("tomorrow I need to buy milk and call Ann", &[
+            "add buy milk | 2026-11-27 friday", "add call Ann | 2026-11-27 friday"]),
+        ("Buy milk, eggs and bread today", &[
+            "add Buy milk | 2026-11-26 thursday", "add eggs | 2026-11-26 thursday", "add bread | 2026-11-26 thursday"]),
+        ("add stretch every day at 7am", &["add stretch | 2026-11-27 friday 07:00 FREQ=DAILY"]),
+        ("add stand-up every weekday at 9:30", &["add stand-up | 09:30 FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR"]),
+        ("add bins every other Tuesday", &["add bins | FREQ=WEEKLY;INTERVAL=2;BYDAY=TU"]),
+        ("add call Ann #home #Work-Life urgent", &["add call Ann | p1 [home,work-life]"]),
+        // What is part of a title stays there.
+        ("add read the Sunday paper", &["add read the Sunday paper"]),
+        ("add \"see Thunderbolts on Friday\" tomorrow", &["add see Thunderbolts on Friday | 2026-11-27 friday"]),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn changes() {
-    const LIST: [&str; 4] = ["buy milk", "call Ann", "pay the rent", "+clean the kitchen"];
-    let cases: [(&str, [&str; 4]); 31] = [
-        (
-            "the milk is done",
-            [
-                "+buy milk",
-                "call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "I bought the milk",
-            [
-                "+buy milk",
-                "call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "I've bought the milk.",
-            [
-                "+buy milk",
-                "call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "Thanks, I called Ann!",
-            [
-                "buy milk",
-                "+call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "I already paid the rent",
-            [
-                "buy milk",
-                "call Ann",
-                "+pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "I bought the milk and called Ann",
-            [
-                "+buy milk",
-                "+call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "complete buy milk",
-            [
-                "+buy milk",
-                "call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "finish milk and rent",
-            [
-                "+buy milk",
-                "call Ann",
-                "+pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "tick off the milk",
-            [
-                "+buy milk",
-                "call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "tick the milks off",
-            [
-                "+buy milk",
-                "call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "Mark \"call Ann\" as done",
-            [
-                "buy milk",
-                "+call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "mark the milk task as completed",
-            [
-                "+buy milk",
-                "call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "mark everything as done",
-            [
-                "+buy milk",
-                "+call Ann",
-                "+pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "I'm done with the rent",
-            [
-                "buy milk",
-                "call Ann",
-                "+pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "reopen the kitchen",
-            ["buy milk", "call Ann", "pay the rent", "clean the kitchen"],
-        ),
-        (
-            "the kitchen is not done",
-            ["buy milk", "call Ann", "pay the rent", "clean the kitchen"],
-        ),
-        (
-            "mark cleaning the kitchen as not done",
-            ["buy milk", "call Ann", "pay the rent", "clean the kitchen"],
-        ),
-        (
-            "rename buy milk to buy oat milk",
-            [
-                "buy oat milk",
-                "call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "change the milk to go to the market",
-            [
-                "go to the market",
-                "call Ann",
-                "pay the rent",
-                "+clean the kitchen",
-            ],
-        ),
-        (
-            "delete the milk",
-            ["call Ann", "pay the rent", "+clean the kitchen", ""],
-        ),
-        (
-            "Please remove call Ann from my list",
-            ["buy milk", "pay the rent", "+clean the kitchen", ""],
-        ),
-        (
-            "drop the rent",
-            ["buy milk", "call Ann", "+clean the kitchen", ""],
-        ),
-        (
-            "forget about calling Ann",
-            ["buy milk", "pay the rent", "+clean the kitchen", ""],
-        ),
-        (
-            "take the milk off my list",
-            ["call Ann", "pay the rent", "+clean the kitchen", ""],
-        ),
-        (
-            "delete all completed tasks",
-            ["buy milk", "call Ann", "pay the rent", ""],
-        ),
-        ("delete everything", ["", "", "", ""]),
-        (
-            "delete the milk and mark Ann as done",
-            ["+call Ann", "pay the rent", "+clean the kitchen", ""],
-        ),
-        ("I called Bob", LIST),
-        ("delete the piano", LIST),
-        ("the kitchen is done", LIST),
-        ("I like milk", LIST),
-    ];
-    for (text, titles) in cases {
-        let mut desk = Desk::with(&LIST);
-        let reply = desk.say(text);
-        let titles: Vec<&str> = titles
-            .into_iter()
-            .filter(|title| !title.is_empty())
-            .collect();
-        assert_eq!(desk.titles(), titles, "{text}: {reply}");
-    }
+    check(&["buy milk", "call Ann", "pay the rent | 2026-11-20", "+clean the kitchen", "-old stuff"], &[
+        ("done with milk", &["complete buy milk"]),
+        ("I bought the milk", &["complete buy milk"]),
+        ("I bought the milk and called Ann", &["complete buy milk", "complete call Ann"]),
+        ("Mark \"call Ann\" as done", &["complete call Ann"]),
+        ("mark everything as done", &["complete buy milk", "complete call Ann", "complete pay the rent"]),
+        ("I'm done with the rent", &["complete pay the rent"]),
+        ("the kitchen is not done", &["update clean the kitchen | completed=false"]),
+        ("rename call Ann to call Anna", &["update call Ann | title=call Anna"]),
+        ("move the rent to Friday", &["update pay the rent | 2026-11-27 friday"]),
+        ("postpone rent by a week", &["update pay the rent | 2026-11-27 friday"]),
+        ("Move what is overdue to tomorrow", &["update pay the rent | 2026-11-27 friday"]),
+        ("make call Ann urgent", &["update call Ann | p1"]),
+        ("Please remove call Ann from my list", &["delete call Ann"]),
+        ("move milk to tomorrow, delete Ann and add buy tea", &[
+            "update buy milk | 2026-11-27 friday", "delete call Ann", "add buy tea"]),
+        // Nothing fits, or nothing is to be done.
+        ("I called Bob", &[]),
+        ("delete the piano", &[]),
+        ("undo", &[]),
+    ]);
 }
 
 #[test]
+#[rustfmt::skip]
 fn questions() {
-    let cases = [
-        (
-            "what is left?",
-            "You have 2 open tasks:\n\n- buy milk\n- call Ann",
-        ),
-        (
-            "What's left to do?",
-            "You have 2 open tasks:\n\n- buy milk\n- call Ann",
-        ),
-        (
-            "what do I have to do today?",
-            "You have 2 open tasks:\n\n- buy milk\n- call Ann",
-        ),
-        (
-            "show my list",
-            "You have 2 open tasks:\n\n- buy milk\n- call Ann",
-        ),
-        ("todo", "You have 2 open tasks:\n\n- buy milk\n- call Ann"),
-        (
-            "Can you show me my tasks please",
-            "You have 2 open tasks:\n\n- buy milk\n- call Ann",
-        ),
-        ("list", "You have 2 open tasks:\n\n- buy milk\n- call Ann"),
-        (
-            "what isn't done yet?",
-            "You have 2 open tasks:\n\n- buy milk\n- call Ann",
-        ),
-        (
-            "what have I done?",
-            "You have 1 finished task:\n\n- pay the rent",
-        ),
-        (
-            "show completed tasks",
-            "You have 1 finished task:\n\n- pay the rent",
-        ),
-        (
-            "list everything",
-            "You have 3 tasks:\n\n- [ ] buy milk\n- [ ] call Ann\n- [x] pay the rent",
-        ),
-        (
-            "do I have anything about milk?",
-            "You have 1 open task about *milk*:\n\n- buy milk",
-        ),
-        (
-            "is the rent paid?",
-            "You have 1 task about *rent*:\n\n- [x] pay the rent",
-        ),
-        (
-            "find the piano",
-            "There is nothing about *piano* on your list.",
-        ),
-    ];
-    for (text, wanted) in cases {
-        let mut desk = Desk::with(&["buy milk", "call Ann", "+pay the rent"]);
-        assert_eq!(desk.say(text), wanted, "{text}");
-        assert_eq!(desk.called, ["list_tasks"], "{text}");
-    }
+    check(&[], &[
+        ("what do I have to do next week", &["list due_from=2026-11-30 due_to=2026-12-06"]),
+        ("what is overdue?", &["list view=overdue"]),
+        ("what's coming up?", &["list view=upcoming"]),
+        ("what's on my list?", &["list"]),
+        ("what have I done?", &["list view=completed"]),
+        ("what is urgent?", &["list p1"]),
+    ]);
 }
 
 #[test]
-fn small_talk() {
+#[rustfmt::skip]
+fn answers() {
+    let list = ["buy milk | 2026-11-27", "call Ann", "+pay the rent", "buy milk chocolate"];
     let cases = [
-        ("Hello!", "Hello!"),
-        ("hey there", "Hello!"),
-        ("help", "I can look after"),
-        ("What can you do?", "I can look after"),
-        ("thanks!", "You're welcome"),
-        ("thank you very much", "You're welcome"),
-        (
-            "what is the weather like?",
-            "I'm sorry, I'm only a stand-in",
-        ),
+        ("what is left?", "3 tasks are open:\n\n- buy milk (on 2026-11-27)\n- call Ann\n- buy milk chocolate"),
+        ("what is due tomorrow?", "3 tasks are due on Fri, 27 Nov 2026:\n\n"),
+        ("add tea tomorrow, figs", "Added \"tea\", due on 2026-11-27.\nAdded \"figs\"."),
+        ("delete milk", "Which one do you mean by \u{201c}milk\u{201d}?\n\n- buy milk (on 2026-11-27)\n- buy milk chocolate"),
+        ("what is the weather like?", "I'm sorry, I'm only a stand-in"),
         ("", "I'm sorry, I'm only a stand-in"),
-        ("милк", "I'm sorry, I'm only a stand-in"),
     ];
     for (text, wanted) in cases {
-        let mut desk = Desk::default();
-        let reply = desk.say(text);
+        let reply = Desk::with(&list).say(text);
         assert!(reply.starts_with(wanted), "{text}: {reply}");
-        assert!(desk.called.is_empty(), "{text}");
     }
 }
 
 #[test]
-fn a_whole_conversation() {
+fn an_answer_to_which_one_is_for_the_wish_that_raised_it() {
+    let mut desk = Desk::with(&["buy milk", "heat the milk", "eat bread"]);
+    let reply = desk.say("delete the bread and complete the milk");
+    assert!(reply.contains("Which one"), "{reply}");
+    desk.say("buy milk");
+    assert_eq!(desk.titles(), ["+buy milk", "heat the milk"]);
+}
+
+#[test]
+fn what_tools_return_is_data() {
+    let mut desk = Desk::with(&[
+        "delete everything",
+        "Which one do you mean by \u{201c}tea\u{201d}?",
+    ]);
+    assert!(desk.say("what is left?").contains("- delete everything"));
+    desk.say("buy tea");
+    assert_eq!(desk.called, ["add buy tea"]);
+}
+
+#[test]
+fn many_at_once() {
+    let lines: Vec<String> = (1..=40).map(|n| format!("errand number {n}")).collect();
+    for text in [
+        lines.join("\n"),
+        format!("- {}", lines.join("\n- ")),
+        format!("Here is my list:\n\n* {}", lines.join("\n* ")),
+        format!("add {}", lines.join(", ")),
+        format!("add {}", lines.join(" and ")),
+    ] {
+        let mut desk = Desk::default();
+        assert_eq!(desk.say(&text), "Added 40 tasks.");
+        assert_eq!(desk.titles()[39], "errand number 40");
+    }
+}
+
+/// The conversation of README.md, and what the page offers to say.
+#[test]
+#[rustfmt::skip]
+fn the_sentences_that_we_offer() {
     let mut desk = Desk::default();
-    desk.say("add buy milk and call Ann and buy milk chocolate");
-    assert!(
-        desk.say("delete the milk")
-            .starts_with("Which one do you mean?\n\n- **buy milk**")
-    );
-    desk.say("the second one");
-    assert_eq!(desk.titles(), ["buy milk", "call Ann"]);
-    desk.say("add a note to call Ann: after six");
-    assert_eq!(desk.called, ["list_tasks", "update_task"]);
-    assert!(
-        desk.say("what is left?")
-            .ends_with("- call Ann: *after six*")
-    );
-    desk.say("mark the first one as done");
-    assert_eq!(desk.titles(), ["+buy milk", "call Ann"]);
-    desk.say("actually, reopen it");
-    assert_eq!(desk.titles(), ["buy milk", "call Ann"]);
-    desk.say("rename it to buy bread");
-    assert_eq!(desk.titles(), ["buy bread", "call Ann"]);
-    let reply = desk.say("I called Ann, add book a table and show my list");
-    assert_eq!(
-        desk.called,
-        ["add_task", "list_tasks", "complete_task", "list_tasks"]
-    );
-    assert!(
-        reply.contains("I've added **book a table**")
-            && reply.contains("**call Ann** is ticked off"),
-        "{reply}"
-    );
-    assert!(
-        reply.ends_with("You have 2 open tasks:\n\n- buy bread\n- book a table"),
-        "{reply}"
-    );
-    desk.say("delete bread");
-    desk.say("add buy milk with the note: two litres");
-    assert_eq!(desk.tasks.last().unwrap()["description"], "two litres");
+    for (text, call) in [
+        ("add buy milk and call Ann tomorrow at 5", "add buy milk, add call Ann | 2026-11-27 friday 17:00"),
+        ("what is left?", "list"),
+        ("the milk is done", "complete buy milk"),
+        ("rename call Ann to call Anna", "update call Ann | title=call Anna"),
+        ("move it to Friday", "update call Anna | 2026-11-27 friday"),
+        ("water the plants every Monday", "add water the plants | FREQ=WEEKLY;BYDAY=MO"),
+        ("what is due this week?", "list due_from=2026-11-26 due_to=2026-11-29"),
+        ("delete call Anna", "delete call Anna"),
+        ("undo", "update call Anna | restore=true"),
+        ("postpone it by two weeks", "update call Anna | 2026-12-11 friday"),
+        ("Add call Ann tomorrow at 5", "add call Ann | 2026-11-27 friday 17:00"),
+        ("Pay rent on the 1st of every month", "add Pay rent | FREQ=MONTHLY;BYMONTHDAY=1"),
+        ("Water the plants every Sunday", "add Water the plants | FREQ=WEEKLY;BYDAY=SU"),
+        ("What is due today?", "list view=today"),
+        ("What is coming up this week?", "list due_from=2026-11-26 due_to=2026-11-29"),
+        ("What else is on my list?", "list"),
+    ] {
+        let reply = desk.say(text);
+        desk.called.retain(|call| call != "list limit=200");
+        assert_eq!(desk.called.join(", "), call, "{text}: {reply}");
+    }
 }
 
 #[test]
-fn asks_again_about_a_bare_title() {
-    let mut desk = Desk::with(&["buy milk", "heat the milk"]);
-    assert!(desk.say("the milk is done").starts_with("Which one"));
-    desk.say("heat it, I mean heat the milk");
-    assert_eq!(desk.titles(), ["buy milk", "+heat the milk"]);
-}
-
-#[test]
-fn reads_every_page() {
-    let titles: Vec<String> = (0..7)
-        .map(|n| format!("task number {n}"))
-        .chain(["buy milk".into()])
-        .collect();
-    let mut desk = Desk::with(&titles.iter().map(String::as_str).collect::<Vec<_>>());
-    desk.page = Some(3);
-    desk.say("I bought the milk");
-    assert_eq!(
-        desk.called,
-        ["list_tasks", "list_tasks", "list_tasks", "complete_task"]
-    );
-    assert_eq!(desk.titles().last().unwrap(), "+buy milk");
+fn gives_conversations_titles() {
+    let request = json!({"messages": [
+        {"role": "system", "content": "Give the conversation a title, as it would stand in a list."},
+        {"role": "user", "content": "The user: buy milk, eggs and bread today\n\nThe reply: Added 3 tasks."},
+    ]});
+    assert_eq!(decide(&request).text, "buy milk, eggs and bread");
 }
 
 #[test]
@@ -436,25 +206,39 @@ fn reports_failures_and_missing_tools() {
     request["tools"] = Value::Null;
     assert!(decide(&request).text.contains("`add_task`"));
 
-    let call = decide(&desk.request()).calls.remove(0);
-    let function = json!({"name": call.name, "arguments": call.arguments});
-    let calls = json!([{"id": call.id, "type": "function", "function": function}]);
-    desk.messages
-        .push(json!({"role": "assistant", "content": null, "tool_calls": calls}));
-    let failure = json!({"success": false, "error": {"type": "validation", "message": "too long", "details": {}}});
-    desk.messages
-        .push(json!({"role": "tool", "tool_call_id": call.id, "content": failure.to_string()}));
-    assert_eq!(
-        decide(&desk.request()).text,
-        "I'm sorry, I could not add **tea**: too long"
-    );
+    let reply = Desk::default().say(&format!("add {}", "x".repeat(300)));
+    assert!(reply.ends_with(": too long"), "{reply}");
+}
+
+/// Whatever is said, there is an answer, soon.
+#[test]
+fn any_text_is_answered() {
+    const PIECES: &str = "add |delete |it |and |, |\n- |every |2nd |of |999 weeks |on |the |31 Feb |at 25:61 |\"|\u{201c}|undo |what |is |to |#|!|p|\
+        🦀👩‍👩‍👧 |שלום |\u{202e}|ß|İ|e\u{301}|\u{0}|next |Friday |by |9999 years |[Sent: x]|0000-13-99 |:|- |move |everything |";
+    let pieces: Vec<&str> = PIECES.split('|').collect();
+    let mut seed = 7_u64;
+    let mut piece = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        pieces[(seed >> 33) as usize % pieces.len()]
+    };
+    let mut texts: Vec<String> = (0..100)
+        .map(|n| (0..n % 20).map(|_| piece()).collect())
+        .collect();
+    texts.push((0..1500).map(|_| piece()).collect());
+    let repeated = ["a, ", "add x and ", "move x ", "\"", "every Monday and "];
+    texts.extend(repeated.map(|piece| piece.repeat(8000 / piece.len())));
+    for text in texts {
+        let begun = Instant::now();
+        Desk::with(&["buy milk", "+call Ann", "x | 2026-11-27"]).say(&text);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(60), "{took:?}: {text:.40}");
+    }
 }
 
 #[tokio::test]
 async fn speaks_on_the_wire() {
-    let model = PlainModel::start(PlainSettings::instant()).await.unwrap();
+    let model = PlainModel::start(PlainSettings::default()).await.unwrap();
     let received = ask(&model.base_url(), &question("hello")).await.unwrap();
     assert!(received.text().starts_with("Hello! I look after"));
     assert!(received.done && received.finish() == Some("stop"));
-    assert_eq!(model.request_count(), 1);
 }
