@@ -335,7 +335,7 @@ const BEFORE: &str = "
         drop column repeat, drop column repeat_from, drop column repeat_start, drop column completed_at, drop column deleted_at;
     alter table task_totals drop column trash_tasks, drop column trash_bytes;
     drop function add_to_task_totals(text, integer, bigint, integer, bigint);
-    drop function lock_list(); drop function counted_tasks(text); drop function task_bytes(text, text, text[]);
+    drop function lock_list(); drop function counted_tasks(text);
     drop function may_purge_task(timestamptz); drop function keep_completed_at(); drop function are_tags(text[]);
     delete from _sqlx_migrations where version between 20261126000081 and 20261126000089;";
 

@@ -234,7 +234,8 @@ async fn drive_out(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "with oldest as (
-             select id, row_number() over before as place, sum(task_bytes(title, description, tags)) over before as bytes
+             select id, row_number() over before as place, sum(octet_length(title) + coalesce(octet_length(description), 0)
+                                                                               + octet_length(array_to_string(tags, ''))) over before as bytes
              from (select * from tasks where user_id = $1 and deleted_at is not null and id <> $2 order by deleted_at, id limit 1000) t
              window before as (order by deleted_at, id rows unbounded preceding)
          )
