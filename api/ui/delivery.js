@@ -1,5 +1,6 @@
 // Gets the outbox's messages and retries accepted by the server: over the socket, or over plain HTTP where no socket gets through.
 
+import { asksBeforeDeleting } from "./asking.js";
 import { ConnectionLost } from "./socket.js";
 import { timeZone } from "./zone.js";
 
@@ -54,7 +55,7 @@ export class Delivery {
     try {
       const answer = retryOf
         ? await this.#connection.request("run.retry", { runId: retryOf, newRunId: runId, timeZone: timeZone() })
-        : await this.#connection.request("run.start", { message, threadId: threadId ?? undefined, runId, timeZone: timeZone(), autoTitle: !threadId });
+        : await this.#connection.request("run.start", { message, threadId: threadId ?? undefined, runId, timeZone: timeZone(), autoTitle: !threadId, askBeforeDeleting: asksBeforeDeleting() });
       this.arrived(runId, answer);
     } catch (error) {
       item.busy = false;

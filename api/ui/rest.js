@@ -1,5 +1,6 @@
 // The HTTP API: one method per request the page makes. Lists are walked page by page.
 
+import { asksBeforeDeleting } from "./asking.js";
 import { refuseZone, timeZone } from "./zone.js";
 
 /** An error answer of the API, or none at all (`code` "network"). */
@@ -81,7 +82,7 @@ export class Api {
     return this.#request("/chat", {
       method: "POST",
       headers: { "content-type": "application/json", "idempotency-key": runId, prefer: "respond-async" },
-      body: JSON.stringify({ message, conversation_id: threadId ?? undefined, metadata: threadId ? undefined : { auto_title: true } }),
+      body: JSON.stringify({ message, conversation_id: threadId ?? undefined, metadata: { auto_title: !threadId, ask_before_deleting: asksBeforeDeleting() } }),
     });
   }
 

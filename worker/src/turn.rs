@@ -251,6 +251,15 @@ impl Turns {
         }
     }
 
+    /// The tools whose calls need approval: those that the operator has named, and what the user wants to be asked about.
+    fn gated(&self, run: &Claimed) -> Vec<String> {
+        let mut gated = self.limits.needs_approval.clone();
+        if run.asks_before_deleting && !gated.iter().any(|tool| tool == "delete_task") {
+            gated.push("delete_task".to_owned());
+        }
+        gated
+    }
+
     /// What the agent works with; the connection is given back.
     async fn assignment(&self, run: &Claimed, mut db: Pooled) -> Result<Assignment, StoreError> {
         let mut db = store::begin_on(&mut db, &run.user_id).await?;
@@ -271,7 +280,7 @@ impl Turns {
             model: self.model.name().to_owned(),
             history_tokens: self.limits.history_tokens,
             max_steps: self.limits.max_steps,
-            needs_approval: self.limits.needs_approval.clone(),
+            needs_approval: self.gated(run),
         })
     }
 }

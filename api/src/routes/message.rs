@@ -37,7 +37,8 @@ pub(crate) struct ChatRequest {
     conversation_id: Option<Uuid>,
     /// Anything the client wants to keep with the message, such as `timestamp` and `source`; at most 64 KiB. `time_zone` is the
     /// user's time zone, by its name in IANA's data base; it goes before `X-Time-Zone`, and is remembered. With `auto_title: true` the model
-    /// gives the conversation that the message begins a title, after its reply.
+    /// gives the conversation that the message begins a title, after its reply. With `ask_before_deleting: true` the turn waits for a
+    /// decision before it deletes a task.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Option<serde_json::Map<String, Value>>,

@@ -1,5 +1,6 @@
 // The settings sheet: theme, time zone, other apps, files of all tasks, what was deleted lately.
 
+import { askBeforeDeleting, asksBeforeDeleting } from "../asking.js";
 import { announce, byId, h, icon } from "../dom.js";
 import { FORMATS, allTasks } from "../export.js";
 import { THEMES, setTheme, theme, watchTheme } from "../theme.js";
@@ -25,7 +26,7 @@ export class Settings {
     const close = h("button", { class: "icon-button", type: "button", icon: "close", "aria-label": "Close", on: { click: () => this.#dialog.close() } });
     this.#dialog.append(
       h("div", { class: "help-head" }, h("h2", { id: "settings-title", text: "Settings" }), close),
-      h("div", { class: "settings-body", tabindex: -1 }, this.#appearance(), this.#place(zoneChanged), this.#files(), connectedApps(`${location.origin}/mcp`), this.#deleted()));
+      h("div", { class: "settings-body", tabindex: -1 }, this.#appearance(), this.#place(zoneChanged), this.#asking(), this.#files(), connectedApps(`${location.origin}/mcp`), this.#deleted()));
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close();
     });
@@ -58,6 +59,13 @@ export class Settings {
       zoneChanged();
     });
     return section("Time zone", h("label", { class: "visually-hidden", for: "zone", text: "Time zone" }), this.#zone, this.#zoneHint);
+  }
+
+  #asking() {
+    const box = h("input", { id: "ask", type: "checkbox", checked: asksBeforeDeleting(), on: { change: () => askBeforeDeleting(box.checked) } });
+    return section("Deleting",
+      h("label", { class: "check-line" }, box, h("span", { text: "Let the agent ask me before it deletes a task" })),
+      h("p", { class: "field-hint", text: "What you delete yourself is deleted at once. Either can be taken back for 30 days." }));
   }
 
   #tellZone() {

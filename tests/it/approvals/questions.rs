@@ -6,7 +6,7 @@ use errand_shared::events::MAX_EVENT_BYTES;
 use serde_json::{Value, json};
 
 use super::{add, decide, view};
-use crate::world::{Options, World, events::stored, mcp::Mcp};
+use crate::world::{Answer, Options, World, events::stored, mcp::Mcp, socket::Socket};
 
 async fn world() -> World {
     World::with(Options {
@@ -212,4 +212,45 @@ async fn a_question_about_long_texts_fits_into_an_event() {
         format!("{}…", "😀".repeat(2_000))
     );
     assert_eq!(stored["parameters"], long("😀"));
+}
+
+/// Whoever wants to be asked is, about deleting and nothing else, whatever the operator has set.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_wants_to_be_asked_is_asked() {
+    let world = World::start().await;
+    let (milk, bread) = (
+        add(&world, "buy milk").await,
+        add(&world, "buy bread").await,
+    );
+    let delete = |task: &str| Turn::call("delete_task", json!({"task_id": task}));
+    world.model.push(delete(&bread));
+    world.model.push(Turn::text("Gone."));
+    world.say("ada", "delete the bread").await.assert_ok();
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
+
+    world
+        .model
+        .push(Turn::call("complete_task", json!({"task_id": milk})));
+    world.model.push(delete(&milk));
+    let body = json!({"message": "delete the milk", "metadata": {"ask_before_deleting": true}});
+    let asked = Answer::of(world.post_chat("ada", &body)).await.body;
+    assert_eq!(asked["status"], "waiting", "{asked}");
+    let interrupts = interrupts(&world, &asked).await;
+    assert_eq!(interrupts.len(), 1);
+    assert_eq!(interrupts[0]["metadata"]["toolName"], "delete_task");
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    // The turn that goes on is the same turn: it asks again before it deletes again.
+    world.model.push(delete(&milk));
+    let next = decide(&world, "ada", &asked, json!({"approve": false})).await;
+    assert_eq!(next.body["status"], "waiting", "{}", next.body);
+
+    let mut socket = Socket::connect(&world, "ada").await;
+    world.model.push(delete(&milk));
+    let start = json!({"message": "delete it", "askBeforeDeleting": true});
+    socket.call("run.start", start).await;
+    let end = socket
+        .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
+        .await;
+    assert_eq!(end["event"]["outcome"]["type"], "interrupt", "{end}");
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
 }

@@ -293,3 +293,35 @@ async fn a_zone_that_the_server_does_not_know_costs_the_zone_and_not_the_page() 
     world.until(known, 1).await;
     browser.end(&["400"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_asks_before_it_deletes_where_that_is_wanted() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(freely()).await;
+    let id = world.task(json!({"title": "buy milk"})).await;
+    browser.sign_in(&world.url, "ada").await;
+    browser.click("#settings-button").await;
+    browser.click("#ask").await;
+    browser.press("\u{E00C}").await;
+    // Also after a reload.
+    browser.reload().await;
+    browser
+        .sees("the task", |seen| seen.tasks == ["buy milk"])
+        .await;
+    world
+        .model
+        .push(Turn::call("delete_task", json!({"task_id": id})));
+    browser.say("delete the milk").await;
+    browser
+        .until("the question", async || {
+            browser
+                .script("return document.querySelector('.approve')?.textContent ?? ''")
+                .await
+                == "Delete"
+        })
+        .await;
+    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    browser.end(&[]).await;
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use errand_shared::json::{self, KeyError};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{accept::OnBusy, body, error::ApiError, follow::Told};
@@ -70,6 +70,24 @@ pub(super) struct RunStart {
     /// The model is to give the conversation that this message begins a title.
     #[serde(default)]
     pub(super) auto_title: bool,
+    /// The turn is to wait for a decision before it deletes a task.
+    #[serde(default)]
+    pub(super) ask_before_deleting: bool,
+}
+
+impl RunStart {
+    /// The wishes as the message's metadata has them; none if there are none.
+    pub(super) fn metadata(&self) -> Option<Value> {
+        let wishes = [
+            ("auto_title", self.auto_title),
+            ("ask_before_deleting", self.ask_before_deleting),
+        ];
+        let wishes = wishes.into_iter().filter(|(_, is_wanted)| *is_wanted);
+        let wishes: Map<String, Value> = wishes
+            .map(|(name, _)| (name.to_owned(), Value::Bool(true)))
+            .collect();
+        (!wishes.is_empty()).then_some(Value::Object(wishes))
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -130,13 +130,13 @@ impl Methods {
         // Without a thread the client repeats its request without one, so the hash has none either.
         let asked_for = start.thread_id.unwrap_or_default();
         let request_hash = request_hash(asked_for.as_bytes(), &start.message);
-        let wants_title = json!({"auto_title": true});
+        let metadata = start.metadata();
         let message = accept::Message {
             run_id,
             user_id: &self.user_id,
             thread: accept::Thread::Own(thread_id),
             text: &start.message,
-            metadata: start.auto_title.then_some(&wants_title),
+            metadata: metadata.as_ref(),
             time_zone: zone(start.time_zone.as_deref())?,
             on_busy: start.on_busy,
             idempotency: start.run_id.is_some().then_some(Idempotency {

@@ -41,6 +41,8 @@ pub struct Claimed {
     pub cancel_requested: bool,
     /// The client has asked for a title of the conversation that the message begins.
     pub wants_title: bool,
+    /// The user wants to be asked before a task is deleted.
+    pub asks_before_deleting: bool,
 }
 
 /// Begins a new attempt at a run, if it is not over and this worker still holds its job.
@@ -74,7 +76,8 @@ pub async fn claim(
                        select 1 from runs p where p.id = r.parent_run_id and p.status in ('failed', 'cancelled')
                    ) as "is_retry!",
                    r.cancel_requested_at is not null as "cancel_requested!",
-                   coalesce(m.metadata -> 'auto_title' = 'true'::jsonb, false) as "wants_title!""#,
+                   coalesce(m.metadata -> 'auto_title' = 'true'::jsonb, false) as "wants_title!",
+                   coalesce(m.metadata -> 'ask_before_deleting' = 'true'::jsonb, false) as "asks_before_deleting!""#,
         id,
         crate::jobs::job_id(id),
         worker
