@@ -24,8 +24,6 @@ export const monthName = (index) => MONTHS[index];
 
 /** The next Monday, and not today. */
 export const nextWeek = (date) => plusDays(date, (8 - weekday(date)) % 7 || 7);
-/** The next Saturday, and not today. */
-export const weekend = (date) => plusDays(date, (6 - weekday(date) + 7) % 7 || 7);
 
 /** "Fri, 27 Nov", with the year if it is not this one. */
 export function shortDate(date, today) {

@@ -61,6 +61,13 @@ const LIBFAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1
 /// A client whose server has this clock; none if clocks cannot be set here.
 async fn desk_at(url: &str, moment: &str) -> Option<Desktop> {
     if !std::path::Path::new(LIBFAKETIME).exists() {
+        #[expect(
+            clippy::print_stderr,
+            reason = "a test that proves nothing must say so"
+        )]
+        {
+            eprintln!("skipped: no {LIBFAKETIME} on this machine");
+        }
         return None;
     }
     let moment: DateTime<Utc> = moment.parse().expect("a moment");
@@ -138,6 +145,28 @@ async fn a_change_of_the_clock_moves_nothing() {
         list["tasks"][0]["due"],
         "Mon, 29 Mar 2027 at 02:30, tomorrow"
     );
+    // The night that has it twice. The clock goes from 02:59 to 02:00: what it shows is what counts, and nothing is moved or doubled.
+    let autumn = json!({"task_id": task["id"], "due_date": "2027-10-31"});
+    result(&mut later, "update_task", autumn).await;
+    for (moment, shown, overdue) in [
+        ("2027-10-31T00:20:00Z", "02:20", 0),
+        ("2027-10-31T00:40:00Z", "02:40", 1),
+        ("2027-10-31T01:20:00Z", "02:20 again", 0),
+        ("2027-10-31T01:40:00Z", "02:40 again", 1),
+    ] {
+        let mut desk = desk_at(&url, moment).await.unwrap();
+        let list = result(&mut desk, "list_tasks", json!({"view": "overdue"})).await;
+        assert_eq!(list["count"], overdue, "{shown}: {list}");
+        let list = result(&mut desk, "list_tasks", json!({})).await;
+        assert_eq!(
+            list["tasks"][0]["due_date"], "2027-10-31",
+            "{shown}: {list}"
+        );
+        assert_eq!(list["total"], 1, "{shown}: {list}");
+    }
+    let mut last = desk_at(&url, "2027-10-31T01:40:00Z").await.unwrap();
+    let done = result(&mut last, "complete_task", json!({"task_id": task["id"]})).await;
+    assert_eq!(done["next_due"], "2027-11-01", "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,8 @@ use errand_shared::store::{
     deletion::{self, Deleted},
     messages::{self, Order},
     search,
-    tasks::MAX_SEARCH,
 };
+use errand_tools::listing;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -125,7 +125,7 @@ pub(crate) async fn list(
             (rows, next.map(cursor))
         }
         Some(text) => {
-            check_search(text)?;
+            listing::check_search(text)?;
             let after = page.cursor(place_in_search)?;
             let _searches = app.searches.enter(&user.id).await?;
             let turn = app.reads.enter(&user.id).await?;
@@ -171,20 +171,6 @@ fn place_in_search(text: &str) -> Option<search::Cursor> {
         conversation,
         before,
     })
-}
-
-/// # Errors
-/// It is too long, or holds what no text of the database can.
-fn check_search(text: &str) -> Result<(), ApiError> {
-    if text.contains('\0') {
-        let message = "search must not contain the character NUL.";
-        return Err(ApiError::invalid_field("search", message));
-    }
-    if text.chars().count() > MAX_SEARCH {
-        let message = format!("search must be at most {MAX_SEARCH} characters.");
-        return Err(ApiError::invalid_field("search", message));
-    }
-    Ok(())
 }
 
 fn id_of(path: Path<(String, String)>) -> Result<Uuid, ApiError> {

@@ -2,7 +2,7 @@
 
 use errand_shared::{
     calendar::Now,
-    store::tasks::{Filter, MAX_SEARCH, Priority, View},
+    store::tasks::{Filter, MAX_SEARCH, View},
 };
 use serde_json::json;
 
@@ -47,7 +47,7 @@ impl<'a> Wanted<'a> {
             due_from: date("due_from", self.due_from)?,
             due_to: date("due_to", self.due_to)?,
             tags,
-            priority: given(self.priority).map(priority).transpose()?,
+            priority: given(self.priority).map(check::priority).transpose()?,
         })
     }
 }
@@ -64,21 +64,26 @@ fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn priority(text: &str) -> Result<Priority, ToolError> {
-    check::priority(text)
-}
-
 fn search(text: Option<&str>) -> Result<Option<&str>, ToolError> {
     let text = given(text);
-    if text.is_some_and(|text| text.chars().count() > MAX_SEARCH) {
+    text.map_or(Ok(()), check_search)?;
+    Ok(text)
+}
+
+/// A text to search for, wherever.
+///
+/// # Errors
+/// It is too long, or holds what no text of the database can.
+pub fn check_search(text: &str) -> Result<(), ToolError> {
+    if text.chars().count() > MAX_SEARCH {
         let message = format!("search must be at most {MAX_SEARCH} characters.");
         return Err(check::field("search", message));
     }
-    if text.is_some_and(|text| text.contains('\0')) {
+    if text.contains('\0') {
         let message = "search must not contain the character NUL.";
         return Err(check::field("search", message));
     }
-    Ok(text)
+    Ok(())
 }
 
 /// The view that is asked for. `completed` alone says it, too; beside a view that has only the others it is a mistake.

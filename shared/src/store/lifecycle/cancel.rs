@@ -3,24 +3,11 @@
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, StoreError, WriteError, events, usage::Tokens},
+    super::{Connection, WriteError, events, usage::Tokens},
     RunStatus,
     finish::{CANCELLED, after_end, closing, end},
 };
 use crate::hints::CANCEL;
-
-/// Which of these runs somebody has asked to cancel. For the worker that has them.
-///
-/// # Errors
-/// The database failed.
-pub async fn to_cancel(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "select id from runs where id = any($1) and cancel_requested_at is not null and finished_at is null",
-        ids
-    )
-    .fetch_all(db)
-    .await?)
-}
 
 /// Asks for a run to be cancelled: a waiting one ends here and now, one at work as soon as its worker hears of it.
 ///

@@ -9,9 +9,10 @@ use super::{
         messages::{self, NewMessage},
         usage::Tokens,
     },
-    RunStatus, admit, cancel,
+    RunStatus, admit,
     claim::{self, Claimed},
     decide::{self, Pending},
+    read,
     step::{self, NewStep},
 };
 use crate::{
@@ -209,7 +210,7 @@ pub(super) const CANCELLED: Outcome = Outcome::Cancelled {
 /// Whether a cancel was asked for that the run's worker has not heard of. A run at its end is past that; one that is about to
 /// wait would wait in spite of it, and nobody would act on it any more.
 async fn is_to_cancel(db: &mut Connection, run_id: Uuid) -> Result<bool, StoreError> {
-    Ok(!cancel::to_cancel(db, &[run_id]).await?.is_empty())
+    Ok(!read::to_cancel(db, &[run_id]).await?.is_empty())
 }
 
 /// The run's own row, the user's tokens of the day, and a hint for those who wait. The usage is that of the committed steps,

@@ -219,3 +219,16 @@ pub async fn at_work(
     .fetch_optional(db)
     .await?)
 }
+
+/// Which of these runs somebody has asked to cancel. For the worker that has them.
+///
+/// # Errors
+/// The database failed.
+pub async fn to_cancel(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select id from runs where id = any($1) and cancel_requested_at is not null and finished_at is null",
+        ids
+    )
+    .fetch_all(db)
+    .await?)
+}
