@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use errand_shared::{
     faults,
     store::{
-        self, Connection, StoreError, UserTurn, WriteError, conversations,
+        self, Connection, StoreError, Transaction, UserTurn, WriteError, conversations,
         lifecycle::{self, NewRun},
         messages::{self, NewMessage},
     },
@@ -182,7 +182,7 @@ pub(crate) async fn earlier_run(
 
 /// The conversation: proven to be the user's, or opened.
 async fn conversation(
-    db: &mut Connection,
+    tx: &mut Transaction,
     app: &App,
     message: &Message<'_>,
 ) -> Result<Uuid, ApiError> {
@@ -193,7 +193,7 @@ async fn conversation(
     let id = match message.thread {
         Thread::New => None,
         Thread::Existing(id) | Thread::Own(id) => Some(id),
-        Thread::Named(name) => conversations::by_thread_name(db, user_id, name).await?,
+        Thread::Named(name) => conversations::by_thread_name(tx, user_id, name).await?,
     };
     let Some(id) = id else {
         let id = errand_shared::ids::new_id();
@@ -201,14 +201,14 @@ async fn conversation(
             Thread::Named(name) => Some(name),
             Thread::New | Thread::Existing(_) | Thread::Own(_) => None,
         };
-        open(db, id, name).await?;
+        open(tx, id, name).await?;
         return Ok(id);
     };
-    if !conversations::touch(db, id, user_id).await? {
+    if !conversations::touch(tx, id, user_id).await? {
         let Thread::Own(_) = message.thread else {
             return Err(ApiError::not_found("conversation"));
         };
-        return match open(db, id, None).await {
+        return match open(tx, id, None).await {
             Ok(()) => Ok(id),
             // Another user's: for this one there is none.
             Err(error) if error.constraint().is_some() => Err(ApiError::not_found("conversation")),
@@ -217,14 +217,14 @@ async fn conversation(
     }
     match message.on_busy {
         OnBusy::Enqueue => {}
-        OnBusy::Reject if lifecycle::is_busy(db, message.user_id, id).await? => {
+        OnBusy::Reject if lifecycle::is_busy(tx, message.user_id, id).await? => {
             return Err(ApiError::conversation_busy());
         }
         OnBusy::Reject => {}
         OnBusy::Interrupt => {
-            if let Some(run_id) = lifecycle::at_work(db, message.user_id, id).await? {
+            if let Some(run_id) = lifecycle::at_work(tx, message.user_id, id).await? {
                 let max_ready = i64::from(app.limits.max_ready_runs);
-                lifecycle::cancel(db, message.user_id, run_id, max_ready)
+                lifecycle::cancel(tx, message.user_id, run_id, max_ready)
                     .await
                     .map_err(unfenced)?;
             }
@@ -242,7 +242,7 @@ pub(crate) fn unfenced(error: WriteError) -> ApiError {
 }
 
 async fn insert(
-    db: &mut Connection,
+    tx: &mut Transaction,
     message: &Message<'_>,
     conversation_id: Uuid,
 ) -> Result<(), StoreError> {
@@ -256,7 +256,7 @@ async fn insert(
             .map(|idempotency| idempotency.request_hash),
         time_zone: message.time_zone.map(Tz::name),
     };
-    lifecycle::accept(db, run).await?;
+    lifecycle::accept(tx, run).await?;
     let text = NewMessage {
         id: errand_shared::ids::new_id(),
         conversation_id,
@@ -267,6 +267,6 @@ async fn insert(
         metadata: message.metadata,
         partial: false,
     };
-    messages::insert(db, text).await?;
+    messages::insert(tx, text).await?;
     Ok(())
 }

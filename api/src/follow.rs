@@ -87,14 +87,15 @@ impl Follower {
         let following = app.hub.follow(conversation_id).await?;
         let runs = store::within(async {
             let mut db = turn.begin().await?;
-            lifecycle::to_follow(
+            let read = lifecycle::to_follow(
                 &mut db,
                 user_id,
                 conversation_id,
                 after.map(|after| after.run_id),
                 MAX_RUNS,
             )
-            .await
+            .await;
+            db.done(read).await
         })
         .await?;
         let mut follower = Self {
@@ -244,7 +245,8 @@ impl Follower {
         let turn = self.app.reads.enter(&self.user_id).await?;
         let read = store::within(async {
             let mut db = turn.begin().await?;
-            events::after(&mut db, &[run_id], &[seen], PAGE).await
+            let read = events::after(&mut db, &[run_id], &[seen], PAGE).await;
+            db.done(read).await
         })
         .await?;
         drop(turn);

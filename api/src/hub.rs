@@ -99,7 +99,8 @@ impl Hub {
     ) -> Result<Following, StoreError> {
         let span = store::within(async {
             let mut db = store::connection(&self.db).await?;
-            lifecycle::span(&mut db, conversation_id).await
+            let read = lifecycle::span(&mut db, conversation_id).await;
+            db.done(read)
         })
         .await?;
         let (place, inbox) = inbox::open();
@@ -167,7 +168,7 @@ impl Hub {
         for (conversations, positions) in asked {
             let mut db = store::connection(&self.db).await?;
             let news = lifecycle::news(&mut db, &conversations, &positions, NEW_RUNS).await?;
-            drop(db);
+            db.release();
             if self.lock().learn(news, NEW_RUNS) {
                 self.look.notify_one();
             }
@@ -176,7 +177,7 @@ impl Hub {
         if !run_ids.is_empty() {
             let mut db = store::connection(&self.db).await?;
             let read = events::after(&mut db, &run_ids, &seqs, ROUND).await?;
-            drop(db);
+            db.release();
             if read.is_cut {
                 self.look_at_all();
             }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use errand_shared::{
-    hints::{self, CONVERSATION, Hint, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED, TaskChange},
-    store::Pool,
+    hints::{CONVERSATION, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED, TaskChange},
+    store::{
+        Pool,
+        listen::{self, Heard},
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,17 +21,17 @@ pub(crate) async fn listen(
     task_watch: Arc<TaskWatch>,
     stop: CancellationToken,
 ) {
-    hints::listen(
+    listen::listen(
         direct,
         &[RUN_ENDED, RUN_EVENTS, CONVERSATION, TASKS_CHANGED],
         stop,
         |hint| match hint {
-            Hint::Connected => {
+            Heard::Connected => {
                 waiting.look_at_all();
                 hub.look_at_all();
                 task_watch.hear_of_all();
             }
-            Hint::Heard { channel, payload } => match channel.as_str() {
+            Heard::Notification { channel, payload } => match channel.as_str() {
                 RUN_ENDED => {
                     if let Ok(run_id) = payload.parse() {
                         waiting.wake(run_id);

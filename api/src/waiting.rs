@@ -93,7 +93,8 @@ impl Waiting {
             }
             let ended = store::within(async {
                 let mut db = store::connection(&db).await?;
-                lifecycle::ended(&mut db, &watched).await
+                let read = lifecycle::ended(&mut db, &watched).await;
+                db.done(read)
             });
             match ended.await {
                 Ok(ended) => ended.into_iter().for_each(|run_id| self.wake(run_id)),

@@ -16,9 +16,11 @@ mod isolation;
 pub mod jobs;
 pub mod leases;
 pub mod lifecycle;
+pub mod listen;
 pub mod mcp_calls;
 pub mod messages;
 pub mod migrate;
+mod notify;
 mod nul;
 pub mod periodic;
 mod pool;
@@ -33,17 +35,8 @@ mod user_pool;
 pub use error::{StoreError, WriteError};
 pub use isolation::{begin_for, begin_on};
 pub use nul::without_nul;
-pub use pool::pool;
+pub use pool::{Pool, Pooled, Transaction, pool};
 pub use user_pool::{UserPool, UserTurn};
-
-/// A pool of connections. Cheap to clone.
-pub type Pool = sqlx::PgPool;
-
-/// A connection of a pool, given back when it is dropped.
-pub type Pooled = sqlx::pool::PoolConnection<sqlx::Postgres>;
-
-/// A transaction: rolled back when it is dropped without a commit.
-pub type Transaction = sqlx::Transaction<'static, sqlx::Postgres>;
 
 /// How long one unit of work on the database (a transaction, a few queries) may take before it is given up. What hangs on a
 /// connection that went silent has to end and be done anew within the ten seconds that a recovery may take.
@@ -54,7 +47,10 @@ pub const WORK_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// It does not.
 pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
-    Ok(sqlx::Connection::ping(&mut *pool.acquire().await?).await?)
+    let mut db = pool.acquire().await?;
+    sqlx::Connection::ping(&mut *db).await?;
+    db.release();
+    Ok(())
 }
 
 /// Begins a transaction as the owner of the tables; what it does for a user it does after [`lifecycle::enter`], which acts for
@@ -63,7 +59,7 @@ pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
 /// # Errors
 /// The database is unreachable.
 pub async fn begin(pool: &Pool) -> Result<Transaction, StoreError> {
-    Ok(pool.begin().await?)
+    pool.begin().await
 }
 
 /// Takes a connection for work that is for no user in particular.
@@ -71,7 +67,7 @@ pub async fn begin(pool: &Pool) -> Result<Transaction, StoreError> {
 /// # Errors
 /// The database is unreachable.
 pub async fn connection(pool: &Pool) -> Result<Pooled, StoreError> {
-    Ok(pool.acquire().await?)
+    pool.acquire().await
 }
 
 /// Commits a transaction.
@@ -79,7 +75,7 @@ pub async fn connection(pool: &Pool) -> Result<Pooled, StoreError> {
 /// # Errors
 /// The database failed: whether the transaction took effect is unknown.
 pub async fn commit(transaction: Transaction) -> Result<(), StoreError> {
-    Ok(transaction.commit().await?)
+    transaction.commit().await
 }
 
 /// Bounds a unit of work: the server's own time-outs do not help against a connection that has gone silent.

@@ -7,7 +7,6 @@ use errand_devkit::{
     identity::TokenSpec,
     model::{Gate, Turn},
 };
-use errand_shared::store::Transaction;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -29,7 +28,7 @@ async fn without_workers() -> World {
 }
 
 /// Holds the user's lock until it is dropped: whatever takes that lock waits.
-async fn hold(world: &World, user: &str) -> Transaction {
+async fn hold(world: &World, user: &str) -> sqlx::Transaction<'static, sqlx::Postgres> {
     let mut tx = world.db.begin().await.expect("a transaction");
     sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 1))")
         .bind(user)

@@ -9,6 +9,8 @@ use errand_shared::store::{
     purge::{self, Purge},
 };
 
+use sqlx::PgPool;
+
 use crate::world::{self, Options, World, rows};
 
 mod plans;
@@ -134,7 +136,8 @@ async fn what_is_due_goes_at_once_and_the_rest_stays() {
 async fn a_run_with_very_many_events_goes_as_a_whole() {
     let database = world::database().await;
     let pool = store::pool(&database, "test", 2, true).unwrap();
-    rows::execute(&pool, &ended_runs(10, "3 days", "2 days", 1_000)).await;
+    let rows_db = PgPool::connect_lazy(&database).unwrap();
+    rows::execute(&rows_db, &ended_runs(10, "3 days", "2 days", 1_000)).await;
     let mut tx = store::begin(&pool).await.unwrap();
     let batch = purge::step(&mut tx, Purge::Events, HOUR, 64).await.unwrap();
     assert_eq!((batch.rows, batch.is_last), (8_000, false));
@@ -146,6 +149,7 @@ async fn a_run_with_very_many_events_goes_as_a_whole() {
 async fn one_purge_is_made_at_a_time() {
     let database = world::database().await;
     let pool = store::pool(&database, "test", 4, true).unwrap();
+    let rows_db = PgPool::connect_lazy(&database).unwrap();
     let mut db = store::connection(&pool).await.unwrap();
     let (one, other) = (Lease::new("purge"), Lease::new("purge"));
     assert!(one.take(&mut db).await.unwrap());
@@ -158,7 +162,7 @@ async fn one_purge_is_made_at_a_time() {
     assert!(batch(&one).await.is_some());
     assert_eq!(batch(&other).await, None);
     let lapse = "update periodic_work set free_at = now() - interval '1 s' where name = 'purge'";
-    rows::execute(&pool, lapse).await;
+    rows::execute(&rows_db, lapse).await;
     // A batch under way keeps everybody out, however long it takes, and nobody waits for it.
     let mut under_way = store::begin(&pool).await.unwrap();
     assert!(one.hold(&mut under_way).await.unwrap());
@@ -174,7 +178,7 @@ async fn one_purge_is_made_at_a_time() {
     assert!(!one.take(&mut db).await.unwrap());
     // A clock that was set back does not stop purges for long.
     let ahead = "update periodic_work set free_at = now() + interval '1 day' where name = 'purge'";
-    rows::execute(&pool, ahead).await;
+    rows::execute(&rows_db, ahead).await;
     assert!(one.take(&mut db).await.unwrap());
 }
 
@@ -182,15 +186,16 @@ async fn one_purge_is_made_at_a_time() {
 async fn a_place_in_the_future_is_not_believed() {
     let database = world::database().await;
     let pool = store::pool(&database, "test", 2, true).unwrap();
+    let rows_db = PgPool::connect_lazy(&database).unwrap();
     let ahead = "insert into purge_cursors (name, at, id)
                  select name, now() + interval '1 day', gen_random_uuid() from unnest(array['events', 'jobs']) name";
-    rows::execute(&pool, ahead).await;
+    rows::execute(&rows_db, ahead).await;
     let mut db = store::connection(&pool).await.unwrap();
     for purge in [Purge::Events, Purge::Jobs] {
         purge::step(&mut db, purge, 3 * HOUR, 64).await.unwrap();
     }
-    rows::execute(&pool, &ended_runs(20, "2 hours", "1 hour", 1)).await;
-    rows::execute(&pool, &done_jobs(20, "2 hours")).await;
+    rows::execute(&rows_db, &ended_runs(20, "2 hours", "1 hour", 1)).await;
+    rows::execute(&rows_db, &done_jobs(20, "2 hours")).await;
     for purge in [Purge::Events, Purge::Jobs] {
         let batch = purge::step(&mut db, purge, HOUR, 64).await.unwrap();
         assert_eq!(batch.rows, 20 - 12 * u64::from(purge == Purge::Events));

@@ -1,7 +1,6 @@
 //! Isolation in depth: the WHERE of each query, and row level security behind it. Each is taken away to see the other hold;
 //! `matrix` does so for everything that users can reach.
 
-use errand_shared::store;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -110,7 +109,7 @@ async fn no_function_means_what_a_search_path_makes_of_it() {
 async fn a_query_that_forgot_its_where_finds_its_users_rows_only() {
     let world = two_users().await.world;
     let hers = rows::of(&world.db, "ada").await;
-    let mut tx = store::begin_for(&world.db, "ada").await.unwrap();
+    let mut tx = rows::begin_for(&world.db, "ada").await;
     for ((table, count, print), (_, owned)) in hers.iter().zip(rows::TABLES) {
         let all = format!(
             "select count(*), coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {table} t"
@@ -130,7 +129,7 @@ async fn a_query_that_forgot_its_where_finds_its_users_rows_only() {
     }
     drop(tx);
     // For nobody there is nothing, and a transaction leaves nothing of its user to the next one on its connection.
-    let mut nobody = store::begin_for(&world.db, "").await.unwrap();
+    let mut nobody = rows::begin_for(&world.db, "").await;
     for (table, _) in rows::TABLES {
         let all = format!("select count(*) from {table}");
         let all: i64 = sqlx::query_scalar(AssertSqlSafe(all))
@@ -153,7 +152,7 @@ async fn a_write_that_forgot_its_where_touches_its_users_rows_only() {
         u64::try_from(found.expect("the table").1).expect("a count")
     };
     let hers = rows::of(&world.db, "ada").await;
-    let mut tx = store::begin_for(&world.db, "ada").await.unwrap();
+    let mut tx = rows::begin_for(&world.db, "ada").await;
     for (table, set) in [
         ("conversations", "title = 'x'"),
         ("runs", "error_message = 'x'"),
@@ -221,7 +220,7 @@ async fn an_insert_for_somebody_else_is_refused() {
         "insert into task_totals (user_id, tasks, bytes) values ('bob', 0, 0)".to_owned(),
     ];
     assert_eq!(inserts.len(), rows::TABLES.len());
-    let mut tx = store::begin_for(&world.db, "ada").await.unwrap();
+    let mut tx = rows::begin_for(&world.db, "ada").await;
     for insert in &inserts {
         assert_eq!(
             attempt(&mut tx, insert).await,
@@ -231,7 +230,7 @@ async fn an_insert_for_somebody_else_is_refused() {
     }
     drop(tx);
     // The statements are what they seem: he may, but for the tasks.
-    let mut tx = store::begin_for(&world.db, "bob").await.unwrap();
+    let mut tx = rows::begin_for(&world.db, "bob").await;
     for insert in &inserts[..10] {
         assert_eq!(attempt(&mut tx, insert).await, Ok(1), "{insert}");
     }
@@ -261,7 +260,7 @@ async fn a_tool_that_forgot_its_where_touches_its_users_tasks_only() {
          values ('{}', 1, 77, 'ada', 'update_task', '{{}}')",
         matrix.ids.run
     );
-    let mut tx = store::begin_for(&world.db, "ada").await.unwrap();
+    let mut tx = rows::begin_for(&world.db, "ada").await;
     sqlx::raw_sql(AssertSqlSafe(open))
         .execute(&mut *tx)
         .await

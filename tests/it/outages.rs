@@ -66,7 +66,7 @@ async fn without_notifications_answers_still_come() {
     world.model.script(|_| Turn::text("Hello."));
     world.say("ada", "hello").await.assert_ok();
     sqlx::raw_sql(
-        "drop trigger notify_workers on apalis.jobs;
+        "drop trigger if exists notify_workers on apalis.jobs;
          create function public.pg_notify(text, text) returns void language sql as 'select'",
     )
     .execute(&world.db)

@@ -1,7 +1,6 @@
 //! How much one user may put on a list, and what is kept of calls from outside: bounds that hold for whoever calls.
 
 use errand_devkit::model::Turn;
-use errand_shared::store;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -16,7 +15,7 @@ const UNLIMITED: &[&str] = &["--rate-calls-per-minute", "0"];
 
 /// Puts tasks on a list as one call: `tasks` selects their titles and descriptions.
 async fn seed(db: &PgPool, user: &str, tasks: &str) {
-    let mut tx = store::begin_for(db, user).await.unwrap();
+    let mut tx = rows::begin_for(db, user).await;
     let statements = format!(
         "insert into mcp_calls (id, user_id, tool_name, parameters)
              values ('01890000-0000-7000-8000-000000000000', '{user}', 'seed', '{{}}');

@@ -6,7 +6,7 @@ use chrono::{Duration, NaiveDate, Utc};
 use errand_shared::{
     calendar::{Now, Tz},
     store::{
-        self, Connection, migrate,
+        Connection, migrate,
         purge::{self, Purge},
         tasks::{self, Filter, View},
     },
@@ -18,7 +18,7 @@ use crate::world::{self, Options, World, as_superuser, mcp::Mcp, rows};
 
 /// Does something to a user's tasks as one call of a tool.
 async fn as_tool(db: &PgPool, user: &str, statement: &str) -> Result<(), sqlx::Error> {
-    let mut tx = store::begin_for(db, user).await.expect("a transaction");
+    let mut tx = rows::begin_for(db, user).await;
     let id = uuid::Uuid::now_v7();
     let statements = format!(
         "insert into mcp_calls (id, user_id, tool_name, parameters) values ('{id}', '{user}', 'x', '{{}}');
@@ -74,7 +74,7 @@ fn tasks_of(user: &str, many: u32, of: View) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_costs_what_is_in_it_whatever_else_there_is() {
     let database = world::database().await;
-    let pool = store::pool(&database, "test", 2, true).expect("a pool");
+    let pool = PgPool::connect_lazy(&database).expect("a URL");
     // Of five users, each with 100,000 tasks of one kind, and of many others with few.
     let kinds = [
         View::Completed,
@@ -105,7 +105,7 @@ async fn a_view_costs_what_is_in_it_whatever_else_there_is() {
         let large = user
             .strip_prefix("user-")
             .map(|n| kinds[n.parse::<usize>().expect("a number")]);
-        let mut tx = store::begin_for(&pool, user).await.expect("a transaction");
+        let mut tx = rows::begin_for(&pool, user).await;
         for view in VIEWS {
             let is_in_it = large == Some(view)
                 || (view == View::Open
@@ -208,15 +208,15 @@ async fn the_trash_is_emptied_after_thirty_days_and_by_the_owner_of_the_table_al
 #[tokio::test(flavor = "multi_thread")]
 async fn the_purge_waits_for_nobody() {
     let database = world::database().await;
-    let pool = store::pool(&database, "test", 3, true).expect("a pool");
+    let pool = PgPool::connect_lazy(&database).expect("a URL");
     for user in ["ada", "bob"] {
         as_tool(&pool, user, &deleted(user, 5, "31 days"))
             .await
             .unwrap();
     }
-    let mut at_it = store::begin_for(&pool, "ada").await.unwrap();
+    let mut at_it = rows::begin_for(&pool, "ada").await;
     tasks::lock_list(&mut at_it).await.unwrap();
-    let mut db = store::connection(&pool).await.unwrap();
+    let mut db = pool.acquire().await.expect("a connection");
     let month = std::time::Duration::from_secs(30 * 24 * 3600);
     let batch = purge::step(&mut db, Purge::Trash, month, 64).await.unwrap();
     assert_eq!((batch.rows, batch.is_last), (5, true));

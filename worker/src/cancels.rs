@@ -7,8 +7,11 @@ use std::{
 };
 
 use errand_shared::{
-    hints::{self, CANCEL, Hint},
-    store::{self, Pool, StoreError, lifecycle},
+    hints::CANCEL,
+    store::{
+        self, Pool, StoreError, lifecycle,
+        listen::{self, Heard},
+    },
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -41,8 +44,8 @@ impl Cancels {
 
     /// Hears of cancels until the stop.
     pub(crate) async fn listen(self, pool: Pool, stop: CancellationToken) {
-        hints::listen(pool, &[CANCEL], stop, |hint| {
-            if let Hint::Heard { payload, .. } = hint
+        listen::listen(pool, &[CANCEL], stop, |hint| {
+            if let Heard::Notification { payload, .. } = hint
                 && let Ok(run_id) = payload.parse()
             {
                 self.cancel(run_id);
@@ -64,7 +67,8 @@ impl Cancels {
             }
             let asked = store::within(async {
                 let mut db = store::connection(&pool).await?;
-                lifecycle::to_cancel(&mut db, &here).await
+                let read = lifecycle::to_cancel(&mut db, &here).await;
+                db.done(read)
             });
             match asked.await {
                 Ok(asked) => asked.into_iter().for_each(|run_id| self.cancel(run_id)),

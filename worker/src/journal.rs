@@ -71,7 +71,9 @@ impl<'a> RunJournal<'a> {
     ) -> Result<Self, StoreError> {
         let (last, mut open) = if run.attempt > 1 {
             let mut db = store::begin_on(db, &run.user_id).await?;
-            events::state(&mut db, run.id).await?
+            let state = events::state(&mut db, run.id).await?;
+            db.rollback().await.map_err(StoreError::from)?;
+            state
         } else {
             (0, Open::default())
         };
@@ -192,7 +194,7 @@ impl<'a> RunJournal<'a> {
                 view: View::All,
                 ..Filter::default()
             };
-            tasks::list(
+            let listed = tasks::list(
                 &mut db,
                 &self.run.user_id,
                 &filter,
@@ -200,7 +202,8 @@ impl<'a> RunJournal<'a> {
                 None,
                 telling::MAX_LIVE_TASKS,
             )
-            .await
+            .await;
+            db.done(listed).await
         });
         // A client that misses this looks at the list itself.
         let Ok(page) = listed.await else { return };

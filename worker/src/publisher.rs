@@ -192,11 +192,7 @@ impl Written {
 async fn append_together(pool: &Pool, batches: &[Batch]) -> Result<Vec<Uuid>, StoreError> {
     let mut outage_logged = false;
     loop {
-        let append = store::within(async {
-            let mut db = store::connection(pool).await?;
-            events::append(&mut db, batches).await
-        });
-        match append.await {
+        match store::within(events::append(pool, batches)).await {
             Ok(owned) => return Ok(owned),
             Err(error) if !error.is_outage() => return Err(error),
             Err::<_, StoreError>(error) if !outage_logged => {

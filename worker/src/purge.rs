@@ -102,7 +102,8 @@ pub(crate) async fn keep(pool: Pool, keep: Keep, over: CancellationToken) {
 async fn purge_all(pool: &Pool, lease: &Lease, keep: Keep) -> Result<(), StoreError> {
     let take = async {
         let mut db = store::connection(pool).await?;
-        lease.take(&mut db).await
+        let taken = lease.take(&mut db).await;
+        db.done(taken)
     };
     if !store::within(take).await? {
         return Ok(());
@@ -118,7 +119,8 @@ async fn purge_all(pool: &Pool, lease: &Lease, keep: Keep) -> Result<(), StoreEr
     }
     store::within(async {
         let mut db = store::connection(pool).await?;
-        lease.rest(&mut db, PAUSE).await
+        let set = lease.rest(&mut db, PAUSE).await;
+        db.done(set)
     })
     .await?;
     result

@@ -12,6 +12,7 @@ use std::{
 
 use apalis::prelude::*;
 use errand_shared::{
+    hints::Hint,
     jobs::{RunAgent, job_id},
     store::{self, Pool, StoreError, leases},
     supervise::Supervisor,
@@ -147,7 +148,12 @@ impl Queue {
         let _ = tokio::join!(claims, heart);
         store::within(async {
             let mut db = store::connection(&self.pool).await?;
-            leases::leave(&mut db, &self.worker).await
+            let freed = leases::leave(&mut db, &self.worker).await;
+            let freed = db.done(freed)?;
+            if freed > 0 {
+                self.pool.tell(Hint::JobReady);
+            }
+            Ok::<_, StoreError>(())
         })
         .await?;
         tracing::info!(worker = %self.worker, "drained");

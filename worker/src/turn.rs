@@ -8,6 +8,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use errand_shared::{
     calendar::Moment,
     faults,
+    hints::Hint,
     ids::CallKey,
     store::{
         self, Pool, Pooled, StoreError, UserPool, WriteError, history, jobs,
@@ -118,9 +119,13 @@ impl Turns {
         let mut db = store::connection(&self.pool).await?;
         let claimed = lifecycle::claim(&mut db, delivery.job.run_id, &delivery.worker).await?;
         match &claimed {
-            None => jobs::close_if_idle(&mut db, delivery.job.run_id).await?,
+            None => {
+                jobs::close_if_idle(&mut db, delivery.job.run_id).await?;
+                db.release();
+                return Ok(None);
+            }
             Some(run) if run.attempt > 1 => {
-                lifecycle::announce(&mut db, run.conversation_id).await?
+                self.pool.tell(Hint::Conversation(run.conversation_id));
             }
             Some(_) => {}
         }
@@ -262,8 +267,8 @@ impl Turns {
 
     /// What the agent works with; the connection is given back.
     async fn assignment(&self, run: &Claimed, mut db: Pooled) -> Result<Assignment, StoreError> {
-        let mut db = store::begin_on(&mut db, &run.user_id).await?;
-        Ok(Assignment {
+        let mut tx = store::begin_on(&mut db, &run.user_id).await?;
+        let assignment = Assignment {
             run_id: run.id,
             user_id: run.user_id.clone(),
             message: run.message.clone(),
@@ -271,9 +276,9 @@ impl Turns {
             retried: run
                 .is_retry
                 .then(|| Moment::new(run.created_at, run.time_zone.as_deref())),
-            history: history::before(&mut db, run, MAX_HISTORY_TURNS).await?,
+            history: history::before(&mut tx, run, MAX_HISTORY_TURNS).await?,
             recorded: if run.attempt > 1 || run.root_run_id != run.id {
-                history::of_run(&mut db, run).await?
+                history::of_run(&mut tx, run).await?
             } else {
                 Vec::new()
             },
@@ -281,7 +286,10 @@ impl Turns {
             history_tokens: self.limits.history_tokens,
             max_steps: self.limits.max_steps,
             needs_approval: self.gated(run),
-        })
+        };
+        tx.rollback().await?;
+        db.release();
+        Ok(assignment)
     }
 }
 

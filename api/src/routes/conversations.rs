@@ -119,7 +119,8 @@ pub(crate) async fn list(
             let turn = app.reads.enter(&user.id).await?;
             let Page { rows, next } = store::within(async {
                 let mut db = turn.begin().await?;
-                conversations::list(&mut db, &user.id, after, limit).await
+                let read = conversations::list(&mut db, &user.id, after, limit).await;
+                db.done(read).await
             })
             .await?;
             (rows, next.map(cursor))
@@ -131,7 +132,8 @@ pub(crate) async fn list(
             let turn = app.reads.enter(&user.id).await?;
             let found = store::within(async {
                 let mut db = turn.begin().await?;
-                search::conversations(&mut db, &user.id, text, after, limit).await
+                let read = search::conversations(&mut db, &user.id, text, after, limit).await;
+                db.done(read).await
             });
             let Page { rows, next } = found.await?.ok_or_else(foreign_cursor)?;
             let next = next.map(|next| match next.before {
@@ -337,7 +339,8 @@ pub(crate) async fn messages(
         if !conversations::exists(&mut db, id, &user.id).await? {
             return Err(ApiError::not_found("conversation"));
         }
-        Ok(messages::list(&mut db, &user.id, id, order, after, limit).await?)
+        let page = messages::list(&mut db, &user.id, id, order, after, limit).await;
+        Ok(db.done(page).await?)
     });
     let Page { rows, next } = found.await?.ok_or_else(foreign_cursor)?;
     let view = |row: messages::Message| MessageView {

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use errand_shared::events::Interrupt;
 use errand_shared::store::{
-    self, StoreError,
+    self, Connection, StoreError,
     lifecycle::{
         self, Run, RunStatus,
         tool_call::{self, ToolCall},
@@ -228,21 +228,30 @@ async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
     let turn = app.reads.enter(&user.id).await?;
     let found = store::within(async {
         let mut db = turn.begin().await?;
-        let Some(run) = lifecycle::find(&mut db, &user.id, id).await? else {
-            return Ok(None);
-        };
-        let tool_calls = tool_call::of_run(&mut db, &user.id, id).await?;
-        let pending = match run.status {
-            RunStatus::Waiting => lifecycle::pending(&mut db, &user.id, id).await?,
-            _ => Vec::new(),
-        };
-        Ok::<_, StoreError>(Some(Outcome {
-            run,
-            interrupts: pending.iter().map(Interrupt::from).collect(),
-            tool_calls: tool_calls.into_iter().map(ToolCallView::from).collect(),
-        }))
+        let read = outcome(&mut db, &user.id, id).await;
+        db.done(read).await
     });
     found.await?.ok_or_else(|| ApiError::not_found("run"))
+}
+
+async fn outcome(
+    db: &mut Connection,
+    user_id: &str,
+    id: Uuid,
+) -> Result<Option<Outcome>, StoreError> {
+    let Some(run) = lifecycle::find(db, user_id, id).await? else {
+        return Ok(None);
+    };
+    let tool_calls = tool_call::of_run(db, user_id, id).await?;
+    let pending = match run.status {
+        RunStatus::Waiting => lifecycle::pending(db, user_id, id).await?,
+        _ => Vec::new(),
+    };
+    Ok(Some(Outcome {
+        run,
+        interrupts: pending.iter().map(Interrupt::from).collect(),
+        tool_calls: tool_calls.into_iter().map(ToolCallView::from).collect(),
+    }))
 }
 
 /// What became of a cancel.

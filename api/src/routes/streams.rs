@@ -172,7 +172,8 @@ async fn stream_run(
     let turn = app.reads.enter(&user.id).await?;
     let run = store::within(async {
         let mut db = turn.begin().await?;
-        lifecycle::find(&mut db, &user.id, run_id).await
+        let read = lifecycle::find(&mut db, &user.id, run_id).await;
+        db.done(read).await
     });
     let run = run.await?.ok_or_else(|| ApiError::not_found("run"))?;
     drop(turn);

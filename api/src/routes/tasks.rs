@@ -114,8 +114,8 @@ pub(crate) async fn tasks(
         };
         let filter = which.wanted().filter(&tags, View::All, &now)?;
         let after = page.cursor(|text| Cursor::parse(filter.view, text))?;
-        let listed = tasks::list(&mut db, &user.id, &filter, &now, after, limit).await?;
-        Ok::<_, ApiError>(listed)
+        let listed = tasks::list(&mut db, &user.id, &filter, &now, after, limit).await;
+        Ok::<_, ApiError>(db.done(listed).await?)
     });
     let Listed { rows, next, total } = listed.await?;
     Ok(axum::Json(TaskPage {

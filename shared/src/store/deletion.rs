@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Connection, StoreError, WriteError, conversations, lifecycle};
+use super::{Connection, StoreError, Transaction, WriteError, conversations, lifecycle};
 
 /// Runs that one step cancels, so that a transaction stays short however long a queue is.
 const STEP: i64 = 50;
@@ -28,12 +28,12 @@ pub enum Deleted {
 /// # Errors
 /// The database failed.
 pub async fn delete(
-    db: &mut Connection,
+    tx: &mut Transaction,
     user_id: &str,
     conversation_id: Uuid,
     max_ready: i64,
 ) -> Result<Deleted, WriteError> {
-    if !conversations::exists(db, conversation_id, user_id).await? {
+    if !conversations::exists(tx, conversation_id, user_id).await? {
         return Ok(Deleted::Unknown);
     }
     // The last one first, so that no end of one lets another begin.
@@ -47,15 +47,15 @@ pub async fn delete(
         user_id,
         STEP
     )
-    .fetch_all(&mut *db)
+    .fetch_all(&mut **tx)
     .await?;
     for run_id in &open {
-        lifecycle::cancel(db, user_id, *run_id, max_ready).await?;
+        lifecycle::cancel(tx, user_id, *run_id, max_ready).await?;
     }
     if i64::try_from(open.len()).is_ok_and(|cancelled| cancelled == STEP) {
         return Ok(Deleted::NotYet);
     }
-    hide(db, user_id, conversation_id).await?;
+    hide(tx, user_id, conversation_id).await?;
     Ok(Deleted::Done)
 }
 

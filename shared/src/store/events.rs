@@ -3,10 +3,10 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Connection, StoreError, WriteError};
+use super::{Connection, Pool, StoreError, Transaction, WriteError};
 use crate::{
     events::{Event, MAX_EVENT_BYTES, Open, too_large},
-    hints::RUN_EVENTS,
+    hints::Hint,
 };
 
 /// Bytes of a stored event that is shown as it is. Postgres writes JSON with spaces, so one within [`MAX_EVENT_BYTES`] may be larger
@@ -28,7 +28,7 @@ pub struct Batch {
     pub events: Vec<Event>,
 }
 
-/// Appends the events of many runs with one statement and one notification.
+/// Appends the events of many runs with one statement.
 ///
 /// The commit waits for the disk, one wait for the whole batch: what a client has seen outlives a crash of the database, so
 /// whoever resumes finds the same events under the same seqs. With `synchronous_commit = off` the last ones could be
@@ -39,7 +39,7 @@ pub struct Batch {
 ///
 /// # Errors
 /// The database failed: whether the events were written is unknown, so append the same again.
-pub async fn append(db: &mut Connection, batches: &[Batch]) -> Result<Vec<Uuid>, StoreError> {
+pub async fn append(pool: &Pool, batches: &[Batch]) -> Result<Vec<Uuid>, StoreError> {
     let (mut runs, mut attempts, mut seqs, mut events) = (vec![], vec![], vec![], vec![]);
     for batch in batches {
         for (event, seq) in batch.events.iter().zip(batch.first_seq..) {
@@ -49,8 +49,9 @@ pub async fn append(db: &mut Connection, batches: &[Batch]) -> Result<Vec<Uuid>,
             events.push(json(event)?);
         }
     }
+    let mut db = pool.acquire().await?;
     // The lock on the run's row makes a claim wait for this statement: a new attempt sees every event of the last one.
-    Ok(sqlx::query_scalar!(
+    let owned = sqlx::query_scalar!(
         r#"with owned as (
              select r.id from runs r
              join (select distinct run_id, attempt from unnest($1::uuid[], $2::integer[]) as u (run_id, attempt)) w
@@ -64,20 +65,18 @@ pub async fn append(db: &mut Connection, batches: &[Batch]) -> Result<Vec<Uuid>,
              from unnest($1::uuid[], $3::bigint[], $4::jsonb[]) as e (run_id, seq, event)
              join owned on owned.id = e.run_id
              on conflict on constraint run_events_pkey do nothing
-         ),
-         hint as (
-             select pg_notify($5, case when count(*) > 200 then '' else string_agg(id::text, ',') end)
-             from owned having count(*) > 0
          )
-         select id from owned where (select count(*) from hint) = 1"#,
+         select id from owned"#,
         &runs,
         &attempts,
         &seqs,
-        &events,
-        RUN_EVENTS
+        &events
     )
-    .fetch_all(db)
-    .await?)
+    .fetch_all(&mut *db)
+    .await?;
+    db.release();
+    pool.tell_all(owned.iter().copied().map(Hint::RunEvents));
+    Ok(owned)
 }
 
 fn json(event: &Event) -> Result<Value, StoreError> {
@@ -90,7 +89,7 @@ fn json(event: &Event) -> Result<Value, StoreError> {
 /// # Errors
 /// The database failed; a seq is taken (`run_events_pkey`).
 pub async fn write(
-    db: &mut Connection,
+    tx: &mut Transaction,
     run_id: Uuid,
     first_seq: i64,
     events: &[Event],
@@ -100,19 +99,15 @@ pub async fn write(
     }
     let events = events.iter().map(json).collect::<Result<Vec<_>, _>>()?;
     sqlx::query!(
-        "with written as (
-             insert into run_events (run_id, seq, event, bytes)
-             select $1, $2 + place - 1, event, octet_length(event::text) from unnest($3::jsonb[]) with ordinality as e (event, place)
-         )
-         select pg_notify($4, $5)",
+        "insert into run_events (run_id, seq, event, bytes)
+         select $1, $2 + place - 1, event, octet_length(event::text) from unnest($3::jsonb[]) with ordinality as e (event, place)",
         run_id,
         first_seq,
-        &events,
-        RUN_EVENTS,
-        run_id.to_string()
+        &events
     )
-    .execute(db)
+    .execute(&mut **tx)
     .await?;
+    tx.tell(Hint::RunEvents(run_id));
     Ok(())
 }
 

@@ -8,15 +8,18 @@ use std::time::Duration;
 use apalis_core::task::{builder::TaskBuilder, task_id::TaskId};
 use uuid::Uuid;
 
-use super::{Connection, StoreError};
-use crate::jobs::{QUEUE, RunAgent, job_id};
+use super::{Connection, StoreError, Transaction};
+use crate::{
+    hints::Hint,
+    jobs::{QUEUE, RunAgent, job_id},
+};
 
 /// Puts one job for each run into the queue, as part of the caller's transaction. `now` is the server's time in
 /// seconds: a job must be due by its clock, whatever ours says.
 ///
 /// # Errors
 /// The database failed.
-pub async fn enqueue(db: &mut Connection, runs: &[Uuid], now: i64) -> Result<(), StoreError> {
+pub async fn enqueue(tx: &mut Transaction, runs: &[Uuid], now: i64) -> Result<(), StoreError> {
     if runs.is_empty() {
         return Ok(());
     }
@@ -32,7 +35,9 @@ pub async fn enqueue(db: &mut Connection, runs: &[Uuid], now: i64) -> Result<(),
                 .build())
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(apalis_postgres::queries::push_tasks(db, QUEUE, tasks).await?)
+    apalis_postgres::queries::push_tasks(&mut **tx, QUEUE, tasks).await?;
+    tx.tell(Hint::JobReady);
+    Ok(())
 }
 
 /// Marks a run's job as done, whoever holds it: the run's end decides, the job only delivered it.
@@ -65,7 +70,7 @@ pub async fn forget(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError>
 /// # Errors
 /// The database failed.
 pub async fn give_back(
-    db: &mut Connection,
+    tx: &mut Transaction,
     run_id: Uuid,
     delay: Duration,
 ) -> Result<(), StoreError> {
@@ -77,12 +82,10 @@ pub async fn give_back(
         job_id(run_id),
         delay.as_secs_f64()
     )
-    .execute(&mut *db)
+    .execute(&mut **tx)
     .await?;
     if delay.is_zero() {
-        sqlx::query!("select pg_notify($1, '')", crate::hints::JOB_READY)
-            .execute(db)
-            .await?;
+        tx.tell(Hint::JobReady);
     }
     Ok(())
 }

@@ -8,24 +8,19 @@ use std::time::Duration;
 use super::{Connection, Pool, StoreError};
 use crate::jobs::QUEUE;
 
-/// Gives back whatever a worker still holds, after its last handler. Its row stays until no job refers to it.
+/// Gives back whatever a worker still holds, after its last handler; returns how many jobs. Its row stays until no job refers to it.
 ///
 /// # Errors
 /// The database failed.
-pub async fn leave(db: &mut Connection, worker: &str) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"with freed as (
-             update apalis.jobs set status = 'Pending', lock_by = null, lock_at = null
-             where lock_by = $1 and status in ('Queued', 'Running')
-             returning id
-         )
-         select pg_notify($2, '') from freed limit 1"#,
-        worker,
-        crate::hints::JOB_READY
+pub async fn leave(db: &mut Connection, worker: &str) -> Result<u64, StoreError> {
+    Ok(sqlx::query!(
+        "update apalis.jobs set status = 'Pending', lock_by = null, lock_at = null
+         where lock_by = $1 and status in ('Queued', 'Running')",
+        worker
     )
-    .fetch_optional(db)
-    .await?;
-    Ok(())
+    .execute(db)
+    .await?
+    .rows_affected())
 }
 
 /// What a beat found.
@@ -35,6 +30,8 @@ pub struct Found {
     pub orphaned: u64,
     /// Jobs that this worker holds by the database but does not know of, given back: the answer to its claim was lost.
     pub unknown: u64,
+    /// Jobs that can be claimed now: all of these.
+    pub freed: u64,
     /// Workers with jobs whose lease begins anew, as nobody could be heard for a while.
     pub spared: u64,
 }
@@ -56,7 +53,7 @@ impl Session {
     /// # Errors
     /// The database is unreachable.
     pub async fn open(pool: &Pool, worker: &str) -> Result<Self, StoreError> {
-        let mut db = super::pool::connect(pool).await?;
+        let mut db = pool.connect().await?;
         // Who looks whether it is free has it for the moment of a beat.
         sqlx::query!(
             "select pg_advisory_lock_shared(hashtextextended($1, 2))",
@@ -131,12 +128,11 @@ impl Session {
                  returning j.id
              )
              select (select count(*) from dead) as "orphaned!", (select count(*) from lost) as "unknown!",
-                    (select count(*) from spared) as "spared!", (select count(pg_notify($5, '')) from freed) as notified"#,
+                    (select count(*) from spared) as "spared!", (select count(*) from freed) as "freed!""#,
             QUEUE,
             lease.as_secs_f64(),
             self.worker,
-            held,
-            crate::hints::JOB_READY
+            held
         )
         .fetch_one(&mut self.db)
         .await?;
@@ -144,6 +140,7 @@ impl Session {
         Ok(Found {
             orphaned: count(row.orphaned),
             unknown: count(row.unknown),
+            freed: count(row.freed),
             spared: count(row.spared),
         })
     }

@@ -3,11 +3,6 @@
 //! Whoever accepts, cancels, decides or ends takes the user's lock first, then the run's row. What an attempt writes is fenced by its
 //! number: a claim makes every earlier attempt's writes find nothing.
 
-use uuid::Uuid;
-
-use super::{Connection, StoreError};
-use crate::hints::CONVERSATION;
-
 mod accept;
 mod admit;
 mod cancel;
@@ -37,18 +32,3 @@ pub use requeue::{Requeued, requeue};
 pub use retry::{Retriable, retriable, retry};
 pub use status::{RunStatus, TRANSITIONS};
 pub use step::{AskedCall, NewStep, commit_step};
-
-/// Tells whoever streams a conversation that it has a new run, or that a run of it changed hands.
-///
-/// # Errors
-/// The database failed.
-pub async fn announce(db: &mut Connection, conversation_id: Uuid) -> Result<(), StoreError> {
-    sqlx::query!(
-        "select pg_notify($1, $2)",
-        CONVERSATION,
-        conversation_id.to_string()
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}

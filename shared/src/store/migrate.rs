@@ -83,17 +83,19 @@ async fn apply(connection: &mut Connection) -> Result<(), StoreError> {
 /// # Errors
 /// The database cannot be asked; a database without any migration is no error but `false`.
 pub async fn is_current(pool: &Pool) -> Result<bool, StoreError> {
+    let mut db = pool.acquire().await?;
     let exists = sqlx::query_scalar!(
         r#"select to_regclass('public._sqlx_migrations') is not null as "exists!""#
     )
-    .fetch_one(pool)
+    .fetch_one(&mut *db)
     .await?;
     if !exists {
         return Ok(false);
     }
     let applied = sqlx::query_scalar!("select version from _sqlx_migrations where success")
-        .fetch_all(pool)
+        .fetch_all(&mut *db)
         .await?;
+    db.release();
     Ok(MIGRATIONS
         .iter()
         .all(|migration| applied.contains(&migration.version)))

@@ -1,26 +1,35 @@
-//! Pools: connections that answer, or are replaced, within a bound.
+//! The pool: a bounded number of connections, and nobody finds on one what somebody else left there.
 //!
-//! A network that swallows packets sends no reset, and the driver waits on such a connection for ever, also when it
-//! gives one back. So each connection is asked with a time-out, before it is used and after it was; then it is also freed of
-//! whatever was left open.
+//! To ask each connection before its use and to clean it after would make three round trips of what is one statement. So whoever
+//! comes to the end of its work says so ([`Pooled::release`], [`Transaction::commit`]), and the connection goes back as it is. One
+//! whose work was given up is in the middle of something: it is cleaned first, behind its borrower's back, or thrown away.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
 };
 
-use sqlx::{
-    Connection as _,
-    postgres::{PgConnectOptions, PgPoolOptions},
+use deadpool::{
+    Runtime,
+    managed::{self, Object, PoolError, QueueMode, Timeouts},
 };
+use sqlx::{Connection as _, postgres::PgConnectOptions};
 
-use super::{Connection, Pool, StoreError};
+use super::{Connection, StoreError, notify::Hints};
+use crate::hints::Hint;
+use connector::{Connector, Link};
+
+mod connector;
 
 /// How long a caller waits for a connection: a free one that answers, or a new one. Less than [`super::WORK_TIMEOUT`].
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long a connection that does nothing may take to answer.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection that was left in the middle of something may take to be clean again.
+const CLEAN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection that nobody needs is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// What the server gives up by itself. A client that is gone without a trace must not keep its locks for longer than
 /// others wait for them, so this is about as long as [`super::WORK_TIMEOUT`].
@@ -29,6 +38,13 @@ const SERVER_TIMEOUTS: [(&str, &str); 3] = [
     ("lock_timeout", "4s"),
     ("idle_in_transaction_session_timeout", "5s"),
 ];
+
+/// Connections to one database, at most so many, and what is to be told behind what they commit. Cheap to clone.
+#[derive(Clone)]
+pub struct Pool {
+    connections: managed::Pool<Connector>,
+    hints: Arc<Hints>,
+}
 
 /// A pool that connects when it is first used: a database that is down is an error of the query, not of the start.
 ///
@@ -51,36 +67,177 @@ pub fn pool(
     if direct {
         options = options.options(SERVER_TIMEOUTS);
     }
-    let silence = Silence::default();
-    let idle = silence.clone();
-    Ok(PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(Duration::from_secs(240))
-        // Its own test has no time-out; the next line has.
-        .test_before_acquire(false)
-        .before_acquire(move |connection, meta| {
-            let silence = idle.clone();
-            Box::pin(async move { silence.check(meta.idle_for, connection.ping()).await })
+    let connections = managed::Pool::builder(Connector::new(options))
+        .max_size(usize::try_from(max_connections).unwrap_or(usize::MAX))
+        // The one that was used last: what a quiet hour does not need grows old, and is closed.
+        .queue_mode(QueueMode::Lifo)
+        .timeouts(Timeouts {
+            wait: Some(ACQUIRE_TIMEOUT),
+            create: Some(ACQUIRE_TIMEOUT),
+            recycle: None,
         })
-        // Work that was given up leaves a connection in the middle of something, perhaps for ever.
-        .after_release(move |connection, _| {
-            let silence = silence.clone();
-            Box::pin(async move { silence.check(Duration::ZERO, clear(connection)).await })
-        })
-        .connect_lazy_with(options))
+        .runtime(Runtime::Tokio1)
+        .build();
+    Ok(Pool {
+        connections: connections
+            .map_err(|error| StoreError::Database(sqlx::Error::Configuration(error.into())))?,
+        hints: Arc::default(),
+    })
 }
 
-/// Makes a connection like those of the pool but outside it: for work that must not wait for a place there.
-///
-/// # Errors
-/// The database is unreachable.
-pub(super) async fn connect(pool: &Pool) -> Result<Connection, StoreError> {
-    Ok(Connection::connect_with(&pool.connect_options()).await?)
+impl Pool {
+    /// Takes a connection, for at most as long as the pool waits for one.
+    ///
+    /// # Errors
+    /// The database is unreachable, or all connections are in use for 4 s.
+    pub async fn acquire(&self) -> Result<Pooled, StoreError> {
+        let taken = tokio::time::timeout(ACQUIRE_TIMEOUT, self.connections.get()).await;
+        let object = match taken {
+            Ok(Ok(object)) => object,
+            Ok(Err(PoolError::Backend(error))) => return Err(error.into()),
+            Ok(Err(PoolError::Closed)) => return Err(sqlx::Error::PoolClosed.into()),
+            Ok(Err(_)) | Err(_) => return Err(sqlx::Error::PoolTimedOut.into()),
+        };
+        self.close_idle();
+        Ok(Pooled(Some(object)))
+    }
+
+    /// Begins a transaction: rolled back when it is dropped without a commit.
+    ///
+    /// # Errors
+    /// The database is unreachable.
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        let mut db = self.acquire().await?;
+        if sqlx::raw_sql("BEGIN").execute(&mut *db).await.is_err() {
+            // Nothing is done yet, so it may as well begin on a connection that is not lost.
+            self.connections.manager().lost_one();
+            drop(db);
+            db = self.acquire().await?;
+            sqlx::raw_sql("BEGIN").execute(&mut *db).await?;
+        }
+        Ok(Transaction {
+            db,
+            pool: self.clone(),
+            hints: Vec::new(),
+        })
+    }
+
+    /// Makes a connection like those of the pool but outside it: for work that must not wait for a place there.
+    ///
+    /// # Errors
+    /// The database is unreachable.
+    pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
+        Ok(Connection::connect_with(self.options()).await?)
+    }
+
+    /// How the connections are made.
+    pub(crate) fn options(&self) -> &PgConnectOptions {
+        &self.connections.manager().options
+    }
+
+    pub(super) fn hints(&self) -> &Hints {
+        &self.hints
+    }
+
+    /// Closes all connections that are not in use, once what was to be told is told; from here on there are no more.
+    pub async fn close(&self) {
+        self.told().await;
+        let idle = self.connections.retain(|_, _| false).removed;
+        self.connections.close();
+        // The server is told, so that its log does not speak of clients that were lost; but nothing waits for one that is silent.
+        let closing = futures::future::join_all(idle.into_iter().map(|link| link.db.close()));
+        let _ = tokio::time::timeout(CLEAN_TIMEOUT, closing).await;
+    }
+
+    fn close_idle(&self) {
+        if self.connections.manager().is_time_to_close_idle() {
+            self.connections
+                .retain(|link, _| link.idle() < IDLE_TIMEOUT);
+        }
+    }
 }
 
-/// Ends a transaction that was left open. The driver forgets a BEGIN whose answer was not waited for (sqlx issue 4393): what
-/// others do on that connection would belong to a transaction that they know nothing of, and be lost with it.
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pool")
+            .field(&self.connections.status())
+            .finish()
+    }
+}
+
+/// A connection of a pool, given back when it is dropped.
+pub struct Pooled(Option<Object<Connector>>);
+
+impl Pooled {
+    /// Gives the connection back as it is: every answer has been waited for, and no transaction is open.
+    pub fn release(mut self) {
+        if let Some(object) = &mut self.0 {
+            object.rest();
+        }
+    }
+
+    /// Gives the connection back behind its last query: as it is, if that succeeded.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub fn done<T, E>(self, result: Result<T, E>) -> Result<T, E> {
+        if result.is_ok() {
+            self.release();
+        }
+        result
+    }
+
+    fn link(&self) -> &Link {
+        self.0.as_ref().expect("is there until it is dropped")
+    }
+}
+
+impl Deref for Pooled {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.link().db
+    }
+}
+
+impl DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut Connection {
+        let link = self.0.as_mut().expect("is there until it is dropped");
+        link.work()
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        let Some(object) = self.0.take() else { return };
+        if object.is_at_rest() {
+            return;
+        }
+        // Behind the end of the process nobody needs it clean.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(clean(object));
+        }
+    }
+}
+
+/// Ends whatever the connection was left in the middle of; one that does not answer in time is thrown away.
+async fn clean(mut object: Object<Connector>) {
+    match tokio::time::timeout(CLEAN_TIMEOUT, clear(object.work())).await {
+        Ok(Ok(())) => object.rest(),
+        lost => {
+            if let Some(pool) = Object::pool(&object) {
+                match lost {
+                    Ok(_) => pool.manager().lost_one(),
+                    Err(_) => pool.manager().heard_nothing(),
+                }
+            }
+            drop(Object::take(object));
+        }
+    }
+}
+
+/// Ends a transaction that was left open, also one whose BEGIN was sent and not waited for (sqlx issue 4393): what others do on
+/// that connection would belong to a transaction that they know nothing of, and be lost with it.
 ///
 /// On a connection that is as it should be neither command is out of place, so the server has nothing to warn of.
 async fn clear(connection: &mut Connection) -> Result<(), sqlx::Error> {
@@ -88,32 +245,68 @@ async fn clear(connection: &mut Connection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// When a connection of the pool was last found silent. Those that were idle by then share its fate and are not asked, so
-/// a pool full of dead connections costs one time-out and not one for each.
-#[derive(Clone, Default)]
-struct Silence(Arc<Mutex<Option<Instant>>>);
+/// A transaction: rolled back when it is dropped without a commit.
+pub struct Transaction {
+    db: Pooled,
+    pool: Pool,
+    hints: Vec<Hint>,
+}
 
-impl Silence {
-    /// Waits for the answer of a connection that has been idle for so long. An error makes the pool drop it.
-    async fn check(
-        &self,
-        idle: Duration,
-        answer: impl Future<Output = Result<(), sqlx::Error>>,
-    ) -> Result<bool, sqlx::Error> {
-        let silent = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-        if self.last().is_some_and(|last| last.elapsed() < idle) {
-            return Err(silent());
-        }
-        match tokio::time::timeout(PING_TIMEOUT, answer).await {
-            Ok(answer) => answer.map(|()| true),
-            Err(_) => {
-                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-                Err(silent())
-            }
-        }
+impl Transaction {
+    /// Has other processes told once this is committed.
+    pub fn tell(&mut self, hint: Hint) {
+        self.hints.push(hint);
     }
 
-    fn last(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Commits, and has others told.
+    ///
+    /// # Errors
+    /// The database failed: whether the transaction took effect is unknown.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let (pool, hints) = (self.pool.clone(), std::mem::take(&mut self.hints));
+        let result = self.end("COMMIT").await;
+        // It may have taken effect also if that is not known, and to look costs little.
+        pool.tell_all(hints);
+        result
+    }
+
+    /// Takes everything back.
+    ///
+    /// # Errors
+    /// The database failed; nothing is written in any case.
+    pub async fn rollback(self) -> Result<(), StoreError> {
+        self.end("ROLLBACK").await
+    }
+
+    /// Ends a transaction that only read, behind its last query. One that is dropped ends as well, but keeps its connection for longer.
+    ///
+    /// # Errors
+    /// Those of the query.
+    pub async fn done<T, E>(self, result: Result<T, E>) -> Result<T, E> {
+        if result.is_ok() {
+            // What was read stays true, whatever becomes of the connection.
+            let _ = self.rollback().await;
+        }
+        result
+    }
+
+    async fn end(mut self, how: &'static str) -> Result<(), StoreError> {
+        sqlx::raw_sql(how).execute(&mut *self.db).await?;
+        self.db.release();
+        Ok(())
+    }
+}
+
+impl Deref for Transaction {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.db
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.db
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Connection, Pool, StoreError, jobs, periodic::Lease};
+use super::{Pool, StoreError, Transaction, jobs, periodic::Lease};
 use crate::jobs::job_id;
 
 /// Runs that were admitted this lately are left alone.
@@ -70,7 +70,7 @@ pub async fn page(
     }))
 }
 
-async fn enqueue_missing(db: &mut Connection, runs: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+async fn enqueue_missing(tx: &mut Transaction, runs: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     if runs.is_empty() {
         return Ok(Vec::new());
     }
@@ -85,7 +85,7 @@ async fn enqueue_missing(db: &mut Connection, runs: &[Uuid]) -> Result<Vec<Uuid>
         runs,
         &job_ids
     )
-    .fetch_all(&mut *db)
+    .fetch_all(&mut **tx)
     .await?;
     if missing.is_empty() {
         return Ok(missing);
@@ -97,14 +97,14 @@ async fn enqueue_missing(db: &mut Connection, runs: &[Uuid]) -> Result<Vec<Uuid>
            for update skip locked"#,
         &missing
     )
-    .fetch_all(&mut *db)
+    .fetch_all(&mut **tx)
     .await?;
     let now = stuck.first().map_or(0, |run| run.now);
     let stuck: Vec<Uuid> = stuck.into_iter().map(|run| run.id).collect();
     for &run_id in &stuck {
         // One that is done, though its run is not.
-        jobs::forget(db, run_id).await?;
+        jobs::forget(tx, run_id).await?;
     }
-    jobs::enqueue(db, &stuck, now).await?;
+    jobs::enqueue(tx, &stuck, now).await?;
     Ok(stuck)
 }

@@ -7,10 +7,7 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{Connection, Page, StoreError};
-use crate::{
-    calendar::{Due, Now, Repeat, RepeatFrom},
-    hints::{TASKS_CHANGED, TaskChange},
-};
+use crate::calendar::{Due, Now, Repeat, RepeatFrom};
 
 mod change;
 mod list;
@@ -245,30 +242,4 @@ impl Row {
             },
         }
     }
-}
-
-/// Tells whoever shows tasks that they changed.
-///
-/// # Errors
-/// The database failed.
-pub async fn announce(db: &mut Connection, changes: &[TaskChange]) -> Result<(), StoreError> {
-    // A payload holds 7999 bytes.
-    let payloads: Vec<String> = changes
-        .chunks(7_999 / (TaskChange::LENGTH + 1))
-        .map(|changes| {
-            changes
-                .iter()
-                .map(TaskChange::to_string)
-                .collect::<Vec<_>>()
-        })
-        .map(|changes| changes.join(","))
-        .collect();
-    sqlx::query!(
-        "select pg_notify($1, payload) from unnest($2::text[]) as p (payload)",
-        TASKS_CHANGED,
-        &payloads
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(())
 }

@@ -7,6 +7,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use errand_shared::{
+    hints::{Hint, Owner, TaskChange},
     store::{
         self, Pool, StoreError, UserPool, WriteError,
         lifecycle::{Effect, tool_call::Record},
@@ -30,7 +31,6 @@ use serde_json::{Value, json};
 
 mod arguments;
 mod calls;
-mod changes;
 mod check;
 mod config;
 mod contract;
@@ -45,7 +45,6 @@ mod preview;
 mod record;
 mod subject;
 
-use changes::Changes;
 pub use config::McpConfig;
 pub use contract::NAMES;
 pub use error::ToolError;
@@ -91,7 +90,6 @@ pub struct TaskServer {
     identity: Identity,
     /// Calls a minute of one user from outside; 0: any number.
     limit: u32,
-    changes: Changes,
 }
 
 impl TaskServer {
@@ -112,7 +110,6 @@ impl TaskServer {
 
     fn new(pool: Pool, identity: Identity, limit: u32) -> Self {
         Self {
-            changes: Changes::new(pool.clone()),
             outside: Arc::new(UserPool::new(pool.clone(), OUTSIDE)),
             pool,
             identity,
@@ -122,7 +119,7 @@ impl TaskServer {
 
     /// Waits, for a bounded time, until sockets and streams are told of the calls that were made: before the pool is closed.
     pub async fn told(&self) {
-        self.changes.told().await;
+        self.pool.told().await;
     }
 
     /// What calls would do for their user, in their order; none for one that would come to an error.
@@ -142,7 +139,7 @@ impl TaskServer {
                 let preview = preview::of(&mut db, user_id, name, parameters).await?;
                 previews.push(preview.ok());
             }
-            Ok(previews)
+            db.done(Ok(previews)).await
         })
         .await
     }
@@ -179,7 +176,9 @@ impl TaskServer {
         };
         // Also of a call that was made before: whoever made it may have died before it told anybody.
         if changes_tasks(name) && !record.is_error {
-            self.changes.tell(who.user_id(), who.run_id());
+            let (owner, run_id) = (Owner::of(who.user_id()), who.run_id());
+            self.pool
+                .tell(Hint::TasksChanged(TaskChange { owner, run_id }));
         }
         Ok(record)
     }

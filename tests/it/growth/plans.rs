@@ -3,7 +3,7 @@
 use errand_shared::{
     events::Event,
     store::{
-        conversations, events, history, jobs,
+        self, Transaction, conversations, events, history, jobs,
         lifecycle::{self, Bounds},
         mcp_calls, messages,
         purge::{self, Purge},
@@ -67,8 +67,9 @@ async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
     let deleted = "update conversations set deleted_at = now() - interval '3 hours'
                    where id in (select id from conversations where user_id = 'user-1' limit 100)";
     sqlx::raw_sql(deleted).execute(&mut db).await.unwrap();
-    let mut tx = db.begin().await.unwrap();
-    let db = &mut *tx;
+    let pool = store::pool(&database, "test", 1, true).unwrap();
+    let mut tx = store::begin(&pool).await.unwrap();
+    let db = &mut tx;
     for _ in 0..8 {
         // Often enough for the plan that is kept.
         reads_at_most!(4000, db, purge::step(db, Purge::Events, HOUR, 80));
@@ -82,7 +83,7 @@ async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
     let (conversation, user): (Uuid, String) = sqlx::query_as(
         "select conversation_id, user_id from runs group by 1, 2 order by count(*) desc limit 1",
     )
-    .fetch_one(&mut *db)
+    .fetch_one(&mut **db)
     .await
     .unwrap();
     for _ in 0..8 {
@@ -91,7 +92,7 @@ async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
 }
 
 /// What acceptance, claim and streams ask for in a turn.
-async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
+async fn turn(db: &mut Transaction, user: &str, conversation: Uuid) {
     let bounds = Bounds {
         active: 10,
         queued: 10,
@@ -139,7 +140,7 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
         "insert into messages (id, conversation_id, user_id, run_id, role, content) values ($1, $2, $3, $1, 'user', 'x')",
     );
     let message = message.bind(id).bind(conversation).bind(user);
-    message.execute(&mut *db).await.unwrap();
+    message.execute(&mut **db).await.unwrap();
     let event = [Event::run_started(conversation, id, None)];
     reads_at_most!(60, db, events::write(db, id, 1, &event));
     reads_at_most!(60, db, events::state(db, id));
@@ -149,7 +150,7 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
     };
     reads_at_most!(60, db, events::after(db, &[id], &[0], bounds));
     let many = "insert into run_events (run_id, seq, event) select $1, n, '{\"type\": \"CUSTOM\"}' from generate_series(2, 2000) n";
-    sqlx::query(many).bind(id).execute(&mut *db).await.unwrap();
+    sqlx::query(many).bind(id).execute(&mut **db).await.unwrap();
     reads_at_most!(
         200,
         db,
@@ -160,9 +161,9 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
     reads_at_most!(100, db, jobs::enqueue(db, &[id], 0));
     // From here on as the owner.
     let owner = "reset role; insert into apalis.workers (id, worker_type, storage_name) values ('me', 'errand.run', 'errand') on conflict do nothing";
-    sqlx::raw_sql(owner).execute(&mut *db).await.unwrap();
+    sqlx::raw_sql(owner).execute(&mut **db).await.unwrap();
     let take = "update apalis.jobs set status = 'Queued', lock_by = 'me' where status = 'Pending'";
-    sqlx::raw_sql(take).execute(&mut *db).await.unwrap();
+    sqlx::raw_sql(take).execute(&mut **db).await.unwrap();
     let claimed = reads_at_most!(400, db, lifecycle::claim(db, id, "me"));
     let claimed = claimed.expect("the run");
     reads_at_most!(1500, db, history::before(db, &claimed, 40));
@@ -170,5 +171,5 @@ async fn turn(db: &mut PgConnection, user: &str, conversation: Uuid) {
         "update runs set status = 'completed', finished_at = clock_timestamp() where id = '{id}'"
     );
     let end = sqlx::raw_sql(AssertSqlSafe(end));
-    end.execute(&mut *db).await.unwrap();
+    end.execute(&mut **db).await.unwrap();
 }

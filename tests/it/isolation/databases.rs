@@ -4,7 +4,7 @@ use errand_devkit::{
     model::Turn,
     postgres::{Cluster, ClusterOptions},
 };
-use errand_shared::store::{self, migrate};
+use errand_shared::store::migrate;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
@@ -79,7 +79,7 @@ async fn the_login_of_one_database_reaches_nothing_of_another() {
     a_turn_works(&there, "another").await;
     let (user_role, tool_role) = rows::roles(&here.db).await;
     for world in [&here, &there] {
-        let mut tx = store::begin_for(&world.db, "ada").await.unwrap();
+        let mut tx = rows::begin_for(&world.db, "ada").await;
         let role: String = sqlx::query_scalar("select current_user::text")
             .fetch_one(&mut *tx)
             .await
@@ -157,7 +157,7 @@ async fn shared_roles_stay_in_force_until_a_database_can_have_its_own() {
         .await;
     let world = World::on(&url, Options::default()).await;
     let acts_as = async |world: &World| {
-        let mut tx = store::begin_for(&world.db, "ada").await.unwrap();
+        let mut tx = rows::begin_for(&world.db, "ada").await;
         let role: String = sqlx::query_scalar("select current_user::text")
             .fetch_one(&mut *tx)
             .await
@@ -261,7 +261,7 @@ async fn shared_roles_are_given_up_while_processes_are_at_work() {
     a_turn_works(&world, "before").await;
 
     // A call that has begun, with the shared roles, when the migration comes.
-    let mut call = store::begin_for(&world.db, "ada").await.unwrap();
+    let mut call = rows::begin_for(&world.db, "ada").await;
     let opened = "insert into mcp_calls (id, user_id, tool_name, parameters)
                       values ('01890000-0000-7000-8000-000000000000', 'ada', 'x', '{}');
                   select act_as_tool('mcp/01890000-0000-7000-8000-000000000000')";

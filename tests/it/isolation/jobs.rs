@@ -1,6 +1,6 @@
 //! Jobs: a transaction that acts for a user reaches the jobs of that user's runs, in the columns that it has to change.
 
-use errand_shared::{jobs::job_id, store};
+use errand_shared::jobs::job_id;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -32,7 +32,7 @@ async fn the_jobs_of_others_can_be_neither_seen_nor_changed() {
     .await;
     let (hers, his) = (queued(&world, "ada").await, queued(&world, "bob").await);
     let (her_job, his_job) = (job_id(hers), job_id(his));
-    let mut tx = store::begin_for(&world.db, "ada").await.unwrap();
+    let mut tx = rows::begin_for(&world.db, "ada").await;
     let seen: Vec<String> = sqlx::query_scalar("select id from apalis.jobs")
         .fetch_all(&mut *tx)
         .await
@@ -70,7 +70,7 @@ async fn the_jobs_of_others_can_be_neither_seen_nor_changed() {
     tx.rollback().await.unwrap();
 
     rows::execute(&world.db, "delete from apalis.jobs").await;
-    let mut tx = store::begin_for(&world.db, "ada").await.unwrap();
+    let mut tx = rows::begin_for(&world.db, "ada").await;
     for statement in [
         insert(his, his),
         // By its id it would stand in the way of his, by its payload it would start it.

@@ -152,7 +152,7 @@ async fn a_login_that_may_not_make_roles_is_told_what_to_do() {
     assert!(outside.warnings(&url).await.contains(IN_FORCE));
     assert!(!migrate(&url).await.contains("WARN"));
     assert_eq!(outside.warnings(&url).await, "");
-    let mut tx = errand_shared::store::begin_for(&db, "bob").await.unwrap();
+    let mut tx = rows::begin_for(&db, "bob").await;
     let (role, found): (String, i64) =
         sqlx::query_as("select current_user::text, (select count(*) from messages)")
             .fetch_one(&mut *tx)

@@ -1,6 +1,6 @@
 //! The matrix on the tools: every tool of the MCP server, called for Bob with what is Ada's.
 
-use errand_shared::ids::CallKey;
+use errand_shared::{ids::CallKey, store};
 use errand_tools::{Caller, TaskServer};
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,
@@ -35,7 +35,8 @@ impl Desk {
         );
         rows::execute(&matrix.world.db, &open).await;
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let server = TaskServer::for_agent(matrix.world.db.clone());
+        let pool = store::pool(&matrix.world.database_url, "tools", 4, true).expect("a pool");
+        let server = TaskServer::for_agent(pool);
         tokio::spawn(async move {
             let running = Box::pin(server.serve(theirs)).await.expect("a handshake");
             let _ = running.waiting().await;

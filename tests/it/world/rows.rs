@@ -1,6 +1,6 @@
 //! All rows of users, table by table: for tests of who may see and change them.
 
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 
 /// Tables that hold rows of users, and how to find an owner's rows in them.
 pub(crate) const TABLES: [(&str, &str); 13] = [
@@ -31,6 +31,17 @@ pub(crate) async fn execute(db: &PgPool, statement: &str) {
         .execute(db)
         .await
         .unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+/// Begins a transaction that acts for a user.
+pub(crate) async fn begin_for(db: &PgPool, user: &str) -> Transaction<'static, Postgres> {
+    let mut tx = db.begin().await.expect("a transaction");
+    sqlx::query("select act_for($1)")
+        .bind(user)
+        .execute(&mut *tx)
+        .await
+        .expect("acts for the user");
+    tx
 }
 
 /// The roles that this database has for users and for tools.

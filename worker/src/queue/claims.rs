@@ -6,9 +6,9 @@ use apalis::prelude::*;
 use apalis_postgres::{Config, PgTask, queries};
 use errand_shared::{
     faults,
-    hints::{self, JOB_READY},
+    hints::JOB_READY,
     jobs::{QUEUE, RunAgent},
-    store::{self, Pool, StoreError},
+    store::{self, Pool, StoreError, listen},
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ impl Claims {
     pub(super) fn listen(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
         let (pool, wake) = (self.pool.clone(), Arc::clone(&self.wake));
         // `notify_one` keeps one permit: a hint that arrives while a claim is under way leads to another claim.
-        async move { hints::listen(pool, &[JOB_READY], stop, |_| wake.notify_one()).await }
+        async move { listen::listen(pool, &[JOB_READY], stop, |_| wake.notify_one()).await }
     }
 
     /// Claims until `stop`. A database that is down is asked again at each poll.
@@ -87,7 +87,9 @@ impl Claims {
         let config = Config::default().queue(QUEUE).batch_size(limit);
         let mut connection = self.pool.acquire().await?;
         // One statement, so one transaction: nothing is held open between the claim and its answer.
-        Ok(queries::fetch_next(&mut *connection, &config, context).await?)
+        let claimed = queries::fetch_next(&mut *connection, &config, context).await?;
+        connection.release();
+        Ok(claimed)
     }
 
     async fn deliver(
@@ -122,7 +124,8 @@ impl Claims {
     async fn kill(&self, id: &str) {
         let killed = store::within(async {
             let mut db = store::connection(&self.pool).await?;
-            store::jobs::kill(&mut db, id).await
+            let killed = store::jobs::kill(&mut db, id).await;
+            db.done(killed)
         });
         if let Err(error) = killed.await {
             tracing::warn!(%error, "cannot take the job out of the queue; it comes back when the lease is over");

@@ -5,9 +5,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use errand_shared::store::{
-    self, Pool, StoreError,
-    leases::{Found, Session},
+use errand_shared::{
+    hints::Hint,
+    store::{
+        self, Pool, StoreError,
+        leases::{Found, Session},
+    },
 };
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +77,9 @@ impl Heart {
             },
             None => self.beat_anew().await?,
         };
+        if found.freed > 0 {
+            self.pool.tell(Hint::JobReady);
+        }
         report(&found);
         Ok(())
     }

@@ -60,10 +60,12 @@ async fn sweep(pool: &Pool, lease: &Lease) -> Result<(), StoreError> {
 
 async fn take(pool: &Pool, lease: &Lease) -> Result<bool, StoreError> {
     let mut db = store::connection(pool).await?;
-    lease.take(&mut db).await
+    let taken = lease.take(&mut db).await;
+    db.done(taken)
 }
 
 async fn rest(pool: &Pool, lease: &Lease) -> Result<(), StoreError> {
     let mut db = store::connection(pool).await?;
-    lease.rest(&mut db, PAUSE).await
+    let set = lease.rest(&mut db, PAUSE).await;
+    db.done(set)
 }

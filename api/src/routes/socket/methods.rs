@@ -181,7 +181,8 @@ impl Methods {
         let turn = self.app.reads.enter(&self.user_id).await?;
         let run = store::within(async {
             let mut db = turn.begin().await?;
-            lifecycle::find(&mut db, &self.user_id, run_id).await
+            let read = lifecycle::find(&mut db, &self.user_id, run_id).await;
+            db.done(read).await
         })
         .await?
         .ok_or_else(|| ApiError::not_found("run"))?;
@@ -207,10 +208,9 @@ impl Methods {
         let (exists, active) = store::within(async {
             let mut db = turn.begin().await?;
             let exists = conversations::exists(&mut db, thread_id, &self.user_id).await?;
-            Ok::<_, StoreError>((
-                exists,
-                lifecycle::at_work(&mut db, &self.user_id, thread_id).await?,
-            ))
+            let active = lifecycle::at_work(&mut db, &self.user_id, thread_id).await;
+            let active = db.done(active).await?;
+            Ok::<_, StoreError>((exists, active))
         })
         .await?;
         drop(turn);

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::super::{Connection, StoreError, settings};
-use crate::hints::CONVERSATION;
+use super::super::{Connection, StoreError, Transaction, settings};
+use crate::hints::Hint;
 
 /// A run to accept.
 #[derive(Debug, Clone)]
@@ -22,36 +22,33 @@ pub struct NewRun<'a> {
     pub time_zone: Option<&'a str>,
 }
 
-/// Accepts a run as `queued`, and tells whoever streams its conversation. The caller holds the user's lock and inserts the
+/// Accepts a run as `queued`, and has those told who stream its conversation. The caller holds the user's lock and inserts the
 /// message in the same transaction. The zone is remembered for the user; without one the run has the one that is remembered.
 ///
 /// # Errors
 /// The database failed; the key is taken (`runs_idempotency_key_key`).
-pub async fn accept(db: &mut Connection, run: NewRun<'_>) -> Result<(), StoreError> {
+pub async fn accept(tx: &mut Transaction, run: NewRun<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         "with known as (
              select time_zone from user_settings where user_id = $3
          ),
          remembered as (
              insert into user_settings as s (user_id, time_zone)
-             select $3, $7 where $7::text is not null and $7 is distinct from (select time_zone from known)
+             select $3, $6 where $6::text is not null and $6 is distinct from (select time_zone from known)
              on conflict (user_id) do update set time_zone = excluded.time_zone, updated_at = clock_timestamp()
-         ),
-         accepted as (
-             insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone)
-             values ($1, $2, $3, $4, $5, coalesce($7, (select time_zone from known)))
          )
-         select pg_notify($6, $2::uuid::text)",
+         insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone)
+         values ($1, $2, $3, $4, $5, coalesce($6, (select time_zone from known)))",
         run.id,
         run.conversation_id,
         run.user_id,
         run.idempotency_key,
         run.request_hash,
-        CONVERSATION,
         run.time_zone
     )
-    .execute(db)
+    .execute(&mut **tx)
     .await?;
+    tx.tell(Hint::Conversation(run.conversation_id));
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, StoreError, jobs},
+    super::{Connection, StoreError, Transaction, jobs},
     decide::MAX_WAITING,
 };
 
@@ -48,7 +48,7 @@ pub(in crate::store) async fn lock_user(
 /// # Errors
 /// The database failed.
 pub async fn admit(
-    db: &mut Connection,
+    tx: &mut Transaction,
     user_id: &str,
     conversation_id: Uuid,
     max_ready: i64,
@@ -91,11 +91,11 @@ pub async fn admit(
         max_ready,
         WINDOW
     )
-    .fetch_all(&mut *db)
+    .fetch_all(&mut **tx)
     .await?;
     let now = admitted.first().map_or(0, |run| run.now);
     let admitted: Vec<Uuid> = admitted.into_iter().map(|run| run.id).collect();
-    jobs::enqueue(db, &admitted, now).await?;
+    jobs::enqueue(tx, &admitted, now).await?;
     Ok(admitted)
 }
 

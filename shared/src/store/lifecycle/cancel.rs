@@ -3,11 +3,11 @@
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, WriteError, events, usage::Tokens},
+    super::{Transaction, WriteError, events, usage::Tokens},
     RunStatus,
     finish::{CANCELLED, after_end, closing, end},
 };
-use crate::hints::CANCEL;
+use crate::hints::Hint;
 
 /// Asks for a run to be cancelled: a waiting one ends here and now, one at work as soon as its worker hears of it.
 ///
@@ -17,7 +17,7 @@ use crate::hints::CANCEL;
 /// # Errors
 /// The database failed.
 pub async fn cancel(
-    db: &mut Connection,
+    tx: &mut Transaction,
     user_id: &str,
     run_id: Uuid,
     max_ready: i64,
@@ -30,22 +30,22 @@ pub async fn cancel(
         run_id,
         user_id
     )
-    .fetch_optional(&mut *db)
+    .fetch_optional(&mut **tx)
     .await?;
     let Some(run) = run else { return Ok(None) };
     match run.status {
         RunStatus::Queued | RunStatus::Waiting => {
-            let took = end(db, run_id, &CANCELLED, Tokens::default(), None).await?;
+            let took = end(tx, run_id, &CANCELLED, Tokens::default(), None).await?;
             // The events of a run that waits have ended.
             if run.status == RunStatus::Queued {
                 let (last, mut closing) =
-                    closing(db, run_id, run.conversation_id, run.parent_run_id).await?;
+                    closing(tx, run_id, run.conversation_id, run.parent_run_id).await?;
                 let mut cancelled = CANCELLED.event(run.conversation_id, run_id);
                 cancelled.set_usage(took);
                 closing.push(cancelled);
-                events::write(db, run_id, last + 1, &closing).await?;
+                events::write(tx, run_id, last + 1, &closing).await?;
             }
-            after_end(db, user_id, run.conversation_id, run_id, max_ready).await?;
+            after_end(tx, user_id, run.conversation_id, run_id, max_ready).await?;
             Ok(Some(RunStatus::Cancelled))
         }
         RunStatus::Running => {
@@ -53,11 +53,9 @@ pub async fn cancel(
                 "update runs set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) where id = $1",
                 run_id
             )
-            .execute(&mut *db)
+            .execute(&mut **tx)
             .await?;
-            sqlx::query!("select pg_notify($1, $2)", CANCEL, run_id.to_string())
-                .execute(db)
-                .await?;
+            tx.tell(Hint::Cancel(run_id));
             Ok(Some(run.status))
         }
         RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => Ok(Some(run.status)),

@@ -7,12 +7,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, StoreError},
+    super::{Connection, StoreError, Transaction},
     RunStatus,
     accept::{self, Successor},
-    admit, announce,
+    admit,
 };
-use crate::ids::CallKey;
+use crate::{hints::Hint, ids::CallKey};
 
 /// Runs of one user that may wait for a decision; more messages are refused until some are decided or cancelled.
 pub const MAX_WAITING: i64 = 100;
@@ -165,7 +165,7 @@ pub enum Decided {
 /// # Errors
 /// The database failed; the child's id is taken (`runs_pkey`).
 pub async fn decide(
-    db: &mut Connection,
+    tx: &mut Transaction,
     user_id: &str,
     decision: &Decision,
     child: Successor<'_>,
@@ -179,14 +179,14 @@ pub async fn decide(
         run_id,
         user_id
     )
-    .fetch_optional(&mut *db)
+    .fetch_optional(&mut **tx)
     .await?
     else {
         return Ok(Decided::Unknown);
     };
     let conversation_id = run.conversation_id;
     if run.status != RunStatus::Waiting {
-        return Ok(repeated(db, user_id, run_id, decision).await?.map_or(
+        return Ok(repeated(tx, user_id, run_id, decision).await?.map_or(
             Decided::NotWaiting,
             |run_id| Decided::Run {
                 run_id,
@@ -195,11 +195,11 @@ pub async fn decide(
             },
         ));
     }
-    let pending = pending(db, user_id, run_id).await?;
+    let pending = pending(tx, user_id, run_id).await?;
     let Some(answers) = answers(decision, &pending) else {
         return Ok(Decided::Incomplete);
     };
-    go_on(db, user_id, child).await?;
+    go_on(tx, user_id, child).await?;
     for (call, approved) in pending.iter().zip(&answers) {
         sqlx::query!(
             "update approvals set approved = $4, decided_at = clock_timestamp(), decision_run_id = $5
@@ -210,11 +210,11 @@ pub async fn decide(
             approved,
             child.id
         )
-        .execute(&mut *db)
+        .execute(&mut **tx)
         .await?;
     }
-    admit::admit(db, user_id, conversation_id, max_ready).await?;
-    announce(db, conversation_id).await?;
+    admit::admit(tx, user_id, conversation_id, max_ready).await?;
+    tx.tell(Hint::Conversation(conversation_id));
     Ok(Decided::Run {
         run_id: child.id,
         conversation_id,

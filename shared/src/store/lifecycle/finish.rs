@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        Connection, StoreError, UserTurn, WriteError, events, jobs,
+        Connection, StoreError, Transaction, UserTurn, WriteError, events, jobs,
         messages::{self, NewMessage},
         usage::Tokens,
     },
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     events::{Event, Interrupt, RunOutcome, TokenUsage, Usage},
     faults,
-    hints::RUN_ENDED,
+    hints::Hint,
 };
 
 /// What a run came to.
@@ -217,7 +217,7 @@ async fn is_to_cancel(db: &mut Connection, run_id: Uuid) -> Result<bool, StoreEr
 /// whichever attempt wrote them, and of answers that were cut off, by `model` as far as this attempt knows; a step that a decision took
 /// over (attempt 0) is another run's. A run that waits has not ended. Returns what the run took.
 pub(super) async fn end(
-    db: &mut Connection,
+    tx: &mut Transaction,
     run_id: Uuid,
     outcome: &Outcome,
     cut_off: Tokens,
@@ -241,10 +241,10 @@ pub(super) async fn end(
     };
     let took = sqlx::query!(
         r#"with used as (
-             select r.cut_off_input_tokens + $6::bigint as cut_off_input, r.cut_off_output_tokens + $7::bigint as cut_off_output,
-                    r.cut_off_input_tokens + $6::bigint + s.input as input,
-                    r.cut_off_output_tokens + $7::bigint + s.output as output,
-                    r.usage_estimated or $8::boolean or s.estimated as estimated,
+             select r.cut_off_input_tokens + $5::bigint as cut_off_input, r.cut_off_output_tokens + $6::bigint as cut_off_output,
+                    r.cut_off_input_tokens + $5::bigint + s.input as input,
+                    r.cut_off_output_tokens + $6::bigint + s.output as output,
+                    r.usage_estimated or $7::boolean or s.estimated as estimated,
                     s.calls, s.cached
              from runs r, (
                  select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
@@ -260,7 +260,7 @@ pub(super) async fn end(
                  select model, input_tokens as input, output_tokens as output, cached_input_tokens as cached
                  from steps where run_id = $1 and attempt > 0
                  union all
-                 select $10::text, cut_off_input, cut_off_output, 0 from used
+                 select $9::text, cut_off_input, cut_off_output, 0 from used
              ) t
              group by model
              having sum(input) + sum(output) > 0
@@ -276,7 +276,7 @@ pub(super) async fn end(
                  input_tokens = used.input, output_tokens = used.output, cached_input_tokens = used.cached,
                  model_calls = used.calls,
                  cut_off_input_tokens = used.cut_off_input, cut_off_output_tokens = used.cut_off_output,
-                 usage_estimated = used.estimated, cut_short = $9
+                 usage_estimated = used.estimated, cut_short = $8
              from used
              where id = $1 and finished_at is null
          ),
@@ -286,8 +286,7 @@ pub(super) async fn end(
              where used.input + used.output > before.tokens
              on conflict (user_id, day) do update set tokens = usage_days.tokens + excluded.tokens
          )
-         select pg_notify($5, $1::uuid::text),
-                (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+         select (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
                             'model', model, 'inputTokens', input, 'outputTokens', output, 'totalTokens', input + output,
                             'cachedInputTokens', nullif(cached, 0))) order by model), '[]')
                  from by_model) as "by_model!: Json<Vec<TokenUsage>>",
@@ -296,27 +295,27 @@ pub(super) async fn end(
         status.name(),
         code,
         message,
-        RUN_ENDED,
         cut_off.input,
         cut_off.output,
         cut_off.is_estimate,
         cut_short,
         model
     )
-    .fetch_one(db)
+    .fetch_one(&mut **tx)
     .await?;
+    tx.tell(Hint::RunEnded(run_id));
     Ok(Usage::new(took.by_model.0, took.estimated))
 }
 
 /// What follows the end of a run, in the same transaction: its job is done, the next may start.
 pub(super) async fn after_end(
-    db: &mut Connection,
+    tx: &mut Transaction,
     user_id: &str,
     conversation_id: Uuid,
     run_id: Uuid,
     max_ready: i64,
 ) -> Result<(), StoreError> {
-    jobs::done(db, run_id).await?;
-    admit::admit(db, user_id, conversation_id, max_ready).await?;
+    jobs::done(tx, run_id).await?;
+    admit::admit(tx, user_id, conversation_id, max_ready).await?;
     Ok(())
 }

@@ -3,9 +3,10 @@
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, StoreError, jobs},
-    RunStatus, admit, announce,
+    super::{StoreError, Transaction, jobs},
+    RunStatus, admit,
 };
+use crate::hints::Hint;
 
 /// What became of the wish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub enum Requeued {
 /// # Errors
 /// The database failed.
 pub async fn requeue(
-    db: &mut Connection,
+    tx: &mut Transaction,
     run_id: Uuid,
     max_ready: i64,
 ) -> Result<Requeued, StoreError> {
@@ -35,20 +36,20 @@ pub async fn requeue(
          where r.id = $1",
         run_id
     )
-    .fetch_optional(&mut *db)
+    .fetch_optional(&mut **tx)
     .await?
     else {
         return Ok(Requeued::Unknown);
     };
     // The same order of locks as acceptance: the user, then the run.
-    admit::lock_user(db, &run.user_id).await?;
+    admit::lock_user(tx, &run.user_id).await?;
     let Some(now) = sqlx::query!(
         r#"select r.status as "status: RunStatus", (select c.id from runs c where c.parent_run_id = r.id) as continued_by
          from runs r join conversations v on v.id = r.conversation_id and v.deleted_at is null
          where r.id = $1 for update of r"#,
         run_id
     )
-    .fetch_optional(&mut *db)
+    .fetch_optional(&mut **tx)
     .await?
     else {
         return Ok(Requeued::Unknown);
@@ -66,10 +67,10 @@ pub async fn requeue(
          where id = $1",
         run_id
     )
-    .execute(&mut *db)
+    .execute(&mut **tx)
     .await?;
-    jobs::forget(db, run_id).await?;
-    admit::admit(db, &run.user_id, run.conversation_id, max_ready).await?;
-    announce(db, run.conversation_id).await?;
+    jobs::forget(tx, run_id).await?;
+    admit::admit(tx, &run.user_id, run.conversation_id, max_ready).await?;
+    tx.tell(Hint::Conversation(run.conversation_id));
     Ok(Requeued::Queued)
 }

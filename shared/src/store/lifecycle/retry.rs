@@ -3,11 +3,12 @@
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, StoreError},
+    super::{Connection, StoreError, Transaction},
     RunStatus,
     accept::{self, Successor},
-    admit, announce,
+    admit,
 };
+use crate::hints::Hint;
 
 /// What can be said of a run that somebody wants to be retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,13 +71,14 @@ pub async fn retriable(
 /// # Errors
 /// The database failed; the new run's id is taken (`runs_pkey`).
 pub async fn retry(
-    db: &mut Connection,
+    tx: &mut Transaction,
     user_id: &str,
     conversation_id: Uuid,
     successor: Successor<'_>,
     max_ready: i64,
 ) -> Result<(), StoreError> {
-    accept::accept_successor(db, user_id, successor).await?;
-    admit::admit(db, user_id, conversation_id, max_ready).await?;
-    announce(db, conversation_id).await
+    accept::accept_successor(tx, user_id, successor).await?;
+    admit::admit(tx, user_id, conversation_id, max_ready).await?;
+    tx.tell(Hint::Conversation(conversation_id));
+    Ok(())
 }
