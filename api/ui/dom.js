@@ -76,6 +76,15 @@ export function tell(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const drawn = new WeakMap();
+
+/** Draws the children of an element anew if `key` has changed: what is there keeps its focus, and the click that has begun on it. */
+export function redraw(element, key, draw) {
+  if (drawn.get(element) === key) return;
+  drawn.set(element, key);
+  element.replaceChildren(...draw());
+}
+
 /** The element with this id; the page always has it. */
 export const byId = (id) => document.getElementById(id);
 

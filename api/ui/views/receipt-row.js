@@ -1,6 +1,6 @@
 // A task of a receipt, as the list has it now: it can be ticked, shown in the list, and what the agent did with it taken back.
 
-import { announce, h, icon } from "../dom.js";
+import { announce, h, icon, redraw } from "../dom.js";
 import { tellError, tellRefusal } from "../phrases.js";
 import { chipsOf } from "./chips.js";
 import { taskReference } from "./task-reference.js";
@@ -15,7 +15,9 @@ export class ReceiptRow {
   /** Null, "undoing" or "undone": whether it has been taken back here. */
   #state = null;
   #tick = h("button", { type: "button", class: "tick", role: "checkbox", icon: "check" });
-  #words = h("span", { class: "receipt-task" });
+  #name = h("span", { class: "receipt-name" });
+  #chips = h("span", { class: "receipt-chips" });
+  #words = h("span", { class: "receipt-task" }, this.#name, this.#chips);
   #verb = h("span", { class: "receipt-verb" });
   #undo = h("button", { type: "button", class: "receipt-undo", icon: "undo" }, "Undo");
   #problem = h("p", { class: "receipt-problem", role: "alert" });
@@ -44,8 +46,9 @@ export class ReceiptRow {
     this.#tick.setAttribute("aria-checked", String(isDone));
     this.#tick.setAttribute("aria-label", `${title}: done`);
     this.#tick.disabled = !canTick;
-    const name = row.id && !this.#isGone() ? taskReference(row.id, title) : h("bdi", { class: "receipt-title", text: title });
-    this.#words.replaceChildren(name, task ? chipsOf(task) : "");
+    const id = this.#isGone() ? null : row.id;
+    redraw(this.#name, JSON.stringify([id, title]), () => [id ? taskReference(id, title) : h("bdi", { class: "receipt-title", text: title })]);
+    redraw(this.#chips, JSON.stringify(task), () => [task ? chipsOf(task) : ""]);
     this.#verb.textContent = this.#state !== null ? "Undone" : isMixed || this.#isGone() ? WORDS[row.verb] : "";
     this.#undo.hidden = !canUndo;
     this.#undo.setAttribute("aria-label", `Undo: ${WORDS[row.verb].toLowerCase()} “${title}”`);

@@ -1,7 +1,7 @@
 // The receipt of a turn: one line for all that it did to the list, which opens to a row for each task; and what went wrong, which
 // is always to be seen.
 
-import { h, icon } from "../dom.js";
+import { h, icon, redraw } from "../dom.js";
 import { tellCall, tellFailure } from "../phrases.js";
 import { receiptOf } from "../receipt.js";
 import { chipsOf, hasChips } from "./chips.js";
@@ -27,7 +27,6 @@ export class Receipt {
   #views = new Map();
   #shown = [];
   #isOpen = false;
-  #key = "";
   #troublesKey = "";
   #only = null;
 
@@ -56,12 +55,9 @@ export class Receipt {
 
   #updateLine({ line, rows }) {
     const task = rows.length === 1 ? this.#context.tasks.get(rows[0].id) ?? rows[0].task : null;
-    const key = JSON.stringify([line.icon, line.text, rows.length === 1 && rows[0].id, task]);
-    if (key === this.#key) return;
-    this.#key = key;
-    this.#icon.replaceChildren(icon(line.icon));
-    this.#words.replaceChildren(...withReference(line, rows), h("span", { class: "visually-hidden", text: ", done" }));
-    this.#chips.replaceChildren(hasChips(task) ? chipsOf(task) : "");
+    redraw(this.#icon, line.icon, () => [icon(line.icon)]);
+    redraw(this.#words, JSON.stringify([line.text, line.subject, rows.map(({ id }) => id)]), () => [...withReference(line, rows), h("span", { class: "visually-hidden", text: ", done" })]);
+    redraw(this.#chips, JSON.stringify(task), () => [hasChips(task) ? chipsOf(task) : ""]);
     this.#toggle.setAttribute("aria-label", rows.length === 1 ? "Show the task" : `Show the ${rows.length} tasks`);
   }
 
