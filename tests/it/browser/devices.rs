@@ -12,6 +12,9 @@ impl Browser {
             .await;
         let touch = json!({"enabled": true});
         self.tell("Emulation.setTouchEmulationEnabled", touch).await;
+        // Before a frame is drawn the page tells its scripts that it is another size.
+        let drawn = "return new Promise((resolve) => requestAnimationFrame(() => resolve(String(innerWidth))))";
+        self.shows(drawn, "390").await;
     }
 
     /// Has no network, or has one again; says so to the page as it says it to people.
