@@ -35,6 +35,8 @@ export class Tasks extends EventTarget {
   #due = Infinity;
   #reading = false;
   #readUntil = 0;
+  #begun = 0;
+  #taken = 0;
 
   /** `api` is read from, `mcp` makes the changes. */
   constructor({ api, mcp }) {
@@ -96,6 +98,11 @@ export class Tasks extends EventTarget {
   #keyed(task) {
     if (!this.#withKeys.has(task)) this.#withKeys.set(task, { ...task, key: this.#changes.key(task.id) });
     return this.#withKeys.get(task);
+  }
+
+  /** How many readings have been `begun`, and which of them was the last one `taken`: that a task is not there is known only by one that began later. */
+  get readings() {
+    return { begun: this.#begun, taken: this.#taken };
   }
 
   /** Whether there are more tasks than were read. */
@@ -262,6 +269,7 @@ export class Tasks extends EventTarget {
     this.#due = Infinity;
     if (this.#reading) return this.refresh(100);
     this.#reading = true;
+    const number = ++this.#begun;
     const [query, name, version] = [this.#query, this.#name, this.#version];
     const isCurrent = () => version === this.#version && this.#changes.adding === 0;
     try {
@@ -273,9 +281,11 @@ export class Tasks extends EventTarget {
       const others = [...this.#watched].filter((id) => !inList.has(id) && !id.startsWith("new-"));
       const { tasks: found, looked } = await this.#reader.some(others);
       const counts = { ...(isPlain ? { [query.view]: list.total } : {}), ...(await counting) };
-      if (isCurrent()) this.#take(name, { list, found, looked, counts });
-      else this.refresh(100);
       this.hasFailed = false;
+      if (isCurrent()) {
+        this.#taken = number;
+        this.#take(name, { list, found, looked, counts });
+      } else this.refresh(100);
     } catch {
       if (!this.hasFailed && name === this.#name) {
         this.hasFailed = true;

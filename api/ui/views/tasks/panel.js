@@ -28,7 +28,7 @@ export class TaskPanel {
   #note = h("div", { class: "tasks-note" });
   #more = h("div", { class: "tasks-more", "aria-hidden": "true", hidden: true }, h("div", { class: "ghost" }), h("div", { class: "ghost" }));
   #editor = null;
-  /** The task that is to be seen as soon as it is there: `id`, and how often it may be looked for in vain. */
+  /** The task that is to be seen as soon as it is there: `id`, what had been `read` when it was asked for, and where the `focus` was. */
   #awaited = null;
 
   constructor(element, { tasks, suggest }) {
@@ -63,22 +63,27 @@ export class TaskPanel {
 
   /** Shows one task, in a view that has it, and puts the focus on it. */
   reveal(id) {
-    this.#awaited = { id, tries: 4 };
+    this.#awaited = { id, read: this.#tasks.readings.begun, focus: document.activeElement };
     const view = this.#tasks.get(id)?.completed ? "done" : "all";
     const { query } = this.#tasks;
-    if (!this.#keyOf(id) && (query.view !== view || query.search || query.tag)) this.show(view);
+    if (!this.#keyOf(id)) {
+      if (query.view !== view || query.search || query.tag) this.show(view);
+      this.#tasks.refresh();
+    }
     this.#seek();
   }
 
   #seek() {
     if (!this.#awaited) return;
-    const { id } = this.#awaited;
+    const { id, read, focus } = this.#awaited;
     const key = this.#keyOf(id);
     if (key) {
       this.#awaited = null;
-      this.#rows.focus(key);
+      // Whoever has gone on to something else meanwhile stays there.
+      if ([focus, document.body].includes(document.activeElement)) this.#rows.focus(key);
+      else this.#rows.element(key).scrollIntoView({ block: "nearest" });
       this.#rows.highlight(key);
-    } else if (this.#tasks.state === "failed" || (this.#tasks.state === "there" && this.#awaited.tries-- === 0)) {
+    } else if (this.#tasks.hasFailed || this.#tasks.readings.taken > read) {
       this.#awaited = null;
       const title = this.#tasks.title(id);
       // Far down in a long list, or not there.
