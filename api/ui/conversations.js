@@ -16,7 +16,7 @@ const FOLLOW_AGAIN = 5_000;
 /**
  * Events: `named` (a new conversation got its id; `detail`: transcript), `event` (`detail`: {turn, event}, seen for the
  * first time), `ended` (`detail`: turn), `accepted` (`detail`: transcript), `activity` (`detail`: ids in which runs are active),
- * `homeless` (`detail`: a message whose conversation has been deleted).
+ * `deleted` (`detail`: id of a conversation that was there and is gone), `homeless` (`detail`: a message that was sent to one).
  */
 export class Conversations extends EventTarget {
   #api;
@@ -150,6 +150,7 @@ export class Conversations extends EventTarget {
     transcript.state = "deleted";
     // What nobody can answer any more is not waited for.
     for (const turn of transcript.active) turn.end("cancelled");
+    this.dispatchEvent(new CustomEvent("deleted", { detail: id }));
     transcript.changed(null);
   }
 

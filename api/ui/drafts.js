@@ -47,6 +47,13 @@ export class Drafts {
     this.keep(id, text);
   }
 
+  /** The conversation is gone: what this tab has for it waits for the next one, behind what waits there already. */
+  rehouse(id) {
+    const text = this.#read("sessionStorage").get(id) ?? "";
+    this.keep(id, "");
+    if (text !== "") this.keep(null, [this.of(null), text].filter(Boolean).join("\n"));
+  }
+
   clear() {
     for (const storage of ["sessionStorage", "localStorage"]) remembered.set(storage, this.#key, null);
   }

@@ -68,6 +68,11 @@ export function run(identity) {
   new Settings({ api, tasks, zoneChanged: () => tasks.forgetDay() });
   new ConnectionBar(byId("connection"), connection);
 
+  // Words for a conversation that somebody else has deleted are not lost.
+  const rehouse = (id) => {
+    drafts.rehouse(id);
+    if (id === thread.transcript.id) composer.rehouse();
+  };
   const go = (id) => {
     shell.closeDrawers();
     if (location.hash === addressOf(id)) composer.focus();
@@ -93,6 +98,7 @@ export function run(identity) {
     }
   });
   conversations.addEventListener("accepted", () => list.refresh(400));
+  conversations.addEventListener("deleted", ({ detail: id }) => rehouse(id));
   conversations.addEventListener("homeless", ({ detail: text }) => text && !drafts.of(null) && drafts.keep(null, text));
   conversations.addEventListener("event", ({ detail: { turn, event } }) => tasks.receive(turn, event));
   conversations.addEventListener("ended", ({ detail: turn }) => {
@@ -116,9 +122,11 @@ export function run(identity) {
   });
   list.addEventListener("change", () => thread.title(list.title(thread.transcript.id)));
   list.addEventListener("gone", ({ detail: { id, here } }) => {
-    drafts.keep(id, "");
+    if (here) drafts.keep(id, "");
     if (here && id === thread.transcript.id) go(null);
     conversations.deleted(id);
+    // One that this page has never shown.
+    rehouse(id);
   });
   window.addEventListener("focus", () => {
     tasks.refresh(100);

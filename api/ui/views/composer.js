@@ -73,6 +73,18 @@ export class Composer {
     this.#place = place;
   }
 
+  /** The conversation whose draft this was is gone; the new one has it. Whoever is typing goes on. */
+  rehouse() {
+    if (this.isEmpty) return;
+    this.#place = null;
+    const text = this.#drafts.of(null);
+    if (!this.#text.value.startsWith(text)) this.#put(text);
+  }
+
+  get isEmpty() {
+    return this.#text.value.trim() === "";
+  }
+
   /**
    * Puts a sentence into the empty box, or in place of another suggestion. What somebody has written stays: then only the
    * `mention` goes in, where the cursor is.

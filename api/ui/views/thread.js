@@ -104,8 +104,8 @@ export class Thread {
     this.#dirty = new Set();
     const running = transcript.active.find((turn) => turn.status === "running") ?? transcript.active[0] ?? null;
     this.#composer.setActive(running);
-    // Nothing can be said in a conversation that does not exist.
-    byId("composer").hidden = transcript.state === "missing" || transcript.state === "deleted";
+    // Nothing can be said in a conversation that does not exist. But the box does not go from under the fingers: the keys that follow would be commands.
+    byId("composer").hidden = transcript.state === "missing" || (transcript.state === "deleted" && this.#composer.isEmpty);
     const isEmpty = transcript.turns.length === 0;
     this.#element.classList.toggle("is-empty", isEmpty);
     if (isEmpty) {

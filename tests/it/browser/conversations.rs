@@ -33,8 +33,12 @@ const NOTICE: &str = "return document.querySelector('.welcome-title')?.innerText
 
 /// A page on which one conversation has been begun.
 async fn begin(browser: &Browser, world: &World, message: &str) {
-    world.model.push(Turn::text("Hello."));
     browser.sign_in(&world.url, "ada").await;
+    greet(browser, world, message).await;
+}
+
+async fn greet(browser: &Browser, world: &World, message: &str) {
+    world.model.push(Turn::text("Hello."));
     browser.say(message).await;
     browser
         .sees("the reply", |seen| {
@@ -141,14 +145,8 @@ async fn deleting_asks_first_and_is_told_in_a_second_window() {
     browser.end(&["404"]).await;
 }
 
-/// A device that this one hears nothing of.
-#[tokio::test(flavor = "multi_thread")]
-async fn words_for_a_conversation_that_is_gone_are_not_lost() {
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let world = World::with(by_name()).await;
-    begin(&browser, &world, "hi").await;
+/// Deletes the one conversation there is, from another device.
+async fn delete_elsewhere(world: &World) {
     let id: String = sqlx::query_scalar("select id::text from conversations")
         .fetch_one(&world.db)
         .await
@@ -156,14 +154,59 @@ async fn words_for_a_conversation_that_is_gone_are_not_lost() {
     let path = format!("conversations/{id}");
     let deleted = Answer::of(world.request(Method::DELETE, "ada", &path)).await;
     assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+}
+
+/// What the message box holds.
+const TYPED: &str = "return document.querySelector('#composer-text').value";
+
+/// A device that this one hears nothing of: by the answer to a message it learns that the conversation is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_for_a_conversation_that_is_gone_are_not_lost() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    browser.sign_in(&world.url, "ada").await;
+    // The list, which would tell, is read again some seconds after a first reply; from now on it never comes.
+    let deaf = "
+        const real = window.fetch;
+        window.fetch = (url, ...rest) => url.includes('/conversations?') ? new Promise(() => {}) : real(url, ...rest);";
+    browser.script(deaf).await;
+    greet(&browser, &world, "hi").await;
+    delete_elsewhere(&world).await;
     browser.say("a long thought").await;
     browser.shows(NOTICE, "This conversation was deleted").await;
     let seen = browser.look().await;
     assert_eq!(seen.messages, ["hi", "a long thought"]);
     browser.click("#new-conversation").await;
-    let typed = "return document.querySelector('#composer-text').value";
-    browser.shows(typed, "a long thought").await;
+    browser.shows(TYPED, "a long thought").await;
     browser.end(&[]).await;
+}
+
+/// The page hears of it in the middle of a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_are_being_typed_outlive_their_conversation() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    begin(&browser, &world, "hi").await;
+    browser.type_into("#composer-text", "a long th").await;
+    delete_elsewhere(&world).await;
+    browser
+        .script("window.dispatchEvent(new Event('focus'))")
+        .await;
+    browser.shows(NOTICE, "This conversation was deleted").await;
+    let kept = "return Object.entries(sessionStorage).filter(([key]) => key.includes('draft')).map(([, drafts]) => drafts).join()";
+    browser.shows(kept, r#"[["new","a long th"]]"#).await;
+    // The box is still there, or the rest of the word would be taken for commands.
+    browser.press("ought").await;
+    browser.shows(TYPED, "a long thought").await;
+    browser.picture("deleted-while-typing").await;
+    browser.reload().await;
+    browser.click("#new-conversation").await;
+    browser.shows(TYPED, "a long thought").await;
+    browser.end(&["404"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
