@@ -50,8 +50,15 @@ async fn a_database_that_is_down_is_503_and_comes_back() {
 
     door.reopen();
     let deadline = tokio::time::Instant::now() + world::PATIENCE;
-    while world.say("ada", "hello").await.status != 200 {
-        assert!(tokio::time::Instant::now() < deadline, "never comes back");
+    loop {
+        let answer = world.say("ada", "hello").await;
+        if answer.status == 200 {
+            break;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "never comes back: {answer:?}"
+        );
     }
     let run = accepted.body["run_id"].as_str().unwrap();
     let run = world.get("bob", &format!("runs/{run}?wait=30")).await;
@@ -77,23 +84,27 @@ async fn without_notifications_answers_still_come() {
         .execute(&world.db)
         .await
         .unwrap();
-    sqlx::raw_sql("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
-        .execute(&world.db)
-        .await
-        .unwrap();
-    // Killed connections may answer 503 at first; nothing hangs.
+    let killed = sqlx::query_scalar::<_, i64>(
+        "select count(*) filter (where pg_terminate_backend(pid, 20000)) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid()",
+    );
+    assert!(killed.fetch_one(&world.db).await.unwrap() > 0);
     let deadline = tokio::time::Instant::now() + world::PATIENCE;
-    while world.get("ada", "tasks").await.status != 200 {
-        assert!(tokio::time::Instant::now() < deadline, "never comes back");
-    }
-    for _ in 0..3 {
+    let mut answers = 0;
+    while answers < 3 {
         // The wait is far longer than the patience: an answer that comes with its end is too late.
         let request = world
             .post_chat("ada", &json!({"message": "hello"}))
             .header("prefer", "wait=60");
         let answer = tokio::time::timeout(world::PATIENCE, Answer::of(request)).await;
         let answer = answer.expect("the slow polls find the job and the end of the run");
+        // The pools find the killed connections one by one: by a message that is not accepted, or by an answer that cannot be read.
+        let is_hurt = matches!(answer.status.as_u16(), 503 | 202);
+        if is_hurt && tokio::time::Instant::now() < deadline {
+            continue;
+        }
         assert_eq!(answer.assert_ok()["response"], "Hello.");
+        answers += 1;
     }
 }
 
