@@ -26,6 +26,15 @@ static FOLDERS: AtomicU32 = AtomicU32::new(0);
 /// What the WebDriver protocol calls a reference to an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// Scrolls to an element as a click would; tells whether it is in the same place a frame later.
+const RESTS: &str = "
+    const [element] = arguments;
+    const place = () => Object.values(element.getBoundingClientRect().toJSON()).join();
+    element.scrollIntoView({ behavior: 'instant', block: 'nearest', inline: 'nearest' });
+    const before = place();
+    return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(place() === before))));";
+const MOVES: &str = "it moves";
+
 /// A browser with an empty profile. It and its profile go when this is dropped.
 pub(super) struct Browser {
     driver: Child,
@@ -71,6 +80,7 @@ impl Browser {
         browser.process = Some(begun["capabilities"]["goog:processID"].to_string());
         let id = begun["sessionId"].as_str().expect("an id");
         browser.session = format!("{}/{id}", browser.session);
+        browser.be_slow().await;
         Some(browser)
     }
 
@@ -156,6 +166,17 @@ impl Browser {
     /// All that follows is about this window.
     pub(super) async fn look_at(&self, window: &Value) {
         self.post("/window", json!({"handle": window})).await;
+        self.be_slow().await;
+    }
+
+    /// Is as many times slower than this machine as `ERRAND_SLOWNESS` says, if it does: what fails then fails on a slow machine.
+    async fn be_slow(&self) {
+        let slowness = std::env::var_os("ERRAND_SLOWNESS");
+        let slowness = slowness.as_deref().and_then(std::ffi::OsStr::to_str);
+        if let Some(rate) = slowness.and_then(|it| it.parse::<u32>().ok()) {
+            self.tell("Emulation.setCPUThrottlingRate", json!({"rate": rate}))
+                .await;
+        }
     }
 
     /// Runs a function body in the page; returns what it returns.
@@ -177,7 +198,7 @@ impl Browser {
         std::fs::write(path, png).expect("a picture");
     }
 
-    /// Clicks on the element of this selector, as soon as it can be clicked.
+    /// Clicks on the element of this selector, as soon as it can be clicked and stays in its place: a click goes to where it was last seen.
     pub(super) async fn click(&self, selector: &str) {
         self.act(selector, "click", json!({})).await;
     }
@@ -203,20 +224,41 @@ impl Browser {
             let Err(error) = self.try_to_act(selector, action, &body).await else {
                 return;
             };
-            let early = ["no such element", "element not interactable", "stale"];
+            let early = [
+                "no such element",
+                "element not interactable",
+                "element click intercepted",
+                "stale",
+                MOVES,
+            ];
             let early = early.iter().any(|code| error.starts_with(code));
-            assert!(
-                early && Instant::now() < deadline,
-                "{action} {selector}: {error}"
-            );
+            if !early || Instant::now() > deadline {
+                panic!(
+                    "{action} {selector}: {error}; the page: {}",
+                    self.words().await
+                );
+            }
             sleep(Duration::from_millis(25)).await;
         }
+    }
+
+    /// Where the page is, what has the focus there, and all that can be read.
+    async fn words(&self) -> Value {
+        let words = "return [location.href, document.activeElement?.outerHTML.slice(0, 200), document.body?.innerText].join('\n')";
+        self.script(words).await
     }
 
     async fn try_to_act(&self, selector: &str, action: &str, body: &Value) -> Result<(), String> {
         let wanted = json!({"using": "css selector", "value": selector});
         let found = self.command(Method::POST, "/element", wanted).await?;
         let id = found[ELEMENT].as_str().expect("an element");
+        if action == "click" {
+            let arguments = json!({"script": RESTS, "args": [found]});
+            let rests = self.command(Method::POST, "/execute/sync", arguments);
+            if rests.await? == false {
+                return Err(MOVES.to_owned());
+            }
+        }
         let path = format!("/element/{id}/{action}");
         self.command(Method::POST, &path, body.clone()).await?;
         Ok(())
