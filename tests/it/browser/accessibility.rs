@@ -76,10 +76,8 @@ async fn axe_finds_nothing_serious() {
         })
         .await;
     for (size, width, height) in [("desktop", 1280, 800), ("phone", 390, 844)] {
-        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"});
-        browser
-            .tell("Emulation.setDeviceMetricsOverride", metrics)
-            .await;
+        let screen = json!({"deviceScaleFactor": 1, "mobile": size == "phone"});
+        browser.be_of_size(width, height, screen).await;
         for theme in ["light", "dark"] {
             let set = format!(
                 "document.documentElement.dataset.theme = '{theme}'; document.getAnimations().filter((it) => it.effect.getComputedTiming().endTime < 1e6).forEach((it) => it.finish());"

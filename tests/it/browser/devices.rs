@@ -7,14 +7,19 @@ use super::chrome::Browser;
 impl Browser {
     /// Has the width and the touch screen of a phone from now on.
     pub(super) async fn be_a_phone(&self) {
-        let screen = json!({"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true});
-        self.tell("Emulation.setDeviceMetricsOverride", screen)
+        self.be_of_size(390, 844, json!({"deviceScaleFactor": 2, "mobile": true}))
             .await;
         let touch = json!({"enabled": true});
         self.tell("Emulation.setTouchEmulationEnabled", touch).await;
+    }
+
+    /// Has a screen of this size from now on; returns when the page is drawn on it.
+    pub(super) async fn be_of_size(&self, width: u32, height: u32, mut more: Value) {
+        (more["width"], more["height"]) = (json!(width), json!(height));
+        self.tell("Emulation.setDeviceMetricsOverride", more).await;
         // Before a frame is drawn the page tells its scripts that it is another size.
         let drawn = "return new Promise((resolve) => requestAnimationFrame(() => resolve(String(innerWidth))))";
-        self.shows(drawn, "390").await;
+        self.shows(drawn, &width.to_string()).await;
     }
 
     /// Has no network, or has one again; says so to the page as it says it to people.

@@ -122,8 +122,9 @@ async fn a_long_conversation_opens_at_its_end() {
         const frame = document.querySelector('#scroller').getBoundingClientRect();
         return last && last.getBoundingClientRect().bottom <= frame.bottom && last.getBoundingClientRect().top >= frame.top ? last.innerText : '';";
     browser.shows(end, "assistant 3000").await;
-    let pages = "return String(performance.getEntriesByType('resource').filter(({ name }) => name.includes('/messages')).length)";
-    browser.shows(pages, "1").await;
+    // The newest page may be read twice, if the connection comes behind it; what is before that nobody has asked for.
+    let pages = "return performance.getEntriesByType('resource').filter(({ name }) => /messages.*cursor/.test(name)).map(({ name }) => name).join()";
+    browser.shows(pages, "").await;
     browser.picture("long").await;
     // To the very top of what is there, as one that drags the scroll bar does.
     for _ in 0..2 {

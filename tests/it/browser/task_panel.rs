@@ -622,6 +622,12 @@ async fn a_long_list_is_read_as_it_is_scrolled_and_a_tick_does_not_scroll_it() {
     browser.script(&to(89)).await;
     browser.shows(shown, "200").await;
     browser.script(&to(89)).await;
+    // As high as they are rows turn out to be only when they are drawn.
+    let rests = "
+        const place = () => document.querySelectorAll('#tasks .task')[89].getBoundingClientRect().top;
+        const before = place();
+        return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(String(place() === before)))));";
+    browser.shows(rests, "true").await;
     let place = "return Math.round(document.querySelector('#task-panel').scrollTop) + ' ' + Math.round(document.querySelectorAll('#tasks .task:not(.is-going)')[88].getBoundingClientRect().top)";
     let before = browser.script(place).await;
     browser.click(&check("task 90")).await;
