@@ -10,7 +10,11 @@ use sqlx::AssertSqlSafe;
 use crate::world::{
     self, Answer, Options, World,
     door::{Cut, Door},
+    rows,
 };
+
+/// Those who wait for a lock.
+const STUCK: &str = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 
 /// A world whose API alone reaches the database through the door.
 async fn with_api_behind_a_door() -> (World, Door) {
@@ -93,22 +97,21 @@ async fn a_commit_that_is_still_under_way_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_cannot_be_read_is_503_and_the_key_finds_the_run() {
     let (world, door) = with_api_behind_a_door().await;
-    make_commits_slow(&world).await;
+    let held = rows::hold_commits(&world.db, "messages", "new.content = 'slowly'").await;
     let ask = || {
         let request = world.post_chat("ada", &json!({"message": "slowly"}));
         Answer::of(request.header("idempotency-key", "key-1"))
     };
     door.cut_commit(1, Cut::After);
     let close = async {
-        while !door.has_cut() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        // The look waits for the commit.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        // The commit, and the look that waits for it.
+        world.until(STUCK, 2).await;
+        assert!(door.has_cut());
         door.close();
     };
     let (answer, ()) = tokio::join!(ask(), close);
     answer.assert_error(503, "unavailable");
+    held.rollback().await.unwrap();
     door.reopen();
     assert_eq!(ask().await.assert_ok()["response"], "Hello.");
     assert_eq!(messages(&world, "slowly").await, 1);

@@ -1,7 +1,5 @@
 //! Retries: a run that failed or was cancelled is gone on from behind what it has done, and nothing happens twice.
 
-use std::time::Duration;
-
 use errand_devkit::model::{Gate, Turn, request};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -11,7 +9,7 @@ use crate::world::{
     self, Answer, Options, World,
     door::{Cut, Door},
     events::{assert_well_formed, read_sse, stored},
-    process,
+    process, rows,
     socket::Socket,
 };
 
@@ -446,28 +444,21 @@ async fn a_retry_whose_commit_is_lost_is_found_out_about() {
     assert_eq!(world.count(SUCCESSORS).await, 2);
 
     // Who cannot find out says so, and the key finds the run later.
-    let slow = "create function dawdle() returns trigger language plpgsql as
-                $$ begin perform pg_sleep(1.5); return null; end $$;
-                create constraint trigger dawdle after insert on runs deferrable initially deferred
-                for each row when (new.parent_run_id is not null) execute function dawdle()";
     let run = failed(&world, "call Ann").await;
     world.model.push(Turn::text("It is there."));
-    sqlx::raw_sql(slow)
-        .execute(&world.db)
-        .await
-        .expect("a trigger");
+    let held = rows::hold_commits(&world.db, "runs", "new.parent_run_id is not null").await;
     let ask = || Answer::of(retry_of(&world, "ada", &run).header("idempotency-key", "again"));
     door.cut_commit(1, Cut::After);
     let close = async {
-        while !door.has_cut() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
         // The second try waits for the commit of the first.
-        world.until_stuck("%pg_advisory_xact_lock%").await;
+        let stuck = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        world.until(stuck, 2).await;
+        assert!(door.has_cut());
         door.close();
     };
     let (answer, ()) = tokio::join!(ask(), close);
     answer.assert_error(503, "unavailable");
+    held.rollback().await.expect("as before");
     door.reopen();
     assert_eq!(ask().await.assert_ok()["response"], "It is there.");
     assert_eq!(world.count(SUCCESSORS).await, 3);

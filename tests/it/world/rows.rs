@@ -44,6 +44,28 @@ pub(crate) async fn begin_for(db: &PgPool, user: &str) -> Transaction<'static, P
     tx
 }
 
+/// Commits that insert such rows (`when` tells of `new`) wait until the transaction that is returned has ended, if no statement's
+/// time is over before.
+pub(crate) async fn hold_commits(
+    db: &PgPool,
+    table: &str,
+    when: &str,
+) -> Transaction<'static, Postgres> {
+    let wait = format!(
+        "create function hold() returns trigger language plpgsql as
+         $$ begin perform set_config('lock_timeout', '0', true); perform pg_advisory_xact_lock(1); return null; end $$;
+         create constraint trigger hold after insert on {table} deferrable initially deferred
+         for each row when ({when}) execute function hold()"
+    );
+    execute(db, &wait).await;
+    let mut held = db.begin().await.expect("a transaction");
+    sqlx::raw_sql("select pg_advisory_xact_lock(1)")
+        .execute(&mut *held)
+        .await
+        .expect("the lock");
+    held
+}
+
 /// The roles that this database has for users and for tools.
 pub(crate) async fn roles(db: &PgPool) -> (String, String) {
     sqlx::query_as("select user_role, tool_role from isolation_roles()")
