@@ -23,7 +23,7 @@ use super::{Answer, PATIENCE, empty_database};
 /// What every account here is opened with.
 pub(crate) const PASSWORD: &str = "correct horse";
 
-/// Below the ports that systems give away unasked: nobody takes this one while the provider is down.
+/// Below the ports that systems give away unasked: nobody takes this one before a program does, nor while that is down.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A provider. It goes when this is dropped.
@@ -273,7 +273,7 @@ fn missing() -> Option<&'static str> {
         .then_some("Better Auth is not installed; run `npm ci` in tests/better-auth")
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let mut ports = std::iter::repeat_with(|| rand::rng().random_range(PORTS));
     let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.expect("never ends")

@@ -7,7 +7,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, better_auth::free_port};
 
 /// Server connections for all clients: few, so that clients really share them.
 const POOL_SIZE: u32 = 4;
@@ -33,7 +33,7 @@ impl Pooler {
             .ok_or("a URL without a user")?;
         let (address, database) = rest.split_once('/').ok_or("a URL without a database")?;
         let (host, server_port) = address.split_once(':').ok_or("a URL without a port")?;
-        let port = free_port().await;
+        let port = free_port();
         let config = std::env::temp_dir().join(format!("errand-pooler-{port}.ini"));
         let text = format!(
             "[databases]\n{database} = host={host} port={server_port} user={user}\n\
@@ -96,12 +96,4 @@ async fn check_version(program: &str) -> Result<(), String> {
         (Some(major), Some(minor)) if (major, minor) >= (1, 21) => Ok(()),
         _ => Err(format!("{version:?} is older than 1.21")),
     }
-}
-
-async fn free_port() -> u16 {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
-    listener
-        .and_then(|listener| listener.local_addr())
-        .expect("a port")
-        .port()
 }
