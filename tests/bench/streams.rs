@@ -5,22 +5,15 @@
 //! figures are those of everything together, and the processor time printed says how much of it is the benchmark's own.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-use std::{
-    os::unix::process::CommandExt, path::Path, process::Command, thread::available_parallelism,
-    time::Duration,
-};
+use std::{path::Path, thread::available_parallelism, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 
 #[path = "streams/client.rs"]
 mod client;
-#[path = "streams/gauge.rs"]
-mod gauge;
 #[path = "streams/load.rs"]
 mod load;
-#[path = "streams/model.rs"]
-mod model;
 #[path = "streams/part.rs"]
 mod part;
 #[path = "streams/sockets.rs"]
@@ -28,9 +21,11 @@ mod sockets;
 #[path = "streams/stage.rs"]
 mod stage;
 
-use gauge::Sample;
+use errand_bench::{
+    gauge::{self, Sample},
+    model::Pace,
+};
 use load::{Seen, Used};
-use model::Pace;
 use stage::Stage;
 
 /// Open files besides the sockets.
@@ -59,29 +54,13 @@ async fn main() -> Result<()> {
         return served;
     }
     let options = Options::parse();
-    allow_files(usize::from(options.streams).max(options.sockets) + OTHER_FILES)?;
+    gauge::allow_files(usize::from(options.streams).max(options.sockets) + OTHER_FILES)?;
     let state = std::env::temp_dir().join(format!("errand-bench-{}", std::process::id()));
     std::fs::create_dir_all(&state)?;
     measure(&options, &state)
         .await
         .with_context(|| format!("logs and data are left in {}", state.display()))?;
     std::fs::remove_dir_all(&state).context("the data cannot be removed")
-}
-
-/// Starts this program again under a higher limit if it may open too few files.
-fn allow_files(needed: usize) -> Result<()> {
-    let (now, most) = gauge::file_limits()?;
-    let needed = u64::try_from(needed)?;
-    if now >= needed {
-        return Ok(());
-    }
-    if most < needed {
-        bail!("needs {needed} open files, may have {most}: raise `ulimit -Hn` or pass --sockets");
-    }
-    let raised = format!("ulimit -n {needed} && exec \"$0\" \"$@\"");
-    let mut again = Command::new("sh");
-    again.args(["-c", &raised]).arg(std::env::current_exe()?);
-    Err(again.args(std::env::args().skip(1)).exec().into())
 }
 
 async fn measure(options: &Options, state: &Path) -> Result<()> {

@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use errand_bench::{
+    gauge::now,
+    model::{Pace, read_token},
+};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
@@ -10,11 +14,6 @@ use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_with_config, tungstenite::Message,
 };
 use uuid::Uuid;
-
-use crate::{
-    gauge::now,
-    model::{Pace, read_token},
-};
 
 /// Turns before a new conversation: most turns follow up on another, and the history stays short.
 const TURNS: u32 = 4;
@@ -76,7 +75,7 @@ impl Client {
         }
         self.turns += 1;
         let run_id = Uuid::now_v7().to_string();
-        let start = json!({"message": pace.message(), "threadId": self.thread, "runId": run_id});
+        let start = json!({"message": pace.stamped(), "threadId": self.thread, "runId": run_id});
         let sent = now();
         self.call("run.start", start).await?;
         let (mut first, mut pick_up) = (None, 0);
@@ -100,7 +99,10 @@ impl Client {
                 let (asked, written) = read_token(token)?;
                 if let Some(asked) = asked {
                     pick_up = asked.saturating_sub(sent);
-                    first = Some((at - sent).saturating_sub(written - asked));
+                    first = Some(
+                        at.saturating_sub(sent)
+                            .saturating_sub(written.saturating_sub(asked)),
+                    );
                 }
                 let took = at.saturating_sub(written);
                 tokens.push(Token { at, took });

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use errand_bench::{
+    gauge::{Sample, Statement, now},
+    model::Pace,
+};
 use futures::future::try_join_all;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     client::{Client, Turn},
-    gauge::{Sample, Statement, now},
-    model::Pace,
     stage::Stage,
 };
 

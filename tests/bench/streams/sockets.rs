@@ -3,6 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use errand_bench::{
+    gauge::{Sample, memory, now, open_files},
+    model::Pace,
+};
 use futures::{StreamExt, future::try_join_all};
 use tokio::{
     sync::Semaphore,
@@ -12,8 +16,6 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     client,
-    gauge::{Sample, memory, now, open_files},
-    model::Pace,
     stage::{ApiPart, Stage},
 };
 

@@ -7,6 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use errand_bench::{
+    gauge::{self, Statements},
+    model::PacedModel,
+};
 use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     postgres::{Cluster, ClusterOptions},
@@ -16,12 +20,7 @@ use futures::{StreamExt, TryStreamExt};
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
-use crate::{
-    client::Client,
-    gauge::{self, Statements},
-    model::PacedModel,
-    part::Part,
-};
+use crate::{client::Client, part::Part};
 
 /// Clients that connect at the same time.
 const CONNECTING: usize = 64;

@@ -2,34 +2,39 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::Path,
-    sync::LazyLock,
-    time::{Duration, Instant},
+    process::Command,
+    time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use sqlx::{Connection, PgConnection, Row};
 
 /// USER_HZ is 100 on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Microseconds since this program first asked.
-pub(crate) fn now() -> u64 {
-    u64::try_from(EPOCH.elapsed().as_micros()).unwrap_or(u64::MAX)
+/// The time in microseconds, the same in all processes of this machine.
+pub fn now() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Durations in microseconds, in the end one line of a table.
-#[derive(Default)]
-pub(crate) struct Sample(Vec<u64>);
+#[derive(Debug, Default)]
+pub struct Sample(Vec<u64>);
 
 impl Sample {
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn milliseconds(&mut self, share: f64) -> f64 {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value below which this share lies; not a number if there is none.
+    pub fn milliseconds(&mut self, share: f64) -> f64 {
         self.0.sort_unstable();
         let last = self.0.len().saturating_sub(1);
         let at = (last as f64 * share).round() as usize;
@@ -46,7 +51,7 @@ impl Extend<u64> for Sample {
 }
 
 /// KiB of memory that a process has in use.
-pub(crate) fn memory(pid: u32) -> Result<u64> {
+pub fn memory(pid: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let size = line.and_then(|line| line.trim().strip_suffix(" kB"));
@@ -54,12 +59,31 @@ pub(crate) fn memory(pid: u32) -> Result<u64> {
 }
 
 /// Open files of a process, sockets included.
-pub(crate) fn open_files(pid: u32) -> Result<usize> {
+pub fn open_files(pid: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
+/// Starts this program again under a higher limit if it may open too few files.
+///
+/// # Errors
+/// The system allows no more, or refuses the start.
+pub fn allow_files(needed: usize) -> Result<()> {
+    let (now, most) = file_limits()?;
+    let needed = u64::try_from(needed)?;
+    if now >= needed {
+        return Ok(());
+    }
+    if most < needed {
+        bail!("needs {needed} open files, may have {most}: raise `ulimit -Hn` or ask for less");
+    }
+    let raised = format!("ulimit -n {needed} && exec \"$0\" \"$@\"");
+    let mut again = Command::new("sh");
+    again.args(["-c", &raised]).arg(std::env::current_exe()?);
+    Err(again.args(std::env::args().skip(1)).exec().into())
+}
+
 /// Files that this process may open: now, and at most.
-pub(crate) fn file_limits() -> Result<(u64, u64)> {
+fn file_limits() -> Result<(u64, u64)> {
     let limits = fs::read_to_string("/proc/self/limits")?;
     let line = limits
         .lines()
@@ -70,7 +94,7 @@ pub(crate) fn file_limits() -> Result<(u64, u64)> {
 }
 
 /// Processor time of a process. With `family` also of its children, those that have ended included.
-pub(crate) fn processor_time(pid: u32, family: bool) -> Duration {
+pub fn processor_time(pid: u32, family: bool) -> Duration {
     let mut ticks = 0;
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
@@ -98,7 +122,7 @@ pub(crate) fn processor_time(pid: u32, family: bool) -> Duration {
 }
 
 /// Processor time of everything on this machine.
-pub(crate) fn all_processor_time() -> Duration {
+pub fn all_processor_time() -> Duration {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     // user, nice, system, idle, waiting for disks, interrupts, soft interrupts
     let fields = stat.split_whitespace().skip(1).take(7);
@@ -108,29 +132,31 @@ pub(crate) fn all_processor_time() -> Duration {
 }
 
 /// The process id of the server whose data this is.
-pub(crate) fn postmaster(data: &Path) -> Result<u32> {
+pub fn postmaster(data: &Path) -> Result<u32> {
     let text = fs::read_to_string(data.join("postmaster.pid"))?;
     Ok(text.lines().next().unwrap_or_default().parse()?)
 }
 
 /// Counts what the database is asked to do.
-pub(crate) struct Statements {
+#[derive(Debug)]
+pub struct Statements {
     db: PgConnection,
     /// Whether single statements are counted, or else transactions.
-    pub(crate) single: bool,
+    pub single: bool,
     transactions: i64,
 }
 
 /// A statement and how often it ran.
-pub(crate) struct Statement {
-    pub(crate) text: String,
-    pub(crate) calls: i64,
-    pub(crate) mean_ms: f64,
+#[derive(Debug)]
+pub struct Statement {
+    pub text: String,
+    pub calls: i64,
+    pub mean_ms: f64,
 }
 
 impl Statements {
     /// `url` is another database than the one that is watched: what is asked here does not count.
-    pub(crate) async fn connect(url: &str) -> Result<Self> {
+    pub async fn connect(url: &str) -> Result<Self> {
         let mut db = PgConnection::connect(url).await?;
         let create = "create extension if not exists pg_stat_statements";
         let single = sqlx::query(create).execute(&mut db).await.is_ok();
@@ -143,7 +169,7 @@ impl Statements {
     }
 
     /// Counts from here.
-    pub(crate) async fn reset(&mut self) -> Result<()> {
+    pub async fn reset(&mut self) -> Result<()> {
         if self.single {
             let reset = "select pg_stat_statements_reset()";
             sqlx::query(reset).execute(&mut self.db).await?;
@@ -154,7 +180,7 @@ impl Statements {
     }
 
     /// How many since the reset.
-    pub(crate) async fn count(&mut self) -> Result<i64> {
+    pub async fn count(&mut self) -> Result<i64> {
         if !self.single {
             return Ok(self.transactions().await? - self.transactions);
         }
@@ -164,7 +190,7 @@ impl Statements {
     }
 
     /// The ones that ran most often since the reset.
-    pub(crate) async fn busiest(&mut self) -> Result<Vec<Statement>> {
+    pub async fn busiest(&mut self) -> Result<Vec<Statement>> {
         let busiest = "select regexp_replace(query, '\\s+', ' ', 'g'), calls, mean_exec_time from pg_stat_statements s
                        join pg_database d on d.oid = s.dbid where d.datname = 'errand' order by calls desc limit 25";
         let rows = sqlx::query(busiest).fetch_all(&mut self.db).await?;

@@ -1,0 +1,217 @@
+//! Load on the system that ships: how many turns a second, how long they take, what they use, and whether each did what its client
+//! was told.
+//!
+//! `cargo run --release -p errand-bench --bin load`. API and worker run as processes with a private Postgres and a model that
+//! answers at once; everything shares this machine, the clients included. Exits with 3 if the database does not hold what it should.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
+mod case;
+mod check;
+mod compare;
+mod figures;
+mod print;
+mod process;
+mod proxy;
+mod remote;
+mod run;
+mod system;
+mod turn;
+mod used;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use errand_bench::{
+    gauge,
+    model::{Pace, PacedModel},
+};
+use tokio::{io::AsyncReadExt, runtime};
+
+use case::{Case, Mix, TURNS, USERS};
+use figures::Report;
+use run::Loop;
+use system::{Setting, System};
+use turn::Transport;
+
+/// The database does not hold what the clients were told.
+const WRONG: u8 = 3;
+
+#[derive(Parser)]
+#[command(about, args_conflicts_with_subcommands = true)]
+struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    load: LoadOptions,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prints what has changed from one result to another
+    Compare {
+        /// Written with --json
+        before: PathBuf,
+        after: PathBuf,
+    },
+    /// Is the model, until its standard input ends
+    #[command(hide = true)]
+    Model,
+}
+
+#[derive(Args)]
+struct LoadOptions {
+    /// Turns in flight, each followed by the next
+    #[arg(long, default_value_t = 8, conflicts_with = "rate")]
+    in_flight: usize,
+    /// Instead: turns that begin in a second, whatever becomes of them
+    #[arg(long)]
+    rate: Option<f64>,
+    #[arg(long, value_enum, default_value_t = Transport::Post)]
+    transport: Transport,
+    /// What is said, with weights, such as add=2,list,text
+    #[arg(long, default_value = "add,list,text")]
+    mix: Mix,
+    /// Users; at least as many as turns in flight, if it is not given
+    #[arg(long)]
+    users: Option<usize>,
+    /// Turns of a conversation
+    #[arg(long, default_value_t = TURNS)]
+    turns: u32,
+    /// Seconds that count
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Seconds before them
+    #[arg(long, default_value_t = 2)]
+    warm_up: u64,
+    /// Milliseconds until the model's first token
+    #[arg(long, default_value_t = 0)]
+    first_token: u64,
+    /// Milliseconds between two tokens
+    #[arg(long, default_value_t = 0)]
+    token: u64,
+    /// Tokens of a reply
+    #[arg(long, default_value_t = Pace::default().tokens, value_parser = clap::value_parser!(u32).range(1..))]
+    tokens: u32,
+    #[arg(long, default_value_t = 1)]
+    apis: usize,
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// Do not count round trips and statements afterwards
+    #[arg(long)]
+    no_count: bool,
+    /// Writes the figures to this file
+    #[arg(long)]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    remote: remote::Remote,
+}
+
+impl LoadOptions {
+    fn case(&self) -> Case {
+        let how = self.rate.map_or(Loop::Closed(self.in_flight), Loop::Open);
+        let mut case = Case::new(how, Duration::from_secs(self.seconds));
+        case.transport = self.transport;
+        case.load.mix.clone_from(&self.mix.0);
+        case.load.warm = Duration::from_secs(self.warm_up);
+        case.turns = self.turns.max(1);
+        case.users = self.users.unwrap_or(case.users).max(1);
+        case.pace = Pace {
+            tokens: self.tokens,
+            gap: Duration::from_millis(self.token),
+            first: Duration::from_millis(self.first_token),
+        };
+        case
+    }
+}
+
+fn main() -> Result<ExitCode> {
+    let options = Options::parse();
+    if let Some(Command::Model) = options.command {
+        return runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(be_the_model());
+    }
+    let runtime = runtime::Runtime::new()?;
+    let holds = match options.command {
+        Some(Command::Model) => true,
+        Some(Command::Compare { before, after }) => {
+            compare::print(&Report::read(&before)?, &Report::read(&after)?);
+            true
+        }
+        None => runtime.block_on(Box::pin(load(&options.load)))?,
+    };
+    Ok(match holds {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(WRONG),
+    })
+}
+
+async fn be_the_model() -> Result<ExitCode> {
+    let model = PacedModel::start().await?;
+    println!("{}", model.base_url);
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One load, on a system of its own or one that runs somewhere. Whether the database holds what it should.
+async fn load(options: &LoadOptions) -> Result<bool> {
+    let case = options.case();
+    gauge::allow_files(case.users.max(case.load.how.seats()) * 2 + 1000)?;
+    if let Some(url) = &options.remote.url {
+        let row = options.remote.load(url, &case).await?;
+        print::row(&row);
+        return Ok(row.verdict.is_none_or(|verdict| verdict.holds()));
+    }
+    with_state(async |state| measure(options, &case, state).await).await
+}
+
+/// With a folder for data and logs, which stays if something goes wrong.
+async fn with_state(measure: impl AsyncFnOnce(&Path) -> Result<bool>) -> Result<bool> {
+    let state = std::env::temp_dir().join(format!("errand-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&state)?;
+    let holds = Box::pin(measure(&state))
+        .await
+        .with_context(|| format!("logs and data are left in {}", state.display()))?;
+    std::fs::remove_dir_all(&state).context("the data cannot be removed")?;
+    Ok(holds)
+}
+
+async fn measure(options: &LoadOptions, case: &Case, state: &Path) -> Result<bool> {
+    let system = System::open(state).await?;
+    let setting = Setting {
+        apis: options.apis.max(1),
+        workers: options.workers.max(1),
+        runs: case.load.how.seats().max(USERS),
+        pace: case.pace,
+        counted: false,
+    };
+    let programs = system.start(setting).await?;
+    let mut row = case.timed(&system, &programs).await?;
+    programs.stop().await?;
+    if !options.no_count {
+        let counted = Setting {
+            counted: true,
+            ..setting
+        };
+        let programs = system.start(counted).await?;
+        let mut case = case.clone();
+        case.load.time = case.load.time.min(Duration::from_secs(5));
+        row.asked = Some(case.counted(&system, &programs).await?);
+        programs.stop().await?;
+    }
+    print::row(&row);
+    let mut report = Report::new(system.version().await?);
+    system.stop().await?;
+    let holds = row.verdict.as_ref().is_none_or(check::Verdict::holds);
+    report.rows.push(row);
+    if let Some(path) = &options.json {
+        report.write(path)?;
+    }
+    Ok(holds)
+}

@@ -1,0 +1,235 @@
+//! The system under load: Postgres, the stand-ins, and the programs that ship, as processes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use errand_bench::{gauge, model::Pace};
+use errand_devkit::{
+    identity::{IdentityOptions, IdentityProvider},
+    postgres::{Cluster, ClusterOptions},
+    programs::{self, Build},
+};
+use errand_shared::store::migrate;
+use sqlx::{Connection, PgConnection};
+use tokio::{net::TcpListener, time::sleep};
+
+use crate::{
+    process::Process,
+    proxy::{self, Meter},
+};
+
+/// Looks at an API that is to get ready, ten a second.
+const LOOKS: u32 = 300;
+
+/// What stays while programs come and go.
+pub(crate) struct System {
+    cluster: Cluster,
+    pub(crate) identity: IdentityProvider,
+    model: Process,
+    model_url: String,
+    programs: PathBuf,
+    state: PathBuf,
+}
+
+/// Which programs run, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) apis: usize,
+    pub(crate) workers: usize,
+    /// Runs that all workers take at the same time; as many as one may have if that is less.
+    pub(crate) runs: usize,
+    pub(crate) pace: Pace,
+    /// Whether what they ask of Postgres is counted.
+    pub(crate) counted: bool,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            apis: 1,
+            workers: 1,
+            runs: 200,
+            pace: Pace::default(),
+            counted: false,
+        }
+    }
+}
+
+/// The programs of a setting.
+pub(crate) struct Programs {
+    apis: Vec<Process>,
+    workers: Vec<Process>,
+    /// Base URLs of the APIs.
+    pub(crate) urls: Vec<String>,
+    meters: Option<[Arc<Meter>; 2]>,
+}
+
+impl System {
+    /// Builds the programs and starts what they need, with data and logs in this folder.
+    pub(crate) async fn open(state: &Path) -> Result<Self> {
+        let programs = tokio::task::spawn_blocking(|| programs::build(Build::Shipped)).await??;
+        let mut options = ClusterOptions::durable(state);
+        options.max_connections = 400;
+        let cluster = Cluster::start(options).await?;
+        cluster.ensure_database("errand").await?;
+        migrate::run(&cluster.url("errand")).await?;
+        let (model, model_url) = Process::model().await?;
+        Ok(Self {
+            cluster,
+            identity: IdentityProvider::start(IdentityOptions::default()).await?,
+            model,
+            model_url,
+            programs,
+            state: state.to_owned(),
+        })
+    }
+
+    /// The database of the programs, for somebody whom no policy binds.
+    pub(crate) fn database(&self) -> String {
+        self.cluster.admin_url("errand")
+    }
+
+    /// The server's own database, where what is asked does not count.
+    pub(crate) fn maintenance(&self) -> String {
+        self.cluster.admin_url("postgres")
+    }
+
+    pub(crate) fn model_pid(&self) -> u32 {
+        self.model.pid
+    }
+
+    pub(crate) fn postgres_pid(&self) -> Result<u32> {
+        gauge::postmaster(self.cluster.data_dir())
+    }
+
+    /// The server's version.
+    pub(crate) async fn version(&self) -> Result<String> {
+        let mut db = PgConnection::connect(&self.maintenance()).await?;
+        let version = sqlx::query_scalar("show server_version");
+        Ok(version.fetch_one(&mut db).await?)
+    }
+
+    /// Starts the programs, and waits until they are ready.
+    pub(crate) async fn start(&self, setting: Setting) -> Result<Programs> {
+        let direct = self.cluster.url("errand");
+        let (databases, meters) = if setting.counted {
+            let (api, api_meter) = proxy::open(&direct).await?;
+            let (worker, worker_meter) = proxy::open(&direct).await?;
+            ([api, worker], Some([api_meter, worker_meter]))
+        } else {
+            ([direct.clone(), direct], None)
+        };
+        let [api_database, worker_database] = databases;
+        let mut programs = Programs {
+            apis: Vec::new(),
+            workers: Vec::new(),
+            urls: Vec::new(),
+            meters,
+        };
+        for nth in 0..setting.workers {
+            let name = format!("worker-{nth}");
+            let arguments = self.worker_arguments(&worker_database, setting)?;
+            let program = self.programs.join("errand-worker");
+            let worker = Process::start(&name, &program, &arguments, &self.state)?;
+            programs.workers.push(worker);
+        }
+        for nth in 0..setting.apis {
+            let port = free_port().await?;
+            let arguments = self.api_arguments(&api_database, port);
+            let program = self.programs.join("errand-api");
+            let name = format!("api-{nth}");
+            let api = Process::start(&name, &program, &arguments, &self.state)?;
+            programs.apis.push(api);
+            programs.urls.push(format!("http://127.0.0.1:{port}"));
+        }
+        programs.ready().await?;
+        Ok(programs)
+    }
+
+    fn api_arguments(&self, database: &str, port: u16) -> Vec<String> {
+        let port = port.to_string();
+        // One user's limits are not what is measured.
+        let arguments = [
+            ["--database-url", database],
+            ["--better-auth-url", self.identity.issuer()],
+            ["--host", "127.0.0.1"],
+            ["--port", &port],
+            ["--rate-runs-per-minute", "0"],
+            ["--max-active-runs", "0"],
+        ];
+        arguments.concat().into_iter().map(str::to_owned).collect()
+    }
+
+    fn worker_arguments(&self, database: &str, setting: Setting) -> Result<Vec<String>> {
+        let runs = setting.runs.div_ceil(setting.workers.max(1)).max(1);
+        // As many as it takes.
+        for runs in [runs, 5000, 2000] {
+            let (runs, model) = (runs.to_string(), setting.pace.name());
+            let arguments = [
+                ["--database-url", database],
+                ["--openai-base-url", &self.model_url],
+                ["--openai-api-key", "x"],
+                ["--openai-model", &model],
+                ["--worker-concurrency", &runs],
+            ]
+            .concat();
+            let all = std::iter::once("errand-worker").chain(arguments.iter().copied());
+            if errand_worker::Config::try_parse_from(all).is_ok() {
+                return Ok(arguments.into_iter().map(str::to_owned).collect());
+            }
+        }
+        bail!("the worker takes none of these numbers of runs")
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.model.stop().await?;
+        self.cluster.stop().await
+    }
+}
+
+impl Programs {
+    /// Ids of the processes: APIs, workers.
+    pub(crate) fn pids(&self) -> [Vec<u32>; 2] {
+        [&self.apis, &self.workers].map(|all| all.iter().map(|one| one.pid).collect())
+    }
+
+    /// Of what APIs and workers ask of Postgres, if that is counted.
+    pub(crate) fn meters(&self) -> Option<[Arc<Meter>; 2]> {
+        self.meters.clone()
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        for _ in 0..LOOKS {
+            let mut ready = 0;
+            for url in &self.urls {
+                let answer = reqwest::get(format!("{url}/readyz")).await;
+                ready += usize::from(answer.is_ok_and(|answer| answer.status() == 200));
+            }
+            if ready == self.urls.len() {
+                return Ok(());
+            }
+            for program in self.apis.iter_mut().chain(&mut self.workers) {
+                program.check()?;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        bail!("the programs do not get ready")
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        for program in self.workers.into_iter().chain(self.apis) {
+            program.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    Ok(listener.context("no free port")?.local_addr()?.port())
+}
