@@ -1,4 +1,5 @@
-//! What benchmarks have in common: reading off times and what was used, and a model that speaks at a pace.
+//! What benchmarks have in common: reading off times and what was used, a model that speaks at a pace, and a past made in SQL.
 
 pub mod gauge;
 pub mod model;
+pub mod past;

@@ -6,7 +6,6 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod load;
-mod past;
 mod plans;
 mod statements;
 
@@ -18,6 +17,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use errand_bench::past;
 use errand_devkit::{
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions, Shutdown},

@@ -168,6 +168,8 @@ impl Case {
 
 /// What programs ask of Postgres while nobody takes a turn.
 async fn at_rest(gauges: &mut Gauges) -> Result<AtRest> {
+    // Programs that have only just started, or worked, do not rest yet.
+    sleep(REST).await;
     gauges.begin().await?;
     sleep(REST).await;
     let counts = gauges.end().await?.counts.context("nothing is counted")?;

@@ -5,7 +5,9 @@
 //! answers at once; everything shares this machine, the clients included. Exits with 3 if the database does not hold what it should.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod budget;
 mod case;
+mod ceiling;
 mod check;
 mod compare;
 mod figures;
@@ -38,7 +40,7 @@ use run::Loop;
 use system::{Setting, System};
 use turn::Transport;
 
-/// The database does not hold what the clients were told.
+/// The database does not hold what the clients were told, or a bound is broken.
 const WRONG: u8 = 3;
 
 #[derive(Parser)]
@@ -58,6 +60,8 @@ enum Command {
         before: PathBuf,
         after: PathBuf,
     },
+    /// Fails if a turn with a tool call asks more of Postgres than it may
+    Budget,
     /// Is the model, until its standard input ends
     #[command(hide = true)]
     Model,
@@ -104,6 +108,9 @@ struct LoadOptions {
     /// Do not count round trips and statements afterwards
     #[arg(long)]
     no_count: bool,
+    /// Do not measure the same turn as bare SQL afterwards
+    #[arg(long)]
+    no_ceiling: bool,
     /// Writes the figures to this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -143,6 +150,10 @@ fn main() -> Result<ExitCode> {
         Some(Command::Compare { before, after }) => {
             compare::print(&Report::read(&before)?, &Report::read(&after)?);
             true
+        }
+        Some(Command::Budget) => {
+            gauge::allow_files(2000)?;
+            runtime.block_on(with_state(budget::keeps))?
         }
         None => runtime.block_on(Box::pin(load(&options.load)))?,
     };
@@ -204,6 +215,9 @@ async fn measure(options: &LoadOptions, case: &Case, state: &Path) -> Result<boo
         case.load.time = case.load.time.min(Duration::from_secs(5));
         row.asked = Some(case.counted(&system, &programs).await?);
         programs.stop().await?;
+    }
+    if !options.no_ceiling {
+        row.ceiling = Some(ceiling::of(&system, Duration::from_secs(2)).await?);
     }
     print::row(&row);
     let mut report = Report::new(system.version().await?);

@@ -99,6 +99,12 @@ impl System {
         self.cluster.admin_url("postgres")
     }
 
+    /// Another database of the server.
+    pub(crate) async fn other_database(&self, name: &str) -> Result<String> {
+        self.cluster.ensure_database(name).await?;
+        Ok(self.cluster.admin_url(name))
+    }
+
     pub(crate) fn model_pid(&self) -> u32 {
         self.model.pid
     }

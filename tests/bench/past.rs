@@ -4,13 +4,76 @@ use std::ops::Range;
 
 use anyhow::Result;
 use sqlx::{AssertSqlSafe, PgConnection};
+use uuid::Uuid;
 
 /// Runs made with one statement.
 const CHUNK: usize = 50_000;
 
+/// A conversation that is to have a past.
+#[derive(Debug, Clone)]
+pub struct Talk {
+    pub conversation: Uuid,
+    pub user: String,
+    /// Turns it has had: a message of the user and a reply.
+    pub turns: i32,
+}
+
+/// Makes conversations with their past turns, which have ended an hour ago.
+///
+/// # Errors
+/// Postgres refuses.
+pub async fn talks(db: &mut PgConnection, talks: &[Talk]) -> Result<()> {
+    execute(db, "set session_replication_role = replica").await?;
+    let conversations: Vec<_> = talks.iter().map(|talk| talk.conversation).collect();
+    let users: Vec<_> = talks.iter().map(|talk| talk.user.clone()).collect();
+    let turns: Vec<_> = talks.iter().map(|talk| talk.turns).collect();
+    for statement in TALKS {
+        let made = sqlx::query(statement).bind(&conversations).bind(&users);
+        made.bind(&turns).execute(&mut *db).await?;
+    }
+    execute(db, "set session_replication_role = origin").await
+}
+
+/// `n` are the turns, each with its conversation, user and number.
+macro_rules! of_turns {
+    ($statement:literal) => {
+        concat!(
+            "with n as (
+                 select id, user_id, nth, md5('run' || id || nth)::uuid as run_id,
+                        now() - interval '1 hour' - (turns - nth) * interval '1 second' as at
+                 from unnest($1::uuid[], $2::text[], $3::integer[]) as u (id, user_id, turns), generate_series(1, turns) nth
+             ) ",
+            $statement
+        )
+    };
+}
+
+const TALKS: [&str; 4] = [
+    "insert into conversations (id, user_id, title, created_at, updated_at)
+     select id, user_id, 'past', now() - interval '1 hour', now() - interval '1 hour'
+     from unnest($1::uuid[], $2::text[], $3::integer[]) as u (id, user_id, turns)",
+    of_turns!(
+        "insert into runs (id, conversation_id, user_id, status, attempt, input_tokens, output_tokens, model_calls,
+                           admitted_at, created_at, started_at, finished_at)
+         select run_id, id, user_id, 'completed', 0, 400, 20, 1, at, at, at, at from n order by id, nth"
+    ),
+    of_turns!(
+        "insert into messages (id, conversation_id, user_id, run_id, role, content, created_at)
+         select md5(role || run_id)::uuid, id, user_id, run_id, role, 'some words that somebody has said', at
+         from n, unnest(array['user', 'assistant']) with ordinality as r (role, side) order by id, nth, side"
+    ),
+    of_turns!(
+        "insert into steps (run_id, step, attempt, content, tool_calls, created_at)
+         select run_id, 1, 1, 'some words that somebody has said', '[]', at from n"
+    ),
+];
+
 /// Makes the finished runs of these numbers, of `all`, evenly spread over 300 days until an hour ago. Ten are in a conversation, and
 /// a thousand or so of a user; one in ten has a key. The last 20,000 of these have events, done jobs and calls from outside.
-pub(crate) async fn make(db: &mut PgConnection, runs: Range<u32>, all: u32) -> Result<()> {
+///
+/// # Errors
+/// Postgres refuses.
+pub async fn make(db: &mut PgConnection, runs: Range<u32>, all: u32) -> Result<()> {
     // The rows are consistent by construction: foreign keys need not be checked, and nobody is to be notified.
     execute(db, "set session_replication_role = replica").await?;
     let days = "insert into usage_days (user_id, day, tokens)

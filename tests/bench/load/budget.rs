@@ -1,0 +1,90 @@
+//! What a turn with one tool call may ask of Postgres. Fails a build that asks for more; no clock and no machine matter.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Result;
+
+use crate::{
+    case::Case,
+    figures::Asked,
+    run::Loop,
+    system::{Setting, System},
+    turn::Deed,
+};
+
+/// Of one turn, on the average of many.
+struct Bounds {
+    in_flight: usize,
+    /// Turns that are counted.
+    turns: usize,
+    round_trips: f64,
+    /// Transactions, those that only read included.
+    commits: f64,
+}
+
+/// The bounds. Lower them when a turn has become cheaper: the aim is 8 and 4 alone, 2 and 2 for each of many.
+const BOUNDS: [Bounds; 2] = [
+    Bounds {
+        in_flight: 128,
+        turns: 800,
+        round_trips: 80.0,
+        commits: 6.5,
+    },
+    Bounds {
+        in_flight: 1,
+        turns: 100,
+        round_trips: 95.0,
+        commits: 10.5,
+    },
+];
+
+/// Longer than any of them takes, on a slow machine too.
+const MOST: Duration = Duration::from_secs(120);
+
+/// Whether a turn keeps to its bounds.
+pub(crate) async fn keeps(state: &Path) -> Result<bool> {
+    let system = System::open(state).await?;
+    let counted = Setting {
+        counted: true,
+        ..Setting::default()
+    };
+    let programs = system.start(counted).await?;
+    println!("a turn with one tool call, without what is asked while nobody takes a turn");
+    println!(
+        "{:>9} {:>12} {:>6} {:>9} {:>6} {:>11} {:>8}",
+        "in flight", "round trips", "bound", "commits", "bound", "statements", "at rest"
+    );
+    let mut keeps = true;
+    // Many first: they fill the pools, and what is prepared once for all is prepared.
+    for bounds in &BOUNDS {
+        let mut case = Case::new(Loop::Closed(bounds.in_flight), MOST);
+        case.load.mix = vec![Deed::Add];
+        case.load.warm = Duration::from_secs(3);
+        case.load.most = Some(bounds.turns);
+        let asked = case.counted(&system, &programs).await?;
+        keeps &= report(bounds, &asked);
+    }
+    programs.stop().await?;
+    system.stop().await?;
+    Ok(keeps)
+}
+
+fn report(bounds: &Bounds, asked: &Asked) -> bool {
+    let [round_trips, commits] = asked.of_turn();
+    println!(
+        "{:>9} {round_trips:>12.2} {:>6.1} {commits:>9.2} {:>6.1} {:>11.2} {:>6.1}/s",
+        bounds.in_flight,
+        bounds.round_trips,
+        bounds.commits,
+        asked.statements,
+        asked.at_rest.round_trips
+    );
+    let keeps = round_trips <= bounds.round_trips && commits <= bounds.commits;
+    if !keeps {
+        println!(
+            "OVER: a turn with {} in flight asks more of Postgres than it may",
+            bounds.in_flight
+        );
+    }
+    keeps
+}
