@@ -71,6 +71,9 @@ pub(crate) struct Case {
     pub(crate) load: Load,
     pub(crate) turns: u32,
     pub(crate) pace: Pace,
+    /// Turns that conversations have had before, made in SQL: the first seat's the first of these, and so on, from the
+    /// beginning again when there are no more. None: everybody begins a new one.
+    pub(crate) past: Vec<i32>,
 }
 
 impl Case {
@@ -93,7 +96,15 @@ impl Case {
             },
             turns: TURNS,
             pace: Pace::default(),
+            past: Vec::new(),
         }
+    }
+
+    /// Turns a second if nothing but the model took time.
+    pub(crate) fn ideal(&self) -> f64 {
+        let mix = &self.load.mix;
+        let each: Duration = mix.iter().map(|deed| deed.models(self.pace)).sum();
+        self.load.how.seats() as f64 * mix.len() as f64 / each.as_secs_f64()
     }
 
     /// Takes the turns on these programs; its figures with the verdict of the database.
@@ -101,12 +112,18 @@ impl Case {
         let mut gauges = Gauges::of(system, programs).await?;
         let prefix = prefix();
         let target = Arc::new(self.target(programs.urls.clone()));
-        let tokens = |user: &str| system.identity.token(user);
-        let seats = self.seats(&prefix, tokens);
+        let rest = programs.memory();
+        let seats = self.seats(&prefix, |user| system.identity.token(user));
+        seats.make_past(&system.database(), &self.past).await?;
         let outcome = run::run(&target, &seats, &self.load, &mut gauges).await?;
         let mut row = self.row(&target, &outcome)?;
         let verdict = check::check(&system.database(), &prefix, &outcome.all).await?;
         row.verdict = Some(verdict);
+        if let Loop::Closed(in_flight) = self.load.how {
+            let used: u64 = outcome.used.memory.iter().sum();
+            let more = used.saturating_sub(rest) as f64;
+            row.memory_per_run = Some(more / in_flight as f64);
+        }
         Ok(row)
     }
 
@@ -117,6 +134,7 @@ impl Case {
         let target = Arc::new(self.target(programs.urls.clone()));
         let prefix = prefix();
         let seats = self.seats(&prefix, |user| system.identity.token(user));
+        seats.make_past(&system.database(), &self.past).await?;
         let outcome = run::run(&target, &seats, &self.load, &mut gauges).await?;
         self.row(&target, &outcome)?;
         let verdict = check::check(&system.database(), &prefix, &outcome.all).await?;
@@ -134,7 +152,7 @@ impl Case {
         }
     }
 
-    fn seats(&self, prefix: &str, token: impl Fn(&str) -> String) -> Seats {
+    pub(crate) fn seats(&self, prefix: &str, token: impl Fn(&str) -> String) -> Seats {
         let users = (0..self.users.max(1)).map(|nth| {
             let id = format!("{prefix}{nth}");
             let token = token(&id);

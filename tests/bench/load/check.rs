@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::turn::{Deed, Taken};
@@ -41,23 +41,50 @@ impl Verdict {
 /// Compares turns with what the database has of the users whose names begin so.
 pub(crate) async fn check(database: &str, users: &str, turns: &[Taken]) -> Result<Verdict> {
     let mut db = PgConnection::connect(database).await?;
+    let unfinished = unfinished(&mut db, users).await?;
+    let mut verdict = tasks(database, "tasks", users, turns).await?;
+    verdict.unfinished = unfinished;
+    // What was made as a past has no first attempt.
+    let runs = "select count(*), count(*) filter (where status = 'completed')
+                from runs where starts_with(user_id, $1) and attempt > 0";
+    let runs = sqlx::query_as(runs).bind(users);
+    let (all, completed): (i64, i64) = runs.fetch_one(&mut db).await?;
+    let answered = turns.iter().filter(|taken| taken.error.is_none()).count();
+    verdict.missing_runs = (i64::try_from(answered)? - completed).max(0);
+    verdict.surplus_runs = (all - i64::try_from(turns.len())?).max(0);
+    db.close().await?;
+    Ok(verdict)
+}
+
+/// Runs that are not over when all had time to end.
+async fn unfinished(db: &mut PgConnection, users: &str) -> Result<i64> {
     let begun = Instant::now();
-    let mut verdict = Verdict::default();
     loop {
         let unfinished =
             "select count(*) from runs where starts_with(user_id, $1) and finished_at is null";
         let unfinished = sqlx::query_scalar(unfinished).bind(users);
-        verdict.unfinished = unfinished.fetch_one(&mut db).await?;
-        if verdict.unfinished == 0 || begun.elapsed() > PATIENCE {
-            break;
+        let unfinished = unfinished.fetch_one(&mut *db).await?;
+        if unfinished == 0 || begun.elapsed() > PATIENCE {
+            return Ok(unfinished);
         }
         sleep(Duration::from_millis(100)).await;
     }
+}
 
-    let tasks =
-        "select user_id, title, count(*) from tasks where starts_with(user_id, $1) group by 1, 2";
-    let tasks: Vec<(String, String, i64)> =
-        sqlx::query_as(tasks).bind(users).fetch_all(&mut db).await?;
+/// The part of it about tasks, in the table of this name.
+pub(crate) async fn tasks(
+    database: &str,
+    table: &str,
+    users: &str,
+    turns: &[Taken],
+) -> Result<Verdict> {
+    let mut db = PgConnection::connect(database).await?;
+    let mut verdict = Verdict::default();
+    let tasks = format!(
+        "select user_id, title, count(*) from {table} where starts_with(user_id, $1) group by 1, 2"
+    );
+    let tasks = sqlx::query_as(AssertSqlSafe(tasks)).bind(users);
+    let tasks: Vec<(String, String, i64)> = tasks.fetch_all(&mut db).await?;
     let mut found: HashMap<(String, String), i64> = HashMap::new();
     for (user, title, count) in tasks {
         verdict.doubled += usize::from(count > 1);
@@ -72,15 +99,6 @@ pub(crate) async fn check(database: &str, users: &str, turns: &[Taken]) -> Resul
         }
     }
     verdict.unexplained = found.len();
-
-    // What was made as a past has no first attempt.
-    let runs = "select count(*), count(*) filter (where status = 'completed')
-                from runs where starts_with(user_id, $1) and attempt > 0";
-    let runs = sqlx::query_as(runs).bind(users);
-    let (all, completed): (i64, i64) = runs.fetch_one(&mut db).await?;
-    let answered = turns.iter().filter(|taken| taken.error.is_none()).count();
-    verdict.missing_runs = (i64::try_from(answered)? - completed).max(0);
-    verdict.surplus_runs = (all - i64::try_from(turns.len())?).max(0);
     db.close().await?;
     Ok(verdict)
 }

@@ -166,7 +166,7 @@ impl Row {
             left_out: outcome.left_out,
             turns_per_second: turns as f64 / seconds,
             added: Quantiles::of(
-                done().map(|taken| taken.latency.saturating_sub(target.models(taken.deed))),
+                done().map(|taken| taken.latency.saturating_sub(taken.deed.models(target.pace))),
             ),
             first: first().next().map(|_| Quantiles::of(first())),
             processor: processor

@@ -11,12 +11,14 @@ mod ceiling;
 mod check;
 mod compare;
 mod figures;
+mod peer;
 mod print;
 mod process;
 mod proxy;
 mod remote;
 mod run;
 mod system;
+mod table;
 mod turn;
 mod used;
 
@@ -60,6 +62,8 @@ enum Command {
         before: PathBuf,
         after: PathBuf,
     },
+    /// Prints the table of the README: figures for more and more turns in flight
+    Table(Box<table::TableOptions>),
     /// Fails if a turn with a tool call asks more of Postgres than it may
     Budget,
     /// Is the model, until its standard input ends
@@ -150,6 +154,16 @@ fn main() -> Result<ExitCode> {
         Some(Command::Compare { before, after }) => {
             compare::print(&Report::read(&before)?, &Report::read(&after)?);
             true
+        }
+        Some(Command::Table(options)) => {
+            gauge::allow_files(options.most() * 2 + 2000)?;
+            let measured = with_state(async |state| {
+                let system = System::open(state).await?;
+                let holds = table::print(&options, &system).await?;
+                system.stop().await?;
+                Ok(holds)
+            });
+            runtime.block_on(measured)?
         }
         Some(Command::Budget) => {
             gauge::allow_files(2000)?;

@@ -1,6 +1,9 @@
 //! Figures for people.
 
-use crate::figures::{Quantiles, Row};
+use crate::figures::{Asked, Quantiles, Row};
+
+/// Cores that other programs may use before that is said.
+const OTHERS: f64 = 0.1;
 
 /// Everything about one load.
 pub(crate) fn row(row: &Row) {
@@ -64,6 +67,74 @@ pub(crate) fn row(row: &Row) {
         println!("  {share:.2} of the {ceiling:.0} turns/s of bare SQL");
     }
     verdict(row);
+}
+
+/// The heads of [`line`]s.
+pub(crate) fn head() {
+    println!(
+        "{:<24} {:>7} {:>7} {:>7} | {:>8} {:>6} {:>6} {:>6} {:>6} | {:>6} {:>6} {:>6} {:>8} | {:>5}",
+        "",
+        "turns/s",
+        "p50 ms",
+        "p99 ms",
+        "Postgres",
+        "API",
+        "worker",
+        "model",
+        "load",
+        "trips",
+        "stmts",
+        "commit",
+        "WAL KiB",
+        "share"
+    );
+}
+
+/// One load in one line: turns a second, what a turn took beyond the model, processor milliseconds a turn, what a turn asked of
+/// Postgres, and the share of what bare SQL does.
+pub(crate) fn line(row: &Row) {
+    let processor = |kind: &str| number(row.processor.get(kind).copied(), 2);
+    let asked = |figure: fn(&Asked) -> f64| number(row.asked.as_ref().map(figure), 1);
+    println!(
+        "{:<24} {:>7.1} {:>7.1} {:>7.1} | {:>8} {:>6} {:>6} {:>6} {:>6} | {:>6} {:>6} {:>6} {:>8} | {:>5}",
+        row.name,
+        row.turns_per_second,
+        row.added.p50,
+        row.added.p99,
+        processor("postgres"),
+        processor("api"),
+        processor("worker"),
+        processor("model"),
+        processor("load"),
+        asked(|asked| asked.round_trips),
+        asked(|asked| asked.statements),
+        asked(|asked| asked.commits),
+        number(row.wal_bytes.map(|bytes| bytes / 1024.0), 1),
+        number(row.share(), 2)
+    );
+    if row.failed > 0 || row.verdict.as_ref().is_some_and(|verdict| !verdict.holds()) {
+        println!("  {} failed", row.failed);
+        verdict(row);
+    }
+    if row.others > OTHERS {
+        println!("  other programs used {:.2} cores meanwhile", row.others);
+    }
+}
+
+/// What turns that wait for the model cost.
+pub(crate) fn waiting(row: &Row, in_flight: usize, ideal: f64) {
+    let memory = row.memory.unwrap_or_default();
+    println!(
+        "  {:.0} % of the {ideal:.0} turns/s that the model allows; {:.0} MiB in the API, {:.0} MiB in the worker, {} KiB more for each of {in_flight}",
+        row.turns_per_second / ideal * 100.0,
+        memory[0],
+        memory[1],
+        number(row.memory_per_run, 1)
+    );
+}
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 /// What was wrong, and whether the database holds what it should.

@@ -10,6 +10,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use errand_bench::past;
+use sqlx::{Connection, PgConnection};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until},
@@ -92,6 +94,24 @@ impl Seats {
             name: name.into(),
             begun: Arc::default(),
         }
+    }
+
+    /// Gives each seat a conversation that has had so many turns, the first the first number, and so on.
+    pub(crate) async fn make_past(&self, database: &str, turns: &[i32]) -> Result<()> {
+        if turns.is_empty() {
+            return Ok(());
+        }
+        let talks: Vec<_> = {
+            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            let seats = free.iter_mut().zip(turns.iter().cycle());
+            seats
+                .filter_map(|(seat, &turns)| seat.talk(turns))
+                .collect()
+        };
+        let mut db = PgConnection::connect(database).await?;
+        past::talks(&mut db, &talks).await?;
+        db.close().await?;
+        Ok(())
     }
 
     fn take(&self) -> Option<Seat> {

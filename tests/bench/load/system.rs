@@ -105,6 +105,15 @@ impl System {
         Ok(self.cluster.admin_url(name))
     }
 
+    pub(crate) fn model_url(&self) -> &str {
+        &self.model_url
+    }
+
+    /// The folder for data and logs.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
     pub(crate) fn model_pid(&self) -> u32 {
         self.model.pid
     }
@@ -204,6 +213,14 @@ impl Programs {
         [&self.apis, &self.workers].map(|all| all.iter().map(|one| one.pid).collect())
     }
 
+    /// KiB that they have in use now.
+    pub(crate) fn memory(&self) -> u64 {
+        let pids = self.pids().concat();
+        pids.iter()
+            .map(|&pid| gauge::memory(pid).unwrap_or(0))
+            .sum()
+    }
+
     /// Of what APIs and workers ask of Postgres, if that is counted.
     pub(crate) fn meters(&self) -> Option<[Arc<Meter>; 2]> {
         self.meters.clone()
@@ -235,7 +252,7 @@ impl Programs {
     }
 }
 
-async fn free_port() -> Result<u16> {
+pub(crate) async fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").await;
     Ok(listener.context("no free port")?.local_addr()?.port())
 }

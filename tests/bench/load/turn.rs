@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use errand_bench::{
     gauge::now,
     model::{Pace, read_token},
+    past::Talk,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
@@ -42,7 +43,12 @@ pub(crate) enum Deed {
 }
 
 impl Deed {
-    /// Whether the model calls a tool for it.
+    /// The model's own time in such a turn.
+    pub(crate) fn models(self, pace: Pace) -> Duration {
+        pace.turn(self.tool().is_some())
+    }
+
+    /// The tool that the model calls for it.
     fn tool(self) -> Option<&'static str> {
         match self {
             Self::Add => Some("add_task"),
@@ -92,6 +98,20 @@ impl Seat {
             taken: 0,
             socket: None,
         }
+    }
+
+    /// Goes on with a conversation that has had these turns, and is still to be made.
+    pub(crate) fn talk(&mut self, turns: i32) -> Option<Talk> {
+        self.turns = u32::try_from(turns).unwrap_or(0);
+        let conversation = Uuid::now_v7();
+        (turns > 0).then(|| {
+            self.conversation = Some(conversation);
+            Talk {
+                conversation,
+                user: self.user.id.clone(),
+                turns,
+            }
+        })
     }
 }
 
@@ -166,11 +186,6 @@ impl Target {
             latency: ended.duration_since(due),
             first,
         }
-    }
-
-    /// The model's own time in a turn.
-    pub(crate) fn models(&self, deed: Deed) -> Duration {
-        self.pace.turn(deed.tool().is_some())
     }
 
     fn first(&self, first: &FirstToken, deed: Deed, sent: u64) -> Duration {

@@ -78,6 +78,18 @@ impl Gauges {
         Ok(gauges)
     }
 
+    /// Of one other program, which has its children with it, beside the system's Postgres and model.
+    pub(crate) async fn of_process(system: &System, pid: u32, database: &str) -> Result<Self> {
+        let mut gauges = Self {
+            api: vec![pid],
+            model: vec![system.model_pid()],
+            postgres: Some(system.postgres_pid()?),
+            ..Self::default()
+        };
+        gauges.watch(&system.maintenance(), database).await?;
+        Ok(gauges)
+    }
+
     async fn watch(&mut self, url: &str, database: &str) -> Result<()> {
         let mut db = PgConnection::connect(url).await?;
         let create = "create extension if not exists pg_walinspect";
