@@ -54,6 +54,7 @@ export class TaskPanel {
   // By keys, too.
 
   show(view) {
+    this.#awaited = null;
     this.#close(null);
     this.#head.clear();
     this.#tasks.show({ view });
@@ -63,13 +64,14 @@ export class TaskPanel {
 
   /** Shows one task, in a view that has it, and puts the focus on it. */
   reveal(id) {
-    this.#awaited = { id, read: this.#tasks.readings.begun, focus: document.activeElement };
+    const awaited = { id, read: this.#tasks.readings.begun, focus: document.activeElement };
     const view = this.#tasks.get(id)?.completed ? "done" : "all";
     const { query } = this.#tasks;
     if (!this.#keyOf(id)) {
       if (query.view !== view || query.search || query.tag) this.show(view);
       this.#tasks.refresh();
     }
+    this.#awaited = awaited;
     this.#seek();
   }
 
