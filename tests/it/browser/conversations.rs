@@ -170,7 +170,7 @@ async fn words_for_a_conversation_that_is_gone_are_not_lost() {
     // The list, which would tell, is read again some seconds after a first reply; from now on it never comes.
     let deaf = "
         const real = window.fetch;
-        window.fetch = (url, ...rest) => url.includes('/conversations?') ? new Promise(() => {}) : real(url, ...rest);";
+        window.fetch = (url, ...rest) => String(url).includes('/conversations?') ? new Promise(() => {}) : real(url, ...rest);";
     browser.script(deaf).await;
     greet(&browser, &world, "hi").await;
     delete_elsewhere(&world).await;
