@@ -118,9 +118,14 @@ pub(crate) fn text(events: &[(i64, Value)]) -> String {
 pub(crate) fn assert_well_formed(events: &[(i64, Value)]) {
     let (mut open_message, mut open_calls) = (None, Vec::new());
     for ((seq, event), expected) in events.iter().zip(1..) {
-        assert_eq!(*seq, expected, "a gap");
+        assert_eq!(*seq, expected, "a gap: {:?}", kinds(events));
         let kind = event["type"].as_str().unwrap();
-        assert_eq!(kind == "RUN_STARTED", *seq == 1, "{kind} at {seq}");
+        assert_eq!(
+            kind == "RUN_STARTED",
+            *seq == 1,
+            "{kind} at {seq}: {:?}",
+            kinds(events)
+        );
         match kind {
             "TEXT_MESSAGE_START" => {
                 assert_eq!(open_message.replace(event["messageId"].clone()), None)
@@ -139,7 +144,7 @@ pub(crate) fn assert_well_formed(events: &[(i64, Value)]) {
                 );
                 assert!(
                     open_message.is_none() && open_calls.is_empty(),
-                    "something is left open"
+                    "something is left open: {events:#?}"
                 );
             }
             _ => {}
