@@ -31,6 +31,8 @@ pub async fn talks(db: &mut PgConnection, talks: &[Talk]) -> Result<()> {
         let made = sqlx::query(statement).bind(&conversations).bind(&users);
         made.bind(&turns).execute(&mut *db).await?;
     }
+    // So that nothing is planned for the tables as they were.
+    execute(db, "analyze conversations, runs, messages, steps").await?;
     execute(db, "set session_replication_role = origin").await
 }
 

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use anyhow::Result;
 
 use crate::{
-    case::Case,
+    case::{self, Case},
     figures::Asked,
     run::Loop,
     system::{Setting, System},
@@ -54,6 +54,7 @@ pub(crate) async fn keeps(state: &Path) -> Result<bool> {
         "{:>9} {:>12} {:>6} {:>9} {:>6} {:>11} {:>8}",
         "in flight", "round trips", "bound", "commits", "bound", "statements", "at rest"
     );
+    let at_rest = case::at_rest(&system, &programs).await?;
     let mut keeps = true;
     // Many first: they fill the pools, and what is prepared once for all is prepared.
     for bounds in &BOUNDS {
@@ -61,7 +62,7 @@ pub(crate) async fn keeps(state: &Path) -> Result<bool> {
         case.load.mix = vec![Deed::Add];
         case.load.warm = Duration::from_secs(3);
         case.load.most = Some(bounds.turns);
-        let asked = case.counted(&system, &programs).await?;
+        let asked = case.counted(&system, &programs, at_rest).await?;
         keeps &= report(bounds, &asked);
     }
     programs.stop().await?;

@@ -127,10 +127,14 @@ impl Case {
         Ok(row)
     }
 
-    /// Takes the turns on programs that are counted.
-    pub(crate) async fn counted(&self, system: &System, programs: &Programs) -> Result<Asked> {
+    /// Takes the turns on programs that are counted, and that ask so much at rest.
+    pub(crate) async fn counted(
+        &self,
+        system: &System,
+        programs: &Programs,
+        at_rest: AtRest,
+    ) -> Result<Asked> {
         let mut gauges = Gauges::of(system, programs).await?;
-        let at_rest = at_rest(&mut gauges).await?;
         let target = Arc::new(self.target(programs.urls.clone()));
         let prefix = prefix();
         let seats = self.seats(&prefix, |user| system.identity.token(user));
@@ -184,8 +188,9 @@ impl Case {
     }
 }
 
-/// What programs ask of Postgres while nobody takes a turn.
-async fn at_rest(gauges: &mut Gauges) -> Result<AtRest> {
+/// What programs that are counted ask of Postgres while nobody takes a turn.
+pub(crate) async fn at_rest(system: &System, programs: &Programs) -> Result<AtRest> {
+    let mut gauges = Gauges::of(system, programs).await?;
     // Programs that have only just started, or worked, do not rest yet.
     sleep(REST).await;
     gauges.begin().await?;

@@ -46,7 +46,10 @@ use turn::Transport;
 const WRONG: u8 = 3;
 
 #[derive(Parser)]
-#[command(about, args_conflicts_with_subcommands = true)]
+#[command(
+    about = "Puts load on the programs that ship, and checks what becomes of each turn",
+    args_conflicts_with_subcommands = true
+)]
 struct Options {
     #[command(subcommand)]
     command: Option<Command>,
@@ -227,7 +230,8 @@ async fn measure(options: &LoadOptions, case: &Case, state: &Path) -> Result<boo
         let programs = system.start(counted).await?;
         let mut case = case.clone();
         case.load.time = case.load.time.min(Duration::from_secs(5));
-        row.asked = Some(case.counted(&system, &programs).await?);
+        let at_rest = case::at_rest(&system, &programs).await?;
+        row.asked = Some(case.counted(&system, &programs, at_rest).await?);
         programs.stop().await?;
     }
     if !options.no_ceiling {

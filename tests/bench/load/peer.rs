@@ -2,7 +2,7 @@
 //!
 //! Its folder has a `run.sh`, which starts it and is told where everything is by its environment: `PORT` to listen on,
 //! `DATABASE_URL` of an empty database, `OPENAI_BASE_URL` and `OPENAI_MODEL`, `JWKS_PATH` with the keys of the tokens, and their
-//! `JWT_ISS` and `JWT_AUD`. It answers `GET /health` with 200, and its table `task` has `user_id` and `title`.
+//! `JWT_ISS` and `JWT_AUD`; the rest of our environment is its, too. It answers `GET /health` with 200, and its table `task` has `user_id` and `title`.
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
@@ -53,6 +53,10 @@ pub(crate) async fn print(
         row.verdict = Some(check::tasks(&database, "task", &prefix, &outcome.all).await?);
         row.ceiling = Some(ceiling::of(system, options.time() / 3).await?);
         print::line(&row);
+        if let Some(own) = report.rows.iter().find(|own| own.name == case.name) {
+            let times = own.turns_per_second / row.turns_per_second;
+            println!("  Errand does {times:.1} times as many");
+        }
         report.rows.push(row);
     }
     process.stop().await

@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::{
-    case::{Case, TURNS},
+    case::{self, Case, TURNS},
     ceiling,
     check::Verdict,
     figures::{Report, Row},
@@ -132,10 +132,11 @@ async fn in_flight(options: &TableOptions, system: &System, report: &mut Report)
         ..Setting::default()
     };
     let programs = system.start(counted).await?;
+    let at_rest = case::at_rest(system, &programs).await?;
     print::head();
     for (mut case, mut row) in rows {
-        case.load.time = case.load.time.min(Duration::from_secs(3));
-        row.asked = Some(case.counted(system, &programs).await?);
+        case.load.time = options.time() / 3;
+        row.asked = Some(case.counted(system, &programs, at_rest).await?);
         print::line(&row);
         report.rows.push(row);
     }

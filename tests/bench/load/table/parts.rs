@@ -50,8 +50,8 @@ pub(super) async fn slow_model(
         case.pace = pace;
         case.load.warm = Duration::from_secs(5);
         let row = case.timed(system, &programs).await?;
+        keep(report, row.clone());
         print::waiting(&row, runs, case.ideal());
-        keep(report, row);
         programs.stop().await?;
     }
     Ok(())
