@@ -1,9 +1,10 @@
 //! What Postgres itself can do: the same turn as bare SQL on tables of the least size, without a notification, by clients that do
 //! nothing else. A queue between client and worker is part of it; the guarantees are not.
 
-use std::{thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use anyhow::{Context, Result};
+use errand_devkit::postgres::{Cluster, ClusterOptions};
 use rand::RngExt;
 use tokio::{runtime, task::JoinSet, time::Instant};
 use tokio_postgres::{Client, NoTls, Statement};
@@ -21,13 +22,47 @@ const TABLES: &str = include_str!("ceiling.sql");
 /// Turns a second on the system's server, in a database of its own.
 pub(crate) async fn of(system: &System, time: Duration) -> Result<f64> {
     let url = system.other_database("ceiling").await?;
-    let db = connect(&url).await?;
+    prepare(&url).await?;
+    measure(url, CLIENTS, time).await
+}
+
+/// Prints turns a second for these numbers of clients, in this database or on a server of our own with data in this folder.
+pub(crate) async fn print(
+    state: &Path,
+    database: Option<String>,
+    clients: &[usize],
+    time: Duration,
+) -> Result<()> {
+    let mut cluster = None;
+    let url = match database {
+        Some(url) => url,
+        None => {
+            let started = Cluster::start(ClusterOptions::durable(state)).await?;
+            started.ensure_database("ceiling").await?;
+            cluster.insert(started).admin_url("ceiling")
+        }
+    };
+    prepare(&url).await?;
+    println!("{:>8} {:>8}", "clients", "turns/s");
+    for &clients in clients {
+        let turns = measure(url.clone(), clients, time).await?;
+        println!("{clients:>8} {turns:>8.0}");
+    }
+    match cluster {
+        Some(cluster) => cluster.stop().await,
+        None => Ok(()),
+    }
+}
+
+/// Makes the tables unless they are there.
+async fn prepare(url: &str) -> Result<()> {
+    let db = connect(url).await?;
     let made = "select to_regclass('tool_call') is not null";
     if !db.query_one(made, &[]).await?.get::<_, bool>(0) {
         db.batch_execute(TABLES).await?;
         db.batch_execute("vacuum analyze").await?;
     }
-    measure(url, CLIENTS, time).await
+    Ok(())
 }
 
 async fn measure(url: String, clients: usize, time: Duration) -> Result<f64> {

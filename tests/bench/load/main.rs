@@ -67,6 +67,16 @@ enum Command {
     },
     /// Prints the table of the README: figures for more and more turns in flight
     Table(Box<table::TableOptions>),
+    /// The turns that bare SQL does
+    Ceiling {
+        #[arg(long, value_delimiter = ',', default_value = "1,4,8,16,32")]
+        clients: Vec<usize>,
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+        /// An empty database, instead of one on a server of its own
+        #[arg(long)]
+        database_url: Option<String>,
+    },
     /// Fails if a turn with a tool call asks more of Postgres than it may
     Budget,
     /// Is the model, until its standard input ends
@@ -167,6 +177,18 @@ fn main() -> Result<ExitCode> {
                 Ok(holds)
             });
             runtime.block_on(measured)?
+        }
+        Some(Command::Ceiling {
+            clients,
+            seconds,
+            database_url,
+        }) => {
+            let time = Duration::from_secs(seconds);
+            let printed = with_state(async |state| {
+                ceiling::print(state, database_url, &clients, time).await?;
+                Ok(true)
+            });
+            runtime.block_on(printed)?
         }
         Some(Command::Budget) => {
             gauge::allow_files(2000)?;

@@ -25,7 +25,7 @@ pub(crate) struct TableOptions {
     /// Turns in flight
     #[arg(long, value_delimiter = ',', default_value = "1,8,32,128")]
     in_flight: Vec<usize>,
-    /// Seconds that count, for each row [default: 10, or 3 with --quick]
+    /// Seconds that count, for each row [default: 10, or 2 with --quick]
     #[arg(long)]
     seconds: Option<u64>,
     /// Also: a model whose answers take a second, with these numbers of turns in flight
@@ -56,7 +56,7 @@ impl TableOptions {
     }
 
     pub(crate) fn time(&self) -> Duration {
-        Duration::from_secs(self.seconds.unwrap_or(if self.quick { 3 } else { 10 }))
+        Duration::from_secs(self.seconds.unwrap_or(if self.quick { 2 } else { 10 }))
     }
 
     /// With more and more turns in flight.
@@ -66,6 +66,9 @@ impl TableOptions {
 
     fn case(&self, in_flight: usize) -> Case {
         let mut case = Case::new(Loop::Closed(in_flight), self.time());
+        if self.quick {
+            case.load.warm /= 2;
+        }
         // Conversations of all ages from the start, as in an installation that has run for long.
         case.past = (0..TURNS.cast_signed()).collect();
         case
