@@ -7,8 +7,8 @@ type Figure = (&'static str, fn(&Row) -> Option<f64>);
 const FIGURES: &[Figure] = &[
     ("turns/s", |row| Some(row.turns_per_second)),
     ("share of the ceiling", Row::share),
-    ("p50 ms", |row| Some(row.added.p50)),
-    ("p99 ms", |row| Some(row.added.p99)),
+    ("p50 ms", |row| Some(row.added?.p50)),
+    ("p99 ms", |row| Some(row.added?.p99)),
     ("first token p50 ms", |row| Some(row.first?.p50)),
     ("first token p99 ms", |row| Some(row.first?.p99)),
     ("Postgres ms", |row| row.processor.get("postgres").copied()),

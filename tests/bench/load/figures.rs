@@ -39,8 +39,8 @@ pub(crate) struct Row {
     /// Turns of an open loop that were due and found no free user.
     pub(crate) left_out: usize,
     pub(crate) turns_per_second: f64,
-    /// Milliseconds over the model's own time.
-    pub(crate) added: Quantiles,
+    /// Milliseconds over the model's own time; none if no turn was answered in time.
+    pub(crate) added: Option<Quantiles>,
     /// Milliseconds until the first token over the model's own time; streams only.
     pub(crate) first: Option<Quantiles>,
     /// Milliseconds of processor time a turn, by kind of process.
@@ -98,11 +98,12 @@ pub(crate) struct AtRest {
 }
 
 impl Quantiles {
-    fn of(sample: impl Iterator<Item = Duration>) -> Self {
+    /// None of an empty sample.
+    fn of(sample: impl Iterator<Item = Duration>) -> Option<Self> {
         let mut all = Sample::default();
         all.extend(sample.map(|took| u64::try_from(took.as_micros()).unwrap_or(u64::MAX)));
         let [p50, p99, most] = [0.5, 0.99, 1.0].map(|share| all.milliseconds(share));
-        Self { p50, p99, most }
+        (!all.is_empty()).then_some(Self { p50, p99, most })
     }
 }
 
@@ -154,7 +155,6 @@ impl Row {
         let used = &outcome.used;
         let processor = KINDS.iter().zip(used.processor);
         let processor = processor.filter(|(_, time)| !time.is_zero());
-        let first = || done().filter_map(|taken| taken.first);
         let in_database = used.wal_bytes > 0;
         Self {
             name,
@@ -168,7 +168,7 @@ impl Row {
             added: Quantiles::of(
                 done().map(|taken| taken.latency.saturating_sub(taken.deed.models(target.pace))),
             ),
-            first: first().next().map(|_| Quantiles::of(first())),
+            first: Quantiles::of(done().filter_map(|taken| taken.first)),
             processor: processor
                 .map(|(kind, time)| ((*kind).to_owned(), each(time.as_secs_f64() * 1e3)))
                 .collect(),

@@ -144,12 +144,11 @@ impl LoadOptions {
         case.load.warm = Duration::from_secs(self.warm_up);
         case.turns = self.turns.max(1);
         case.users = self.users.unwrap_or(case.users).max(1);
-        case.pace = Pace {
+        case.at_pace(Pace {
             tokens: self.tokens,
             gap: Duration::from_millis(self.token),
             first: Duration::from_millis(self.first_token),
-        };
-        case
+        })
     }
 }
 
@@ -262,7 +261,7 @@ async fn measure(options: &LoadOptions, case: &Case, state: &Path) -> Result<boo
     print::row(&row);
     let mut report = Report::new(system.version().await?);
     system.stop().await?;
-    let holds = row.verdict.as_ref().is_none_or(check::Verdict::holds);
+    let holds = row.turns > 0 && row.verdict.as_ref().is_none_or(check::Verdict::holds);
     report.rows.push(row);
     if let Some(path) = &options.json {
         report.write(path)?;

@@ -46,7 +46,7 @@ pub(crate) async fn print(
         let seats = case.seats(&prefix, |user| system.identity.token(user));
         let mut gauges = Gauges::of_process(system, process.pid, DATABASE).await?;
         let outcome = run::run(&target, &seats, &case.load, &mut gauges).await?;
-        let mut row = case.row(&target, &outcome)?;
+        let mut row = case.row(&target, &outcome);
         row.name = format!("peer, {}", row.name);
         row.memory = None;
         let database = system.other_database(DATABASE).await?;

@@ -19,7 +19,9 @@ pub(crate) fn row(row: &Row) {
         "  {:.1} turns/s: {} answered, {} failed{left_out}",
         row.turns_per_second, row.turns, row.failed
     );
-    quantiles("over the model's own time", row.added);
+    if let Some(added) = row.added {
+        quantiles("over the model's own time", added);
+    }
     if let Some(first) = row.first {
         quantiles("first token over the model's own", first);
     }
@@ -96,11 +98,11 @@ pub(crate) fn line(row: &Row) {
     let processor = |kind: &str| number(row.processor.get(kind).copied(), 2);
     let asked = |figure: fn(&Asked) -> f64| number(row.asked.as_ref().map(figure), 1);
     println!(
-        "{:<24} {:>7.1} {:>7.1} {:>7.1} | {:>8} {:>6} {:>6} {:>6} {:>6} | {:>6} {:>6} {:>6} {:>8} | {:>5}",
+        "{:<24} {:>7.1} {:>7} {:>7} | {:>8} {:>6} {:>6} {:>6} {:>6} | {:>6} {:>6} {:>6} {:>8} | {:>5}",
         row.name,
         row.turns_per_second,
-        row.added.p50,
-        row.added.p99,
+        number(row.added.map(|added| added.p50), 1),
+        number(row.added.map(|added| added.p99), 1),
         processor("postgres"),
         processor("api"),
         processor("worker"),
@@ -112,6 +114,9 @@ pub(crate) fn line(row: &Row) {
         number(row.wal_bytes.map(|bytes| bytes / 1024.0), 1),
         number(row.share(), 2)
     );
+    if row.turns == 0 {
+        println!("  no turn was answered in time");
+    }
     if row.failed > 0 || row.verdict.as_ref().is_some_and(|verdict| !verdict.holds()) {
         println!("  {} failed", row.failed);
         verdict(row);

@@ -49,7 +49,9 @@ impl Loop {
 pub(crate) struct Load {
     pub(crate) how: Loop,
     pub(crate) mix: Vec<Deed>,
-    /// Before it counts.
+    /// Over which the first turns of a closed loop begin.
+    pub(crate) ramp: Duration,
+    /// Before it counts, with `ramp`.
     pub(crate) warm: Duration,
     pub(crate) time: Duration,
     /// Ends the load also when this many turns have ended in `time`.
@@ -168,7 +170,7 @@ pub(crate) async fn run(
     });
     let begun = Instant::now();
     let turns = match load.how {
-        Loop::Closed(in_flight) => tokio::spawn(closed(Arc::clone(&shared), in_flight)),
+        Loop::Closed(in_flight) => tokio::spawn(closed(Arc::clone(&shared), in_flight, load.ramp)),
         Loop::Open(rate) => tokio::spawn(open(Arc::clone(&shared), rate)),
     };
     sleep_until(begun + load.warm).await;
@@ -197,11 +199,19 @@ pub(crate) async fn run(
     })
 }
 
-async fn closed(shared: Arc<Shared>, in_flight: usize) -> Result<(Vec<Taken>, usize)> {
+async fn closed(
+    shared: Arc<Shared>,
+    in_flight: usize,
+    ramp: Duration,
+) -> Result<(Vec<Taken>, usize)> {
     let mut lanes = JoinSet::new();
-    for _ in 0..in_flight {
+    for nth in 0..in_flight {
         let shared = Arc::clone(&shared);
+        let begin = ramp.mul_f64(nth as f64 / in_flight as f64);
         lanes.spawn(async move {
+            if !begin.is_zero() {
+                sleep(begin).await;
+            }
             let mut all = Vec::new();
             while !shared.stop.load(Relaxed) {
                 let seat = shared.seats.take().context("too few seats")?;

@@ -45,10 +45,8 @@ pub(super) async fn slow_model(
             ..Setting::default()
         };
         let programs = system.start(setting).await?;
-        let mut case = options.case(runs);
+        let mut case = options.case(runs).at_pace(pace);
         case.name = format!("1 s model, {runs} in flight");
-        case.pace = pace;
-        case.load.warm = Duration::from_secs(5);
         let row = case.timed(system, &programs).await?;
         keep(report, row.clone());
         print::waiting(&row, runs, case.ideal());
