@@ -22,7 +22,7 @@ const MOST: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 pub(crate) struct TableOptions {
-    /// About half a minute for everything, with less exact tails
+    /// Less than a minute for everything, with less exact tails
     #[arg(long)]
     quick: bool,
     /// Turns in flight
