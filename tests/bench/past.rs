@@ -31,9 +31,10 @@ pub async fn talks(db: &mut PgConnection, talks: &[Talk]) -> Result<()> {
         let made = sqlx::query(statement).bind(&conversations).bind(&users);
         made.bind(&turns).execute(&mut *db).await?;
     }
-    // So that nothing is planned for the tables as they were.
-    execute(db, "analyze conversations, runs, messages, steps").await?;
-    execute(db, "set session_replication_role = origin").await
+    execute(db, "set session_replication_role = origin").await?;
+    // So that nothing is planned for the tables as they were, and what was made is not still to be tidied up while others measure.
+    execute(db, "vacuum analyze conversations, runs, messages, steps").await?;
+    execute(db, "checkpoint").await
 }
 
 /// `n` are the turns, each with its conversation, user and number.

@@ -22,8 +22,8 @@ use crate::{
     used::{Gauges, Used},
 };
 
-/// Between turns of a lane when one has failed: what fails at once is not to be asked as fast as it can say so.
-const AFTER_FAILURE: Duration = Duration::from_millis(50);
+/// Between turns of a lane when one has failed, as clients do that heed `Retry-After`.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// How turns follow each other.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -105,11 +105,12 @@ pub(crate) async fn print(options: &TableOptions, system: &System) -> Result<boo
     if options.processes {
         parts::processes(options, system, &mut report).await?;
     }
-    if !options.messages.is_empty() {
-        parts::messages(&options.messages, options, system, &mut report).await?;
-    }
+    // Of these two the former begins with none.
     if !options.past.is_empty() {
         parts::past(&options.past, options, system, &mut report).await?;
+    }
+    if !options.messages.is_empty() {
+        parts::messages(&options.messages, options, system, &mut report).await?;
     }
     if let Some(path) = &options.json {
         report.write(path)?;
