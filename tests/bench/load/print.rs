@@ -71,7 +71,7 @@ pub(crate) fn row(row: &Row) {
     verdict(row);
 }
 
-/// The heads of [`line`]s.
+/// The heads of [`line()`]s.
 pub(crate) fn head() {
     println!(
         "{:<24} {:>7} {:>7} {:>7} | {:>8} {:>6} {:>6} {:>6} {:>6} | {:>6} {:>6} {:>6} {:>8} | {:>5}",
