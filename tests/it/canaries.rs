@@ -348,8 +348,13 @@ impl House {
     async fn stop(&mut self) {
         for process in [&mut self.api, &mut self.worker] {
             process.signal("TERM").await;
-            assert!(process.ends(STOP).await.success());
+            let end = process.ends(STOP).await;
             process.rest().await;
+            assert!(
+                end.success(),
+                "{end}: {:#?}",
+                process.heard().iter().rev().take(20).collect::<Vec<_>>()
+            );
         }
         // It was all logged, only not that.
         for (process, said) in [

@@ -98,7 +98,14 @@ async fn a_user_has_so_many_places_and_no_more() {
         assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
     }
     let done = answers.iter().filter(|answer| answer.status == 200).count();
-    assert_eq!(done + refused.len(), 400);
+    let other = answers
+        .iter()
+        .find(|answer| !matches!(answer.status.as_u16(), 200 | 429));
+    assert!(
+        other.is_none(),
+        "{:?}",
+        other.map(|answer| (answer.status, &answer.body))
+    );
     assert!(done >= 257, "{done}");
 }
 
@@ -123,8 +130,14 @@ async fn reads_of_one_user_leave_connections_for_the_others() {
         for _ in 0..10 {
             world.get("bob", "conversations").await.assert_ok();
         }
-        let stuck = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        assert!(world.count(stuck).await <= 2);
+        // Not a purge, which also waits for the table.
+        let stuck = "select query from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock' and query like 'with matching%'";
+        let stuck: Vec<String> = sqlx::query_scalar(stuck)
+            .fetch_all(&world.db)
+            .await
+            .unwrap();
+        assert!(stuck.len() <= 2, "{stuck:#?}");
         tx.rollback().await.unwrap();
     };
     let (reads, searches, ()) = tokio::join!(reads, searches, beside);

@@ -110,16 +110,22 @@ impl Pool {
         let mut db = self.acquire().await?;
         if sqlx::raw_sql("BEGIN").execute(&mut *db).await.is_err() {
             // Nothing is done yet, so it may as well begin on a connection that is not lost.
-            self.connections.manager().lost_one();
+            self.lost_one();
             drop(db);
             db = self.acquire().await?;
             sqlx::raw_sql("BEGIN").execute(&mut *db).await?;
         }
+        db.link_mut().in_transaction = true;
         Ok(Transaction {
             db,
             pool: self.clone(),
             hints: Vec::new(),
         })
+    }
+
+    /// A connection of the pool turned out to be lost: those that were used before are asked before they are used again.
+    pub(super) fn lost_one(&self) {
+        self.connections.manager().lost_one();
     }
 
     /// Makes a connection like those of the pool but outside it: for work that must not wait for a place there.
@@ -190,6 +196,10 @@ impl Pooled {
     fn link(&self) -> &Link {
         self.0.as_ref().expect("is there until it is dropped")
     }
+
+    fn link_mut(&mut self) -> &mut Link {
+        self.0.as_mut().expect("is there until it is dropped")
+    }
 }
 
 impl Deref for Pooled {
@@ -202,8 +212,7 @@ impl Deref for Pooled {
 
 impl DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut Connection {
-        let link = self.0.as_mut().expect("is there until it is dropped");
-        link.work()
+        self.link_mut().work()
     }
 }
 
@@ -212,6 +221,10 @@ impl Drop for Pooled {
         let Some(object) = self.0.take() else { return };
         if object.is_at_rest() {
             return;
+        }
+        // It may be lost, and then others are as well. To ask them costs little.
+        if let Some(pool) = Object::pool(&object) {
+            pool.manager().lost_one();
         }
         // Behind the end of the process nobody needs it clean.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -222,14 +235,13 @@ impl Drop for Pooled {
 
 /// Ends whatever the connection was left in the middle of; one that does not answer in time is thrown away.
 async fn clean(mut object: Object<Connector>) {
-    match tokio::time::timeout(CLEAN_TIMEOUT, clear(object.work())).await {
+    match tokio::time::timeout(CLEAN_TIMEOUT, clear(&mut object)).await {
         Ok(Ok(())) => object.rest(),
         lost => {
-            if let Some(pool) = Object::pool(&object) {
-                match lost {
-                    Ok(_) => pool.manager().lost_one(),
-                    Err(_) => pool.manager().heard_nothing(),
-                }
+            if lost.is_err()
+                && let Some(pool) = Object::pool(&object)
+            {
+                pool.manager().heard_nothing();
             }
             drop(Object::take(object));
         }
@@ -239,9 +251,13 @@ async fn clean(mut object: Object<Connector>) {
 /// Ends a transaction that was left open, also one whose BEGIN was sent and not waited for (sqlx issue 4393): what others do on
 /// that connection would belong to a transaction that they know nothing of, and be lost with it.
 ///
-/// On a connection that is as it should be neither command is out of place, so the server has nothing to warn of.
-async fn clear(connection: &mut Connection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql("BEGIN; ROLLBACK").execute(connection).await?;
+/// No command is out of place on a connection that is as is known of it, so the server has nothing to warn of.
+async fn clear(link: &mut Link) -> Result<(), sqlx::Error> {
+    let end = match link.in_transaction {
+        true => "ROLLBACK",
+        false => "BEGIN; ROLLBACK",
+    };
+    sqlx::raw_sql(end).execute(link.work()).await?;
     Ok(())
 }
 
@@ -291,6 +307,7 @@ impl Transaction {
     }
 
     async fn end(mut self, how: &'static str) -> Result<(), StoreError> {
+        self.db.link_mut().in_transaction = false;
         sqlx::raw_sql(how).execute(&mut *self.db).await?;
         self.db.release();
         Ok(())

@@ -15,7 +15,7 @@ use sqlx::{Connection as _, postgres::PgConnectOptions};
 use super::super::Connection;
 
 /// How long a connection may have done nothing and still be believed.
-const BELIEVED: Duration = Duration::from_secs(1);
+const BELIEVED: Duration = Duration::from_millis(250);
 
 /// How long a connection that does nothing may take to answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,6 +35,8 @@ pub(super) struct Link {
     pub(super) db: Connection,
     /// Nothing is under way on it, and no transaction open.
     at_rest: bool,
+    /// A transaction was begun and has not been ended.
+    pub(super) in_transaction: bool,
     used: Instant,
 }
 
@@ -47,6 +49,7 @@ impl Link {
 
     pub(super) fn rest(&mut self) {
         self.at_rest = true;
+        self.in_transaction = false;
         self.used = Instant::now();
     }
 
@@ -65,7 +68,7 @@ pub(super) struct Connector {
     /// When a connection was last found silent. Those that were idle by then share its fate and are not asked, so a pool full of dead
     /// connections costs one time-out and not one for each.
     silence: Mutex<Option<Instant>>,
-    /// When a connection was last found to be lost. Those that were used before are not believed.
+    /// When work on a connection was last given up or failed: it may be lost. Those that were used before are not believed.
     loss: Mutex<Option<Instant>>,
     idle_checked: Mutex<Instant>,
 }
@@ -85,7 +88,7 @@ impl Connector {
         *lock(&self.silence) = Some(Instant::now());
     }
 
-    /// A connection turned out to be lost: a server that restarts takes all of them along.
+    /// A connection may be lost: a server that restarts takes all of them along.
     pub(super) fn lost_one(&self) {
         *lock(&self.loss) = Some(Instant::now());
     }
@@ -119,13 +122,15 @@ impl Manager for Connector {
             .with_min_delay(RECONNECT_PAUSES.0)
             .with_max_delay(RECONNECT_PAUSES.1)
             .without_max_times();
-        let db = (|| Connection::connect_with(&self.options))
+        // Boxed: it is large, and few acquire a connection that has to be made.
+        let db = (|| Box::pin(Connection::connect_with(&self.options)))
             .retry(pauses)
             .when(is_starting)
             .await?;
         Ok(Link {
             db,
             at_rest: true,
+            in_transaction: false,
             used: Instant::now(),
         })
     }
