@@ -5,9 +5,8 @@ use chrono_tz::Tz;
 use errand_shared::{
     faults,
     store::{
-        self, Connection, StoreError, Transaction, UserTurn, WriteError, conversations,
-        lifecycle::{self, NewRun},
-        messages::{self, NewMessage},
+        self, Connection, StoreError, UserTurn, WriteError, conversations,
+        lifecycle::{self, Acceptance, NewRun},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -90,55 +89,162 @@ impl Accepted {
 pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Accepted, ApiError> {
     let turn = app.users.enter(message.user_id).await?;
     faults::point("accept.begin");
-    let mut committing = false;
-    match store::within(write(app, &turn, message, &mut committing)).await {
-        Err(error) if committing && error.is_unavailable() => find_out(&turn, message).await,
-        result => result,
+    let mut attempt = Attempt {
+        message_id: errand_shared::ids::new_id(),
+        is_second: false,
+        is_lost: false,
+    };
+    let first = store::within(write(app, &turn, message, &mut attempt)).await;
+    match (first, message.on_busy) {
+        (Err(error), on_busy) if attempt.is_lost && error.is_unavailable() => {
+            tracing::warn!(run = %message.run_id, "the outcome of an acceptance is unknown");
+            match on_busy {
+                OnBusy::Interrupt => find_out(&turn, message).await,
+                // What was sent may still be on its way to the server. The same message is accepted once, by whichever try comes first.
+                OnBusy::Enqueue | OnBusy::Reject => {
+                    attempt.is_second = true;
+                    store::within(write(app, &turn, message, &mut attempt)).await
+                }
+            }
+        }
+        (result, _) => result,
     }
+}
+
+/// One try to accept a message.
+struct Attempt {
+    /// The same for each try.
+    message_id: Uuid,
+    is_second: bool,
+    /// If this ends without an answer, it may have taken effect.
+    is_lost: bool,
 }
 
 async fn write(
     app: &App,
     turn: &UserTurn<'_>,
     message: &Message<'_>,
-    committing: &mut bool,
+    attempt: &mut Attempt,
 ) -> Result<Accepted, ApiError> {
-    let mut tx = turn.lock().await?;
-    if let Some(earlier) = earlier_run(&mut tx, message.user_id, message.idempotency).await? {
-        return Ok(earlier);
-    }
-    let usage = lifecycle::usage(&mut tx, message.user_id, app.limits.bounds()).await?;
-    let quota = Quota::take(&usage, &app.limits)?;
-    let conversation_id = conversation(&mut tx, app, message).await?;
-    insert(&mut tx, message, conversation_id)
-        .await
-        .map_err(|error| match error.constraint() {
-            // A run id that the client made and that is taken, by whomever.
-            Some("runs_pkey") => ApiError::idempotency_key_reused(),
-            _ => error.into(),
-        })?;
-    lifecycle::admit(
-        &mut tx,
-        message.user_id,
+    let opened = errand_shared::ids::new_id();
+    let (conversation_id, new_conversation_id, thread_name) = match message.thread {
+        Thread::New => (None, Some(opened), None),
+        Thread::Existing(id) => (Some(id), None, None),
+        Thread::Own(id) => (Some(id), Some(id), None),
+        Thread::Named(name) => (None, Some(opened), Some(name)),
+    };
+    let new = NewRun {
+        id: message.run_id,
+        user_id: message.user_id,
         conversation_id,
-        i64::from(app.limits.max_ready_runs),
-    )
-    .await?;
+        new_conversation_id,
+        thread_name,
+        message_id: attempt.message_id,
+        is_second_try: attempt.is_second,
+        text: message.text,
+        metadata: message.metadata,
+        time_zone: message.time_zone.map(Tz::name),
+        idempotency_key: message.idempotency.map(|idempotency| idempotency.key),
+        request_hash: message
+            .idempotency
+            .map(|idempotency| idempotency.request_hash),
+        rejects_busy: message.on_busy == OnBusy::Reject,
+    };
     faults::point("accept.before-commit");
-    *committing = true;
-    store::commit(tx).await?;
+    let acceptance = match message.on_busy {
+        OnBusy::Interrupt => interrupt(app, turn, message, &new, attempt).await?,
+        OnBusy::Enqueue | OnBusy::Reject => {
+            attempt.is_lost = true;
+            let accepted = lifecycle::accept(turn, &new, app.limits.of_acceptance()).await;
+            accepted.map_err(|error| {
+                attempt.is_lost = error.is_of_unknown_outcome();
+                refused(error)
+            })?
+        }
+    };
+    let accepted = outcome(app, message, acceptance)?;
     faults::point("accept.committed");
-    Ok(Accepted {
-        run_id: message.run_id,
-        conversation_id,
-        quota: Some(quota),
-    })
+    Ok(accepted)
+}
+
+/// Accepts a message, and has what is at work in its conversation cancelled: both, or neither.
+async fn interrupt(
+    app: &App,
+    turn: &UserTurn<'_>,
+    message: &Message<'_>,
+    new: &NewRun<'_>,
+    attempt: &mut Attempt,
+) -> Result<Acceptance, ApiError> {
+    let limits = app.limits.of_acceptance();
+    let user_id = message.user_id;
+    let mut tx = turn.lock().await?;
+    let interrupted = match message.thread {
+        Thread::New => None,
+        Thread::Existing(id) | Thread::Own(id) => Some(id),
+        Thread::Named(name) => conversations::by_thread_name(&mut tx, user_id, name).await?,
+    };
+    let interrupted = match interrupted {
+        Some(id) => lifecycle::at_work(&mut tx, user_id, id).await?,
+        None => None,
+    };
+    let is_repeated = match message.idempotency {
+        Some(idempotency) => lifecycle::find_by_key(&mut tx, user_id, idempotency.key).await?,
+        None => None,
+    };
+    if let (Some(run_id), None) = (interrupted, is_repeated) {
+        lifecycle::cancel(&mut tx, user_id, run_id, limits.max_ready)
+            .await
+            .map_err(unfenced)?;
+    }
+    let acceptance = lifecycle::accept_within(&mut tx, new, limits).await;
+    let acceptance = acceptance.map_err(refused)?;
+    if let Acceptance::Accepted { .. } = acceptance {
+        attempt.is_lost = true;
+        store::commit(tx).await?;
+    }
+    Ok(acceptance)
+}
+
+fn refused(error: StoreError) -> ApiError {
+    match error.constraint() {
+        // A run id that the client made and that is taken, by whomever.
+        Some("runs_pkey") => ApiError::idempotency_key_reused(),
+        _ => error.into(),
+    }
+}
+
+/// What the client is told.
+fn outcome(app: &App, message: &Message<'_>, acceptance: Acceptance) -> Result<Accepted, ApiError> {
+    match acceptance {
+        Acceptance::Accepted {
+            conversation_id,
+            usage,
+        } => Ok(Accepted {
+            run_id: message.run_id,
+            conversation_id,
+            quota: Some(Quota::take(&usage, &app.limits)?),
+        }),
+        Acceptance::Repeated {
+            run_id,
+            conversation_id,
+        } => Ok(Accepted {
+            run_id,
+            conversation_id,
+            quota: None,
+        }),
+        Acceptance::KeyReused => Err(ApiError::idempotency_key_reused()),
+        // The same bounds, and which of them it was.
+        Acceptance::Limited(usage) => Err(Quota::take(&usage, &app.limits)
+            .err()
+            .unwrap_or_else(ApiError::internal)),
+        Acceptance::UnknownConversation => Err(ApiError::not_found("conversation")),
+        Acceptance::Busy => Err(ApiError::conversation_busy()),
+    }
 }
 
 /// The answer to the commit was lost, so the rows have to tell. The server may still be committing: the user's lock is free
 /// only when that transaction is over, and what is read then stays true.
 async fn find_out(turn: &UserTurn<'_>, message: &Message<'_>) -> Result<Accepted, ApiError> {
-    tracing::warn!(run = %message.run_id, "the outcome of an acceptance is unknown; looking for the run");
     let found = store::within(async {
         let mut tx = turn.lock().await?;
         lifecycle::find(&mut tx, message.user_id, message.run_id).await
@@ -180,93 +286,10 @@ pub(crate) async fn earlier_run(
     }
 }
 
-/// The conversation: proven to be the user's, or opened.
-async fn conversation(
-    tx: &mut Transaction,
-    app: &App,
-    message: &Message<'_>,
-) -> Result<Uuid, ApiError> {
-    let user_id = message.user_id;
-    let open = async |db: &mut Connection, id: Uuid, name: Option<&str>| {
-        conversations::open(db, id, user_id, name, message.text).await
-    };
-    let id = match message.thread {
-        Thread::New => None,
-        Thread::Existing(id) | Thread::Own(id) => Some(id),
-        Thread::Named(name) => conversations::by_thread_name(tx, user_id, name).await?,
-    };
-    let Some(id) = id else {
-        let id = errand_shared::ids::new_id();
-        let name = match message.thread {
-            Thread::Named(name) => Some(name),
-            Thread::New | Thread::Existing(_) | Thread::Own(_) => None,
-        };
-        open(tx, id, name).await?;
-        return Ok(id);
-    };
-    if !conversations::touch(tx, id, user_id).await? {
-        let Thread::Own(_) = message.thread else {
-            return Err(ApiError::not_found("conversation"));
-        };
-        return match open(tx, id, None).await {
-            Ok(()) => Ok(id),
-            // Another user's: for this one there is none.
-            Err(error) if error.constraint().is_some() => Err(ApiError::not_found("conversation")),
-            Err(error) => Err(error.into()),
-        };
-    }
-    match message.on_busy {
-        OnBusy::Enqueue => {}
-        OnBusy::Reject if lifecycle::is_busy(tx, message.user_id, id).await? => {
-            return Err(ApiError::conversation_busy());
-        }
-        OnBusy::Reject => {}
-        OnBusy::Interrupt => {
-            if let Some(run_id) = lifecycle::at_work(tx, message.user_id, id).await? {
-                let max_ready = i64::from(app.limits.max_ready_runs);
-                lifecycle::cancel(tx, message.user_id, run_id, max_ready)
-                    .await
-                    .map_err(unfenced)?;
-            }
-        }
-    }
-    Ok(id)
-}
-
 /// A cancel is not fenced: it asks, and the row's lock decides.
 pub(crate) fn unfenced(error: WriteError) -> ApiError {
     match error {
         WriteError::Store(error) => error.into(),
         WriteError::Fenced => ApiError::internal(),
     }
-}
-
-async fn insert(
-    tx: &mut Transaction,
-    message: &Message<'_>,
-    conversation_id: Uuid,
-) -> Result<(), StoreError> {
-    let run = NewRun {
-        id: message.run_id,
-        conversation_id,
-        user_id: message.user_id,
-        idempotency_key: message.idempotency.map(|idempotency| idempotency.key),
-        request_hash: message
-            .idempotency
-            .map(|idempotency| idempotency.request_hash),
-        time_zone: message.time_zone.map(Tz::name),
-    };
-    lifecycle::accept(tx, run).await?;
-    let text = NewMessage {
-        id: errand_shared::ids::new_id(),
-        conversation_id,
-        user_id: message.user_id,
-        run_id: message.run_id,
-        role: "user",
-        content: message.text,
-        metadata: message.metadata,
-        partial: false,
-    };
-    messages::insert(tx, text).await?;
-    Ok(())
 }

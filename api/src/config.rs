@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, FromArgMatches};
 use errand_shared::{
     config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig},
-    store::lifecycle::Bounds,
+    store::lifecycle::{self, Bounds},
 };
 use errand_tools::McpConfig;
 use http::HeaderValue;
@@ -174,6 +174,15 @@ impl Limits {
             active: i64::from(self.max_active_runs),
             queued: i64::from(self.max_queued_runs),
             per_minute: i64::from(self.rate_runs_per_minute),
+        }
+    }
+
+    /// What an acceptance is bounded by.
+    pub(crate) fn of_acceptance(&self) -> lifecycle::Limits {
+        lifecycle::Limits {
+            bounds: self.bounds(),
+            tokens_per_day: i64::try_from(self.tokens_per_day).unwrap_or(i64::MAX),
+            max_ready: i64::from(self.max_ready_runs),
         }
     }
 }

@@ -25,6 +25,7 @@ mod nul;
 pub mod periodic;
 mod pool;
 pub mod purge;
+mod routines;
 pub mod search;
 pub mod settings;
 pub mod sweep;
@@ -33,7 +34,7 @@ pub mod usage;
 mod user_pool;
 
 pub use error::{StoreError, WriteError};
-pub use isolation::{begin_for, begin_on};
+pub use isolation::begin_for;
 pub use nul::without_nul;
 pub use pool::{Pool, Pooled, Transaction, pool};
 pub use user_pool::{UserPool, UserTurn};
@@ -53,8 +54,8 @@ pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Begins a transaction as the owner of the tables; what it does for a user it does after [`lifecycle::enter`], which acts for
-/// that user. Where the user's lock is needed, [`UserTurn::lock`] is the way.
+/// Begins a transaction as the owner of the tables; what it does for a user it does after [`lifecycle::tool_call::open`], which
+/// acts for that user. Where the user's lock is needed, [`UserTurn::lock`] is the way.
 ///
 /// # Errors
 /// The database is unreachable.

@@ -237,7 +237,10 @@ async fn a_lock_of_a_silent_client_is_freed() {
     let slow = "create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(0.5); return null; end $$;
                 create trigger dawdle after insert on messages for each row when (new.content = 'vanishing') execute function dawdle()";
     sqlx::raw_sql(slow).execute(&busy.db).await.unwrap();
-    let (answer, ()) = tokio::join!(world.say("ada", "vanishing"), vanish);
+    // Of the transitions this one is a transaction of several statements.
+    let message = json!({"message": "vanishing", "on_busy": "interrupt"});
+    let request = Answer::of(world.post_chat("ada", &message));
+    let (answer, ()) = tokio::join!(request, vanish);
     answer.assert_error(503, "unavailable");
     busy.until_answered("ada").await;
 }

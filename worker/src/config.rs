@@ -6,6 +6,9 @@ use clap::ValueEnum;
 use errand_shared::config::{DatabaseConfig, Invalid, LogConfig, duration, retention};
 use secrecy::{ExposeSecret, SecretString};
 
+/// Earlier turns that are read at most; the token budget is usually tighter.
+pub(crate) const MAX_HISTORY_TURNS: i64 = 40;
+
 /// Gemini's endpoint that speaks Chat Completions.
 const GEMINI_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
 const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";

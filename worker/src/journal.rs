@@ -13,7 +13,7 @@ use errand_shared::{
     faults,
     ids::{self, CallKey},
     store::{
-        self, Connection, Pool, StoreError, UserPool, WriteError, events,
+        self, Pool, StoreError, UserPool, WriteError, events,
         lifecycle::{self, AskedCall, Claimed, Ending, NewStep, Outcome},
         settings,
         tasks::{self, Filter, View},
@@ -64,16 +64,14 @@ impl<'a> RunJournal<'a> {
     /// The database failed.
     pub(crate) async fn begin(
         pool: &'a Pool,
-        db: &mut Connection,
         run: &'a Claimed,
         publisher: &Publisher,
         model: &'a str,
     ) -> Result<Self, StoreError> {
         let (last, mut open) = if run.attempt > 1 {
-            let mut db = store::begin_on(db, &run.user_id).await?;
-            let state = events::state(&mut db, run.id).await?;
-            db.rollback().await.map_err(StoreError::from)?;
-            state
+            let mut db = store::begin_for(pool, &run.user_id).await?;
+            let state = events::state(&mut db, run.id).await;
+            db.done(state).await?
         } else {
             (0, Open::default())
         };

@@ -1,8 +1,8 @@
 //! The job queue: claims jobs from apalis's tables and hands each to a handler, under a lease.
 //!
-//! apalis gives the claim (SKIP LOCKED), the worker that drives handlers and the shutdown that waits for them. What its
-//! Postgres backend gets wrong under load or failure is replaced here and nowhere else: the wake-up (`claims`),
-//! the heartbeat (`lease`), and the acknowledgement (each run's own transactions, see `store::lifecycle`).
+//! apalis gives the tables, the worker that drives handlers and the shutdown that waits for them. What its Postgres backend gets
+//! wrong under load or failure is replaced here and nowhere else: the wake-up and the claim, which begins the run's attempt in the same
+//! round trip (`claims`), the heartbeat (`lease`), and the acknowledgement (each run's own transactions, see `store::lifecycle`).
 
 use std::{
     collections::HashMap,
@@ -13,8 +13,8 @@ use std::{
 use apalis::prelude::*;
 use errand_shared::{
     hints::Hint,
-    jobs::{RunAgent, job_id},
-    store::{self, Pool, StoreError, leases},
+    jobs::job_id,
+    store::{self, Pool, StoreError, leases, lifecycle::Taken},
     supervise::Supervisor,
 };
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
@@ -61,14 +61,12 @@ impl From<&Config> for Settings {
     }
 }
 
-/// A job in a handler's hands. While it lives, the slot is taken and the lease covers the job.
+/// A claimed run in a handler's hands. While it lives, the slot is taken and the lease covers the job.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     /// What to do.
-    pub(crate) job: RunAgent,
-    /// The worker's name, for the claim of the run.
-    pub(crate) worker: Arc<str>,
-    _hold: Hold,
+    pub(crate) taken: Taken,
+    pub(crate) hold: Hold,
 }
 
 /// Takes jobs for one process.
@@ -116,7 +114,7 @@ impl Queue {
         tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
 
         let over = CancellationToken::new();
-        let supervisor = self.supervisor;
+        let supervisor = self.supervisor.clone();
         let heart = supervisor.permanent("heartbeat", &over, heart.keep(over.clone()));
         let sweeps = sweep::keep(self.pool.clone(), over.clone());
         supervisor.permanent("sweep", &over, sweeps);
@@ -146,18 +144,30 @@ impl Queue {
         // The lease is kept until the last handler is done; only then do the jobs that were not begun go back.
         over.cancel();
         let _ = tokio::join!(claims, heart);
-        store::within(async {
-            let mut db = store::connection(&self.pool).await?;
-            let freed = leases::leave(&mut db, &self.worker).await;
-            let freed = db.done(freed)?;
-            if freed > 0 {
-                self.pool.tell(Hint::JobReady);
-            }
-            Ok::<_, StoreError>(())
-        })
-        .await?;
+        self.leave().await?;
         tracing::info!(worker = %self.worker, "drained");
         result
+    }
+}
+
+impl Queue {
+    /// Gives back what was not begun. Once more if the connection was lost: nobody else does it as soon.
+    async fn leave(&self) -> Result<(), StoreError> {
+        let leave = || {
+            store::within(async {
+                let mut db = store::connection(&self.pool).await?;
+                let freed = leases::leave(&mut db, &self.worker).await;
+                db.done(freed)
+            })
+        };
+        let freed = match leave().await {
+            Err(error) if error.is_outage() => leave().await,
+            freed => freed,
+        };
+        if freed? > 0 {
+            self.pool.tell(Hint::JobReady);
+        }
+        Ok(())
     }
 }
 
@@ -238,7 +248,7 @@ impl Held {
 }
 
 #[derive(Debug)]
-struct Hold {
+pub(crate) struct Hold {
     run_id: Uuid,
     held: Held,
     _slot: OwnedSemaphorePermit,

@@ -11,7 +11,8 @@ use errand_shared::{
     hints::Hint,
     ids::CallKey,
     store::{
-        self, Pool, Pooled, StoreError, UserPool, WriteError, history, jobs,
+        self, Pool, StoreError, UserPool, WriteError,
+        history::{self, PastTurn, RecordedStep},
         lifecycle::{self, Claimed, Outcome, Pending, Return},
         usage::Tokens,
     },
@@ -25,7 +26,7 @@ use uuid::Uuid;
 use crate::{
     agent::{self, Assignment, Failure, Interrupted, Model, ModelError, Question, Reply, Stop},
     cancels::Cancels,
-    config::Config,
+    config::{Config, MAX_HISTORY_TURNS},
     journal::RunJournal,
     openai::OpenAi,
     publisher::{End, Publisher},
@@ -34,8 +35,6 @@ use crate::{
     toolbox::Toolbox,
 };
 
-/// Earlier turns that are read at most; the token budget is usually tighter.
-const MAX_HISTORY_TURNS: i64 = 40;
 /// Pause before the next attempt after the first one was lost; doubled for each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
@@ -96,46 +95,22 @@ enum Attempt {
 }
 
 impl Turns {
-    /// Takes one job. Never fails: what cannot be finished here is left to the lease and another attempt.
+    /// Works on a claimed run. Never fails: what cannot be finished here is left to the lease and another attempt.
     pub(crate) async fn take(&self, delivery: Delivery, drain: CancellationToken) {
-        let run_id = delivery.job.run_id;
-        let (claimed, db) = match store::within(self.claim(&delivery)).await {
-            Ok(Some(claimed)) => claimed,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::warn!(run = %run_id, %error, "cannot claim the run; it goes back when the lease is over");
-                return;
-            }
-        };
+        let Delivery { taken, hold: _hold } = delivery;
         faults::point("run.claimed");
-        let span = tracing::info_span!("run", run = %run_id, attempt = claimed.attempt);
-        // Boxed: it is large, and a claim that finds nothing needs none of it.
-        Box::pin(self.walk(&claimed, db, drain).instrument(span)).await;
-    }
-
-    /// Claims the run; a job whose run nobody can work on is taken out of the queue. What the attempt has to read it reads on the same
-    /// connection.
-    async fn claim(&self, delivery: &Delivery) -> Result<Option<(Claimed, Pooled)>, StoreError> {
-        let mut db = store::connection(&self.pool).await?;
-        let claimed = lifecycle::claim(&mut db, delivery.job.run_id, &delivery.worker).await?;
-        match &claimed {
-            None => {
-                jobs::close_if_idle(&mut db, delivery.job.run_id).await?;
-                db.release();
-                return Ok(None);
-            }
-            Some(run) if run.attempt > 1 => {
-                self.pool.tell(Hint::Conversation(run.conversation_id));
-            }
-            Some(_) => {}
+        if taken.run.attempt > 1 {
+            self.pool
+                .tell(Hint::Conversation(taken.run.conversation_id));
         }
-        Ok(claimed.map(|run| (run, db)))
+        let span = tracing::info_span!("run", run = %taken.run.id, attempt = taken.run.attempt);
+        // Boxed: it is large.
+        Box::pin(self.work(&taken.run, taken.history, drain).instrument(span)).await;
     }
 
-    async fn walk(&self, run: &Claimed, mut db: Pooled, drain: CancellationToken) {
+    async fn work(&self, run: &Claimed, history: Option<Vec<PastTurn>>, drain: CancellationToken) {
         let begun = std::time::Instant::now();
-        let journal =
-            RunJournal::begin(&self.pool, &mut db, run, &self.publisher, self.model.name());
+        let journal = RunJournal::begin(&self.pool, run, &self.publisher, self.model.name());
         let journal = match store::within(journal).await {
             Ok(journal) => journal,
             Err(error) => {
@@ -146,7 +121,7 @@ impl Turns {
         };
         let watch = self.cancels.watch(run.id, run.attempt);
         let attempt = tokio::select! {
-            attempt = AssertUnwindSafe(self.attempt(run, db, &journal)).catch_unwind() => {
+            attempt = AssertUnwindSafe(self.attempt(run, history, &journal)).catch_unwind() => {
                 attempt.unwrap_or_else(|_| Attempt::Lost("panic".to_owned()))
             }
             () = watch.asked() => Attempt::Cancelled,
@@ -230,7 +205,12 @@ impl Turns {
     }
 
     /// One attempt. Errors of the store become a lost attempt.
-    async fn attempt(&self, run: &Claimed, db: Pooled, journal: &RunJournal<'_>) -> Attempt {
+    async fn attempt(
+        &self,
+        run: &Claimed,
+        history: Option<Vec<PastTurn>>,
+        journal: &RunJournal<'_>,
+    ) -> Attempt {
         if run.cancel_requested {
             return Attempt::Cancelled;
         }
@@ -241,7 +221,7 @@ impl Turns {
                 message,
             };
         }
-        let assignment = match store::within(self.assignment(run, db)).await {
+        let assignment = match store::within(self.assignment(run, history)).await {
             Ok(assignment) => assignment,
             Err(error) => return of_store(&error),
         };
@@ -265,10 +245,18 @@ impl Turns {
         gated
     }
 
-    /// What the agent works with; the connection is given back.
-    async fn assignment(&self, run: &Claimed, mut db: Pooled) -> Result<Assignment, StoreError> {
-        let mut tx = store::begin_on(&mut db, &run.user_id).await?;
-        let assignment = Assignment {
+    /// What the agent works with.
+    async fn assignment(
+        &self,
+        run: &Claimed,
+        history: Option<Vec<PastTurn>>,
+    ) -> Result<Assignment, StoreError> {
+        let goes_on = run.attempt > 1 || run.root_run_id != run.id;
+        let (history, recorded) = match history {
+            Some(history) if !goes_on => (history, Vec::new()),
+            history => self.read(run, history).await?,
+        };
+        Ok(Assignment {
             run_id: run.id,
             user_id: run.user_id.clone(),
             message: run.message.clone(),
@@ -276,20 +264,28 @@ impl Turns {
             retried: run
                 .is_retry
                 .then(|| Moment::new(run.created_at, run.time_zone.as_deref())),
-            history: history::before(&mut tx, run, MAX_HISTORY_TURNS).await?,
-            recorded: if run.attempt > 1 || run.root_run_id != run.id {
-                history::of_run(&mut tx, run).await?
-            } else {
-                Vec::new()
-            },
+            history,
+            recorded,
             model: self.model.name().to_owned(),
             history_tokens: self.limits.history_tokens,
             max_steps: self.limits.max_steps,
             needs_approval: self.gated(run),
+        })
+    }
+
+    /// What did not come along with the claim: the steps of the turn so far, and what was said before, if that failed.
+    async fn read(
+        &self,
+        run: &Claimed,
+        history: Option<Vec<PastTurn>>,
+    ) -> Result<(Vec<PastTurn>, Vec<RecordedStep>), StoreError> {
+        let mut db = store::begin_for(&self.pool, &run.user_id).await?;
+        let history = match history {
+            Some(history) => history,
+            None => history::before(&mut db, run, MAX_HISTORY_TURNS).await?,
         };
-        tx.rollback().await?;
-        db.release();
-        Ok(assignment)
+        let recorded = history::of_run(&mut db, run).await;
+        Ok((history, db.done(recorded).await?))
     }
 }
 

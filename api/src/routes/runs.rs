@@ -6,11 +6,8 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
 use errand_shared::events::Interrupt;
 use errand_shared::store::{
-    self, Connection, StoreError,
-    lifecycle::{
-        self, Run, RunStatus,
-        tool_call::{self, ToolCall},
-    },
+    self, StoreError, UserTurn,
+    lifecycle::{self, Pending, Run, RunStatus, tool_call::ToolCall},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -226,32 +223,27 @@ pub(crate) async fn wait(
 
 async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
     let turn = app.reads.enter(&user.id).await?;
-    let found = store::within(async {
-        let mut db = turn.begin().await?;
-        let read = outcome(&mut db, &user.id, id).await;
-        db.done(read).await
-    });
-    found.await?.ok_or_else(|| ApiError::not_found("run"))
-}
-
-async fn outcome(
-    db: &mut Connection,
-    user_id: &str,
-    id: Uuid,
-) -> Result<Option<Outcome>, StoreError> {
-    let Some(run) = lifecycle::find(db, user_id, id).await? else {
-        return Ok(None);
-    };
-    let tool_calls = tool_call::of_run(db, user_id, id).await?;
+    let found = store::within(lifecycle::read(&turn, &user.id, id)).await?;
+    let (run, tool_calls) = found.ok_or_else(|| ApiError::not_found("run"))?;
     let pending = match run.status {
-        RunStatus::Waiting => lifecycle::pending(db, user_id, id).await?,
+        RunStatus::Waiting => store::within(pending(&turn, &user.id, id)).await?,
         _ => Vec::new(),
     };
-    Ok(Some(Outcome {
+    Ok(Outcome {
         run,
         interrupts: pending.iter().map(Interrupt::from).collect(),
         tool_calls: tool_calls.into_iter().map(ToolCallView::from).collect(),
-    }))
+    })
+}
+
+async fn pending(
+    turn: &UserTurn<'_>,
+    user_id: &str,
+    run_id: Uuid,
+) -> Result<Vec<Pending>, StoreError> {
+    let mut db = turn.begin().await?;
+    let pending = lifecycle::pending(&mut db, user_id, run_id).await;
+    db.done(pending).await
 }
 
 /// What became of a cancel.

@@ -26,32 +26,8 @@ pub struct Conversation {
 /// Where the next page of the list starts.
 pub type Cursor = (DateTime<Utc>, Uuid);
 
-/// Opens a conversation; with a name, if a client has given it one.
-///
-/// # Errors
-/// The database failed; the id is taken (`conversations_pkey`), or the user's name (`conversations_by_thread_name`).
-pub async fn open(
-    db: &mut Connection,
-    id: Uuid,
-    user_id: &str,
-    thread_name: Option<&str>,
-    first_message: &str,
-) -> Result<(), StoreError> {
-    let title = first_title(first_message);
-    sqlx::query!(
-        "insert into conversations (id, user_id, title, thread_name) values ($1, $2, $3, $4)",
-        id,
-        user_id,
-        title,
-        thread_name
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
 /// The title of a conversation that nobody has given another: the beginning of its first message.
-fn first_title(first_message: &str) -> String {
+pub(super) fn first_title(first_message: &str) -> String {
     let line = first_message.lines().find(|line| !line.trim().is_empty());
     let line = line.unwrap_or("").trim();
     line.chars().take(TITLE_CHARS).collect()
@@ -100,8 +76,6 @@ pub async fn by_thread_name(
     .await?)
 }
 
-/// Marks a conversation as just used. False if the user has no such conversation.
-///
 /// # Errors
 /// The database failed.
 pub async fn touch(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool, StoreError> {

@@ -78,6 +78,18 @@ impl StoreError {
         }
     }
 
+    /// True if what was asked may have taken effect in spite of the error, or may do so yet: the connection was lost, or no answer came in time.
+    pub fn is_of_unknown_outcome(&self) -> bool {
+        match self {
+            Self::Timeout(_) => true,
+            Self::Database(error) => matches!(
+                error,
+                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)
+            ),
+            _ => false,
+        }
+    }
+
     /// The constraint that refused a write, if one did.
     pub fn constraint(&self) -> Option<&str> {
         match self {

@@ -42,11 +42,11 @@ pub struct Batch {
 pub async fn append(pool: &Pool, batches: &[Batch]) -> Result<Vec<Uuid>, StoreError> {
     let (mut runs, mut attempts, mut seqs, mut events) = (vec![], vec![], vec![], vec![]);
     for batch in batches {
-        for (event, seq) in batch.events.iter().zip(batch.first_seq..) {
+        for (event, seq) in json(&batch.events)?.into_iter().zip(batch.first_seq..) {
             runs.push(batch.run_id);
             attempts.push(batch.attempt);
             seqs.push(seq);
-            events.push(json(event)?);
+            events.push(event);
         }
     }
     let mut db = pool.acquire().await?;
@@ -79,9 +79,16 @@ pub async fn append(pool: &Pool, batches: &[Batch]) -> Result<Vec<Uuid>, StoreEr
     Ok(owned)
 }
 
-fn json(event: &Event) -> Result<Value, StoreError> {
-    serde_json::to_value(event)
-        .map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
+/// Events as they are kept.
+///
+/// # Errors
+/// One cannot be written as JSON.
+pub(super) fn json(events: &[Event]) -> Result<Vec<Value>, StoreError> {
+    let written = events
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<Result<_, _>>();
+    written.map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
 }
 
 /// Writes events of one run as part of the caller's transaction, which has proven that it owns the run.
@@ -97,7 +104,7 @@ pub async fn write(
     if events.is_empty() {
         return Ok(());
     }
-    let events = events.iter().map(json).collect::<Result<Vec<_>, _>>()?;
+    let events = json(events)?;
     sqlx::query!(
         "insert into run_events (run_id, seq, event, bytes)
          select $1, $2 + place - 1, event, octet_length(event::text) from unnest($3::jsonb[]) with ordinality as e (event, place)",

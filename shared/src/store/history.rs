@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
     Connection, StoreError,
-    lifecycle::{self, AskedCall, Claimed},
+    lifecycle::{self, AskedCall, Claimed, RunStatus},
 };
 use crate::calendar::Moment;
 
@@ -78,50 +80,93 @@ pub async fn before(
     run: &Claimed,
     limit: i64,
 ) -> Result<Vec<PastTurn>, StoreError> {
-    let turns = sqlx::query!(
-        r#"select r.id, r.created_at, r.time_zone, u.content as message, a.content as "reply?", e.status
-           from runs r
-           join messages u on u.run_id = r.id and u.role = 'user'
-           cross join lateral (
-               select c.status from runs c where c.id = r.id or c.root_run_id = r.id
-               order by c.position desc
-               limit 1
-           ) e
-           left join lateral (
-               select m.content
-               from runs c join messages m on m.run_id = c.id and m.role = 'assistant'
-               where c.id = r.id or c.root_run_id = r.id
-               order by c.position desc
-               limit 1
-           ) a on true
-           where r.conversation_id = $1 and r.user_id = $2 and r.position < $3
-             and (r.finished_at is not null or r.status = 'waiting')
-           order by r.position desc
-           limit $4"#,
-        run.conversation_id,
+    let written = sqlx::query_scalar!(
+        r#"select run_history($1, $2, $3, $4) as "turns!""#,
         run.user_id,
+        run.conversation_id,
         run.position,
         limit
     )
-    .fetch_all(&mut *db)
+    .fetch_one(db)
     .await?;
-    let ids: Vec<Uuid> = turns.iter().map(|turn| turn.id).collect();
-    let mut steps = steps_of(db, &run.user_id, &ids).await?;
-    Ok(turns
-        .into_iter()
-        .map(|turn| PastTurn {
+    turns(written)
+}
+
+/// Reads what `run_history` returns.
+///
+/// # Errors
+/// It is something else.
+pub(super) fn turns(written: Value) -> Result<Vec<PastTurn>, StoreError> {
+    // The error that serde has would repeat what was said.
+    let turns: Vec<WrittenTurn> =
+        serde_json::from_value(written).map_err(|_| malformed("malformed history"))?;
+    Ok(turns.into_iter().map(PastTurn::from).collect())
+}
+
+fn malformed(what: &'static str) -> StoreError {
+    StoreError::Database(sqlx::Error::Decode(what.into()))
+}
+
+#[derive(Deserialize)]
+struct WrittenTurn {
+    said_at: DateTime<Utc>,
+    said_in: Option<String>,
+    message: String,
+    reply: Option<String>,
+    status: RunStatus,
+    steps: Vec<WrittenStep>,
+}
+
+#[derive(Deserialize)]
+struct WrittenStep {
+    run_id: Uuid,
+    told_by: Uuid,
+    step: i32,
+    content: String,
+    calls: Vec<AskedCall>,
+    model: Option<String>,
+    extra: Option<Map<String, Value>>,
+    results: Option<Vec<(usize, Value)>>,
+}
+
+impl From<WrittenTurn> for PastTurn {
+    fn from(turn: WrittenTurn) -> Self {
+        Self {
             message: turn.message,
-            said: Moment::new(turn.created_at, turn.time_zone.as_deref()),
-            steps: steps.remove(&turn.id).unwrap_or_default(),
-            end: match turn.status.as_str() {
-                "completed" => TurnEnd::Completed,
-                "failed" => TurnEnd::Failed,
-                "cancelled" => TurnEnd::Cancelled,
-                _ => TurnEnd::Waits,
-            },
+            said: Moment::new(turn.said_at, turn.said_in.as_deref()),
+            steps: turn.steps.into_iter().map(RecordedStep::from).collect(),
             reply: turn.reply,
-        })
-        .collect())
+            end: match turn.status {
+                RunStatus::Completed => TurnEnd::Completed,
+                RunStatus::Failed => TurnEnd::Failed,
+                RunStatus::Cancelled => TurnEnd::Cancelled,
+                RunStatus::Queued | RunStatus::Running | RunStatus::Waiting => TurnEnd::Waits,
+            },
+        }
+    }
+}
+
+impl From<WrittenStep> for RecordedStep {
+    fn from(step: WrittenStep) -> Self {
+        let mut results: HashMap<usize, Value> =
+            step.results.unwrap_or_default().into_iter().collect();
+        let calls = step.calls.into_iter().enumerate();
+        Self {
+            run_id: step.run_id,
+            told_by: step.told_by,
+            step: step.step,
+            content: step.content,
+            calls: calls
+                .map(|(ordinal, asked)| RecordedCall {
+                    asked,
+                    result: results.remove(&ordinal),
+                    approved: None,
+                })
+                .collect(),
+            model: step.model,
+            extra: step.extra.unwrap_or_default(),
+        }
+    }
 }
 
 /// The steps that the turn has so far: those of earlier attempts, and of earlier runs if a decision started this one.

@@ -37,19 +37,6 @@ pub async fn begin_for(pool: &Pool, user_id: &str) -> Result<Transaction, StoreE
     Ok(tx)
 }
 
-/// As [`begin_for`], on a connection that the caller has.
-///
-/// # Errors
-/// The database failed.
-pub async fn begin_on<'c>(
-    db: &'c mut Connection,
-    user_id: &str,
-) -> Result<sqlx::Transaction<'c, sqlx::Postgres>, StoreError> {
-    let mut tx = sqlx::Connection::begin(db).await?;
-    act(&mut tx, user_id).await?;
-    Ok(tx)
-}
-
 async fn act(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
     // Behind a pooler no start-up option limits what a user's query may take, so this transaction limits itself.
     sqlx::query!(

@@ -1,7 +1,6 @@
 //! Jobs in apalis's table: enqueued in our transactions, and ended in them.
 //!
-//! apalis claims jobs (through the worker's queue); everything that must commit together with a run's own rows is
-//! written here: enqueue, done, back for another try.
+//! What must commit together with a run's own rows and is in none of the routines: enqueue again, done, back for another try.
 
 use std::time::Duration;
 
@@ -87,39 +86,6 @@ pub async fn give_back(
     if delay.is_zero() {
         tx.tell(Hint::JobReady);
     }
-    Ok(())
-}
-
-/// Takes the job of a run that nobody can work on, because it is over, waits, or does not exist, out of the queue.
-///
-/// # Errors
-/// The database failed.
-pub async fn close_if_idle(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"update apalis.jobs set status = 'Done', done_at = now(), last_result = '{"Ok":null}'
-           where id = $1 and not exists (
-               select 1 from runs
-               where id = $2 and finished_at is null and admitted_at is not null and status in ('queued', 'running')
-           )"#,
-        job_id(run_id),
-        run_id
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Takes a job that names no run out of the queue. It stays for an operator to see, like one that is done.
-///
-/// # Errors
-/// The database failed.
-pub async fn kill(db: &mut Connection, id: &str) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"update apalis.jobs set status = 'Killed', done_at = now(), last_result = '{"Err":"malformed"}' where id = $1"#,
-        id
-    )
-    .execute(db)
-    .await?;
     Ok(())
 }
 

@@ -8,19 +8,28 @@ use std::time::Duration;
 use super::{Connection, Pool, StoreError};
 use crate::jobs::QUEUE;
 
-/// Gives back whatever a worker still holds, after its last handler; returns how many jobs. Its row stays until no job refers to it.
+/// Gives back whatever a worker still holds, after its last handler: runs that it claimed and did not begin, which counts as no attempt.
+/// Returns how many jobs. Its row stays until no job refers to it.
 ///
 /// # Errors
 /// The database failed.
 pub async fn leave(db: &mut Connection, worker: &str) -> Result<u64, StoreError> {
-    Ok(sqlx::query!(
-        "update apalis.jobs set status = 'Pending', lock_by = null, lock_at = null
-         where lock_by = $1 and status in ('Queued', 'Running')",
+    let freed = sqlx::query_scalar!(
+        r#"with freed as (
+             update apalis.jobs set status = 'Pending', lock_by = null, lock_at = null
+             where lock_by = $1 and status in ('Queued', 'Running')
+             returning run_of_job(id) as run_id
+         ),
+         handed_back as (
+             update runs r set status = 'queued', handbacks = r.handbacks + 1
+             from freed where r.id = freed.run_id and r.status = 'running'
+         )
+         select count(*) as "freed!" from freed"#,
         worker
     )
-    .execute(db)
-    .await?
-    .rows_affected())
+    .fetch_one(db)
+    .await?;
+    Ok(u64::try_from(freed).unwrap_or(0))
 }
 
 /// What a beat found.

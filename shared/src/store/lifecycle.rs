@@ -7,6 +7,7 @@ mod accept;
 mod admit;
 mod cancel;
 mod claim;
+mod complete;
 mod decide;
 mod finish;
 mod read;
@@ -17,16 +18,18 @@ mod status;
 mod step;
 pub mod tool_call;
 
-pub use accept::{Keyed, NewRun, Successor, accept, find_by_key, is_busy};
+pub use accept::{
+    Acceptance, Keyed, Limits, NewRun, Successor, accept, accept_within, find_by_key,
+};
 pub(super) use admit::lock_user;
 pub use admit::{Bounds, Usage, admit, usage};
 pub use cancel::cancel;
-pub use claim::{Claimed, claim, enter, fence};
+pub use claim::{Claimed, Taken, claim, fence};
 pub use decide::{
     Change, Decided, Decision, Effect, MAX_WAITING, Pending, Subject, decide, decisions, pending,
 };
 pub use finish::{Ending, Outcome, finish};
-pub use read::{Followed, Run, Span, at_work, ended, find, news, span, to_cancel, to_follow};
+pub use read::{Followed, Run, Span, at_work, ended, find, news, read, span, to_cancel, to_follow};
 pub use release::{Return, release};
 pub use requeue::{Requeued, requeue};
 pub use retry::{Retriable, retriable, retry};

@@ -1,11 +1,11 @@
-//! Migrations: apalis's and ours, in this order, under one advisory lock.
+//! Migrations: apalis's and ours, in this order, then roles and routines, under one advisory lock.
 
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Acquire, Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use super::{Connection, Pool, StoreError, isolation};
+use super::{Connection, Pool, StoreError, isolation, routines};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
@@ -75,10 +75,11 @@ async fn apply(connection: &mut Connection) -> Result<(), StoreError> {
         .run(connection.acquire().await?)
         .await
         .map_err(sqlx::Error::from)?;
-    isolation::make_roles(connection).await
+    isolation::make_roles(connection).await?;
+    routines::apply(connection).await
 }
 
-/// Whether every migration of this version has been applied.
+/// Whether every migration and routine of this version has been applied.
 ///
 /// # Errors
 /// The database cannot be asked; a database without any migration is no error but `false`.
@@ -95,8 +96,10 @@ pub async fn is_current(pool: &Pool) -> Result<bool, StoreError> {
     let applied = sqlx::query_scalar!("select version from _sqlx_migrations where success")
         .fetch_all(&mut *db)
         .await?;
-    db.release();
-    Ok(MIGRATIONS
+    let is_migrated = MIGRATIONS
         .iter()
-        .all(|migration| applied.contains(&migration.version)))
+        .all(|migration| applied.contains(&migration.version));
+    let is_current = is_migrated && routines::are_current(&mut db).await?;
+    db.release();
+    Ok(is_current)
 }

@@ -44,6 +44,11 @@ impl UserPool {
 }
 
 impl UserTurn<'_> {
+    /// The pool, for work of one statement.
+    pub(super) fn pool(&self) -> &Pool {
+        self.pool
+    }
+
     /// Begins a transaction that acts for the user.
     ///
     /// # Errors

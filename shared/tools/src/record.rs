@@ -6,10 +6,7 @@ use errand_shared::{
     faults, ids,
     store::{
         self, Connection, Pool, StoreError, UserTurn, WriteError,
-        lifecycle::{
-            self,
-            tool_call::{self, Record},
-        },
+        lifecycle::tool_call::{self, Record},
         mcp_calls::{self, McpCall},
         settings,
     },
@@ -65,10 +62,16 @@ pub(super) async fn for_agent(
     faults::point("tool.before");
     let begun = Instant::now();
     let mut tx = store::begin(pool).await?;
-    lifecycle::enter(&mut tx, caller.key.run_id, &caller.user_id, caller.attempt).await?;
     let key = faults::key(caller.key);
-    if let Some(earlier) = tool_call::open(&mut tx, key, &caller.user_id, name, &parameters).await?
-    {
+    let opened = tool_call::open(
+        &mut tx,
+        key,
+        &caller.user_id,
+        caller.attempt,
+        name,
+        &parameters,
+    );
+    if let Some(earlier) = opened.await? {
         return Ok(earlier);
     }
     let outcome = match &caller.refused {

@@ -73,7 +73,7 @@ async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
     for _ in 0..8 {
         // Often enough for the plan that is kept.
         reads_at_most!(4000, db, purge::step(db, Purge::Events, HOUR, 80));
-        reads_at_most!(1500, db, purge::step(db, Purge::Keys, HOUR, 20));
+        reads_at_most!(3000, db, purge::step(db, Purge::Keys, HOUR, 20));
         reads_at_most!(1000, db, purge::step(db, Purge::Jobs, HOUR, 20));
         reads_at_most!(1000, db, purge::step(db, Purge::Calls, HOUR, 20));
         reads_at_most!(100, db, purge::step(db, Purge::UsageDays, HOUR, 20));
@@ -102,17 +102,29 @@ async fn turn(db: &mut Transaction, user: &str, conversation: Uuid) {
     reads_at_most!(200, db, lifecycle::usage(db, user, bounds));
     reads_at_most!(100, db, mcp_calls::attempt(db, user, 120));
     let id = Uuid::now_v7();
-    let run = lifecycle::NewRun {
+    let new = lifecycle::NewRun {
         id,
-        conversation_id: conversation,
         user_id: user,
+        conversation_id: Some(conversation),
+        new_conversation_id: None,
+        thread_name: None,
+        message_id: Uuid::now_v7(),
+        is_second_try: false,
+        text: "x",
+        metadata: None,
+        time_zone: Some("Europe/Berlin"),
         idempotency_key: None,
         request_hash: None,
-        time_zone: Some("Europe/Berlin"),
+        rejects_busy: false,
     };
-    reads_at_most!(200, db, lifecycle::accept(db, run));
-    let admitted = reads_at_most!(400, db, lifecycle::admit(db, user, conversation, 4));
-    assert_eq!(admitted, [id]);
+    let limits = lifecycle::Limits {
+        bounds,
+        tokens_per_day: 0,
+        max_ready: 4,
+    };
+    let accepted = reads_at_most!(600, db, lifecycle::accept_within(db, &new, limits));
+    assert!(matches!(accepted, lifecycle::Acceptance::Accepted { .. }));
+    reads_at_most!(100, db, lifecycle::admit(db, user, conversation, 4));
     reads_at_most!(100, db, lifecycle::find(db, user, id));
     reads_at_most!(100, db, conversations::exists(db, conversation, user));
     reads_at_most!(200, db, conversations::list(db, user, None, 50));
@@ -123,7 +135,6 @@ async fn turn(db: &mut Transaction, user: &str, conversation: Uuid) {
         db,
         messages::list(db, user, conversation, newest, None, 50)
     );
-    reads_at_most!(100, db, lifecycle::is_busy(db, user, conversation));
     reads_at_most!(100, db, lifecycle::at_work(db, user, conversation));
     reads_at_most!(
         200,
@@ -136,11 +147,6 @@ async fn turn(db: &mut Transaction, user: &str, conversation: Uuid) {
         db,
         lifecycle::news(db, &[conversation], &[span.last - 1], 100)
     );
-    let message = sqlx::query(
-        "insert into messages (id, conversation_id, user_id, run_id, role, content) values ($1, $2, $3, $1, 'user', 'x')",
-    );
-    let message = message.bind(id).bind(conversation).bind(user);
-    message.execute(&mut **db).await.unwrap();
     let event = [Event::run_started(conversation, id, None)];
     reads_at_most!(60, db, events::write(db, id, 1, &event));
     reads_at_most!(60, db, events::state(db, id));
@@ -162,14 +168,44 @@ async fn turn(db: &mut Transaction, user: &str, conversation: Uuid) {
     // From here on as the owner.
     let owner = "reset role; insert into apalis.workers (id, worker_type, storage_name) values ('me', 'errand.run', 'errand') on conflict do nothing";
     sqlx::raw_sql(owner).execute(&mut **db).await.unwrap();
-    let take = "update apalis.jobs set status = 'Queued', lock_by = 'me' where status = 'Pending'";
-    sqlx::raw_sql(take).execute(&mut **db).await.unwrap();
-    let claimed = reads_at_most!(400, db, lifecycle::claim(db, id, "me"));
-    let claimed = claimed.expect("the run");
+    let mut claimed = reads_at_most!(2000, db, lifecycle::claim(db, "me", 8, 40));
+    let claimed = claimed.pop().expect("the run");
+    assert!(claimed.history.is_some());
+    let claimed = claimed.run;
     reads_at_most!(1500, db, history::before(db, &claimed, 40));
     let end = format!(
         "update runs set status = 'completed', finished_at = clock_timestamp() where id = '{id}'"
     );
     let end = sqlx::raw_sql(AssertSqlSafe(end));
     end.execute(&mut **db).await.unwrap();
+}
+
+/// A planner that knows conversations as short reads and sorts a long one as a whole, once its plan is for any conversation.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_a_long_conversation_costs_what_is_read_of_it() {
+    let database = world::database().await;
+    let mut owner = PgConnection::connect(&database).await.unwrap();
+    let past = "insert into conversations (id, user_id, title) select gen_random_uuid(), 'user-' || n % 200, 't' from generate_series(1, 1000) n;
+        insert into runs (id, conversation_id, user_id, status, admitted_at, finished_at)
+            select gen_random_uuid(), id, user_id, 'completed', now(), now() from conversations, generate_series(1, 10);
+        insert into conversations (id, user_id, title) values ('01890000-0000-7000-8000-000000000000', 'user-1', 'long');
+        insert into runs (id, conversation_id, user_id, status, admitted_at, finished_at)
+            select gen_random_uuid(), '01890000-0000-7000-8000-000000000000', 'user-1', 'completed', now(), now() from generate_series(1, 20000);
+        insert into messages (id, conversation_id, user_id, run_id, role, content)
+            select gen_random_uuid(), conversation_id, user_id, id, role, 'x' from runs, unnest(array['user', 'assistant']) role;
+        analyze";
+    sqlx::raw_sql(past).execute(&mut owner).await.unwrap();
+    let mut tx = owner.begin().await.unwrap();
+    let setup = "set local plan_cache_mode = force_generic_plan; select act_for('user-1')";
+    sqlx::raw_sql(setup).execute(&mut *tx).await.unwrap();
+    let before = blocks(&mut tx).await;
+    let turns: i32 = sqlx::query_scalar(
+        "select json_array_length(run_history('user-1', '01890000-0000-7000-8000-000000000000', 1000000, 40))",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .unwrap();
+    assert_eq!(turns, 40);
+    let read = blocks(&mut tx).await - before;
+    assert!(read < 2_000, "{read} blocks");
 }

@@ -14,8 +14,9 @@ use tokio::{
     sync::watch,
 };
 
-/// A simple query of the frontend, as the driver sends it.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+mod commits;
+
+use commits::Commits;
 
 /// What happens to new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,18 +170,28 @@ async fn requests(
     trap: &Trap,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
+    let mut commits = Commits::default();
     loop {
         let read = client.read(&mut bytes).await?;
         if read == 0 {
             return Ok(());
         }
-        let sent = &bytes[..read];
-        let is_commit = sent.windows(COMMIT.len()).any(|bytes| bytes == COMMIT);
-        match is_commit.then(|| trap.springs()).flatten() {
-            None => server.write_all(sent).await?,
-            Some(Cut::Before) => return Ok(()),
-            // Cut at once: the server may still be committing when the client looks for the outcome.
-            Some(Cut::After) => return server.write_all(sent).await,
+        if !commits.speaks_postgres(bytes[0]) {
+            server.write_all(&bytes[..read]).await?;
+            continue;
+        }
+        let mut sent = &bytes[..read];
+        loop {
+            let (before, commit) = commits.next(sent);
+            server.write_all(&before).await?;
+            let Some(commit) = commit else { break };
+            match trap.springs() {
+                None => server.write_all(&commit).await?,
+                Some(Cut::Before) => return Ok(()),
+                // Cut at once: the server may still be committing when the client looks for the outcome.
+                Some(Cut::After) => return server.write_all(&commit).await,
+            }
+            sent = &[];
         }
     }
 }

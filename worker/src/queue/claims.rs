@@ -3,17 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use apalis::prelude::*;
-use apalis_postgres::{Config, PgTask, queries};
+use apalis_core::task::builder::TaskBuilder;
 use errand_shared::{
     faults,
     hints::JOB_READY,
-    jobs::{QUEUE, RunAgent},
-    store::{self, Pool, StoreError, listen},
+    store::{
+        self, Pool, StoreError,
+        lifecycle::{self, Taken},
+        listen,
+    },
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Delivery, Held};
+use crate::config::MAX_HISTORY_TURNS;
 
 /// The slow poll: what a lost notification costs at most, and how late a delayed retry may start.
 const POLL: Duration = Duration::from_secs(1);
@@ -50,23 +54,25 @@ impl Claims {
 
     async fn forever(&self, jobs: &mpsc::Sender<Task<Delivery>>) {
         let slots = Arc::new(Semaphore::new(self.concurrency));
-        let context = WorkerContext::new(&self.worker);
         let mut outage_logged = false;
         loop {
             let Some(free) = free_slots(&slots).await else {
                 return;
             };
-            match store::within(self.claim(&context, free.len())).await {
+            match store::within(self.claim(free.len())).await {
                 Ok(claimed) => {
                     outage_logged = false;
+                    // Less than there was room for is all there was; what comes now rings.
+                    let is_full = claimed.len() == free.len();
                     if !claimed.is_empty() {
                         faults::point("queue.claimed");
                         if self.deliver(claimed, free, jobs).await.is_err() {
                             return;
                         }
+                    }
+                    if is_full {
                         continue;
                     }
-                    drop(free);
                 }
                 Err(error) => {
                     if !outage_logged {
@@ -79,57 +85,33 @@ impl Claims {
         }
     }
 
-    async fn claim(
-        &self,
-        context: &WorkerContext,
-        limit: usize,
-    ) -> Result<Vec<PgTask>, StoreError> {
-        let config = Config::default().queue(QUEUE).batch_size(limit);
-        let mut connection = self.pool.acquire().await?;
+    async fn claim(&self, limit: usize) -> Result<Vec<Taken>, StoreError> {
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let mut db = store::connection(&self.pool).await?;
         // One statement, so one transaction: nothing is held open between the claim and its answer.
-        let claimed = queries::fetch_next(&mut *connection, &config, context).await?;
-        connection.release();
-        Ok(claimed)
+        let claimed = lifecycle::claim(&mut db, &self.worker, limit, MAX_HISTORY_TURNS).await;
+        db.done(claimed)
     }
 
     async fn deliver(
         &self,
-        claimed: Vec<PgTask>,
+        claimed: Vec<Taken>,
         slots: Vec<OwnedSemaphorePermit>,
         jobs: &mpsc::Sender<Task<Delivery>>,
     ) -> Result<(), mpsc::error::SendError<Task<Delivery>>> {
         // All are held before the first is sent, so that no beat of the lease takes one for unknown.
-        let mut deliveries = Vec::with_capacity(claimed.len());
-        for (task, slot) in claimed.into_iter().zip(slots) {
-            let id = task.ctx().task_id().map(ToString::to_string);
-            match task.try_map_args(|payload| serde_json::from_slice::<RunAgent>(&payload)) {
-                Ok(task) => deliveries.push(task.map_args(|job| Delivery {
-                    _hold: self.held.hold(job.run_id, slot),
-                    worker: Arc::clone(&self.worker),
-                    job,
-                })),
-                Err(error) => {
-                    tracing::error!(%error, "a job that is none of ours is in the queue");
-                    self.kill(&id.unwrap_or_default()).await;
-                }
-            }
-        }
+        let deliveries: Vec<_> = claimed
+            .into_iter()
+            .zip(slots)
+            .map(|(taken, slot)| Delivery {
+                hold: self.held.hold(taken.run.id, slot),
+                taken,
+            })
+            .collect();
         for delivery in deliveries {
-            jobs.send(delivery).await?;
+            jobs.send(TaskBuilder::new(delivery).build()).await?;
         }
         Ok(())
-    }
-
-    /// Takes a job out of the queue that nobody could ever do.
-    async fn kill(&self, id: &str) {
-        let killed = store::within(async {
-            let mut db = store::connection(&self.pool).await?;
-            let killed = store::jobs::kill(&mut db, id).await;
-            db.done(killed)
-        });
-        if let Err(error) = killed.await {
-            tracing::warn!(%error, "cannot take the job out of the queue; it comes back when the lease is over");
-        }
     }
 }
 

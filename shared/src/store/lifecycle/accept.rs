@@ -1,55 +1,185 @@
 //! A run is accepted: `queued`, behind those of its conversation.
 
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::{Connection, StoreError, Transaction, settings};
+use super::{
+    super::{Connection, StoreError, Transaction, UserTurn, conversations, settings},
+    admit::{Bounds, Usage},
+    decide::MAX_WAITING,
+};
 use crate::hints::Hint;
 
-/// A run to accept.
+/// A message to accept.
 #[derive(Debug, Clone)]
 pub struct NewRun<'a> {
-    /// Its id.
+    /// The id of the run that answers it.
     pub id: Uuid,
-    /// The conversation it belongs to.
-    pub conversation_id: Uuid,
-    /// The owner of the conversation.
+    /// Who sent it.
     pub user_id: &'a str,
+    /// The conversation, if the client names one by its id.
+    pub conversation_id: Option<Uuid>,
+    /// The id of the conversation that is opened if there is none; none if there has to be one.
+    pub new_conversation_id: Option<Uuid>,
+    /// The client's own name of the conversation, in place of an id.
+    pub thread_name: Option<&'a str>,
+    /// The id of the message: the same at every try, and at no other message.
+    pub message_id: Uuid,
+    /// The answer to a first try was lost.
+    pub is_second_try: bool,
+    /// The message.
+    pub text: &'a str,
+    /// What the client said about it.
+    pub metadata: Option<&'a Value>,
+    /// Where the user writes from, if the client says so: a name that was checked.
+    pub time_zone: Option<&'a str>,
     /// The client's key, if it sent one.
     pub idempotency_key: Option<&'a str>,
     /// SHA-256 of the request, kept with the key.
     pub request_hash: Option<&'a [u8]>,
-    /// Where the user writes from, if the client says so: a name that was checked.
-    pub time_zone: Option<&'a str>,
+    /// The client will not wait in line.
+    pub rejects_busy: bool,
 }
 
-/// Accepts a run as `queued`, and has those told who stream its conversation. The caller holds the user's lock and inserts the
-/// message in the same transaction. The zone is remembered for the user; without one the run has the one that is remembered.
+/// What a user may have at the same time and in a time; 0: any number.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How far usage is counted, which is also where it ends.
+    pub bounds: Bounds,
+    /// Tokens of a day (UTC).
+    pub tokens_per_day: i64,
+    /// Runs in the job queue.
+    pub max_ready: i64,
+}
+
+/// What came of a message.
+#[derive(Debug, Clone)]
+pub enum Acceptance {
+    /// It is accepted. The usage is that before it.
+    Accepted {
+        /// Its conversation.
+        conversation_id: Uuid,
+        /// How much the user had asked for.
+        usage: Usage,
+    },
+    /// Its key has begun this run before; or the first try took effect.
+    Repeated {
+        /// The run.
+        run_id: Uuid,
+        /// Its conversation.
+        conversation_id: Uuid,
+    },
+    /// Its key has begun another run before.
+    KeyReused,
+    /// The user has asked for too much.
+    Limited(Usage),
+    /// The user has no such conversation.
+    UnknownConversation,
+    /// The conversation has a run that is not over.
+    Busy,
+}
+
+/// Accepts a message in one round trip, as `run_accept` has it, and has others told. Only [`Acceptance::Accepted`] has written anything.
 ///
 /// # Errors
-/// The database failed; the key is taken (`runs_idempotency_key_key`).
-pub async fn accept(tx: &mut Transaction, run: NewRun<'_>) -> Result<(), StoreError> {
-    sqlx::query!(
-        "with known as (
-             select time_zone from user_settings where user_id = $3
-         ),
-         remembered as (
-             insert into user_settings as s (user_id, time_zone)
-             select $3, $6 where $6::text is not null and $6 is distinct from (select time_zone from known)
-             on conflict (user_id) do update set time_zone = excluded.time_zone, updated_at = clock_timestamp()
-         )
-         insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone)
-         values ($1, $2, $3, $4, $5, coalesce($6, (select time_zone from known)))",
-        run.id,
-        run.conversation_id,
-        run.user_id,
-        run.idempotency_key,
-        run.request_hash,
-        run.time_zone
+/// The database failed, and whether the message was accepted is unknown; the run's id is taken (`runs_pkey`).
+pub async fn accept(
+    turn: &UserTurn<'_>,
+    new: &NewRun<'_>,
+    limits: Limits,
+) -> Result<Acceptance, StoreError> {
+    let pool = turn.pool();
+    let mut db = pool.acquire().await?;
+    let accepted = write(&mut db, new, limits).await;
+    let (acceptance, hints) = db.done(accepted)?;
+    pool.tell_all(hints);
+    Ok(acceptance)
+}
+
+/// As [`accept`], in a transaction that holds the user's lock.
+///
+/// # Errors
+/// As [`accept`].
+pub async fn accept_within(
+    tx: &mut Transaction,
+    new: &NewRun<'_>,
+    limits: Limits,
+) -> Result<Acceptance, StoreError> {
+    let (acceptance, hints) = write(tx, new, limits).await?;
+    for hint in hints {
+        tx.tell(hint);
+    }
+    Ok(acceptance)
+}
+
+async fn write(
+    db: &mut Connection,
+    new: &NewRun<'_>,
+    limits: Limits,
+) -> Result<(Acceptance, Vec<Hint>), StoreError> {
+    let bounds = limits.bounds;
+    let row = sqlx::query!(
+        r#"select outcome as "outcome!", run_id, conversation_id, admitted,
+                  active, queued, undecided, last_minute, window_frees_in, tokens_today, day_ends_in
+           from run_accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"#,
+        new.id,
+        new.user_id,
+        new.conversation_id,
+        new.new_conversation_id,
+        new.thread_name,
+        conversations::first_title(new.text),
+        new.rejects_busy,
+        new.message_id,
+        new.text,
+        new.metadata,
+        new.time_zone,
+        new.idempotency_key,
+        new.request_hash,
+        bounds.active,
+        bounds.queued,
+        bounds.per_minute,
+        limits.tokens_per_day,
+        MAX_WAITING,
+        limits.max_ready,
+        new.is_second_try
     )
-    .execute(&mut **tx)
+    .fetch_one(db)
     .await?;
-    tx.tell(Hint::Conversation(run.conversation_id));
-    Ok(())
+    let usage = || Usage {
+        active: row.active.unwrap_or(0),
+        queued: row.queued.unwrap_or(0),
+        undecided: row.undecided.unwrap_or(0),
+        last_minute: row.last_minute.unwrap_or(0),
+        window_frees_in: row.window_frees_in.unwrap_or(0.0),
+        tokens_today: row.tokens_today.unwrap_or(0),
+        day_ends_in: row.day_ends_in.unwrap_or(0.0),
+    };
+    let mut hints = Vec::new();
+    let acceptance = match (row.outcome.as_str(), row.run_id, row.conversation_id) {
+        ("accepted", _, Some(conversation_id)) => {
+            hints.push(Hint::Conversation(conversation_id));
+            if row.admitted.as_ref().is_some_and(|runs| !runs.is_empty()) {
+                hints.push(Hint::JobReady);
+            }
+            Acceptance::Accepted {
+                conversation_id,
+                usage: usage(),
+            }
+        }
+        ("repeated", Some(run_id), Some(conversation_id)) => Acceptance::Repeated {
+            run_id,
+            conversation_id,
+        },
+        ("key_reused", ..) => Acceptance::KeyReused,
+        ("limited", ..) => Acceptance::Limited(usage()),
+        ("unknown_conversation", ..) => Acceptance::UnknownConversation,
+        ("busy", ..) => Acceptance::Busy,
+        _ => {
+            let unknown = sqlx::Error::Decode("an unknown outcome of run_accept".into());
+            return Err(StoreError::Database(unknown));
+        }
+    };
+    Ok((acceptance, hints))
 }
 
 /// A run that goes on from another one, which is over.
@@ -123,25 +253,5 @@ pub async fn find_by_key(
         key
     )
     .fetch_optional(db)
-    .await?)
-}
-
-/// Whether a conversation has a run that is not over.
-///
-/// # Errors
-/// The database failed.
-pub async fn is_busy(
-    db: &mut Connection,
-    user_id: &str,
-    conversation_id: Uuid,
-) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"select exists (
-             select 1 from runs where conversation_id = $1 and user_id = $2 and finished_at is null and status <> 'waiting'
-           ) as "busy!""#,
-        conversation_id,
-        user_id
-    )
-    .fetch_one(db)
     .await?)
 }

@@ -7,12 +7,10 @@
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, StoreError, Transaction, jobs},
+    super::{Connection, StoreError, Transaction},
     decide::MAX_WAITING,
 };
-
-/// Waiting runs of a user that one admission looks at.
-const WINDOW: i64 = 200;
+use crate::hints::Hint;
 
 /// Acts for the user and takes the user's lock until the transaction ends: acceptance, admission and limits of one user
 /// are serial.
@@ -40,10 +38,7 @@ pub(in crate::store) async fn lock_user(
 
 /// Puts the user's runs that may start now into the job queue, the oldest first, after something has changed in a
 /// conversation. The caller holds the user's lock.
-///
-/// The cost does not grow with a backlog. What the change can have set free is the conversation's own next run; others only
-/// if they had waited for a place, of which one has now become free, and of these the oldest 200 are looked at. A user
-/// without any place taken is looked at in any case, so nothing gets stuck when the number of places is changed.
+/// As `run_admit` has it. Returns them.
 ///
 /// # Errors
 /// The database failed.
@@ -53,49 +48,17 @@ pub async fn admit(
     conversation_id: Uuid,
     max_ready: i64,
 ) -> Result<Vec<Uuid>, StoreError> {
-    let admitted = sqlx::query!(
-        r#"with ready as (
-             select count(*) as n from runs
-             where user_id = $1 and finished_at is null and admitted_at is not null and status <> 'waiting'
-         ),
-         candidates as (
-             (select id, conversation_id, position from runs
-              where conversation_id = $2 and user_id = $1
-                and finished_at is null and admitted_at is null and status = 'queued'
-              order by position
-              limit 1)
-             union
-             (select id, conversation_id, position from runs
-              where user_id = $1 and finished_at is null and admitted_at is null and status = 'queued'
-                and (select n = 0 or n = $3::bigint - 1 from ready)
-              order by position
-              limit $4)
-         ),
-         startable as (
-             select r.id from candidates r
-             -- Asked for each of these few, and not joined: a join may read the unfinished runs of everybody.
-             where coalesce((
-                   select false from runs e
-                   where e.conversation_id = r.conversation_id and e.finished_at is null
-                     and e.status <> 'waiting' and (e.position < r.position or e.admitted_at is not null)
-                   limit 1
-               ), true)
-             order by r.position
-             limit greatest(0, $3::bigint - (select n from ready))
-         )
-         update runs set admitted_at = clock_timestamp()
-         from startable where runs.id = startable.id
-         returning runs.id, floor(extract(epoch from now()))::bigint as "now!""#,
+    let admitted = sqlx::query_scalar!(
+        r#"select run_admit($1, $2, $3) as "admitted!""#,
         user_id,
         conversation_id,
-        max_ready,
-        WINDOW
+        max_ready
     )
-    .fetch_all(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
-    let now = admitted.first().map_or(0, |run| run.now);
-    let admitted: Vec<Uuid> = admitted.into_iter().map(|run| run.id).collect();
-    jobs::enqueue(tx, &admitted, now).await?;
+    if !admitted.is_empty() {
+        tx.tell(Hint::JobReady);
+    }
     Ok(admitted)
 }
 

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::super::{Connection, StoreError, WriteError};
+use super::super::{
+    Connection, StoreError, WriteError,
+    history::{self, PastTurn},
+};
 use crate::faults;
 
 /// A run that a worker has claimed: it may write for it as this attempt.
@@ -45,75 +48,67 @@ pub struct Claimed {
     pub asks_before_deleting: bool,
 }
 
-/// Begins a new attempt at a run, if it is not over and this worker still holds its job.
+/// A run that was claimed, and what its worker has to read first.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// The run.
+    pub run: Claimed,
+    /// What its conversation said before; none if that could not be read along.
+    pub history: Option<Vec<PastTurn>>,
+}
+
+/// Takes up to `limit` jobs for a worker and begins an attempt at the run of each, as `run_claim` has it; with up to `history` earlier turns.
 ///
 /// From here on every earlier attempt is fenced off: its next write finds another attempt number and changes nothing.
 ///
 /// # Errors
-/// The database failed.
+/// The database failed: which jobs were taken is unknown, and the worker's lease gives them back.
 pub async fn claim(
     db: &mut Connection,
-    id: Uuid,
     worker: &str,
-) -> Result<Option<Claimed>, StoreError> {
-    Ok(sqlx::query_as!(
-        Claimed,
-        r#"with job as (
-             update apalis.jobs set status = 'Running'
-             where id = $2 and lock_by = $3 and status in ('Queued', 'Running')
-             returning id
-         )
-         update runs r
-         set status = 'running', attempt = r.attempt + 1, started_at = coalesce(r.started_at, clock_timestamp())
-         from messages m, runs root
-         where r.id = $1 and r.status in ('queued', 'running') and r.admitted_at is not null
-           and root.id = coalesce(r.root_run_id, r.id) and m.run_id = root.id and m.role = 'user'
-           and exists (select 1 from job)
-         returning r.id, r.conversation_id, r.user_id, r.attempt, r.attempt - 1 - r.handbacks as "lost_attempts!",
-                   root.id as root_run_id, r.parent_run_id, root.position, m.content as message,
-                   root.created_at as said_at, root.time_zone as said_in, r.created_at, r.time_zone,
-                   exists (
-                       select 1 from runs p where p.id = r.parent_run_id and p.status in ('failed', 'cancelled')
-                   ) as "is_retry!",
-                   r.cancel_requested_at is not null as "cancel_requested!",
-                   coalesce(m.metadata -> 'auto_title' = 'true'::jsonb, false) as "wants_title!",
-                   coalesce(m.metadata -> 'ask_before_deleting' = 'true'::jsonb, false) as "asks_before_deleting!""#,
-        id,
-        crate::jobs::job_id(id),
-        worker
+    limit: i32,
+    history: i64,
+) -> Result<Vec<Taken>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select id as "id!", conversation_id as "conversation_id!", user_id as "user_id!", attempt as "attempt!",
+                  lost_attempts as "lost_attempts!", root_run_id as "root_run_id!", parent_run_id, is_retry as "is_retry!",
+                  "position" as "position!", message as "message!", said_at as "said_at!", said_in, created_at as "created_at!", time_zone,
+                  cancel_requested as "cancel_requested!", wants_title as "wants_title!", asks_before_deleting as "asks_before_deleting!",
+                  history
+           from run_claim($1, $2, $3)"#,
+        worker,
+        limit,
+        history
     )
-    .fetch_optional(db)
-    .await?)
+    .fetch_all(db)
+    .await?;
+    let taken = rows.into_iter().map(|row| Taken {
+        run: Claimed {
+            id: row.id,
+            conversation_id: row.conversation_id,
+            user_id: row.user_id,
+            attempt: row.attempt,
+            lost_attempts: row.lost_attempts,
+            root_run_id: row.root_run_id,
+            parent_run_id: row.parent_run_id,
+            is_retry: row.is_retry,
+            position: row.position,
+            message: row.message,
+            said_at: row.said_at,
+            said_in: row.said_in,
+            created_at: row.created_at,
+            time_zone: row.time_zone,
+            cancel_requested: row.cancel_requested,
+            wants_title: row.wants_title,
+            asks_before_deleting: row.asks_before_deleting,
+        },
+        // One that cannot be understood is read again by its worker, which says so.
+        history: row.history.and_then(|turns| history::turns(turns).ok()),
+    });
+    Ok(taken.collect())
 }
 
-/// Begins what an attempt writes for its run: proves that it still owns the run, keeps it so until the transaction ends (a
-/// claim has to wait), and acts for the run's owner from here on.
-///
-/// # Errors
-/// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed.
-pub async fn enter(
-    db: &mut Connection,
-    id: Uuid,
-    user_id: &str,
-    attempt: i32,
-) -> Result<(), WriteError> {
-    let is_fenced = !faults::is_mutated(faults::NO_FENCE);
-    sqlx::query!(
-        "select act_for($2) from runs
-         where id = $1 and user_id = $2 and (not $4 or (attempt = $3 and status = 'running'))
-         for share",
-        id,
-        user_id,
-        attempt,
-        is_fenced
-    )
-    .fetch_optional(db)
-    .await?
-    .map(|_| ())
-    .ok_or(WriteError::Fenced)
-}
-
-/// As [`enter`], in a transaction that acts for the owner already and ends the run: it waits for whatever is still being
+/// Proves that an attempt still owns its run, in a transaction that acts for the owner and ends the run. It waits for whatever is still being
 /// written for the run, so that nothing is dated, counted or committed behind the end.
 ///
 /// # Errors

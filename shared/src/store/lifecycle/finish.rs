@@ -11,12 +11,13 @@ use super::{
     },
     RunStatus, admit,
     claim::{self, Claimed},
+    complete::complete,
     decide::{self, Pending},
     read,
     step::{self, NewStep},
 };
 use crate::{
-    events::{Event, Interrupt, RunOutcome, TokenUsage, Usage},
+    events::{Event, Interrupt, RunOutcome, Usage},
     faults,
     hints::Hint,
 };
@@ -112,6 +113,9 @@ pub async fn finish(
     ending: &Ending<'_>,
     max_ready: i64,
 ) -> Result<(), WriteError> {
+    if let Outcome::Completed { reply, cut_short } = ending.outcome {
+        return complete(turn, run, ending, reply, *cut_short, max_ready).await;
+    }
     // The same order of locks as acceptance: the user, then the run.
     let mut tx = turn.lock().await?;
     claim::fence(&mut tx, run.id, run.attempt).await?;
@@ -213,9 +217,8 @@ async fn is_to_cancel(db: &mut Connection, run_id: Uuid) -> Result<bool, StoreEr
     Ok(!read::to_cancel(db, &[run_id]).await?.is_empty())
 }
 
-/// The run's own row, the user's tokens of the day, and a hint for those who wait. The usage is that of the committed steps,
-/// whichever attempt wrote them, and of answers that were cut off, by `model` as far as this attempt knows; a step that a decision took
-/// over (attempt 0) is another run's. A run that waits has not ended. Returns what the run took.
+/// The end of the run in its own row, and the user's tokens of the day, as `run_end` has it; those who wait are told. Returns what the run
+/// took, by `model` as far as this attempt knows.
 pub(super) async fn end(
     tx: &mut Transaction,
     run_id: Uuid,
@@ -239,72 +242,22 @@ pub(super) async fn end(
         ),
         Outcome::Waiting(_) => (RunStatus::Waiting, None, None),
     };
-    let took = sqlx::query!(
-        r#"with used as (
-             select r.cut_off_input_tokens + $5::bigint as cut_off_input, r.cut_off_output_tokens + $6::bigint as cut_off_output,
-                    r.cut_off_input_tokens + $5::bigint + s.input as input,
-                    r.cut_off_output_tokens + $6::bigint + s.output as output,
-                    r.usage_estimated or $7::boolean or s.estimated as estimated,
-                    s.calls, s.cached
-             from runs r, (
-                 select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
-                        coalesce(sum(cached_input_tokens), 0)::bigint as cached,
-                        (count(*) filter (where attempt > 0))::integer as calls, coalesce(bool_or(usage_estimated), false) as estimated
-                 from steps where run_id = $1
-             ) s
-             where r.id = $1
-         ),
-         by_model as (
-             select model, sum(input) as input, sum(output) as output, sum(cached) as cached
-             from (
-                 select model, input_tokens as input, output_tokens as output, cached_input_tokens as cached
-                 from steps where run_id = $1 and attempt > 0
-                 union all
-                 select $9::text, cut_off_input, cut_off_output, 0 from used
-             ) t
-             group by model
-             having sum(input) + sum(output) > 0
-         ),
-         -- A run that was requeued, or waited, has been counted up to then.
-         before as (
-             select user_id, input_tokens + output_tokens as tokens from runs where id = $1 and finished_at is null
-         ),
-         ended as (
-             update runs
-             set status = $2, error_code = $3, error_message = $4,
-                 finished_at = case when $2 <> 'waiting' then clock_timestamp() end,
-                 input_tokens = used.input, output_tokens = used.output, cached_input_tokens = used.cached,
-                 model_calls = used.calls,
-                 cut_off_input_tokens = used.cut_off_input, cut_off_output_tokens = used.cut_off_output,
-                 usage_estimated = used.estimated, cut_short = $8
-             from used
-             where id = $1 and finished_at is null
-         ),
-         counted as (
-             insert into usage_days (user_id, day, tokens)
-             select user_id, (now() at time zone 'utc')::date, used.input + used.output - before.tokens from before, used
-             where used.input + used.output > before.tokens
-             on conflict (user_id, day) do update set tokens = usage_days.tokens + excluded.tokens
-         )
-         select (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-                            'model', model, 'inputTokens', input, 'outputTokens', output, 'totalTokens', input + output,
-                            'cachedInputTokens', nullif(cached, 0))) order by model), '[]')
-                 from by_model) as "by_model!: Json<Vec<TokenUsage>>",
-                coalesce((select estimated from used), false) as "estimated!""#,
+    let took = sqlx::query_scalar!(
+        r#"select run_end($1, $2, $3, $4, $5, $6, $7, $8, $9) as "took!: Json<Usage>""#,
         run_id,
         status.name(),
         code,
         message,
+        cut_short,
         cut_off.input,
         cut_off.output,
         cut_off.is_estimate,
-        cut_short,
         model
     )
     .fetch_one(&mut **tx)
     .await?;
     tx.tell(Hint::RunEnded(run_id));
-    Ok(Usage::new(took.by_model.0, took.estimated))
+    Ok(took.0)
 }
 
 /// What follows the end of a run, in the same transaction: its job is done, the next may start.

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, StoreError},
+    super::{Connection, Pool, StoreError, UserTurn},
     RunStatus,
+    tool_call::ToolCall,
 };
 
 /// A run with its reply, as its owner sees it.
@@ -71,6 +72,78 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
     )
     .fetch_optional(db)
     .await?)
+}
+
+/// The user's run and its tool calls in order, in one round trip, as `run_read` has it; none if its conversation is deleted.
+///
+/// # Errors
+/// The database failed.
+pub async fn read(
+    turn: &UserTurn<'_>,
+    user_id: &str,
+    id: Uuid,
+) -> Result<Option<(Run, Vec<ToolCall>)>, StoreError> {
+    match read_once(turn.pool(), user_id, id).await {
+        // The connection was lost since its last use, and others may not be.
+        Err(error) if error.is_of_unknown_outcome() => {
+            turn.pool().lost_one();
+            read_once(turn.pool(), user_id, id).await
+        }
+        read => read,
+    }
+}
+
+async fn read_once(
+    pool: &Pool,
+    user_id: &str,
+    id: Uuid,
+) -> Result<Option<(Run, Vec<ToolCall>)>, StoreError> {
+    let mut db = pool.acquire().await?;
+    let row = sqlx::query!(
+        r#"select conversation_id as "conversation_id!", status as "status!: RunStatus", attempt as "attempt!",
+                  message_id, response, error_code, error_message, input_tokens as "input_tokens!",
+                  cached_input_tokens as "cached_input_tokens!", output_tokens as "output_tokens!", model_calls as "model_calls!",
+                  usage_estimated as "usage_estimated!", cut_short, created_at as "created_at!", started_at, finished_at, continued_by,
+                  tool_names as "tool_names!", tool_parameters as "tool_parameters!", tool_results as "tool_results!",
+                  tool_times as "tool_times!"
+           from run_read($1, $2)"#,
+        user_id,
+        id
+    )
+    .fetch_optional(&mut *db)
+    .await
+    .map_err(StoreError::from);
+    let Some(row) = db.done(row)? else {
+        return Ok(None);
+    };
+    let calls = (row.tool_names.into_iter())
+        .zip(row.tool_parameters)
+        .zip(row.tool_results)
+        .zip(row.tool_times)
+        .map(|(((tool_name, parameters), result), created_at)| {
+            ToolCall::read(tool_name, parameters, result, created_at)
+        });
+    let run = Run {
+        id,
+        conversation_id: row.conversation_id,
+        status: row.status,
+        attempt: row.attempt,
+        message_id: row.message_id,
+        response: row.response,
+        error_code: row.error_code,
+        error_message: row.error_message,
+        input_tokens: row.input_tokens,
+        cached_input_tokens: row.cached_input_tokens,
+        output_tokens: row.output_tokens,
+        model_calls: row.model_calls,
+        usage_estimated: row.usage_estimated,
+        cut_short: row.cut_short,
+        created_at: row.created_at,
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+        continued_by: row.continued_by,
+    };
+    Ok(Some((run, calls.collect())))
 }
 
 /// Which of these runs are over, or wait for a decision. For a process that waits on behalf of their owners, who were checked before.

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{Connection, Pool, WriteError, events},
-    claim::{self, Claimed},
+    claim::Claimed,
 };
-use crate::{events::Event, faults, json};
+use crate::{events::Event, faults, hints::Hint, json};
 
 /// A tool call as the model made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,13 +76,49 @@ pub async fn commit_step(
     first_seq: i64,
     events: &[Event],
 ) -> Result<(), WriteError> {
-    let mut tx = pool.begin().await?;
-    claim::enter(&mut tx, run.id, &run.user_id, run.attempt).await?;
-    insert(&mut tx, run, step).await?;
-    events::write(&mut tx, run.id, first_seq, events).await?;
+    let mut db = pool.acquire().await?;
+    let is_fenced = !faults::is_mutated(faults::NO_FENCE);
+    let events = events::json(events)?;
     faults::point("step.before-commit");
-    tx.commit().await?;
+    let is_written = sqlx::query_scalar!(
+        r#"select run_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) as "is_written!""#,
+        run.id,
+        run.user_id,
+        run.attempt,
+        is_fenced,
+        step.step,
+        step.content,
+        step.calls_json(),
+        step.finish_reason,
+        step.input_tokens,
+        step.output_tokens,
+        step.usage_estimated,
+        step.model,
+        step.extra_json(),
+        step.cached_input_tokens,
+        first_seq,
+        &events
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    db.release();
+    if !is_written {
+        return Err(WriteError::Fenced);
+    }
+    pool.tell(Hint::RunEvents(run.id));
     Ok(())
+}
+
+impl NewStep<'_> {
+    /// The calls as they are kept.
+    pub(super) fn calls_json(&self) -> Value {
+        serde_json::to_value(self.calls).unwrap_or_else(|_| Value::Array(Vec::new()))
+    }
+
+    /// The provider's own fields as they are kept: none if there are none.
+    pub(super) fn extra_json(&self) -> Option<Value> {
+        (!self.extra.is_empty()).then(|| Value::Object(self.extra.clone()))
+    }
 }
 
 /// Writes a step as part of the caller's transaction, which has proven that it owns the run.
@@ -94,8 +130,6 @@ pub(super) async fn insert(
     run: &Claimed,
     step: NewStep<'_>,
 ) -> Result<(), WriteError> {
-    let calls = serde_json::to_value(step.calls).unwrap_or_else(|_| Value::Array(Vec::new()));
-    let extra = (!step.extra.is_empty()).then(|| Value::Object(step.extra.clone()));
     sqlx::query!(
         "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
                             usage_estimated, model, extra, cached_input_tokens)
@@ -104,13 +138,13 @@ pub(super) async fn insert(
         step.step,
         run.attempt,
         step.content,
-        calls,
+        step.calls_json(),
         step.finish_reason,
         step.input_tokens,
         step.output_tokens,
         step.usage_estimated,
         step.model,
-        extra,
+        step.extra_json(),
         step.cached_input_tokens
     )
     .execute(db)

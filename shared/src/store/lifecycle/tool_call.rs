@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use super::super::{Connection, WriteError};
+use crate::{faults, ids::CallKey};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use uuid::Uuid;
-
-use super::super::{Connection, StoreError, WriteError};
-use crate::ids::CallKey;
 
 /// What a call came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,54 +16,43 @@ pub struct Record {
     pub is_error: bool,
 }
 
-/// Opens the record of a call, and with it this transaction's right to change the owner's tasks: from here on it has the
-/// tools' role. The caller acts for the owner.
+/// Opens the record of a call, as `run_open_call` has it, and with it this transaction's right to change the owner's tasks: from here on it
+/// has the tools' role.
 ///
 /// Returns the earlier record if the call was made before: then its effect is committed and must not be repeated.
 ///
 /// # Errors
-/// The database failed; the step does not exist (`tool_calls_step_fkey`).
+/// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed; the step does not exist
+/// (`tool_calls_step_fkey`).
 pub async fn open(
     db: &mut Connection,
     key: CallKey,
     user_id: &str,
+    attempt: i32,
     tool_name: &str,
     parameters: &Value,
 ) -> Result<Option<Record>, WriteError> {
     let opened = sqlx::query!(
-        "insert into tool_calls (run_id, step, ordinal, user_id, tool_name, parameters)
-         values ($1, $2, $3, $4, $5, $6)
-         on conflict on constraint tool_calls_pkey do nothing",
+        r#"select outcome as "outcome!", result, is_error from run_open_call($1, $2, $3, $4, $5, $6, $7, $8)"#,
         key.run_id,
+        user_id,
+        attempt,
+        !faults::is_mutated(faults::NO_FENCE),
         key.step,
         key.ordinal,
-        user_id,
         tool_name,
         parameters
     )
-    .execute(&mut *db)
+    .fetch_one(db)
     .await?;
-    if opened.rows_affected() == 0 {
-        let record = sqlx::query_as!(
-            Record,
-            r#"select result as "result!", is_error from tool_calls
-               where run_id = $1 and step = $2 and ordinal = $3 and user_id = $4"#,
-            key.run_id,
-            key.step,
-            key.ordinal,
-            user_id
-        )
-        .fetch_one(db)
-        .await?;
-        return Ok(Some(Record {
-            result: success_first(record.result),
-            ..record
-        }));
+    match (opened.outcome.as_str(), opened.result) {
+        ("opened", _) => Ok(None),
+        ("recorded", Some(result)) => Ok(Some(Record {
+            result: success_first(result),
+            is_error: opened.is_error.unwrap_or(false),
+        })),
+        _ => Err(WriteError::Fenced),
     }
-    sqlx::query!("select act_as_tool($1)", key.to_string())
-        .fetch_one(db)
-        .await?;
-    Ok(None)
 }
 
 /// Closes the record with the call's result. The effect and the record commit together.
@@ -106,30 +93,21 @@ pub struct ToolCall {
     pub created_at: DateTime<Utc>,
 }
 
-/// The calls of a run, in order.
-///
-/// # Errors
-/// The database failed.
-pub async fn of_run(
-    db: &mut Connection,
-    user_id: &str,
-    run_id: Uuid,
-) -> Result<Vec<ToolCall>, StoreError> {
-    let calls = sqlx::query_as!(
-        ToolCall,
-        r#"select tool_name, parameters, result as "result!", created_at from tool_calls
-           where run_id = $1 and user_id = $2 and result is not null
-           order by step, ordinal"#,
-        run_id,
-        user_id
-    )
-    .fetch_all(db)
-    .await?;
-    let shown = |call: ToolCall| ToolCall {
-        result: success_first(call.result),
-        ..call
-    };
-    Ok(calls.into_iter().map(shown).collect())
+impl ToolCall {
+    /// As it is read from its row.
+    pub(super) fn read(
+        tool_name: String,
+        parameters: Value,
+        result: Value,
+        created_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            tool_name,
+            parameters,
+            result: success_first(result),
+            created_at,
+        }
+    }
 }
 
 /// jsonb forgets the order of fields; the contract has `success` first.

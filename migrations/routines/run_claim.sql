@@ -1,0 +1,93 @@
+-- version 1
+-- A worker takes up to `p_limit` jobs and begins an attempt at the run of each: from here on every earlier attempt is fenced off. Returns the
+-- runs, with what their conversations said before. For all users, so it runs as the owner of the tables; what it reads of a conversation it
+-- reads as its owner.
+create or replace function run_claim(p_worker text, p_limit integer, p_history bigint)
+returns table (
+    id uuid, conversation_id uuid, user_id text, attempt integer, lost_attempts integer, root_run_id uuid, parent_run_id uuid,
+    is_retry boolean, "position" bigint, message text, said_at timestamptz, said_in text, created_at timestamptz, time_zone text,
+    cancel_requested boolean, wants_title boolean, asks_before_deleting boolean, history json
+)
+language plpgsql set search_path = pg_catalog, public, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    v_jobs text[];
+    v_runs uuid[];
+    v_free uuid[];
+    v_run  record;
+begin
+    with due as (
+        select j.id from apalis.jobs j
+        where (j.status = 'Pending' or (j.status = 'Failed' and j.attempts < j.max_attempts)) and j.run_at < now() and j.job_type = 'errand.run'
+        order by j.priority desc, j.run_at
+        limit p_limit
+        for update skip locked
+    ),
+    taken as (
+        update apalis.jobs j set status = 'Running', lock_by = p_worker, lock_at = now()
+        from due where j.id = due.id
+        returning j.id, j.job
+    )
+    -- A job that names no run, or another than its id, is none of ours.
+    select array_agg(t.id), array_agg(case when t.job = convert_to('{"run_id":"' || t.run_id || '"}', 'utf8') then t.run_id end)
+    into v_jobs, v_runs
+    from (select taken.id, taken.job, run_of_job(taken.id) as run_id from taken) t;
+    if v_jobs is null then
+        return;
+    end if;
+
+    -- A run that somebody is writing for just now, as a worker that was frozen may, is left for later and keeps no other waiting.
+    select array_agg(f.id) into v_free from (
+        select r.id from runs r where r.id = any (v_runs) order by r.id for no key update skip locked
+    ) f;
+
+    for v_run in
+        with begun as (
+            update runs r
+            set status = 'running', attempt = r.attempt + 1, started_at = coalesce(r.started_at, clock_timestamp())
+            from runs root
+            where r.id = any (v_free) and r.status in ('queued', 'running') and r.admitted_at is not null
+              and root.id = coalesce(r.root_run_id, r.id)
+            returning r.id, r.conversation_id, r.user_id, r.attempt, r.attempt - 1 - r.handbacks as lost_attempts, root.id as root_run_id,
+                      r.parent_run_id, root.position, root.created_at as said_at, root.time_zone as said_in, r.created_at, r.time_zone,
+                      r.cancel_requested_at is not null as cancel_requested
+        )
+        select b.*, m.content as message,
+               exists (select from runs p where p.id = b.parent_run_id and p.status in ('failed', 'cancelled')) as is_retry,
+               coalesce(m.metadata -> 'auto_title' = 'true'::jsonb, false) as wants_title,
+               coalesce(m.metadata -> 'ask_before_deleting' = 'true'::jsonb, false) as asks_before_deleting
+        from begun b join messages m on m.run_id = b.root_run_id and m.role = 'user'
+    loop
+        id := v_run.id; conversation_id := v_run.conversation_id; user_id := v_run.user_id;
+        attempt := v_run.attempt; lost_attempts := v_run.lost_attempts;
+        root_run_id := v_run.root_run_id; parent_run_id := v_run.parent_run_id; is_retry := v_run.is_retry;
+        "position" := v_run.position; message := v_run.message;
+        said_at := v_run.said_at; said_in := v_run.said_in; created_at := v_run.created_at; time_zone := v_run.time_zone;
+        cancel_requested := v_run.cancel_requested; wants_title := v_run.wants_title;
+        asks_before_deleting := v_run.asks_before_deleting;
+        history := null;
+        begin
+            perform act_for(v_run.user_id);
+            history := run_history(v_run.user_id, v_run.conversation_id, v_run.position, p_history);
+        exception when others or query_canceled then
+            -- Its worker reads it alone, and says what is wrong with it.
+            history := null;
+        end;
+        return next;
+    end loop;
+    perform set_config('role', 'none', true);
+
+    -- Jobs without a run that could be worked on leave the queue, and those whose run was not free come back to it.
+    update apalis.jobs j
+    set status = case when t.run_id is null then 'Killed' when r.id is null then 'Done' else 'Pending' end,
+        done_at = case when t.run_id is null or r.id is null then now() end,
+        last_result = case when t.run_id is null then '{"Err": "malformed"}'::jsonb when r.id is null then '{"Ok": null}'::jsonb end,
+        lock_by = case when t.run_id is null or r.id is null then j.lock_by end,
+        lock_at = case when t.run_id is null or r.id is null then j.lock_at end,
+        run_at = case when r.id is null then j.run_at else now() + interval '1 second' end
+    from unnest(v_jobs, v_runs) as t (job_id, run_id)
+    left join runs r on r.id = t.run_id and r.finished_at is null and r.admitted_at is not null and r.status in ('queued', 'running')
+    where j.id = t.job_id and (r.id is null or not r.id = any (coalesce(v_free, '{}')));
+end
+$$;

@@ -1,0 +1,52 @@
+-- version 1
+-- What a conversation said before a place in its order: turns that are over or wait for a decision, the latest first, each with its steps and
+-- the results of their calls. The caller acts for the user.
+--
+-- A step whose calls had to wait is there twice: in the run that waited, and in the one that executes them; the latter counts.
+--
+-- The planner takes every conversation for as short as most, and would rather read and sort all of it than go along the index for its last
+-- turns. Without bitmaps, which have no order, it does not.
+create or replace function run_history(p_user_id text, p_conversation_id uuid, p_position bigint, p_limit bigint) returns json
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_bitmapscan = off
+as $$
+begin
+    return (
+        with turns as materialized (
+            select r.id, r.parent_run_id, r.position, r.created_at, r.time_zone, r.status
+            from runs r
+            where r.conversation_id = p_conversation_id and r.user_id = p_user_id and r.position < p_position
+              and r.root_run_id is null and (r.finished_at is not null or r.status = 'waiting')
+            order by r.position desc
+            limit p_limit
+        )
+        select coalesce(json_agg(json_build_object(
+                   'said_at', t.created_at, 'said_in', t.time_zone, 'message', u.content,
+                   'reply', (select m.content
+                             from (select t.id, t.position union all
+                                   select c.id, c.position from runs c where c.root_run_id = t.id) c
+                             join messages m on m.run_id = c.id and m.role = 'assistant'
+                             order by c.position desc
+                             limit 1),
+                   'status', (select c.status
+                              from (select t.status, t.position union all
+                                    select c.status, c.position from runs c where c.root_run_id = t.id) c
+                              order by c.position desc
+                              limit 1),
+                   'steps', (select coalesce(json_agg(json_build_object(
+                                        'run_id', s.run_id, 'told_by', s.told_by, 'step', s.step, 'content', s.content, 'calls', s.tool_calls,
+                                        'model', s.model, 'extra', s.extra,
+                                        'results', (select json_agg(json_build_array(k.ordinal, k.result)) from tool_calls k
+                                                    where k.run_id = s.run_id and k.step = s.step and k.user_id = p_user_id
+                                                      and k.result is not null)
+                                    ) order by s.step), '[]')
+                             from (select distinct on (s.step) s.run_id, s.step, s.content, s.tool_calls, s.model, s.extra,
+                                          case when s.attempt = 0 then coalesce(c.parent_run_id, c.id) else c.id end as told_by
+                                   from (select t.id, t.parent_run_id, t.position union all
+                                         select c.id, c.parent_run_id, c.position from runs c where c.root_run_id = t.id) c
+                                   join steps s on s.run_id = c.id
+                                   order by s.step, c.position desc) s)
+               ) order by t.position desc), '[]')
+        from turns t join messages u on u.run_id = t.id and u.role = 'user'
+    );
+end
+$$;
