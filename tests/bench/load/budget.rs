@@ -27,14 +27,14 @@ const BOUNDS: [Bounds; 2] = [
     Bounds {
         in_flight: 128,
         turns: 800,
-        round_trips: 20.0,
-        commits: 6.5,
+        round_trips: 24.0,
+        commits: 8.0,
     },
     Bounds {
         in_flight: 1,
         turns: 100,
-        round_trips: 26.0,
-        commits: 13.0,
+        round_trips: 28.0,
+        commits: 14.0,
     },
 ];
 
