@@ -18,7 +18,6 @@ language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    v_bound    bigint := greatest(p_max_active, p_max_queued);
     v_key_hash bytea;
     v_known    text;
 begin
@@ -45,25 +44,9 @@ begin
         end if;
     end if;
 
-    -- An index can be searched for a time that stays the same in a statement, and not for `clock_timestamp()`.
-    select w.n + a.n, w.n + a.queued, u.n, l.n,
-           coalesce(extract(epoch from l.first + interval '1 minute' - clock_timestamp()), 60)::float8,
-           coalesce((select d.tokens from usage_days d where d.user_id = p_user_id and d.day = (now() at time zone 'utc')::date), 0),
-           extract(epoch from date_trunc('day', now() at time zone 'utc') + interval '1 day' - (now() at time zone 'utc'))::float8
+    select u.active, u.queued, u.undecided, u.last_minute, u.window_frees_in, u.tokens_today, u.day_ends_in
     into active, queued, undecided, last_minute, window_frees_in, tokens_today, day_ends_in
-    from (select count(*) as n from (
-              select from runs r where r.user_id = p_user_id and r.finished_at is null and r.admitted_at is null limit v_bound) w) w,
-         (select count(*) as n, count(*) filter (where status = 'queued') as queued from (
-              select r.status from runs r
-              where r.user_id = p_user_id and r.finished_at is null and r.admitted_at is not null and r.status <> 'waiting'
-              limit v_bound) a) a,
-         (select count(*) as n from (
-              select from runs r where r.user_id = p_user_id and r.status = 'waiting' limit p_max_undecided) u) u,
-         (select count(*) as n, min(l.created_at) as first from (
-              select r.created_at from runs r
-              where r.user_id = p_user_id and r.created_at > statement_timestamp() - interval '1 minute'
-              order by r.created_at desc
-              limit p_per_minute) l) l;
+    from run_usage(p_user_id, p_max_active, p_max_queued, p_per_minute, p_max_undecided) u;
     if undecided >= p_max_undecided
        or (p_max_active > 0 and active >= p_max_active) or (p_max_queued > 0 and queued >= p_max_queued)
        or (p_per_minute > 0 and last_minute >= p_per_minute) or (p_tokens_per_day > 0 and tokens_today >= p_tokens_per_day) then

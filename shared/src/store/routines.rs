@@ -5,7 +5,7 @@
 use super::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 10] = [
+const ROUTINES: [(&str, &str); 11] = [
     (
         "job_of_run",
         include_str!("../../../migrations/routines/job_of_run.sql"),
@@ -17,6 +17,10 @@ const ROUTINES: [(&str, &str); 10] = [
     (
         "run_end",
         include_str!("../../../migrations/routines/run_end.sql"),
+    ),
+    (
+        "run_usage",
+        include_str!("../../../migrations/routines/run_usage.sql"),
     ),
     (
         "run_accept",

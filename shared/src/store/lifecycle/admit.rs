@@ -36,9 +36,8 @@ pub(in crate::store) async fn lock_user(
     Ok(())
 }
 
-/// Puts the user's runs that may start now into the job queue, the oldest first, after something has changed in a
-/// conversation. The caller holds the user's lock.
-/// As `run_admit` has it. Returns them.
+/// Puts the user's runs that may start now into the job queue, as `run_admit` has it, after something has changed in a conversation.
+/// Returns them. The caller holds the user's lock.
 ///
 /// # Errors
 /// The database failed.
@@ -92,8 +91,7 @@ pub struct Usage {
     pub day_ends_in: f64,
 }
 
-/// The user's usage. Exact up to the bounds while the caller holds the user's lock. The cost grows neither with a backlog nor with the
-/// user's past: an index can be searched for a time that stays the same in a statement, and not for `clock_timestamp()`.
+/// The user's usage, as `run_usage` has it. Exact up to the bounds while the caller holds the user's lock.
 ///
 /// # Errors
 /// The database failed.
@@ -104,39 +102,9 @@ pub async fn usage(
 ) -> Result<Usage, StoreError> {
     Ok(sqlx::query_as!(
         Usage,
-        r#"with waiting as (
-             select count(*) as n from (
-                 select 1 from runs where user_id = $1 and finished_at is null and admitted_at is null
-                 limit greatest($2::bigint, $3::bigint)
-             ) w
-           ),
-           admitted as (
-             select count(*) as n, count(*) filter (where status = 'queued') as queued from (
-                 select status from runs
-                 where user_id = $1 and finished_at is null and admitted_at is not null and status <> 'waiting'
-                 limit greatest($2::bigint, $3::bigint)
-             ) a
-           ),
-           lately as (
-             select count(*) as n, min(created_at) as first from (
-                 select created_at from runs
-                 where user_id = $1 and created_at > statement_timestamp() - interval '1 minute'
-                 order by created_at desc
-                 limit $4
-             ) l
-           )
-           select waiting.n + admitted.n as "active!", waiting.n + admitted.queued as "queued!",
-                  (select count(*) from (
-                      select 1 from runs where user_id = $1 and status = 'waiting' limit $5
-                  ) u) as "undecided!",
-                  lately.n as "last_minute!",
-                  coalesce(extract(epoch from lately.first + interval '1 minute' - clock_timestamp()), 60)::float8
-                      as "window_frees_in!",
-                  coalesce((select tokens from usage_days
-                            where user_id = $1 and day = (now() at time zone 'utc')::date), 0) as "tokens_today!",
-                  extract(epoch from date_trunc('day', now() at time zone 'utc') + interval '1 day'
-                                     - (now() at time zone 'utc'))::float8 as "day_ends_in!"
-           from waiting, admitted, lately"#,
+        r#"select active as "active!", queued as "queued!", undecided as "undecided!", last_minute as "last_minute!",
+                  window_frees_in as "window_frees_in!", tokens_today as "tokens_today!", day_ends_in as "day_ends_in!"
+           from run_usage($1, $2, $3, $4, $5)"#,
         user_id,
         bounds.active,
         bounds.queued,
