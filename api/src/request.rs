@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use chrono_tz::Tz;
 use errand_shared::{calendar, time_zone};
 use http::{HeaderMap, request::Parts};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use url::form_urlencoded;
 
 use crate::{App, body, error::ApiError};
@@ -158,11 +158,24 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     }
 }
 
+/// A number or a truth value that is given. Forms leave fields empty for "nothing", and so does the parser; `limit=` is neither a number nor absent.
+///
+/// # Errors
+/// It is empty, or no value of this type.
+pub(crate) fn given<'de, T, D>(value: D) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    T::deserialize(value).map(Some)
+}
+
 /// Which page of a list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParams {
     /// Rows to return at most, 1 to 200; 50 if absent.
+    #[serde(default, deserialize_with = "given")]
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
@@ -208,6 +221,7 @@ pub(crate) fn foreign_cursor() -> ApiError {
 #[into_params(parameter_in = Query)]
 pub(crate) struct WaitParams {
     /// Seconds to wait for the run to end, at most 60; 0 if absent.
+    #[serde(default, deserialize_with = "given")]
     #[param(minimum = 0)]
     wait: Option<u64>,
 }

@@ -179,6 +179,8 @@ async fn lists_are_paged() {
     for bad in [
         "limit=0",
         "limit=201",
+        "limit=",
+        "completed=",
         "limit=many",
         "limit=1&limit=2",
         "cursor=nonsense",

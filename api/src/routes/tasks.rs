@@ -40,6 +40,7 @@ pub(crate) struct TaskParams {
     #[param(pattern = "^(today|overdue|upcoming|undated|completed|deleted)?$")]
     view: Option<String>,
     /// Only done ones, or only open ones.
+    #[serde(default, deserialize_with = "request::given")]
     completed: Option<bool>,
     /// Only those with this text in title or description, in any case.
     #[param(max_length = 255)]
