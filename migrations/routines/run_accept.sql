@@ -3,12 +3,13 @@
 -- it, and how much the user has asked for lately, counted no further than the bounds; a bound of 0 is none.
 --
 -- `outcome` is `accepted`; `repeated` if the key has begun this run before, or the message is there already, and `key_reused` if with another request; `limited` by one of the
--- bounds; `unknown_conversation`; or `busy`, if the client will not wait in line. Only `accepted` writes anything.
+-- bounds; `unknown_conversation`; `busy`, if the client will not wait in line; or `late`, if it is past the deadline. Only `accepted` writes
+-- anything. The caller says for how long locks are waited for.
 create or replace function run_accept(
     p_run_id uuid, p_user_id text, p_conversation_id uuid, p_new_conversation_id uuid, p_thread_name text, p_title text, p_reject_busy boolean,
     p_message_id uuid, p_content text, p_metadata jsonb, p_time_zone text, p_key text, p_request_hash bytea,
     p_max_active bigint, p_max_queued bigint, p_per_minute bigint, p_tokens_per_day bigint, p_max_undecided bigint, p_max_ready bigint,
-    p_again boolean
+    p_again boolean, p_deadline timestamptz
 )
 returns table (
     outcome text, run_id uuid, conversation_id uuid, admitted uuid[],
@@ -21,9 +22,14 @@ declare
     v_key_hash bytea;
     v_known    text;
 begin
-    perform set_config('lock_timeout', '4s', true);
     perform act_for(p_user_id);
     perform pg_advisory_xact_lock(hashtextextended(p_user_id, 1));
+    -- Whoever asked has been told by now that the message is not accepted.
+    if clock_timestamp() > p_deadline then
+        outcome := 'late';
+        return next;
+        return;
+    end if;
 
     -- The second try of a caller that has lost the answer to the first, which may still be on its way here: whichever comes first accepts.
     if p_again then

@@ -1,6 +1,7 @@
 -- version 1
 -- A run comes to its reply: the last step, the reply, the last events with what the run took, its status, its job and the admission of the
--- next run. Returns the runs that were admitted; null, and nothing is written, if another attempt owns the run or it is over.
+-- next run. Returns the runs that were admitted; null, and nothing is written, if another attempt owns the run or it is
+-- over. The caller says for how long locks are waited for.
 create or replace function run_finish(
     p_run_id uuid, p_user_id text, p_conversation_id uuid, p_attempt integer, p_fenced boolean,
     p_step integer, p_content text, p_tool_calls jsonb, p_finish_reason text,
@@ -15,7 +16,6 @@ declare
     v_took jsonb;
     v_last integer := cardinality(p_events);
 begin
-    perform set_config('lock_timeout', '4s', true);
     perform act_for(p_user_id);
     perform pg_advisory_xact_lock(hashtextextended(p_user_id, 1));
     -- The job before the run, as a claim locks them. The run's lock waits for whatever is still being written for it, so that nothing is

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub use sqlx::PgConnection as Connection;
 
+mod clock;
 pub mod conversations;
 pub mod deletion;
 mod error;
@@ -14,6 +15,7 @@ pub mod events;
 pub mod history;
 mod isolation;
 pub mod jobs;
+mod lane;
 pub mod leases;
 pub mod lifecycle;
 pub mod listen;
@@ -43,14 +45,16 @@ pub use user_pool::{UserPool, UserTurn};
 /// connection that went silent has to end and be done anew within the ten seconds that a recovery may take.
 pub const WORK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether the database answers.
+/// Whether the database answers, and what time it is there.
 ///
 /// # Errors
 /// It does not.
 pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
     let mut db = pool.acquire().await?;
-    sqlx::Connection::ping(&mut *db).await?;
-    db.release();
+    let time = sqlx::query_scalar!(r#"select clock_timestamp() as "time!""#)
+        .fetch_one(&mut *db)
+        .await;
+    pool.clock().observe(db.done(time)?);
     Ok(())
 }
 
@@ -115,7 +119,10 @@ pub async fn wait_until_current(pool: &Pool) -> Result<(), StoreError> {
     let mut pause = Duration::from_millis(250);
     loop {
         let trouble = match within(migrate::is_current(pool)).await {
-            Ok(true) => return within(isolation::report(pool)).await,
+            Ok(true) => {
+                within(ping(pool)).await?;
+                return within(isolation::report(pool)).await;
+            }
             Ok(false) => StoreError::NotMigrated,
             Err(error @ StoreError::Pooler(_)) => return Err(error),
             Err(error) => error,

@@ -109,7 +109,7 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
     );
     world.until_stuck("select r.status as%").await;
     gate.open();
-    world.until_stuck("select run_step(%").await;
+    world.until_stuck("%run_steps(%").await;
     let mut steps = world.db.begin().await.unwrap();
     sqlx::raw_sql("lock table steps in share row exclusive mode")
         .execute(&mut *steps)

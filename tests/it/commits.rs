@@ -49,6 +49,21 @@ async fn an_acceptance_whose_commit_took_effect_goes_on_as_accepted() {
     }
 }
 
+/// A server that is frozen reads what it was sent when it wakes. By then the client has been told that nothing came of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acceptance_that_arrives_late_is_none() {
+    let (world, door) = with_api_behind_a_door().await;
+    door.freeze();
+    let refused = world.say("ada", "too late").await;
+    refused.assert_error(503, "unavailable");
+    door.thaw();
+    let accepted = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and query like '%run_accepts(%' and state = 'active'";
+    world.until(accepted, 0).await;
+    world.say("ada", "hello again").await.assert_ok();
+    world.until(accepted, 0).await;
+    assert_eq!(messages(&world, "too late").await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acceptance_that_never_arrived_is_made_once_more() {
     let (world, door) = with_api_behind_a_door().await;

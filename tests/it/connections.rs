@@ -97,7 +97,7 @@ async fn a_slow_call_keeps_a_socket_from_nothing_else() {
     let behind = json!({"id": "behind", "method": "unsubscribe", "params": {"threadId": uuid::Uuid::now_v7()}});
     socket.send(&behind.to_string()).await;
     expires.send(&slow.to_string()).await;
-    world.until_stuck("%run_accept(%").await;
+    world.until_stuck("%run_accepts(%").await;
     // Pings are answered, words come, a token is renewed.
     assert_eq!(socket.call("ping", json!({})).await["type"], "success");
     before.open();
@@ -133,7 +133,7 @@ async fn hanging_up_cancels_no_call() {
         socket.send(&call.to_string()).await;
     }
     socket.leave().await;
-    world.until_stuck("%run_accept(%").await;
+    world.until_stuck("%run_accepts(%").await;
     drop(lock);
     world.until("select count(*) from runs", 5).await;
     let said: Vec<String> = sqlx::query_scalar("select content from messages order by position")

@@ -24,7 +24,7 @@ async fn a_transaction_that_was_cut_off_at_its_beginning_swallows_nothing() {
             if begun {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         drop(beginning);
         let mut db = store::connection(&pool).await.expect("a connection");

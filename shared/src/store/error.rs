@@ -1,6 +1,6 @@
 //! What can go wrong with the store, and whether it is the database's trouble or ours.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::user_queue::Crowded;
 
@@ -18,6 +18,9 @@ pub enum StoreError {
     /// No answer in time; whether a commit took effect is unknown.
     #[error("the database did not answer within {0:?}")]
     Timeout(Duration),
+    /// What went together with others failed with them.
+    #[error(transparent)]
+    OfAll(Arc<StoreError>),
     /// Too much of the same kind waits in this process; the database was not asked.
     #[error(transparent)]
     Crowded(Crowded),
@@ -63,8 +66,11 @@ impl From<apalis_postgres::Error> for StoreError {
 impl StoreError {
     /// True if the database is unreachable, restarting, full or overloaded: the same work may succeed later.
     pub fn is_outage(&self) -> bool {
-        let Self::Database(error) = self else {
-            return !matches!(self, Self::Queue(_));
+        let error = match self {
+            Self::Database(error) => error,
+            Self::OfAll(error) => return error.is_outage(),
+            Self::Queue(_) => return false,
+            _ => return true,
         };
         match error {
             sqlx::Error::Io(_)
@@ -82,9 +88,13 @@ impl StoreError {
     pub fn is_of_unknown_outcome(&self) -> bool {
         match self {
             Self::Timeout(_) => true,
+            Self::OfAll(error) => error.is_of_unknown_outcome(),
             Self::Database(error) => matches!(
                 error,
-                sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_)
+                sqlx::Error::Io(_)
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::Protocol(_)
+                    | sqlx::Error::WorkerCrashed
             ),
             _ => false,
         }
@@ -94,6 +104,7 @@ impl StoreError {
     pub fn constraint(&self) -> Option<&str> {
         match self {
             Self::Database(sqlx::Error::Database(error)) => error.constraint(),
+            Self::OfAll(error) => error.constraint(),
             _ => None,
         }
     }

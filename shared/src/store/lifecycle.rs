@@ -18,6 +18,7 @@ mod status;
 mod step;
 pub mod tool_call;
 
+pub(super) use accept::Accept;
 pub use accept::{
     Acceptance, Keyed, Limits, NewRun, Successor, accept, accept_within, find_by_key,
 };
@@ -25,13 +26,16 @@ pub(super) use admit::lock_user;
 pub use admit::{Bounds, Usage, admit, usage};
 pub use cancel::cancel;
 pub use claim::{Claimed, Taken, claim, fence};
+pub(super) use complete::Complete;
 pub use decide::{
     Change, Decided, Decision, Effect, MAX_WAITING, Pending, Subject, decide, decisions, pending,
 };
 pub use finish::{Ending, Outcome, finish};
+pub(super) use read::Read;
 pub use read::{Followed, Run, Span, at_work, ended, find, news, read, span, to_cancel, to_follow};
 pub use release::{Return, release};
 pub use requeue::{Requeued, requeue};
 pub use retry::{Retriable, retriable, retry};
 pub use status::{RunStatus, TRANSITIONS};
+pub(super) use step::Step;
 pub use step::{AskedCall, NewStep, commit_step};

@@ -16,7 +16,7 @@ use deadpool::{
 };
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 
-use super::{Connection, StoreError, notify::Hints};
+use super::{Connection, StoreError, clock::DbClock, lane::Lanes, notify::Hints};
 use crate::hints::Hint;
 use connector::{Connector, Link};
 
@@ -39,11 +39,14 @@ const SERVER_TIMEOUTS: [(&str, &str); 3] = [
     ("idle_in_transaction_session_timeout", "5s"),
 ];
 
-/// Connections to one database, at most so many, and what is to be told behind what they commit. Cheap to clone.
+/// Connections to one database, at most so many; what goes together over one of them, and what is to be told behind what they commit. Cheap
+/// to clone.
 #[derive(Clone)]
 pub struct Pool {
     connections: managed::Pool<Connector>,
+    lanes: Arc<Lanes>,
     hints: Arc<Hints>,
+    clock: Arc<DbClock>,
 }
 
 /// A pool that connects when it is first used: a database that is down is an error of the query, not of the start.
@@ -81,7 +84,9 @@ pub fn pool(
     Ok(Pool {
         connections: connections
             .map_err(|error| StoreError::Database(sqlx::Error::Configuration(error.into())))?,
+        lanes: Arc::default(),
         hints: Arc::default(),
+        clock: Arc::default(),
     })
 }
 
@@ -141,8 +146,16 @@ impl Pool {
         &self.connections.manager().options
     }
 
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
     pub(super) fn hints(&self) -> &Hints {
         &self.hints
+    }
+
+    pub(super) fn clock(&self) -> &DbClock {
+        &self.clock
     }
 
     /// Closes all connections that are not in use, once what was to be told is told; from here on there are no more.

@@ -5,7 +5,7 @@
 use super::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 11] = [
+const ROUTINES: [(&str, &str); 15] = [
     (
         "job_of_run",
         include_str!("../../../migrations/routines/job_of_run.sql"),
@@ -27,6 +27,10 @@ const ROUTINES: [(&str, &str); 11] = [
         include_str!("../../../migrations/routines/run_accept.sql"),
     ),
     (
+        "run_accepts",
+        include_str!("../../../migrations/routines/run_accepts.sql"),
+    ),
+    (
         "run_history",
         include_str!("../../../migrations/routines/run_history.sql"),
     ),
@@ -39,6 +43,10 @@ const ROUTINES: [(&str, &str); 11] = [
         include_str!("../../../migrations/routines/run_step.sql"),
     ),
     (
+        "run_steps",
+        include_str!("../../../migrations/routines/run_steps.sql"),
+    ),
+    (
         "run_open_call",
         include_str!("../../../migrations/routines/run_open_call.sql"),
     ),
@@ -47,8 +55,16 @@ const ROUTINES: [(&str, &str); 11] = [
         include_str!("../../../migrations/routines/run_finish.sql"),
     ),
     (
+        "run_finishes",
+        include_str!("../../../migrations/routines/run_finishes.sql"),
+    ),
+    (
         "run_read",
         include_str!("../../../migrations/routines/run_read.sql"),
+    ),
+    (
+        "run_reads",
+        include_str!("../../../migrations/routines/run_reads.sql"),
     ),
 ];
 

@@ -33,6 +33,8 @@ struct State {
     mode: Mode,
     /// How often everything fell silent: a connection from before that stays so.
     silences: u32,
+    /// What clients send is kept, and reaches the server later.
+    is_frozen: bool,
 }
 
 /// What the server gets to see of a commit before its connection is cut.
@@ -83,6 +85,7 @@ impl Door {
         let state = watch::Sender::new(State {
             mode: Mode::Open,
             silences: 0,
+            is_frozen: false,
         });
         let trap = Arc::default();
         tokio::spawn(serve(
@@ -115,6 +118,16 @@ impl Door {
     /// Lets new connections through. Those that are silent stay silent.
     pub(crate) fn reopen(&self) {
         self.state.send_modify(|state| state.mode = Mode::Open);
+    }
+
+    /// Keeps what clients send until [`Door::thaw`], even if they hang up meanwhile, as the sockets of a server do that is frozen.
+    pub(crate) fn freeze(&self) {
+        self.state.send_modify(|state| state.is_frozen = true);
+    }
+
+    /// The server gets what was kept for it.
+    pub(crate) fn thaw(&self) {
+        self.state.send_modify(|state| state.is_frozen = false);
     }
 
     /// Cuts the connection that makes the `nth` commit from now.
@@ -151,9 +164,10 @@ async fn carry(client: TcpStream, server: String, mut state: watch::Receiver<Sta
     let Ok(upstream) = upstream else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = upstream.into_split();
+    let frozen = state.clone();
     let fell_silent = |state: &State| state.silences > born.silences;
     let changed = tokio::select! {
-        _ = requests(&mut from_client, &mut to_server, trap) => return,
+        _ = requests(&mut from_client, &mut to_server, trap, frozen) => return,
         _ = copy(&mut from_server, &mut to_client) => return,
         changed = state.wait_for(|state| fell_silent(state) || state.mode == Mode::Closed) => changed.map(|state| *state),
     };
@@ -168,12 +182,16 @@ async fn requests(
     client: &mut OwnedReadHalf,
     server: &mut OwnedWriteHalf,
     trap: &Trap,
+    mut state: watch::Receiver<State>,
 ) -> io::Result<()> {
     let mut bytes = vec![0; 16 * 1024];
     let mut commits = Commits::default();
     loop {
         let read = client.read(&mut bytes).await?;
         if read == 0 {
+            return Ok(());
+        }
+        if state.wait_for(|state| !state.is_frozen).await.is_err() {
             return Ok(());
         }
         if !commits.speaks_postgres(bytes[0]) {

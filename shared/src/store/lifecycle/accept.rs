@@ -1,14 +1,25 @@
 //! A run is accepted: `queued`, behind those of its conversation.
 
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, StoreError, Transaction, UserTurn, conversations, settings},
+    super::{
+        Connection, StoreError, Transaction, UserTurn, WORK_TIMEOUT, conversations,
+        lane::{self, Lane, Lanes, Transition},
+        settings,
+    },
     admit::{Bounds, Usage},
     decide::MAX_WAITING,
 };
 use crate::hints::Hint;
+
+/// How long before its caller gives up an acceptance is too late: that its answer is still heard.
+const LAST_WAY: Duration = Duration::from_millis(500);
 
 /// A message to accept.
 #[derive(Debug, Clone)]
@@ -79,7 +90,8 @@ pub enum Acceptance {
     Busy,
 }
 
-/// Accepts a message in one round trip, as `run_accept` has it, and has others told. Only [`Acceptance::Accepted`] has written anything.
+/// Accepts a message in one round trip, as `run_accept` has it and together with others, and has others told. Only
+/// [`Acceptance::Accepted`] has written anything, and nothing is written once the caller's [`WORK_TIMEOUT`] is over.
 ///
 /// # Errors
 /// The database failed, and whether the message was accepted is unknown; the run's id is taken (`runs_pkey`).
@@ -89,9 +101,20 @@ pub async fn accept(
     limits: Limits,
 ) -> Result<Acceptance, StoreError> {
     let pool = turn.pool();
-    let mut db = pool.acquire().await?;
-    let accepted = write(&mut db, new, limits).await;
-    let (acceptance, hints) = db.done(accepted)?;
+    let mut row = Row::of(new, limits);
+    let mut came = None;
+    // A second time only if the database's clock was moved: who is late for real has nobody who waits.
+    for _ in 0..2 {
+        row.deadline = pool.clock().after(WORK_TIMEOUT - LAST_WAY);
+        let answer = lane::make::<Accept>(pool, &row).await?;
+        pool.clock().observe(answer.db_time);
+        if answer.outcome != "late" {
+            came = Some(answer);
+            break;
+        }
+    }
+    let came = came.ok_or(StoreError::Timeout(WORK_TIMEOUT))?;
+    let (acceptance, hints) = came.read()?;
     pool.tell_all(hints);
     Ok(acceptance)
 }
@@ -105,81 +128,176 @@ pub async fn accept_within(
     new: &NewRun<'_>,
     limits: Limits,
 ) -> Result<Acceptance, StoreError> {
-    let (acceptance, hints) = write(tx, new, limits).await?;
+    let row = serde_json::to_string(&[Row::of(new, limits)])
+        .map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let came = came_of(tx, &row, true).await?.pop();
+    let (_, came) = came.ok_or(sqlx::Error::RowNotFound)?;
+    let (acceptance, hints) = came.ok_or(sqlx::Error::RowNotFound)?.read()?;
     for hint in hints {
         tx.tell(hint);
     }
     Ok(acceptance)
 }
 
-async fn write(
+/// A row of `run_accepts`.
+#[derive(Serialize)]
+struct Row<'a> {
+    run_id: Uuid,
+    user_id: &'a str,
+    conversation_id: Option<Uuid>,
+    new_conversation_id: Option<Uuid>,
+    thread_name: Option<&'a str>,
+    title: String,
+    rejects_busy: bool,
+    message_id: Uuid,
+    content: &'a str,
+    metadata: Option<&'a Value>,
+    time_zone: Option<&'a str>,
+    key: Option<&'a str>,
+    /// As `bytea` is written: `\x` and digits.
+    request_hash: Option<String>,
+    max_active: i64,
+    max_queued: i64,
+    per_minute: i64,
+    tokens_per_day: i64,
+    max_undecided: i64,
+    max_ready: i64,
+    is_second_try: bool,
+    /// By the database's clock.
+    deadline: Option<DateTime<Utc>>,
+}
+
+impl<'a> Row<'a> {
+    fn of(new: &NewRun<'a>, limits: Limits) -> Self {
+        let hash = new.request_hash;
+        Self {
+            run_id: new.id,
+            user_id: new.user_id,
+            conversation_id: new.conversation_id,
+            new_conversation_id: new.new_conversation_id,
+            thread_name: new.thread_name,
+            title: conversations::first_title(new.text),
+            rejects_busy: new.rejects_busy,
+            message_id: new.message_id,
+            content: new.text,
+            metadata: new.metadata,
+            time_zone: new.time_zone,
+            key: new.idempotency_key,
+            request_hash: hash.map(bytea),
+            max_active: limits.bounds.active,
+            max_queued: limits.bounds.queued,
+            per_minute: limits.bounds.per_minute,
+            tokens_per_day: limits.tokens_per_day,
+            max_undecided: MAX_WAITING,
+            max_ready: limits.max_ready,
+            is_second_try: new.is_second_try,
+            deadline: None,
+        }
+    }
+}
+
+/// Bytes as Postgres reads them.
+fn bytea(bytes: &[u8]) -> String {
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    format!("\\x{}", digits.collect::<String>())
+}
+
+/// Acceptances of many messages, as `run_accepts` has it.
+pub(in super::super) struct Accept;
+
+/// What came of one of them.
+pub(in super::super) struct Came {
+    outcome: String,
+    /// What time it was in the database.
+    db_time: DateTime<Utc>,
+    run_id: Option<Uuid>,
+    conversation_id: Option<Uuid>,
+    admitted: Vec<Uuid>,
+    usage: Usage,
+}
+
+impl Transition for Accept {
+    type Answer = Came;
+
+    async fn send(
+        db: &mut Connection,
+        rows: &str,
+        is_patient: bool,
+    ) -> Result<Vec<(i64, Option<Came>)>, StoreError> {
+        came_of(db, rows, is_patient).await
+    }
+
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
+        &lanes.accept
+    }
+}
+
+async fn came_of(
     db: &mut Connection,
-    new: &NewRun<'_>,
-    limits: Limits,
-) -> Result<(Acceptance, Vec<Hint>), StoreError> {
-    let bounds = limits.bounds;
-    let row = sqlx::query!(
-        r#"select outcome as "outcome!", run_id, conversation_id, admitted,
+    rows: &str,
+    is_patient: bool,
+) -> Result<Vec<(i64, Option<Came>)>, StoreError> {
+    let answers = sqlx::query!(
+        r#"select place as "place!", outcome, db_time as "db_time!", run_id, conversation_id, admitted,
                   active, queued, undecided, last_minute, window_frees_in, tokens_today, day_ends_in
-           from run_accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"#,
-        new.id,
-        new.user_id,
-        new.conversation_id,
-        new.new_conversation_id,
-        new.thread_name,
-        conversations::first_title(new.text),
-        new.rejects_busy,
-        new.message_id,
-        new.text,
-        new.metadata,
-        new.time_zone,
-        new.idempotency_key,
-        new.request_hash,
-        bounds.active,
-        bounds.queued,
-        bounds.per_minute,
-        limits.tokens_per_day,
-        MAX_WAITING,
-        limits.max_ready,
-        new.is_second_try
+           from run_accepts($1::text::jsonb, $2)"#,
+        rows,
+        is_patient
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?;
-    let usage = || Usage {
-        active: row.active.unwrap_or(0),
-        queued: row.queued.unwrap_or(0),
-        undecided: row.undecided.unwrap_or(0),
-        last_minute: row.last_minute.unwrap_or(0),
-        window_frees_in: row.window_frees_in.unwrap_or(0.0),
-        tokens_today: row.tokens_today.unwrap_or(0),
-        day_ends_in: row.day_ends_in.unwrap_or(0.0),
-    };
-    let mut hints = Vec::new();
-    let acceptance = match (row.outcome.as_str(), row.run_id, row.conversation_id) {
-        ("accepted", _, Some(conversation_id)) => {
-            hints.push(Hint::Conversation(conversation_id));
-            if row.admitted.as_ref().is_some_and(|runs| !runs.is_empty()) {
-                hints.push(Hint::JobReady);
+    let came = answers.into_iter().map(|row| {
+        let came = row.outcome.map(|outcome| Came {
+            outcome,
+            db_time: row.db_time,
+            run_id: row.run_id,
+            conversation_id: row.conversation_id,
+            admitted: row.admitted.unwrap_or_default(),
+            usage: Usage {
+                active: row.active.unwrap_or(0),
+                queued: row.queued.unwrap_or(0),
+                undecided: row.undecided.unwrap_or(0),
+                last_minute: row.last_minute.unwrap_or(0),
+                window_frees_in: row.window_frees_in.unwrap_or(0.0),
+                tokens_today: row.tokens_today.unwrap_or(0),
+                day_ends_in: row.day_ends_in.unwrap_or(0.0),
+            },
+        });
+        (row.place, came)
+    });
+    Ok(came.collect())
+}
+
+impl Came {
+    /// What it means, and what others are to be told.
+    fn read(self) -> Result<(Acceptance, Vec<Hint>), StoreError> {
+        let mut hints = Vec::new();
+        let acceptance = match (self.outcome.as_str(), self.run_id, self.conversation_id) {
+            ("accepted", _, Some(conversation_id)) => {
+                hints.push(Hint::Conversation(conversation_id));
+                if !self.admitted.is_empty() {
+                    hints.push(Hint::JobReady);
+                }
+                Acceptance::Accepted {
+                    conversation_id,
+                    usage: self.usage,
+                }
             }
-            Acceptance::Accepted {
+            ("repeated", Some(run_id), Some(conversation_id)) => Acceptance::Repeated {
+                run_id,
                 conversation_id,
-                usage: usage(),
+            },
+            ("key_reused", ..) => Acceptance::KeyReused,
+            ("limited", ..) => Acceptance::Limited(self.usage),
+            ("unknown_conversation", ..) => Acceptance::UnknownConversation,
+            ("busy", ..) => Acceptance::Busy,
+            _ => {
+                let unknown = sqlx::Error::Decode("an unknown outcome of run_accept".into());
+                return Err(StoreError::Database(unknown));
             }
-        }
-        ("repeated", Some(run_id), Some(conversation_id)) => Acceptance::Repeated {
-            run_id,
-            conversation_id,
-        },
-        ("key_reused", ..) => Acceptance::KeyReused,
-        ("limited", ..) => Acceptance::Limited(usage()),
-        ("unknown_conversation", ..) => Acceptance::UnknownConversation,
-        ("busy", ..) => Acceptance::Busy,
-        _ => {
-            let unknown = sqlx::Error::Decode("an unknown outcome of run_accept".into());
-            return Err(StoreError::Database(unknown));
-        }
-    };
-    Ok((acceptance, hints))
+        };
+        Ok((acceptance, hints))
+    }
 }
 
 /// A run that goes on from another one, which is over.

@@ -1,9 +1,19 @@
-//! A run comes to its reply: `completed`, in one round trip.
+//! A run comes to its reply: `completed`, in one round trip, with as many others as do so at the same moment.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
-    super::{StoreError, UserTurn, WriteError, events},
+    super::{
+        Connection, StoreError, UserTurn, WriteError, events,
+        lane::{self, Lane, Lanes, Transition},
+    },
     claim::Claimed,
     finish::Ending,
+    step::Columns,
 };
 use crate::{faults, hints::Hint, jobs::job_id};
 
@@ -20,43 +30,28 @@ pub(super) async fn complete(
     cut_short: Option<&str>,
     max_ready: i64,
 ) -> Result<(), WriteError> {
-    let step = ending.step.as_ref();
-    let events = events::json(ending.events)?;
-    let is_fenced = !faults::is_mutated(faults::NO_FENCE);
-    let pool = turn.pool();
-    let mut db = pool.acquire().await?;
-    faults::point("finish.before-commit");
-    let admitted = sqlx::query_scalar!(
-        "select run_finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
-        run.id,
-        run.user_id,
-        run.conversation_id,
-        run.attempt,
-        is_fenced,
-        step.map(|step| step.step),
-        reply,
-        step.map(|step| step.calls_json()),
-        step.and_then(|step| step.finish_reason),
-        step.map(|step| step.input_tokens),
-        step.map(|step| step.output_tokens),
-        step.map(|step| step.usage_estimated),
-        ending.model,
-        step.and_then(|step| step.extra_json()),
-        step.map(|step| step.cached_input_tokens),
-        ending.message_id,
+    let row = Row {
+        run_id: run.id,
+        user_id: &run.user_id,
+        conversation_id: run.conversation_id,
+        attempt: run.attempt,
+        is_fenced: !faults::is_mutated(faults::NO_FENCE),
+        step: ending.step.as_ref().map(Columns::of),
+        content: reply,
+        model: ending.model,
+        message_id: ending.message_id,
         cut_short,
-        ending.cut_off.input,
-        ending.cut_off.output,
-        ending.cut_off.is_estimate,
-        ending.first_seq,
-        &events,
-        job_id(run.id),
-        max_ready
-    )
-    .fetch_one(&mut *db)
-    .await
-    .map_err(StoreError::from);
-    let Some(admitted) = db.done(admitted)? else {
+        cut_off_input: ending.cut_off.input,
+        cut_off_output: ending.cut_off.output,
+        cut_off_estimated: ending.cut_off.is_estimate,
+        first_seq: ending.first_seq,
+        events: events::json(ending.events)?,
+        job_id: job_id(run.id),
+        max_ready,
+    };
+    let pool = turn.pool();
+    faults::point("finish.before-commit");
+    let Some(admitted) = lane::make::<Complete>(pool, &row).await? else {
         return Err(WriteError::Fenced);
     };
     faults::point("finish.committed");
@@ -65,4 +60,56 @@ pub(super) async fn complete(
         pool.tell(Hint::JobReady);
     }
     Ok(())
+}
+
+/// A row of `run_finishes`.
+#[derive(Serialize)]
+struct Row<'a> {
+    run_id: Uuid,
+    user_id: &'a str,
+    conversation_id: Uuid,
+    attempt: i32,
+    is_fenced: bool,
+    #[serde(flatten)]
+    step: Option<Columns<'a>>,
+    content: &'a str,
+    model: &'a str,
+    message_id: Uuid,
+    cut_short: Option<&'a str>,
+    cut_off_input: i64,
+    cut_off_output: i64,
+    cut_off_estimated: bool,
+    first_seq: i64,
+    events: Vec<Value>,
+    job_id: String,
+    max_ready: i64,
+}
+
+/// The ends of many runs, as `run_finishes` has it. Each says which runs may start now; none if the run is another attempt's.
+pub(in super::super) struct Complete;
+
+impl Transition for Complete {
+    type Answer = Option<Vec<Uuid>>;
+
+    async fn send(
+        db: &mut Connection,
+        rows: &str,
+        is_patient: bool,
+    ) -> Result<Vec<(i64, Option<Self::Answer>)>, StoreError> {
+        let answers = sqlx::query!(
+            r#"select place as "place!", alone as "alone!", admitted from run_finishes($1::text::jsonb, $2)"#,
+            rows,
+            is_patient
+        )
+        .fetch_all(db)
+        .await?;
+        Ok(answers
+            .into_iter()
+            .map(|row| (row.place, (!row.alone).then_some(row.admitted)))
+            .collect())
+    }
+
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
+        &lanes.complete
+    }
 }

@@ -1,10 +1,16 @@
 //! Runs as they are read: by their owners, by whoever waits for one, by streams.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    super::{Connection, Pool, StoreError, UserTurn},
+    super::{
+        Connection, StoreError, UserTurn,
+        lane::{self, Lane, Lanes, Transition},
+    },
     RunStatus,
     tool_call::ToolCall,
 };
@@ -74,7 +80,8 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
     .await?)
 }
 
-/// The user's run and its tool calls in order, in one round trip, as `run_read` has it; none if its conversation is deleted.
+/// The user's run and its tool calls in order, in one round trip, as `run_read` has it and together with others; none if its conversation is
+/// deleted.
 ///
 /// # Errors
 /// The database failed.
@@ -83,67 +90,89 @@ pub async fn read(
     user_id: &str,
     id: Uuid,
 ) -> Result<Option<(Run, Vec<ToolCall>)>, StoreError> {
-    match read_once(turn.pool(), user_id, id).await {
+    let row = Row {
+        user_id,
+        run_id: id,
+    };
+    match lane::make::<Read>(turn.pool(), &row).await {
         // The connection was lost since its last use, and others may not be.
-        Err(error) if error.is_of_unknown_outcome() => {
-            turn.pool().lost_one();
-            read_once(turn.pool(), user_id, id).await
-        }
+        Err(error) if error.is_of_unknown_outcome() => lane::make::<Read>(turn.pool(), &row).await,
         read => read,
     }
 }
 
-async fn read_once(
-    pool: &Pool,
-    user_id: &str,
-    id: Uuid,
-) -> Result<Option<(Run, Vec<ToolCall>)>, StoreError> {
-    let mut db = pool.acquire().await?;
-    let row = sqlx::query!(
-        r#"select conversation_id as "conversation_id!", status as "status!: RunStatus", attempt as "attempt!",
-                  message_id, response, error_code, error_message, input_tokens as "input_tokens!",
-                  cached_input_tokens as "cached_input_tokens!", output_tokens as "output_tokens!", model_calls as "model_calls!",
-                  usage_estimated as "usage_estimated!", cut_short, created_at as "created_at!", started_at, finished_at, continued_by,
-                  tool_names as "tool_names!", tool_parameters as "tool_parameters!", tool_results as "tool_results!",
-                  tool_times as "tool_times!"
-           from run_read($1, $2)"#,
-        user_id,
-        id
-    )
-    .fetch_optional(&mut *db)
-    .await
-    .map_err(StoreError::from);
-    let Some(row) = db.done(row)? else {
-        return Ok(None);
-    };
-    let calls = (row.tool_names.into_iter())
-        .zip(row.tool_parameters)
-        .zip(row.tool_results)
-        .zip(row.tool_times)
-        .map(|(((tool_name, parameters), result), created_at)| {
-            ToolCall::read(tool_name, parameters, result, created_at)
+/// A row of `run_reads`.
+#[derive(Serialize)]
+struct Row<'a> {
+    user_id: &'a str,
+    run_id: Uuid,
+}
+
+/// Looks at many runs, as `run_reads` has it.
+pub(in super::super) struct Read;
+
+impl Transition for Read {
+    type Answer = Option<(Run, Vec<ToolCall>)>;
+
+    /// Reading waits for no lock, patient or not.
+    async fn send(
+        db: &mut Connection,
+        rows: &str,
+        _: bool,
+    ) -> Result<Vec<(i64, Option<Self::Answer>)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select place as "place!", run_id as "run_id!", conversation_id as "conversation_id!", status as "status!: RunStatus", attempt as "attempt!",
+                      message_id, response, error_code, error_message, input_tokens as "input_tokens!",
+                      cached_input_tokens as "cached_input_tokens!", output_tokens as "output_tokens!", model_calls as "model_calls!",
+                      usage_estimated as "usage_estimated!", cut_short, created_at as "created_at!", started_at, finished_at, continued_by,
+                      tool_names as "tool_names!", tool_parameters as "tool_parameters!", tool_results as "tool_results!",
+                      tool_times as "tool_times!"
+               from run_reads($1::text::jsonb)"#,
+            rows
+        )
+        .fetch_all(db)
+        .await?;
+        let read = rows.into_iter().map(|row| {
+            let calls = (row.tool_names.into_iter())
+                .zip(row.tool_parameters)
+                .zip(row.tool_results)
+                .zip(row.tool_times)
+                .map(|(((tool_name, parameters), result), created_at)| {
+                    ToolCall::read(tool_name, parameters, result, created_at)
+                });
+            let run = Run {
+                id: row.run_id,
+                conversation_id: row.conversation_id,
+                status: row.status,
+                attempt: row.attempt,
+                message_id: row.message_id,
+                response: row.response,
+                error_code: row.error_code,
+                error_message: row.error_message,
+                input_tokens: row.input_tokens,
+                cached_input_tokens: row.cached_input_tokens,
+                output_tokens: row.output_tokens,
+                model_calls: row.model_calls,
+                usage_estimated: row.usage_estimated,
+                cut_short: row.cut_short,
+                created_at: row.created_at,
+                started_at: row.started_at,
+                finished_at: row.finished_at,
+                continued_by: row.continued_by,
+            };
+            (row.place, Some(Some((run, calls.collect()))))
         });
-    let run = Run {
-        id,
-        conversation_id: row.conversation_id,
-        status: row.status,
-        attempt: row.attempt,
-        message_id: row.message_id,
-        response: row.response,
-        error_code: row.error_code,
-        error_message: row.error_message,
-        input_tokens: row.input_tokens,
-        cached_input_tokens: row.cached_input_tokens,
-        output_tokens: row.output_tokens,
-        model_calls: row.model_calls,
-        usage_estimated: row.usage_estimated,
-        cut_short: row.cut_short,
-        created_at: row.created_at,
-        started_at: row.started_at,
-        finished_at: row.finished_at,
-        continued_by: row.continued_by,
-    };
-    Ok(Some((run, calls.collect())))
+        Ok(read.collect())
+    }
+
+    /// The user has no such run.
+    fn unsaid() -> Option<Self::Answer> {
+        Some(None)
+    }
+
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
+        &lanes.read
+    }
 }
 
 /// Which of these runs are over, or wait for a decision. For a process that waits on behalf of their owners, who were checked before.

@@ -1,10 +1,16 @@
 //! Steps: the model's answers, written ahead of the tool calls they ask for.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{
-    super::{Connection, Pool, WriteError, events},
+    super::{
+        Connection, Pool, StoreError, WriteError, events,
+        lane::{self, Lane, Lanes, Transition},
+    },
     claim::Claimed,
 };
 use crate::{events::Event, faults, hints::Hint, json};
@@ -76,37 +82,95 @@ pub async fn commit_step(
     first_seq: i64,
     events: &[Event],
 ) -> Result<(), WriteError> {
-    let mut db = pool.acquire().await?;
-    let is_fenced = !faults::is_mutated(faults::NO_FENCE);
-    let events = events::json(events)?;
-    faults::point("step.before-commit");
-    let is_written = sqlx::query_scalar!(
-        r#"select run_step($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) as "is_written!""#,
-        run.id,
-        run.user_id,
-        run.attempt,
-        is_fenced,
-        step.step,
-        step.content,
-        step.calls_json(),
-        step.finish_reason,
-        step.input_tokens,
-        step.output_tokens,
-        step.usage_estimated,
-        step.model,
-        step.extra_json(),
-        step.cached_input_tokens,
+    let row = Row {
+        run_id: run.id,
+        user_id: &run.user_id,
+        attempt: run.attempt,
+        is_fenced: !faults::is_mutated(faults::NO_FENCE),
+        columns: Columns::of(&step),
+        content: step.content,
+        model: step.model,
         first_seq,
-        &events
-    )
-    .fetch_one(&mut *db)
-    .await?;
-    db.release();
-    if !is_written {
+        events: events::json(events)?,
+    };
+    faults::point("step.before-commit");
+    if !lane::make::<Step>(pool, &row).await? {
         return Err(WriteError::Fenced);
     }
     pool.tell(Hint::RunEvents(run.id));
     Ok(())
+}
+
+/// A row of `run_steps`.
+#[derive(Serialize)]
+struct Row<'a> {
+    run_id: Uuid,
+    user_id: &'a str,
+    attempt: i32,
+    is_fenced: bool,
+    #[serde(flatten)]
+    columns: Columns<'a>,
+    content: &'a str,
+    model: &'a str,
+    first_seq: i64,
+    events: Vec<Value>,
+}
+
+/// What is kept of a step, but for its text and its model, which an end without a step has too.
+#[derive(Serialize)]
+pub(super) struct Columns<'a> {
+    step: i32,
+    tool_calls: Value,
+    finish_reason: Option<&'a str>,
+    input_tokens: i64,
+    output_tokens: i64,
+    usage_estimated: bool,
+    extra: Option<Value>,
+    cached_input_tokens: i64,
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(step: &NewStep<'a>) -> Self {
+        Self {
+            step: step.step,
+            tool_calls: step.calls_json(),
+            finish_reason: step.finish_reason,
+            input_tokens: step.input_tokens,
+            output_tokens: step.output_tokens,
+            usage_estimated: step.usage_estimated,
+            extra: step.extra_json(),
+            cached_input_tokens: step.cached_input_tokens,
+        }
+    }
+}
+
+/// Steps of many runs, as `run_steps` has it. Each is written, or its run is another attempt's.
+pub(in super::super) struct Step;
+
+impl Transition for Step {
+    type Answer = bool;
+
+    async fn send(
+        db: &mut Connection,
+        rows: &str,
+        is_patient: bool,
+    ) -> Result<Vec<(i64, Option<bool>)>, StoreError> {
+        let answers = sqlx::query!(
+            r#"select place as "place!", is_written from run_steps($1::text::jsonb, $2)"#,
+            rows,
+            is_patient
+        )
+        .fetch_all(db)
+        .await?;
+        Ok(answers
+            .into_iter()
+            .map(|row| (row.place, row.is_written))
+            .collect())
+    }
+
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
+        &lanes.step
+    }
 }
 
 impl NewStep<'_> {
