@@ -379,7 +379,7 @@ async fn hold<'a>(world: &'a World, task: &str) -> sqlx::Transaction<'a, sqlx::P
 }
 
 const STANDS_STILL: &str = "select count(*) from pg_stat_activity where datname = current_database() \
-    and wait_event_type = 'Lock' and query like '%from tasks%for update'";
+    and wait_event_type = 'Lock' and query like '%run_calls(%'";
 
 async fn worker(world: &World, gated: bool) -> Process {
     let base_url = world.model.base_url();

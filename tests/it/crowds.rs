@@ -172,7 +172,7 @@ async fn complete(mcp: &Mcp, task: &str) -> Answer {
 
 async fn stuck_calls(mcp: &Mcp) -> i64 {
     let stuck = "select count(*) from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock' and query like '%from tasks%for update'";
+        where datname = current_database() and wait_event_type = 'Lock' and query like '%task_change(%'";
     sqlx::query_scalar(stuck).fetch_one(&mcp.db).await.unwrap()
 }
 
@@ -213,7 +213,7 @@ async fn a_call_from_outside_counts_when_it_begins_whatever_comes_of_it() {
         until_a_call_is_stuck(&mcp).await;
         sqlx::query(
             "select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = current_database() and wait_event_type = 'Lock' and query like '%from tasks%for update'",
+             where datname = current_database() and wait_event_type = 'Lock' and query like '%task_change(%'",
         )
         .execute(&mcp.db)
         .await

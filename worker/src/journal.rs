@@ -15,8 +15,7 @@ use errand_shared::{
     store::{
         self, Pool, StoreError, UserPool, WriteError, events,
         lifecycle::{self, AskedCall, Claimed, Ending, NewStep, Outcome},
-        settings,
-        tasks::{self, Filter, View},
+        tasks,
         usage::Tokens,
     },
 };
@@ -185,27 +184,14 @@ impl<'a> RunJournal<'a> {
 
     /// Tells of the task list after a change: whole the first time, then only what changed.
     async fn tell_tasks(&self) {
-        let listed = store::within(async {
-            let mut db = store::begin_for(self.pool, &self.run.user_id).await?;
-            let now = settings::now(&mut db, &self.run.user_id).await?;
-            let filter = Filter {
-                view: View::All,
-                ..Filter::default()
-            };
-            let listed = tasks::list(
-                &mut db,
-                &self.run.user_id,
-                &filter,
-                &now,
-                None,
-                telling::MAX_LIVE_TASKS,
-            )
-            .await;
-            db.done(listed).await
-        });
+        let listed = store::within(tasks::live(
+            self.pool,
+            &self.run.user_id,
+            telling::MAX_LIVE_TASKS,
+        ));
         // A client that misses this looks at the list itself.
-        let Ok(page) = listed.await else { return };
-        let now = telling::task_list(&page.rows);
+        let Ok(tasks) = listed.await else { return };
+        let now = telling::task_list(&tasks);
         let before = self.story().tasks.replace(now.clone());
         self.stream.push(telling::tasks_event(before.as_ref(), now));
     }

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use backon::{ConstantBuilder, Retryable};
 use errand_shared::{
     ids::CallKey,
-    store::lifecycle::{AskedCall, Effect},
+    store::lifecycle::{AskedCall, Claimed, Effect},
     supervise::Supervisor,
 };
 use errand_tools::{Caller, FENCED, OUTAGE, TaskServer};
@@ -85,11 +85,8 @@ impl Toolbox {
     }
 
     /// The tools for one attempt at a run.
-    pub(crate) fn for_attempt(&self, attempt: i32) -> AttemptTools<'_> {
-        AttemptTools {
-            toolbox: self,
-            attempt,
-        }
+    pub(crate) fn for_attempt<'a>(&'a self, run: &'a Claimed) -> AttemptTools<'a> {
+        AttemptTools { toolbox: self, run }
     }
 
     async fn call(&self, params: CallToolRequestParams) -> Result<CallToolResult, CallError> {
@@ -181,7 +178,7 @@ fn for_the_model(tool: Tool) -> ToolDefinition {
 /// The toolbox in the hands of one attempt.
 pub(crate) struct AttemptTools<'a> {
     toolbox: &'a Toolbox,
-    attempt: i32,
+    run: &'a Claimed,
 }
 
 impl crate::agent::Toolbox for AttemptTools<'_> {
@@ -201,7 +198,8 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
         let caller = Caller {
             user_id: user_id.to_owned(),
             key,
-            attempt: self.attempt,
+            attempt: self.run.attempt,
+            time_zone: self.run.time_zone.clone(),
             refused: reason.map(str::to_owned),
             is_unapproved: matches!(refused, Some(Refusal::Unapproved(_))),
         };

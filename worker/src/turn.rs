@@ -226,7 +226,7 @@ impl Turns {
             Err(error) => return of_store(&error),
         };
         faults::point("model.before");
-        let tools = self.toolbox.for_attempt(run.attempt);
+        let tools = self.toolbox.for_attempt(run);
         let work = agent::run(&assignment, &self.model, &tools, journal);
         match tokio::time::timeout(self.limits.run_timeout, work).await {
             Ok(Ok(Stop::Replied(reply))) => Attempt::Replied(reply),

@@ -12,7 +12,7 @@ use std::{
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{Connection, Pool, StoreError, lifecycle, within};
+use super::{Connection, Pool, StoreError, lifecycle, tasks, within};
 use crate::user_queue::Crowded;
 
 /// Transitions that go together, at most: each holds its locks until all are made, and has a subtransaction, of which a server's process
@@ -50,6 +50,8 @@ pub(super) trait Transition: Send + Sized + 'static {
 pub(super) struct Lanes {
     pub(super) accept: Arc<Lane<lifecycle::Accept>>,
     pub(super) step: Arc<Lane<lifecycle::Step>>,
+    pub(super) call: Arc<Lane<lifecycle::tool_call::Make>>,
+    pub(super) live: Arc<Lane<tasks::Live>>,
     pub(super) complete: Arc<Lane<lifecycle::Complete>>,
     pub(super) read: Arc<Lane<lifecycle::Read>>,
 }

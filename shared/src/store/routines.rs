@@ -5,7 +5,7 @@
 use super::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 15] = [
+const ROUTINES: [(&str, &str); 20] = [
     (
         "job_of_run",
         include_str!("../../../migrations/routines/job_of_run.sql"),
@@ -47,8 +47,28 @@ const ROUTINES: [(&str, &str); 15] = [
         include_str!("../../../migrations/routines/run_steps.sql"),
     ),
     (
-        "run_open_call",
-        include_str!("../../../migrations/routines/run_open_call.sql"),
+        "task_check",
+        include_str!("../../../migrations/routines/task_check.sql"),
+    ),
+    (
+        "task_change",
+        include_str!("../../../migrations/routines/task_change.sql"),
+    ),
+    (
+        "task_read",
+        include_str!("../../../migrations/routines/task_read.sql"),
+    ),
+    (
+        "task_lists",
+        include_str!("../../../migrations/routines/task_lists.sql"),
+    ),
+    (
+        "run_call",
+        include_str!("../../../migrations/routines/run_call.sql"),
+    ),
+    (
+        "run_calls",
+        include_str!("../../../migrations/routines/run_calls.sql"),
     ),
     (
         "run_finish",

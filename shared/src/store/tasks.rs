@@ -3,7 +3,7 @@
 //! What a change means is the tools' to decide; here is what is stored, in which order it is shown, and how much of it there may be.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
 use super::{Connection, Page, StoreError};
@@ -11,10 +11,13 @@ use crate::calendar::{Due, Now, Repeat, RepeatFrom};
 
 mod change;
 mod list;
+mod live;
 mod views;
 
-pub use change::{Room, Stored, add, find, lock_list, put, take};
+pub use change::{Change, Refused, Stored, change, find, lock_list, read};
 pub use list::{Candidate, Candidates, Listed, candidates, list};
+pub(super) use live::Live;
+pub use live::live;
 pub use views::{Cursor, Filter, View};
 
 /// Characters of a search text, at most.
@@ -167,8 +170,8 @@ pub enum Full {
 }
 
 /// A row, as all queries here read it.
-#[derive(Debug)]
-struct Row {
+#[derive(Debug, Deserialize)]
+pub(super) struct Row {
     id: Uuid,
     title: String,
     description: Option<String>,

@@ -1,12 +1,11 @@
-//! The five calls as their arguments have it, and who makes which effect.
+//! The five calls as their arguments have it.
 
-use errand_shared::store::{Connection, StoreError};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{contract, effects, error::ToolError};
+use super::{contract, error::ToolError};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddTask {
     pub(super) user_id: String,
@@ -93,8 +92,9 @@ pub(super) enum Call {
 }
 
 impl Call {
-    pub(super) fn parse(name: &str, arguments: Value) -> Result<Self, ToolError> {
-        match name {
+    /// A call of this user's, of a tool that there is.
+    pub(super) fn parse(name: &str, arguments: Value, user: &str) -> Result<Self, ToolError> {
+        let call = match name {
             "add_task" => read(arguments).map(Self::Add),
             "list_tasks" => read(arguments).map(Self::List),
             "complete_task" => read(arguments).map(Self::Complete),
@@ -102,11 +102,15 @@ impl Call {
             "update_task" => read(arguments).map(Self::Update),
             _ => Err(ToolError::invalid("There is no such tool.")
                 .with_details(json!({"tools": contract::NAMES}))),
+        }?;
+        match call.user_id() == user {
+            true => Ok(call),
+            false => Err(ToolError::unauthorized()),
         }
     }
 
     /// The user that the arguments name.
-    pub(super) fn user_id(&self) -> &str {
+    fn user_id(&self) -> &str {
         match self {
             Self::Add(AddTask { user_id, .. })
             | Self::List(ListTasks { user_id, .. })
@@ -116,18 +120,13 @@ impl Call {
         }
     }
 
-    /// Has the call's effect for the user. The outer error is the store's.
-    pub(super) async fn perform(
-        self,
-        db: &mut Connection,
-        user: &str,
-    ) -> Result<Result<Value, ToolError>, StoreError> {
+    /// The task that it is about, as the arguments have it.
+    pub(super) fn task_id(&self) -> Option<&str> {
         match self {
-            Self::Add(call) => effects::add(db, user, call).await,
-            Self::List(call) => effects::list(db, user, call).await,
-            Self::Complete(call) => effects::complete(db, user, call).await,
-            Self::Delete(call) => effects::delete(db, user, call).await,
-            Self::Update(call) => Box::pin(effects::update(db, user, call)).await,
+            Self::Add(_) | Self::List(_) => None,
+            Self::Complete(TaskRef { task_id, .. })
+            | Self::Delete(TaskRef { task_id, .. })
+            | Self::Update(UpdateTask { task_id, .. }) => Some(task_id),
         }
     }
 }

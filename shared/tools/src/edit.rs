@@ -32,7 +32,7 @@ struct Wishes {
 }
 
 /// The task that is added.
-pub(super) fn begin(call: AddTask, now: &Now) -> Result<Fields, ToolError> {
+pub(super) fn begin(call: &AddTask, now: &Now) -> Result<Fields, ToolError> {
     let title = check::title(&call.title)?.to_owned();
     let named = |error: ToolError| error.with_detail("title", json!(check::cut(&title, 100)));
     // Some models send an empty text for what they leave out; there is nothing that it could remove.
@@ -41,14 +41,14 @@ pub(super) fn begin(call: AddTask, now: &Now) -> Result<Fields, ToolError> {
         title: Some(title.clone()),
         ..Wishes::read(
             Texts {
-                description: call.description,
-                due_date: given(call.due_date),
-                due_time: given(call.due_time),
-                weekday: given(call.weekday),
-                priority: given(call.priority),
-                repeat: given(call.repeat),
-                repeat_from: given(call.repeat_from),
-                tags: call.tags,
+                description: call.description.clone(),
+                due_date: given(call.due_date.clone()),
+                due_time: given(call.due_time.clone()),
+                weekday: given(call.weekday.clone()),
+                priority: given(call.priority.clone()),
+                repeat: given(call.repeat.clone()),
+                repeat_from: given(call.repeat_from.clone()),
+                tags: call.tags.clone(),
             },
             now,
         )

@@ -18,7 +18,7 @@ use super::{
     check,
     edit::{self, Done},
     error::ToolError,
-    subject::{self, For},
+    subject,
 };
 
 /// Characters of a value that are shown and kept; the call's parameters have all of them.
@@ -31,19 +31,13 @@ pub(super) async fn of(
     name: &str,
     parameters: Value,
 ) -> Result<Result<Effect, ToolError>, StoreError> {
-    let call = match Call::parse(name, parameters) {
-        Ok(call) if call.user_id() == user => call,
-        Ok(_) => return Ok(Err(ToolError::unauthorized())),
+    let call = match Call::parse(name, parameters, user) {
+        Ok(call) => call,
         Err(error) => return Ok(Err(error)),
     };
     let now = settings::now(db, user).await?;
-    let task = match &call {
-        Call::Add(_) | Call::List(_) => None,
-        Call::Complete(call) | Call::Delete(call) => Some(&call.task_id),
-        Call::Update(call) => Some(&call.task_id),
-    };
-    let task = match task {
-        Some(id) => match subject::of(db, user, id, For::Reading).await? {
+    let task = match call.task_id() {
+        Some(id) => match subject::of(db, user, id).await? {
             Ok(task) => Some(task),
             Err(error) => return Ok(Err(error)),
         },
@@ -66,7 +60,7 @@ fn changes(call: Call, task: Option<&Stored>, now: &Now) -> Result<Vec<Change>, 
     };
     match call {
         Call::Add(call) => {
-            let added = Shown::of(&edit::begin(call, now)?, false, false);
+            let added = Shown::of(&edit::begin(&call, now)?, false, false);
             Ok(Shown::nothing().changes_to(added))
         }
         Call::List(_) => Ok(Vec::new()),

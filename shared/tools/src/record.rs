@@ -6,9 +6,10 @@ use errand_shared::{
     faults, ids,
     store::{
         self, Connection, Pool, StoreError, UserTurn, WriteError,
-        lifecycle::tool_call::{self, Record},
+        lifecycle::tool_call::{self, Made, NewCall, Record},
         mcp_calls::{self, McpCall},
         settings,
+        tasks::{self, Refused},
     },
     user_queue::Crowded,
 };
@@ -16,11 +17,16 @@ use serde_json::Value;
 
 use super::{
     calls::Call,
-    contract,
+    check, contract,
     error::ToolError,
     identity::{Caller, Outsider},
-    kept, preview,
+    kept, list,
+    plan::{self, Calendar, Plan},
+    preview, subject,
 };
+
+/// How often a call is reckoned if others change the task meanwhile.
+const MAX_RECKONINGS: usize = 10;
 
 /// Why a call has neither effect nor record.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +59,8 @@ impl From<StoreError> for CallError {
 }
 
 /// Makes a call of the agent, under the key (run, step, ordinal); a call that is repeated returns what was recorded.
+///
+/// What it comes to is reckoned from what is read, and made with one statement if that still holds; if not, it is reckoned anew.
 pub(super) async fn for_agent(
     pool: &Pool,
     caller: &Caller,
@@ -61,39 +69,112 @@ pub(super) async fn for_agent(
 ) -> Result<Record, CallError> {
     faults::point("tool.before");
     let begun = Instant::now();
-    let mut tx = store::begin(pool).await?;
-    let key = faults::key(caller.key);
-    let opened = tool_call::open(
-        &mut tx,
-        key,
-        &caller.user_id,
-        caller.attempt,
-        name,
-        &parameters,
-    );
-    if let Some(earlier) = opened.await? {
-        return Ok(earlier);
-    }
-    let outcome = match &caller.refused {
-        Some(reason) => {
-            let refusal = ToolError::invalid(reason.clone());
-            Err(match caller.is_unapproved {
-                true => preview::of(&mut tx, &caller.user_id, name, parameters)
-                    .await?
-                    .err()
-                    .unwrap_or(refusal),
-                false => refusal,
-            })
+    let mut calendar = Some(Calendar::of(caller.time_zone.clone()));
+    for _ in 0..MAX_RECKONINGS {
+        let Reckoned {
+            mut plan,
+            mut record,
+        } = reckon(pool, caller, name, &parameters, calendar.take()).await?;
+        loop {
+            let call = NewCall {
+                key: faults::key(caller.key),
+                user_id: &caller.user_id,
+                attempt: caller.attempt,
+                tool_name: name,
+                parameters: &parameters,
+                change: plan.as_ref().map(|plan| &plan.change),
+                record: &record,
+                took: begun.elapsed(),
+            };
+            faults::point("tool.before-commit");
+            match (tool_call::make(pool, &call).await?, plan.take()) {
+                (Made::Now(record), _) => {
+                    faults::point("tool.committed");
+                    tracing::info!(call = %caller.key, tool = loggable(name), is_error = record.is_error, "tool call");
+                    return Ok(record);
+                }
+                (Made::Before(record), _) => return Ok(record),
+                // That is what the call comes to.
+                (Made::Refused(Refused::Full(what)), Some(plan)) => {
+                    record = error_record(&plan.without_room(what));
+                }
+                (Made::Refused(_), _) => break,
+            }
         }
-        None => perform(&mut tx, &caller.user_id, name, parameters).await?,
+    }
+    // Others change the same task all the time.
+    Err(StoreError::from(Crowded::OfUser).into())
+}
+
+/// What a call of the agent comes to.
+struct Reckoned {
+    /// What it changes; none if it changes nothing.
+    plan: Option<Plan>,
+    record: Record,
+}
+
+impl Reckoned {
+    /// A call that changes nothing.
+    fn of(result: Result<Value, ToolError>) -> Self {
+        Self {
+            plan: None,
+            record: record(result),
+        }
+    }
+}
+
+/// Reckons what a call comes to; by this calendar if nothing else has to be read.
+async fn reckon(
+    pool: &Pool,
+    caller: &Caller,
+    name: &str,
+    parameters: &Value,
+    calendar: Option<Calendar>,
+) -> Result<Reckoned, StoreError> {
+    let user = caller.user_id.as_str();
+    if let Some(reason) = &caller.refused {
+        let refusal = ToolError::invalid(reason.clone());
+        if !caller.is_unapproved {
+            return Ok(Reckoned::of(Err(refusal)));
+        }
+        let mut db = store::begin_for(pool, user).await?;
+        let preview = preview::of(&mut db, user, name, parameters.clone()).await;
+        let error = db.done(preview).await?.err().unwrap_or(refusal);
+        return Ok(Reckoned::of(Err(error)));
+    }
+    let call = match Call::parse(name, parameters.clone(), user) {
+        Ok(call) => call,
+        Err(error) => return Ok(Reckoned::of(Err(error))),
     };
-    let record = record(outcome);
-    tool_call::close(&mut tx, key, &record, begun.elapsed()).await?;
-    faults::point("tool.before-commit");
-    store::commit(tx).await?;
-    faults::point("tool.committed");
-    tracing::info!(call = %caller.key, tool = loggable(name), is_error = record.is_error, "tool call");
-    Ok(record)
+    if let Call::List(call) = &call {
+        let mut db = store::begin_for(pool, user).await?;
+        let calendar = Calendar::of(settings::zone(&mut db, user).await?);
+        let listed = list::list(&mut db, user, call, &calendar).await;
+        return Ok(Reckoned::of(db.done(listed).await?));
+    }
+    let id = match call.task_id().map(|text| (text, check::canonical(text))) {
+        None => None,
+        Some((_, Some(id))) => Some(id),
+        Some((text, None)) => {
+            let mut db = store::begin_for(pool, user).await?;
+            let unclear = subject::unclear(&mut db, user, text).await;
+            return Ok(Reckoned::of(Err(db.done(unclear).await?)));
+        }
+    };
+    let (task, calendar) = match (id, calendar) {
+        (None, Some(calendar)) => (None, calendar),
+        _ => {
+            let (zone, task) = tasks::read(pool, user, id).await?;
+            (task, Calendar::of(zone))
+        }
+    };
+    Ok(match plan::plan(&call, task, &calendar) {
+        Ok(plan) => Reckoned {
+            record: record(Ok(plan.result.clone())),
+            plan: Some(plan),
+        },
+        Err(error) => Reckoned::of(Err(error)),
+    })
 }
 
 /// Makes a call of an outside client, if the user has tried fewer than `limit` in the last minute (0: any number).
@@ -136,21 +217,41 @@ pub(super) async fn for_outsider(
     Ok(record)
 }
 
-/// Checks the call and has its effect. The outer error is the store's, the inner one is for the caller to read.
+/// Checks the call and has its effect, in a transaction that has opened its record. The outer error is the store's, the inner one is for the
+/// caller to read.
 async fn perform(
     db: &mut Connection,
     user_id: &str,
     name: &str,
     parameters: Value,
 ) -> Result<Result<Value, ToolError>, StoreError> {
-    let call = match Call::parse(name, parameters) {
+    let call = match Call::parse(name, parameters, user_id) {
         Ok(call) => call,
         Err(error) => return Ok(Err(error)),
     };
-    if call.user_id() != user_id {
-        return Ok(Err(ToolError::unauthorized()));
+    let calendar = Calendar::of(settings::zone(db, user_id).await?);
+    if let Call::List(call) = &call {
+        return list::list(db, user_id, call, &calendar).await;
     }
-    call.perform(db, user_id).await
+    // From here on nobody else changes a task of this user.
+    tasks::lock_list(db).await?;
+    let task = match call.task_id() {
+        None => None,
+        Some(id) => match subject::of(db, user_id, id).await? {
+            Ok(task) => Some(task),
+            Err(error) => return Ok(Err(error)),
+        },
+    };
+    let plan = match plan::plan(&call, task, &calendar) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(Err(error)),
+    };
+    match tasks::change(db, user_id, &plan.change, &plan.result).await? {
+        Ok(result) => Ok(Ok(tool_call::success_first(result))),
+        Err(Refused::Full(what)) => Ok(Err(plan.without_room(what))),
+        // The user's zone, between two statements.
+        Err(Refused::Moved) => Err(StoreError::from(Crowded::OfUser)),
+    }
 }
 
 /// A name that the model made up can hold anything that it has read.
@@ -165,9 +266,13 @@ fn record(outcome: Result<Value, ToolError>) -> Record {
             result,
             is_error: false,
         },
-        Err(error) => Record {
-            result: error.to_json(),
-            is_error: true,
-        },
+        Err(error) => error_record(&error),
+    }
+}
+
+fn error_record(error: &ToolError) -> Record {
+    Record {
+        result: error.to_json(),
+        is_error: true,
     }
 }

@@ -11,31 +11,16 @@ use super::{check, error::ToolError};
 /// Tasks that are named where one has to be chosen.
 const MAX_CANDIDATES: i64 = 5;
 
-/// Whether the task is going to be changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum For {
-    /// It is locked.
-    Change,
-    /// It is looked at.
-    Reading,
-}
-
-/// The task of this id, perhaps one in the trash. An id that is none is answered with the tasks that may be meant: which of them is, is
-/// for the model to say.
+/// The task of this id, perhaps one in the trash, in the caller's transaction.
 pub(super) async fn of(
     db: &mut Connection,
     user: &str,
     task_id: &str,
-    purpose: For,
 ) -> Result<Result<Stored, ToolError>, StoreError> {
     let Some(id) = check::canonical(task_id) else {
-        let found = tasks::candidates(db, user, task_id, MAX_CANDIDATES).await?;
-        return Ok(Err(unclear(task_id, found)));
+        return unclear(db, user, task_id).await.map(Err);
     };
-    let task = match purpose {
-        For::Change => tasks::take(db, user, id).await?,
-        For::Reading => tasks::find(db, user, id).await?,
-    };
+    let task = tasks::find(db, user, id).await?;
     Ok(task.ok_or_else(|| ToolError::task_not_found(id)))
 }
 
@@ -47,7 +32,17 @@ pub(super) fn kept(task: Stored) -> Result<Stored, ToolError> {
     }
 }
 
-fn unclear(task_id: &str, found: Candidates) -> ToolError {
+/// An id that is none is answered with the tasks that may be meant: which of them is, is for the model to say.
+pub(super) async fn unclear(
+    db: &mut Connection,
+    user: &str,
+    task_id: &str,
+) -> Result<ToolError, StoreError> {
+    let found = tasks::candidates(db, user, task_id, MAX_CANDIDATES).await?;
+    Ok(which_of(task_id, found))
+}
+
+fn which_of(task_id: &str, found: Candidates) -> ToolError {
     let shown = check::cut(task_id, 60);
     if found.tasks.is_empty() {
         let message = "task_id must be a UUID as list_tasks gives it, in lower case and with hyphens; no title has this text either.";

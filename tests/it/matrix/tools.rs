@@ -76,6 +76,7 @@ impl Desk {
         };
         self.next += 1;
         let caller = Caller {
+            time_zone: None,
             user_id: user.to_owned(),
             key,
             attempt: 1,

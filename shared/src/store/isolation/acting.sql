@@ -35,6 +35,22 @@ begin
 end
 $$;
 
+-- Whether a row that can be seen was written by this transaction, perhaps in a subtransaction, whose numbers are greater than its own: what can be
+-- seen and is not committed is ours.
+create or replace function is_written_here(row_xmin xid) returns boolean
+language plpgsql volatile set search_path = pg_catalog, public, pg_temp as $$
+declare
+    own   bigint := pg_current_xact_id()::text::bigint;
+    -- How far behind its own; numbers of rows begin again after 2^32.
+    ahead bigint := (row_xmin::text::bigint - own % 4294967296 + 4294967296) % 4294967296;
+begin
+    if ahead = 0 then
+        return true;
+    end if;
+    return ahead < 2147483648 and pg_xact_status((own + ahead)::text::xid8) = 'in progress';
+end
+$$;
+
 -- Refuses a change of a task outside an open call of its owner, and by anyone but the tools' role. A login that may not take that
 -- role has no other way than to change tasks as itself: what it lacks is told when programs start, and no reason to stop working.
 create or replace function refuse_change_outside_tool_call() returns trigger
@@ -57,13 +73,13 @@ begin
             select 1 from tool_calls c
             where c.run_id = key[1]::uuid and c.step = key[2]::integer and c.ordinal = key[3]::integer
               and c.user_id = owner and c.result is null
-              and c.xmin = pg_current_xact_id()::xid
+              and is_written_here(c.xmin)
         );
     elsif array_length(key, 1) = 2 and key[1] = 'mcp' then
         open := exists (
             select 1 from mcp_calls c
             where c.id = key[2]::uuid and c.user_id = owner and c.result is null
-              and c.xmin = pg_current_xact_id()::xid
+              and is_written_here(c.xmin)
         );
     end if;
     -- The former tools' role is that of transactions which began before a migration gave this database other roles.

@@ -1,11 +1,18 @@
 //! Records of tool calls: each commits with the call's effect, under the key (run, step, ordinal).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::super::{Connection, WriteError};
-use crate::{faults, ids::CallKey};
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
+use uuid::Uuid;
+
+use super::super::{
+    Connection, Pool, StoreError, WriteError,
+    lane::{self, Lane, Lanes, Transition},
+    tasks::{Change, Refused},
+};
+use crate::{faults, ids::CallKey};
 
 /// What a call came to.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,68 +23,119 @@ pub struct Record {
     pub is_error: bool,
 }
 
-/// Opens the record of a call, as `run_open_call` has it, and with it this transaction's right to change the owner's tasks: from here on it
-/// has the tools' role.
-///
-/// Returns the earlier record if the call was made before: then its effect is committed and must not be repeated.
+/// A call that is about to be made.
+#[derive(Debug)]
+pub struct NewCall<'a> {
+    /// Its key.
+    pub key: CallKey,
+    /// The owner of the run.
+    pub user_id: &'a str,
+    /// The attempt that makes it: the fence.
+    pub attempt: i32,
+    /// The tool.
+    pub tool_name: &'a str,
+    /// Its full parameters.
+    pub parameters: &'a Value,
+    /// What it makes of the owner's tasks, if anything.
+    pub change: Option<&'a Change>,
+    /// What it comes to if that is made.
+    pub record: &'a Record,
+    /// How long it took to reckon.
+    pub took: Duration,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub enum Made {
+    /// It is made.
+    Now(Record),
+    /// It was made before: its effect is committed, and was not repeated.
+    Before(Record),
+    /// Nothing is written: it has to be reckoned anew, or comes to an error.
+    Refused(Refused),
+}
+
+/// Makes a call as `run_call` has it, together with others: its effect and its record commit together.
 ///
 /// # Errors
 /// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed; the step does not exist
 /// (`tool_calls_step_fkey`).
-pub async fn open(
-    db: &mut Connection,
-    key: CallKey,
-    user_id: &str,
-    attempt: i32,
-    tool_name: &str,
-    parameters: &Value,
-) -> Result<Option<Record>, WriteError> {
-    let opened = sqlx::query!(
-        r#"select outcome as "outcome!", result, is_error from run_open_call($1, $2, $3, $4, $5, $6, $7, $8)"#,
-        key.run_id,
-        user_id,
-        attempt,
-        !faults::is_mutated(faults::NO_FENCE),
-        key.step,
-        key.ordinal,
-        tool_name,
-        parameters
-    )
-    .fetch_one(db)
-    .await?;
-    match (opened.outcome.as_str(), opened.result) {
-        ("opened", _) => Ok(None),
-        ("recorded", Some(result)) => Ok(Some(Record {
-            result: success_first(result),
-            is_error: opened.is_error.unwrap_or(false),
-        })),
-        _ => Err(WriteError::Fenced),
+pub async fn make(pool: &Pool, call: &NewCall<'_>) -> Result<Made, WriteError> {
+    let row = Row {
+        run_id: call.key.run_id,
+        user_id: call.user_id,
+        attempt: call.attempt,
+        is_fenced: !faults::is_mutated(faults::NO_FENCE),
+        step: call.key.step,
+        ordinal: call.key.ordinal,
+        tool_name: call.tool_name,
+        parameters: call.parameters,
+        change: call.change,
+        result: &call.record.result,
+        is_error: call.record.is_error,
+        duration_ms: i32::try_from(call.took.as_millis()).unwrap_or(i32::MAX),
+    };
+    let (outcome, result, is_error) = lane::make::<Make>(pool, &row).await?;
+    let record = result.map(|result| Record {
+        result: success_first(result),
+        is_error: is_error.unwrap_or(false),
+    });
+    match (outcome.as_str(), record) {
+        ("made", Some(record)) => Ok(Made::Now(record)),
+        ("recorded", Some(record)) => Ok(Made::Before(record)),
+        (outcome, _) => match Refused::named(outcome) {
+            Some(refused) => Ok(Made::Refused(refused)),
+            None => Err(WriteError::Fenced),
+        },
     }
 }
 
-/// Closes the record with the call's result. The effect and the record commit together.
-///
-/// # Errors
-/// The database failed.
-pub async fn close(
-    db: &mut Connection,
-    key: CallKey,
-    record: &Record,
-    took: Duration,
-) -> Result<(), WriteError> {
-    sqlx::query!(
-        "update tool_calls set result = $4, is_error = $5, duration_ms = $6
-         where run_id = $1 and step = $2 and ordinal = $3",
-        key.run_id,
-        key.step,
-        key.ordinal,
-        record.result,
-        record.is_error,
-        i32::try_from(took.as_millis()).unwrap_or(i32::MAX)
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+/// A row of `run_calls`.
+#[derive(Serialize)]
+struct Row<'a> {
+    run_id: Uuid,
+    user_id: &'a str,
+    attempt: i32,
+    is_fenced: bool,
+    step: i32,
+    ordinal: i32,
+    tool_name: &'a str,
+    parameters: &'a Value,
+    change: Option<&'a Change>,
+    result: &'a Value,
+    is_error: bool,
+    duration_ms: i32,
+}
+
+/// Calls of many runs, as `run_calls` has it.
+pub(in super::super) struct Make;
+
+impl Transition for Make {
+    /// What came of it, the result, and whether that is an error.
+    type Answer = (String, Option<Value>, Option<bool>);
+
+    async fn send(
+        db: &mut Connection,
+        rows: &str,
+        is_patient: bool,
+    ) -> Result<Vec<(i64, Option<Self::Answer>)>, StoreError> {
+        let answers = sqlx::query!(
+            r#"select place as "place!", outcome as "outcome!", result, is_error from run_calls($1::text::jsonb, $2)"#,
+            rows,
+            is_patient
+        )
+        .fetch_all(db)
+        .await?;
+        let made = answers.into_iter().map(|row| {
+            let answer = (row.outcome, row.result, row.is_error);
+            (row.place, (answer.0 != "alone").then_some(answer))
+        });
+        Ok(made.collect())
+    }
+
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
+        &lanes.call
+    }
 }
 
 /// A call as its owner sees it.
@@ -111,7 +169,8 @@ impl ToolCall {
 }
 
 /// jsonb forgets the order of fields; the contract has `success` first.
-fn success_first(result: Value) -> Value {
+#[must_use]
+pub fn success_first(result: Value) -> Value {
     let Value::Object(mut fields) = result else {
         return result;
     };

@@ -16,8 +16,8 @@ fn with_user(mut arguments: Value) -> Value {
 }
 
 fn begin_with(arguments: Value) -> Result<Fields, ToolError> {
-    match Call::parse("add_task", with_user(arguments))? {
-        Call::Add(call) => begin(call, &now()),
+    match Call::parse("add_task", with_user(arguments), "ada")? {
+        Call::Add(call) => begin(&call, &now()),
         other => panic!("{other:?}"),
     }
 }
@@ -37,7 +37,7 @@ fn stored(arguments: Value) -> Stored {
 fn changed(task: &Stored, arguments: Value) -> Result<Stored, ToolError> {
     let mut arguments = with_user(arguments);
     arguments["task_id"] = json!("x");
-    match Call::parse("update_task", arguments)? {
+    match Call::parse("update_task", arguments, "ada")? {
         Call::Update(call) => change(&call, task, &now()),
         other => panic!("{other:?}"),
     }
