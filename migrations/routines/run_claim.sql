@@ -1,8 +1,8 @@
 -- version 1
 -- A worker takes up to `p_limit` jobs and begins an attempt at the run of each: from here on every earlier attempt is fenced off. Returns the
 -- runs, with what their conversations said before. For all users, so it runs as the owner of the tables; what it reads of a conversation it
--- reads as its owner.
-create or replace function run_claim(p_worker text, p_limit integer, p_history bigint)
+-- reads as its owner. A run that was never at work before tells that it begins: its first event.
+create or replace function run_claim(p_worker text, p_limit integer, p_history bigint, p_protocol text)
 returns table (
     id uuid, conversation_id uuid, user_id text, attempt integer, lost_attempts integer, root_run_id uuid, parent_run_id uuid,
     is_retry boolean, "position" bigint, message text, said_at timestamptz, said_in text, created_at timestamptz, time_zone text,
@@ -67,8 +67,16 @@ begin
         cancel_requested := v_run.cancel_requested; wants_title := v_run.wants_title;
         asks_before_deleting := v_run.asks_before_deleting;
         history := null;
+        perform act_for(v_run.user_id);
+        if v_run.attempt = 1 then
+            insert into run_events (run_id, seq, event, bytes)
+            select v_run.id, 1, e.event, octet_length(e.event::text)
+            from (select jsonb_strip_nulls(jsonb_build_object(
+                      'type', 'RUN_STARTED', 'threadId', v_run.conversation_id, 'runId', v_run.id, 'parentRunId', v_run.parent_run_id,
+                      'protocolVersion', p_protocol)) as event) e
+            on conflict on constraint run_events_pkey do nothing;
+        end if;
         begin
-            perform act_for(v_run.user_id);
             history := run_history(v_run.user_id, v_run.conversation_id, v_run.position, p_history);
         exception when others or query_canceled then
             -- Its worker reads it alone, and says what is wrong with it.

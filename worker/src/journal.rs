@@ -57,7 +57,7 @@ struct Story {
 }
 
 impl<'a> RunJournal<'a> {
-    /// Begins to tell of an attempt: closes what an earlier one left open, and announces the run if none has.
+    /// Begins to tell of an attempt: closes what an earlier one left open, and announces the run if none has. The claim has announced the first.
     ///
     /// # Errors
     /// The database failed.
@@ -72,7 +72,11 @@ impl<'a> RunJournal<'a> {
             let state = events::state(&mut db, run.id).await;
             db.done(state).await?
         } else {
-            (0, Open::default())
+            let started = Open {
+                started: true,
+                ..Open::default()
+            };
+            (1, started)
         };
         let stream = publisher.open(run.id, run.attempt, last + 1);
         for event in open.close() {

@@ -6,7 +6,7 @@ use apalis::prelude::*;
 use apalis_core::task::builder::TaskBuilder;
 use errand_shared::{
     faults,
-    hints::JOB_READY,
+    hints::{Hint, JOB_READY},
     store::{
         self, Pool, StoreError,
         lifecycle::{self, Taken},
@@ -90,7 +90,11 @@ impl Claims {
         let mut db = store::connection(&self.pool).await?;
         // One statement, so one transaction: nothing is held open between the claim and its answer.
         let claimed = lifecycle::claim(&mut db, &self.worker, limit, MAX_HISTORY_TURNS).await;
-        db.done(claimed)
+        let claimed = db.done(claimed)?;
+        let begun = claimed.iter().filter(|taken| taken.run.attempt == 1);
+        self.pool
+            .tell_all(begun.map(|taken| Hint::RunEvents(taken.run.id)));
+        Ok(claimed)
     }
 
     async fn deliver(

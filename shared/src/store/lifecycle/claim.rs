@@ -7,7 +7,7 @@ use super::super::{
     Connection, StoreError, WriteError,
     history::{self, PastTurn},
 };
-use crate::faults;
+use crate::{events::PROTOCOL_VERSION, faults};
 
 /// A run that a worker has claimed: it may write for it as this attempt.
 #[derive(Debug, Clone)]
@@ -59,7 +59,8 @@ pub struct Taken {
 
 /// Takes up to `limit` jobs for a worker and begins an attempt at the run of each, as `run_claim` has it; with up to `history` earlier turns.
 ///
-/// From here on every earlier attempt is fenced off: its next write finds another attempt number and changes nothing.
+/// From here on every earlier attempt is fenced off: its next write finds another attempt number and changes nothing. A first attempt is told
+/// of, as the run's first event.
 ///
 /// # Errors
 /// The database failed: which jobs were taken is unknown, and the worker's lease gives them back.
@@ -75,10 +76,11 @@ pub async fn claim(
                   "position" as "position!", message as "message!", said_at as "said_at!", said_in, created_at as "created_at!", time_zone,
                   cancel_requested as "cancel_requested!", wants_title as "wants_title!", asks_before_deleting as "asks_before_deleting!",
                   history
-           from run_claim($1, $2, $3)"#,
+           from run_claim($1, $2, $3, $4)"#,
         worker,
         limit,
-        history
+        history,
+        PROTOCOL_VERSION
     )
     .fetch_all(db)
     .await?;

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 /// A simple query of the frontend, as the programs send it.
 const COMMIT: &[u8] = b"COMMIT\0";
 /// Routines that are transitions of a run and nothing but that. A claim is none that anybody waits for the answer of.
-const TRANSITIONS: [&str; 3] = ["run_accepts(", "run_steps(", "run_finishes("];
+const TRANSITIONS: [&str; 4] = ["run_accepts(", "run_steps(", "run_calls(", "run_finishes("];
 
 /// What a connection has sent so far.
 #[derive(Default)]
