@@ -21,6 +21,7 @@ as $$
 declare
     v_key_hash bytea;
     v_known    text;
+    v_starts   boolean;
 begin
     perform act_for(p_user_id);
     perform pg_advisory_xact_lock(hashtextextended(p_user_id, 1));
@@ -103,11 +104,27 @@ begin
         on conflict (user_id) do update set time_zone = excluded.time_zone, updated_at = clock_timestamp();
     end if;
 
-    insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone)
-    values (p_run_id, conversation_id, p_user_id, p_key, p_request_hash, coalesce(p_time_zone, v_known));
+    -- Most runs may start at once: the conversation is free, nothing of the user waits, and there is a place.
+    v_starts := not exists (
+            select from runs r
+            where r.conversation_id = run_accept.conversation_id and r.finished_at is null and r.status <> 'waiting')
+        and not exists (
+            select from runs r where r.user_id = p_user_id and r.finished_at is null and r.admitted_at is null)
+        and (select count(*) from (
+                 select from runs r
+                 where r.user_id = p_user_id and r.finished_at is null and r.admitted_at is not null and r.status <> 'waiting'
+                 limit p_max_ready) ready) < p_max_ready;
+    insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone, admitted_at)
+    values (p_run_id, conversation_id, p_user_id, p_key, p_request_hash, coalesce(p_time_zone, v_known),
+            case when v_starts then clock_timestamp() end);
     insert into messages (id, conversation_id, user_id, run_id, role, content, metadata, partial)
     values (p_message_id, conversation_id, p_user_id, p_run_id, 'user', p_content, p_metadata, false);
-    admitted := run_admit(p_user_id, conversation_id, p_max_ready);
+    if v_starts then
+        admitted := array[p_run_id];
+        perform run_enqueue(admitted);
+    else
+        admitted := run_admit(p_user_id, conversation_id, p_max_ready);
+    end if;
     run_id := p_run_id;
     outcome := 'accepted';
     return next;

@@ -52,10 +52,7 @@ begin
     select coalesce(array_agg(id), '{}') into v_admitted from admitted;
 
     if v_admitted <> '{}' then
-        -- Due by the server's clock, whatever a client's says.
-        insert into apalis.jobs (id, job_type, job, run_at, metadata)
-        select job_of_run(id), 'errand.run', convert_to('{"run_id":"' || id || '"}', 'utf8'), date_trunc('second', now()), ''
-        from unnest(v_admitted) as a (id);
+        perform run_enqueue(v_admitted);
     end if;
     return v_admitted;
 end

@@ -2,7 +2,7 @@
 -- Tool calls of runs are made, as many as there are at the moment: each as `run_call` has it. See `run_accepts` for `alone` and `patient`.
 create or replace function run_calls(p_rows jsonb, p_patient boolean)
 returns table (place bigint, outcome text, result jsonb, is_error boolean)
-language plpgsql set search_path = pg_catalog, public, pg_temp
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

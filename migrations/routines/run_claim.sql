@@ -8,7 +8,7 @@ returns table (
     is_retry boolean, "position" bigint, message text, said_at timestamptz, said_in text, created_at timestamptz, time_zone text,
     cancel_requested boolean, wants_title boolean, asks_before_deleting boolean, history json
 )
-language plpgsql set search_path = pg_catalog, public, pg_temp
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -68,13 +68,10 @@ begin
         asks_before_deleting := v_run.asks_before_deleting;
         history := null;
         perform act_for(v_run.user_id);
-        if v_run.attempt = 1 then
-            insert into run_events (run_id, seq, event, bytes)
-            select v_run.id, 1, e.event, octet_length(e.event::text)
-            from (select jsonb_strip_nulls(jsonb_build_object(
-                      'type', 'RUN_STARTED', 'threadId', v_run.conversation_id, 'runId', v_run.id, 'parentRunId', v_run.parent_run_id,
-                      'protocolVersion', p_protocol)) as event) e
-            on conflict on constraint run_events_pkey do nothing;
+        if v_run.attempt = 1 and not exists (select from run_events e where e.run_id = v_run.id) then
+            perform run_append(v_run.id, 1, array[jsonb_strip_nulls(jsonb_build_object(
+                'type', 'RUN_STARTED', 'threadId', v_run.conversation_id, 'runId', v_run.id, 'parentRunId', v_run.parent_run_id,
+                'protocolVersion', p_protocol))]);
         end if;
         begin
             history := run_history(v_run.user_id, v_run.conversation_id, v_run.position, p_history);
@@ -86,16 +83,20 @@ begin
     end loop;
     perform set_config('role', 'none', true);
 
-    -- Jobs without a run that could be worked on leave the queue, and those whose run was not free come back to it.
+    -- Jobs of runs that are over leave the queue, those without a run stay there for somebody to look at, and those whose run was not free come
+    -- back to it.
+    delete from apalis.jobs j using unnest(v_jobs, v_runs) as t (job_id, run_id)
+    where j.id = t.job_id and t.run_id is not null and not exists (
+        select from runs r
+        where r.id = t.run_id and r.finished_at is null and r.admitted_at is not null and r.status in ('queued', 'running'));
     update apalis.jobs j
-    set status = case when t.run_id is null then 'Killed' when r.id is null then 'Done' else 'Pending' end,
-        done_at = case when t.run_id is null or r.id is null then now() end,
-        last_result = case when t.run_id is null then '{"Err": "malformed"}'::jsonb when r.id is null then '{"Ok": null}'::jsonb end,
-        lock_by = case when t.run_id is null or r.id is null then j.lock_by end,
-        lock_at = case when t.run_id is null or r.id is null then j.lock_at end,
-        run_at = case when r.id is null then j.run_at else now() + interval '1 second' end
+    set status = case when t.run_id is null then 'Killed' else 'Pending' end,
+        done_at = case when t.run_id is null then now() end,
+        last_result = case when t.run_id is null then '{"Err": "malformed"}'::jsonb end,
+        lock_by = case when t.run_id is null then j.lock_by end,
+        lock_at = case when t.run_id is null then j.lock_at end,
+        run_at = case when t.run_id is null then j.run_at else now() + interval '1 second' end
     from unnest(v_jobs, v_runs) as t (job_id, run_id)
-    left join runs r on r.id = t.run_id and r.finished_at is null and r.admitted_at is not null and r.status in ('queued', 'running')
-    where j.id = t.job_id and (r.id is null or not r.id = any (coalesce(v_free, '{}')));
+    where j.id = t.job_id and (t.run_id is null or not t.run_id = any (coalesce(v_free, '{}')));
 end
 $$;

@@ -36,13 +36,9 @@ begin
                       p_cut_off_input, p_cut_off_output, p_cut_off_estimated, p_model);
     insert into messages (id, conversation_id, user_id, run_id, role, content, metadata, partial)
     values (p_message_id, p_conversation_id, p_user_id, p_run_id, 'assistant', p_content, null, false);
-    insert into run_events (run_id, seq, event, bytes)
-    select p_run_id, p_first_seq + place - 1, event, octet_length(event::text)
-    from (
-        select case place when v_last then event || v_took else event end as event, place
-        from unnest(p_events) with ordinality as e (event, place)
-    ) e;
-    update apalis.jobs set status = 'Done', done_at = now(), last_result = '{"Ok": null}' where id = p_job_id;
+    p_events[v_last] := p_events[v_last] || v_took;
+    perform run_append(p_run_id, p_first_seq, p_events);
+    delete from apalis.jobs where id = p_job_id;
     return run_admit(p_user_id, p_conversation_id, p_max_ready);
 end
 $$;

@@ -8,7 +8,7 @@ returns table (
     created_at timestamptz, started_at timestamptz, finished_at timestamptz, continued_by uuid,
     tool_names text[], tool_parameters jsonb[], tool_results jsonb[], tool_times timestamptz[]
 )
-language plpgsql set search_path = pg_catalog, public, pg_temp
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

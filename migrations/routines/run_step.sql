@@ -21,8 +21,7 @@ begin
                        usage_estimated, model, extra, cached_input_tokens)
     values (p_run_id, p_step, p_attempt, p_content, p_tool_calls, p_finish_reason, p_input, p_output,
             p_estimated, p_model, p_extra, p_cached);
-    insert into run_events (run_id, seq, event, bytes)
-    select p_run_id, p_first_seq + place - 1, event, octet_length(event::text) from unnest(p_events) with ordinality as e (event, place);
+    perform run_append(p_run_id, p_first_seq, p_events);
     return true;
 end
 $$;

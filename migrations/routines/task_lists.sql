@@ -3,7 +3,7 @@
 -- users as there are at the moment.
 create or replace function task_lists(p_rows jsonb)
 returns table (place bigint, time_zone text, tasks jsonb)
-language plpgsql set search_path = pg_catalog, public, pg_temp
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -6,7 +6,7 @@ returns table (
     priority text, tags text[], repeat text, repeat_from text, repeat_start date, deleted_at timestamptz,
     created_at timestamptz, updated_at timestamptz
 )
-language plpgsql set search_path = pg_catalog, public, pg_temp
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin

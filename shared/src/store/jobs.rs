@@ -39,21 +39,7 @@ pub async fn enqueue(tx: &mut Transaction, runs: &[Uuid], now: i64) -> Result<()
     Ok(())
 }
 
-/// Marks a run's job as done, whoever holds it: the run's end decides, the job only delivered it.
-///
-/// # Errors
-/// The database failed.
-pub async fn done(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError> {
-    sqlx::query!(
-        r#"update apalis.jobs set status = 'Done', done_at = now(), last_result = '{"Ok":null}' where id = $1"#,
-        job_id(run_id)
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Deletes a run's job, which is done, so that another can be enqueued under its id.
+/// Deletes a run's job, whoever holds it: the run's end decides, the job only delivered it. Another can be enqueued under its id.
 ///
 /// # Errors
 /// The database failed.

@@ -5,14 +5,22 @@
 use super::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 20] = [
+const ROUTINES: [(&str, &str); 22] = [
     (
         "job_of_run",
         include_str!("../../../migrations/routines/job_of_run.sql"),
     ),
     (
+        "run_enqueue",
+        include_str!("../../../migrations/routines/run_enqueue.sql"),
+    ),
+    (
         "run_admit",
         include_str!("../../../migrations/routines/run_admit.sql"),
+    ),
+    (
+        "run_append",
+        include_str!("../../../migrations/routines/run_append.sql"),
     ),
     (
         "run_end",

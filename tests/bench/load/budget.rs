@@ -27,14 +27,14 @@ const BOUNDS: [Bounds; 2] = [
     Bounds {
         in_flight: 128,
         turns: 800,
-        round_trips: 24.0,
-        commits: 8.0,
+        round_trips: 3.0,
+        commits: 3.0,
     },
     Bounds {
         in_flight: 1,
         turns: 100,
-        round_trips: 28.0,
-        commits: 14.0,
+        round_trips: 16.0,
+        commits: 16.0,
     },
 ];
 

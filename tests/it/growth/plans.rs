@@ -162,7 +162,7 @@ async fn turn(db: &mut Transaction, user: &str, conversation: Uuid) {
         db,
         lifecycle::to_follow(db, user, conversation, None, 100)
     );
-    reads_at_most!(60, db, jobs::done(db, id));
+    reads_at_most!(60, db, jobs::forget(db, id));
     reads_at_most!(60, db, jobs::forget(db, id));
     reads_at_most!(100, db, jobs::enqueue(db, &[id], 0));
     // From here on as the owner.

@@ -268,7 +268,7 @@ pub(super) async fn after_end(
     run_id: Uuid,
     max_ready: i64,
 ) -> Result<(), StoreError> {
-    jobs::done(tx, run_id).await?;
+    jobs::forget(tx, run_id).await?;
     admit::admit(tx, user_id, conversation_id, max_ready).await?;
     Ok(())
 }
