@@ -207,12 +207,15 @@ pub(super) fn step(
 
 /// A result as the model reads it.
 fn shown(result: &Value, level: Option<Level>) -> String {
-    let result = match level {
+    let result = order::value(match level {
         Some(level) => shorten::shorten(result, level, ASK_AGAIN),
         None => result.clone(),
-    };
-    let result = shorten::to_fit(&order::value(result), MAX_RESULT, ASK_AGAIN);
-    order::value(result).to_string()
+    });
+    let text = result.to_string();
+    if text.len() <= MAX_RESULT {
+        return text;
+    }
+    order::value(shorten::to_fit(&result, MAX_RESULT, ASK_AGAIN)).to_string()
 }
 
 /// The result of a call that was not made.
