@@ -48,6 +48,7 @@ mod refused_events;
 mod restarts;
 mod retried_turns;
 mod retries;
+mod sets;
 mod silences;
 mod sockets;
 mod streams;

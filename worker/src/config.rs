@@ -77,7 +77,7 @@ pub struct Config {
     #[arg(long, env = "KEEP_CALLS", default_value = "30d", value_parser = retention)]
     pub keep_calls: Duration,
 
-    /// Time that done jobs are kept for an operator to see
+    /// Time that jobs which nobody could read are kept for an operator to see
     #[arg(long, env = "KEEP_JOBS", default_value = "1h", value_parser = retention)]
     pub keep_jobs: Duration,
 

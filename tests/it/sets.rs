@@ -1,0 +1,170 @@
+//! Transitions that go together: each is made or not made by itself, and none waits for another's lock.
+
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use errand_devkit::model::{Turn, request};
+use errand_shared::{
+    ids,
+    store::{
+        self, StoreError, UserPool,
+        lifecycle::{self, Acceptance, Bounds, Limits, NewRun},
+    },
+    user_queue,
+};
+use futures::future::join_all;
+use serde_json::json;
+use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::world::{Options, World, database};
+
+const NO_LIMITS: Limits = Limits {
+    bounds: Bounds {
+        active: 0,
+        queued: 0,
+        per_minute: 0,
+    },
+    tokens_per_day: 0,
+    max_ready: 4,
+};
+
+async fn pool(url: &str) -> UserPool {
+    let pool = store::pool(url, "errand-test", 4, true).expect("a pool");
+    let bounds = user_queue::Bounds {
+        at_once: 4,
+        waiting_of_one: 100,
+        total: 1_000,
+        patience: Duration::from_secs(10),
+    };
+    UserPool::new(pool, bounds)
+}
+
+async fn accept(
+    pool: &UserPool,
+    user: &str,
+    id: Uuid,
+    text: &str,
+) -> Result<Acceptance, StoreError> {
+    let turn = pool.enter(user).await.expect("a place");
+    let new = NewRun {
+        id,
+        user_id: user,
+        conversation_id: None,
+        new_conversation_id: Some(ids::new_id()),
+        thread_name: None,
+        message_id: ids::new_id(),
+        is_second_try: false,
+        text,
+        metadata: None,
+        time_zone: None,
+        idempotency_key: None,
+        request_hash: None,
+        rejects_busy: false,
+    };
+    lifecycle::accept(&turn, &new, NO_LIMITS).await
+}
+
+/// Some of a set are refused by a key, one by what a text may hold, and one waits for its user's lock. The others hear nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_go_with_others_goes_alone() {
+    let url = database().await;
+    let pool = pool(&url).await;
+    let db = PgPool::connect(&url).await.expect("connects");
+    let taken = ids::new_id();
+    accept(&pool, "first", taken, "hello")
+        .await
+        .expect("accepted");
+    let mut holder = PgConnection::connect(&url).await.expect("connects");
+    sqlx::query("select pg_advisory_lock(hashtextextended('held', 1))")
+        .execute(&mut holder)
+        .await
+        .expect("the lock");
+
+    // The first of them is under way until it gives up waiting; the others gather meanwhile.
+    let held = accept(&pool, "held", ids::new_id(), "at last");
+    let others = join_all((0..60).map(|n| {
+        let pool = &pool;
+        async move {
+            let (id, text) = match n % 20 {
+                7 => (taken, "another run has this id"),
+                13 => (ids::new_id(), "a text with \0 in it"),
+                _ => (ids::new_id(), "hello"),
+            };
+            (n % 20, accept(pool, &format!("user-{n}"), id, text).await)
+        }
+    }));
+    let others = async {
+        let came = others.await;
+        sqlx::query("select pg_advisory_unlock(hashtextextended('held', 1))")
+            .execute(&mut holder)
+            .await
+            .expect("unlocks");
+        came
+    };
+    let (held, others) = tokio::join!(held, others);
+    assert!(matches!(held, Ok(Acceptance::Accepted { .. })), "{held:?}");
+    for (n, came) in others {
+        match (n, came) {
+            (7, Err(error)) => assert_eq!(error.constraint(), Some("runs_pkey")),
+            (13, Err(StoreError::Database(sqlx::Error::Database(error)))) => {
+                assert_eq!(error.code().as_deref(), Some("22P05"));
+            }
+            (_, Ok(Acceptance::Accepted { .. })) => {}
+            (n, came) => panic!("{n}: {came:?}"),
+        }
+    }
+    let runs: i64 = sqlx::query_scalar("select count(*) from runs r join messages m on m.run_id = r.id join apalis.jobs j on run_of_job(j.id) = r.id")
+        .fetch_one(&db)
+        .await
+        .expect("a count");
+    assert_eq!(runs, 1 + 1 + 54);
+}
+
+/// A call is planned from the task as it was read. Of many that change the same task at the same time each sees what the one before has made.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_on_one_task_at_the_same_time_lose_nothing() {
+    const CALLS: i64 = 8;
+    let world = World::with(Options {
+        api: vec![
+            "--max-ready-runs",
+            "8",
+            "--max-active-runs",
+            "0",
+            "--rate-runs-per-minute",
+            "0",
+        ],
+        worker: vec!["--max-ready-runs", "8"],
+        ..Options::default()
+    })
+    .await;
+    world.model.script(|asked| {
+        let said = request::last_user(asked);
+        match (said.split_once(' '), request::steps(asked).len()) {
+            (Some(("done", id)), 0) => Turn::call("complete_task", json!({"task_id": id})),
+            (_, 0) => Turn::call(
+                "add_task",
+                json!({"title": "water", "due_date": "2035-01-01", "repeat": "FREQ=DAILY"}),
+            ),
+            _ => Turn::text("Done."),
+        }
+    });
+    let added = world.say("ada", "add").await;
+    let task = added.assert_ok()["tool_calls"][0]["result"]["task_id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    let said = format!("done {task}");
+    let answers = join_all((0..CALLS).map(|_| world.say("ada", &said))).await;
+    for answer in answers {
+        let result = &answer.assert_ok()["tool_calls"][0]["result"];
+        assert_eq!(result["success"], true, "{result}");
+    }
+    let due: NaiveDate = sqlx::query_scalar("select due_date from tasks where not completed")
+        .fetch_one(&world.db)
+        .await
+        .expect("the task");
+    assert_eq!(due, NaiveDate::from_ymd_opt(2035, 1, 9).expect("a date"));
+    let days = "select count(distinct due_date) from tasks where completed";
+    assert_eq!(world.count(days).await, CALLS);
+}
