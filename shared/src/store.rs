@@ -58,8 +58,8 @@ pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Begins a transaction as the owner of the tables; what it does for a user it does after [`lifecycle::tool_call::open`], which
-/// acts for that user. Where the user's lock is needed, [`UserTurn::lock`] is the way.
+/// Begins a transaction as the owner of the tables: for work that is for no user in particular. [`begin_for`] acts for a user, and
+/// [`UserTurn::lock`] takes the user's lock, too.
 ///
 /// # Errors
 /// The database is unreachable.

@@ -23,18 +23,20 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// Transitions that wait, at most.
 const MAX_WAITING: usize = 20_000;
 
+/// What came of rows, by their places from 1; none of one that is to be made alone.
+pub(super) type Answers<A> = Vec<(i64, Option<A>)>;
+
 /// A transition that is made for many runs in one round trip.
 pub(super) trait Transition: Send + Sized + 'static {
     /// What comes of it.
     type Answer: Send;
 
-    /// Sends rows, a JSON array, to the routine. Returns what came of each by its place, from 1; none for one that is to be made alone.
-    /// If it is `patient`, locks are waited for, and an error of one is an error of all.
+    /// Sends rows, a JSON array, to the routine. If it is `patient`, locks are waited for, and an error of one is an error of all.
     fn send(
         db: &mut Connection,
         rows: &str,
         is_patient: bool,
-    ) -> impl Future<Output = Result<Vec<(i64, Option<Self::Answer>)>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Answers<Self::Answer>, StoreError>> + Send;
 
     /// What came of one about which the routine says nothing; none if it is to be made alone.
     fn unsaid() -> Option<Self::Answer> {

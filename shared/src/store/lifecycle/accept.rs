@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     super::{
         Connection, StoreError, Transaction, UserTurn, WORK_TIMEOUT, conversations,
-        lane::{self, Lane, Lanes, Transition},
+        lane::{self, Answers, Lane, Lanes, Transition},
         settings,
     },
     admit::{Bounds, Usage},
@@ -223,7 +223,7 @@ impl Transition for Accept {
         db: &mut Connection,
         rows: &str,
         is_patient: bool,
-    ) -> Result<Vec<(i64, Option<Came>)>, StoreError> {
+    ) -> Result<Answers<Came>, StoreError> {
         came_of(db, rows, is_patient).await
     }
 
@@ -236,7 +236,7 @@ async fn came_of(
     db: &mut Connection,
     rows: &str,
     is_patient: bool,
-) -> Result<Vec<(i64, Option<Came>)>, StoreError> {
+) -> Result<Answers<Came>, StoreError> {
     let answers = sqlx::query!(
         r#"select place as "place!", outcome, db_time as "db_time!", run_id, conversation_id, admitted,
                   active, queued, undecided, last_minute, window_frees_in, tokens_today, day_ends_in

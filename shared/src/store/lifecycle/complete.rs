@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     super::{
         Connection, StoreError, UserTurn, WriteError, events,
-        lane::{self, Lane, Lanes, Transition},
+        lane::{self, Answers, Lane, Lanes, Transition},
     },
     claim::Claimed,
     finish::Ending,
@@ -95,7 +95,7 @@ impl Transition for Complete {
         db: &mut Connection,
         rows: &str,
         is_patient: bool,
-    ) -> Result<Vec<(i64, Option<Self::Answer>)>, StoreError> {
+    ) -> Result<Answers<Self::Answer>, StoreError> {
         let answers = sqlx::query!(
             r#"select place as "place!", alone as "alone!", admitted from run_finishes($1::text::jsonb, $2)"#,
             rows,

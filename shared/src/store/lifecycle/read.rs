@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     super::{
         Connection, StoreError, UserTurn,
-        lane::{self, Lane, Lanes, Transition},
+        lane::{self, Answers, Lane, Lanes, Transition},
     },
     RunStatus,
     tool_call::ToolCall,
@@ -119,7 +119,7 @@ impl Transition for Read {
         db: &mut Connection,
         rows: &str,
         _: bool,
-    ) -> Result<Vec<(i64, Option<Self::Answer>)>, StoreError> {
+    ) -> Result<Answers<Self::Answer>, StoreError> {
         let rows = sqlx::query!(
             r#"select place as "place!", run_id as "run_id!", conversation_id as "conversation_id!", status as "status!: RunStatus", attempt as "attempt!",
                       message_id, response, error_code, error_message, input_tokens as "input_tokens!",

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     super::{
         Connection, Pool, StoreError, WriteError, events,
-        lane::{self, Lane, Lanes, Transition},
+        lane::{self, Answers, Lane, Lanes, Transition},
     },
     claim::Claimed,
 };
@@ -154,7 +154,7 @@ impl Transition for Step {
         db: &mut Connection,
         rows: &str,
         is_patient: bool,
-    ) -> Result<Vec<(i64, Option<bool>)>, StoreError> {
+    ) -> Result<Answers<bool>, StoreError> {
         let answers = sqlx::query!(
             r#"select place as "place!", is_written from run_steps($1::text::jsonb, $2)"#,
             rows,

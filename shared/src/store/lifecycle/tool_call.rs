@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::super::{
     Connection, Pool, StoreError, WriteError,
-    lane::{self, Lane, Lanes, Transition},
+    lane::{self, Answers, Lane, Lanes, Transition},
     tasks::{Change, Refused},
 };
 use crate::{faults, ids::CallKey};
@@ -118,7 +118,7 @@ impl Transition for Make {
         db: &mut Connection,
         rows: &str,
         is_patient: bool,
-    ) -> Result<Vec<(i64, Option<Self::Answer>)>, StoreError> {
+    ) -> Result<Answers<Self::Answer>, StoreError> {
         let answers = sqlx::query!(
             r#"select place as "place!", outcome as "outcome!", result, is_error from run_calls($1::text::jsonb, $2)"#,
             rows,

@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use super::{
     super::{
         Pool,
-        lane::{self, Lane, Lanes, Transition},
+        lane::{self, Answers, Lane, Lanes, Transition},
     },
     Connection, Row, StoreError, Task,
 };
@@ -45,7 +45,7 @@ impl Transition for Live {
         db: &mut Connection,
         rows: &str,
         _: bool,
-    ) -> Result<Vec<(i64, Option<Self::Answer>)>, StoreError> {
+    ) -> Result<Answers<Self::Answer>, StoreError> {
         let lists = sqlx::query!(
             r#"select place as "place!", time_zone, tasks as "tasks!: Json<Vec<Row>>" from task_lists($1::text::jsonb)"#,
             rows
