@@ -1,9 +1,9 @@
 -- version 1
--- Whether a change of a user's tasks may be made as it was reckoned: null if so; `moved` if the task or the user's time zone is another by now,
+-- Whether a change of a user's tasks may be made as it was planned: null if so; `moved` if the task or the user's time zone is another by now,
 -- and `full_tasks` or `full_bytes` if the list has no room. Locks the list, so that the answer holds until the transaction ends. Acts for the
 -- user already.
 --
--- `p_change`: `zone`, the calendar by which it was reckoned; `more_tasks` and `more_bytes`, the room that it takes, and `max_tasks` and `max_bytes`;
+-- `p_change`: `zone`, the calendar by which it was planned; `more_tasks` and `more_bytes`, the room that it takes, and `max_tasks` and `max_bytes`;
 -- `add`, a task; `put`, a task as it is to be, with `seen`, when it had last changed as the call saw it.
 create or replace function task_check(p_user_id text, p_change jsonb) returns text
 language plpgsql set search_path = pg_catalog, public, pg_temp

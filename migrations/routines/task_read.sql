@@ -1,5 +1,5 @@
 -- version 1
--- A user's time zone, and one of their tasks if an id is given, also one in the trash: what a call reckons with. One row; without a task its `id` is null.
+-- A user's time zone, and one of their tasks if an id is given, also one in the trash: what a call is planned with. One row; without a task its `id` is null.
 create or replace function task_read(p_user_id text, p_task_id uuid)
 returns table (
     time_zone text, id uuid, title text, description text, completed boolean, completed_at timestamptz, due_date date, due_time time,

@@ -84,8 +84,14 @@ fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>
 /// A call whose arguments have the right form.
 #[derive(Debug)]
 pub(super) enum Call {
-    Add(AddTask),
     List(ListTasks),
+    Edit(Edit),
+}
+
+/// A call that changes the list.
+#[derive(Debug)]
+pub(super) enum Edit {
+    Add(AddTask),
     Complete(TaskRef),
     Delete(TaskRef),
     Update(UpdateTask),
@@ -95,14 +101,16 @@ impl Call {
     /// A call of this user's, of a tool that there is.
     pub(super) fn parse(name: &str, arguments: Value, user: &str) -> Result<Self, ToolError> {
         let call = match name {
-            "add_task" => read(arguments).map(Self::Add),
-            "list_tasks" => read(arguments).map(Self::List),
-            "complete_task" => read(arguments).map(Self::Complete),
-            "delete_task" => read(arguments).map(Self::Delete),
-            "update_task" => read(arguments).map(Self::Update),
-            _ => Err(ToolError::invalid("There is no such tool.")
-                .with_details(json!({"tools": contract::NAMES}))),
-        }?;
+            "list_tasks" => Self::List(read(arguments)?),
+            "add_task" => Self::Edit(Edit::Add(read(arguments)?)),
+            "complete_task" => Self::Edit(Edit::Complete(read(arguments)?)),
+            "delete_task" => Self::Edit(Edit::Delete(read(arguments)?)),
+            "update_task" => Self::Edit(Edit::Update(read(arguments)?)),
+            _ => {
+                return Err(ToolError::invalid("There is no such tool.")
+                    .with_details(json!({"tools": contract::NAMES})));
+            }
+        };
         match call.user_id() == user {
             true => Ok(call),
             false => Err(ToolError::unauthorized()),
@@ -112,18 +120,22 @@ impl Call {
     /// The user that the arguments name.
     fn user_id(&self) -> &str {
         match self {
-            Self::Add(AddTask { user_id, .. })
-            | Self::List(ListTasks { user_id, .. })
-            | Self::Complete(TaskRef { user_id, .. })
-            | Self::Delete(TaskRef { user_id, .. })
-            | Self::Update(UpdateTask { user_id, .. }) => user_id,
+            Self::List(ListTasks { user_id, .. })
+            | Self::Edit(
+                Edit::Add(AddTask { user_id, .. })
+                | Edit::Complete(TaskRef { user_id, .. })
+                | Edit::Delete(TaskRef { user_id, .. })
+                | Edit::Update(UpdateTask { user_id, .. }),
+            ) => user_id,
         }
     }
+}
 
-    /// The task that it is about, as the arguments have it.
+impl Edit {
+    /// The task that it is about, as the arguments have it; none if it adds one.
     pub(super) fn task_id(&self) -> Option<&str> {
         match self {
-            Self::Add(_) | Self::List(_) => None,
+            Self::Add(_) => None,
             Self::Complete(TaskRef { task_id, .. })
             | Self::Delete(TaskRef { task_id, .. })
             | Self::Update(UpdateTask { task_id, .. }) => Some(task_id),

@@ -59,7 +59,7 @@ pub struct Caller {
     pub key: CallKey,
     /// The attempt that makes the call: its fence.
     pub attempt: i32,
-    /// The zone that was remembered of the user when the run was accepted: what most calls can be reckoned with.
+    /// The zone that was remembered of the user when the run was accepted: what most calls can be planned with.
     #[serde(default)]
     pub time_zone: Option<String>,
     /// Set if the call is only to be recorded and answered with this error, not made.

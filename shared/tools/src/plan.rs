@@ -7,7 +7,7 @@ use errand_shared::{
 use serde_json::{Value, json};
 
 use super::{
-    calls::{AddTask, Call, TaskRef, UpdateTask},
+    calls::{AddTask, Edit, UpdateTask},
     check,
     edit::{self, Done},
     error::ToolError,
@@ -42,7 +42,7 @@ impl Calendar {
     }
 
     fn change(&self) -> Change {
-        Change::reckoned_in(self.zone.as_deref())
+        Change::in_zone(self.zone.as_deref())
     }
 }
 
@@ -78,24 +78,18 @@ impl Plan {
     }
 }
 
-/// What a call that changes the list comes to, with the task that it is about, if it is about one.
+/// What a call comes to, with the task that it is about, if it is about one.
 pub(super) fn plan(
-    call: &Call,
+    call: &Edit,
     task: Option<Stored>,
     calendar: &Calendar,
 ) -> Result<Plan, ToolError> {
-    match (call, task) {
-        (Call::Add(call), _) => add(call, calendar),
-        (Call::List(_), _) => Ok(Plan::of(calendar.change(), json!({"success": true}))),
-        (Call::Complete(_), Some(task)) => complete(task, calendar),
-        (Call::Delete(_), Some(task)) => delete(task, calendar),
-        (Call::Update(call), Some(task)) => update(call, task, calendar),
-        (
-            Call::Complete(TaskRef { task_id, .. })
-            | Call::Delete(TaskRef { task_id, .. })
-            | Call::Update(UpdateTask { task_id, .. }),
-            None,
-        ) => Err(ToolError::task_not_found(task_id)),
+    let found = |task_id: &str| task.ok_or_else(|| ToolError::task_not_found(task_id));
+    match call {
+        Edit::Add(call) => add(call, calendar),
+        Edit::Complete(call) => complete(found(&call.task_id)?, calendar),
+        Edit::Delete(call) => delete(found(&call.task_id)?, calendar),
+        Edit::Update(call) => update(call, found(&call.task_id)?, calendar),
     }
 }
 

@@ -14,7 +14,7 @@ use errand_shared::{
 use serde_json::{Value, json};
 
 use super::{
-    calls::Call,
+    calls::{Call, Edit},
     check,
     edit::{self, Done},
     error::ToolError,
@@ -32,7 +32,13 @@ pub(super) async fn of(
     parameters: Value,
 ) -> Result<Result<Effect, ToolError>, StoreError> {
     let call = match Call::parse(name, parameters, user) {
-        Ok(call) => call,
+        Ok(Call::Edit(call)) => call,
+        Ok(Call::List(_)) => {
+            return Ok(Ok(Effect {
+                changes: Vec::new(),
+                task: None,
+            }));
+        }
         Err(error) => return Ok(Err(error)),
     };
     let now = settings::now(db, user).await?;
@@ -52,25 +58,24 @@ pub(super) async fn of(
     }))
 }
 
-fn changes(call: Call, task: Option<&Stored>, now: &Now) -> Result<Vec<Change>, ToolError> {
+fn changes(call: Edit, task: Option<&Stored>, now: &Now) -> Result<Vec<Change>, ToolError> {
     let kept = || {
         task.cloned()
             .ok_or_else(ToolError::unauthorized)
             .and_then(subject::kept)
     };
     match call {
-        Call::Add(call) => {
+        Edit::Add(call) => {
             let added = Shown::of(&edit::begin(&call, now)?, false, false);
             Ok(Shown::nothing().changes_to(added))
         }
-        Call::List(_) => Ok(Vec::new()),
-        Call::Delete(_) => kept().map(|_| Vec::new()),
-        Call::Complete(_) => {
+        Edit::Delete(_) => kept().map(|_| Vec::new()),
+        Edit::Complete(_) => {
             let before = kept()?;
             let after = Shown::of_task(&completed(before.clone(), now));
             Ok(Shown::of_task(&before).changes_to(after))
         }
-        Call::Update(call) => {
+        Edit::Update(call) => {
             let before = task.cloned().ok_or_else(ToolError::unauthorized)?;
             let changed = subject::kept(edit::change(&call, &before, now)?)?;
             let after = match call.completed {

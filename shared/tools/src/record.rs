@@ -25,8 +25,8 @@ use super::{
     preview, subject,
 };
 
-/// How often a call is reckoned if others change the task meanwhile.
-const MAX_RECKONINGS: usize = 10;
+/// How often a call is planned if others change the task meanwhile.
+const MAX_PLANS: usize = 10;
 
 /// Why a call has neither effect nor record.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ impl From<StoreError> for CallError {
 
 /// Makes a call of the agent, under the key (run, step, ordinal); a call that is repeated returns what was recorded.
 ///
-/// What it comes to is reckoned from what is read, and made with one statement if that still holds; if not, it is reckoned anew.
+/// What it comes to is planned from what is read, and made with one statement if that still holds; if not, it is planned anew.
 pub(super) async fn for_agent(
     pool: &Pool,
     caller: &Caller,
@@ -70,11 +70,11 @@ pub(super) async fn for_agent(
     faults::point("tool.before");
     let begun = Instant::now();
     let mut calendar = Some(Calendar::of(caller.time_zone.clone()));
-    for _ in 0..MAX_RECKONINGS {
-        let Reckoned {
+    for _ in 0..MAX_PLANS {
+        let Planned {
             mut plan,
             mut record,
-        } = reckon(pool, caller, name, &parameters, calendar.take()).await?;
+        } = plan_call(pool, caller, name, &parameters, calendar.take()).await?;
         loop {
             let call = NewCall {
                 key: faults::key(caller.key),
@@ -107,13 +107,13 @@ pub(super) async fn for_agent(
 }
 
 /// What a call of the agent comes to.
-struct Reckoned {
+struct Planned {
     /// What it changes; none if it changes nothing.
     plan: Option<Plan>,
     record: Record,
 }
 
-impl Reckoned {
+impl Planned {
     /// A call that changes nothing.
     fn of(result: Result<Value, ToolError>) -> Self {
         Self {
@@ -123,42 +123,42 @@ impl Reckoned {
     }
 }
 
-/// Reckons what a call comes to; by this calendar if nothing else has to be read.
-async fn reckon(
+/// Plans what a call comes to; by this calendar if nothing else has to be read.
+async fn plan_call(
     pool: &Pool,
     caller: &Caller,
     name: &str,
     parameters: &Value,
     calendar: Option<Calendar>,
-) -> Result<Reckoned, StoreError> {
+) -> Result<Planned, StoreError> {
     let user = caller.user_id.as_str();
     if let Some(reason) = &caller.refused {
         let refusal = ToolError::invalid(reason.clone());
         if !caller.is_unapproved {
-            return Ok(Reckoned::of(Err(refusal)));
+            return Ok(Planned::of(Err(refusal)));
         }
         let mut db = store::begin_for(pool, user).await?;
         let preview = preview::of(&mut db, user, name, parameters.clone()).await;
         let error = db.done(preview).await?.err().unwrap_or(refusal);
-        return Ok(Reckoned::of(Err(error)));
+        return Ok(Planned::of(Err(error)));
     }
     let call = match Call::parse(name, parameters.clone(), user) {
-        Ok(call) => call,
-        Err(error) => return Ok(Reckoned::of(Err(error))),
+        Ok(Call::Edit(call)) => call,
+        Ok(Call::List(call)) => {
+            let mut db = store::begin_for(pool, user).await?;
+            let calendar = Calendar::of(settings::zone(&mut db, user).await?);
+            let listed = list::list(&mut db, user, &call, &calendar).await;
+            return Ok(Planned::of(db.done(listed).await?));
+        }
+        Err(error) => return Ok(Planned::of(Err(error))),
     };
-    if let Call::List(call) = &call {
-        let mut db = store::begin_for(pool, user).await?;
-        let calendar = Calendar::of(settings::zone(&mut db, user).await?);
-        let listed = list::list(&mut db, user, call, &calendar).await;
-        return Ok(Reckoned::of(db.done(listed).await?));
-    }
     let id = match call.task_id().map(|text| (text, check::canonical(text))) {
         None => None,
         Some((_, Some(id))) => Some(id),
         Some((text, None)) => {
             let mut db = store::begin_for(pool, user).await?;
             let unclear = subject::unclear(&mut db, user, text).await;
-            return Ok(Reckoned::of(Err(db.done(unclear).await?)));
+            return Ok(Planned::of(Err(db.done(unclear).await?)));
         }
     };
     let (task, calendar) = match (id, calendar) {
@@ -169,11 +169,11 @@ async fn reckon(
         }
     };
     Ok(match plan::plan(&call, task, &calendar) {
-        Ok(plan) => Reckoned {
+        Ok(plan) => Planned {
             record: record(Ok(plan.result.clone())),
             plan: Some(plan),
         },
-        Err(error) => Reckoned::of(Err(error)),
+        Err(error) => Planned::of(Err(error)),
     })
 }
 
@@ -230,9 +230,10 @@ async fn perform(
         Err(error) => return Ok(Err(error)),
     };
     let calendar = Calendar::of(settings::zone(db, user_id).await?);
-    if let Call::List(call) = &call {
-        return list::list(db, user_id, call, &calendar).await;
-    }
+    let call = match call {
+        Call::List(call) => return list::list(db, user_id, &call, &calendar).await,
+        Call::Edit(call) => call,
+    };
     // From here on nobody else changes a task of this user.
     tasks::lock_list(db).await?;
     let task = match call.task_id() {

@@ -40,7 +40,7 @@ pub struct NewCall<'a> {
     pub change: Option<&'a Change>,
     /// What it comes to if that is made.
     pub record: &'a Record,
-    /// How long it took to reckon.
+    /// How long it took to plan.
     pub took: Duration,
 }
 
@@ -51,7 +51,7 @@ pub enum Made {
     Now(Record),
     /// It was made before: its effect is committed, and was not repeated.
     Before(Record),
-    /// Nothing is written: it has to be reckoned anew, or comes to an error.
+    /// Nothing is written: it has to be planned anew, or comes to an error.
     Refused(Refused),
 }
 

@@ -1,4 +1,4 @@
-//! Changing tasks: a tool call reckons what is to become of them, and the database makes it if they are still as the call saw them.
+//! Changing tasks: a tool call plans what is to become of them, and the database makes it if they are still as the call saw them.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
@@ -69,7 +69,7 @@ impl Stored {
 /// What a call makes of the list of one user, as `task_check` and `task_change` have it.
 #[derive(Debug, Serialize)]
 pub struct Change {
-    /// The calendar by which it was reckoned: the zone that is remembered of the user.
+    /// The calendar by which it was planned: the zone that is remembered of the user.
     zone: Option<String>,
     more_tasks: i32,
     more_bytes: i64,
@@ -111,7 +111,7 @@ struct Columns {
 impl Change {
     /// Nothing yet, in a list whose user has this zone.
     #[must_use]
-    pub fn reckoned_in(zone: Option<&str>) -> Self {
+    pub fn in_zone(zone: Option<&str>) -> Self {
         Self {
             zone: zone.map(str::to_owned),
             more_tasks: 0,
@@ -177,7 +177,7 @@ impl Columns {
 /// Why a change was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// The task, or the user's zone, is another by now: it has to be reckoned anew.
+    /// The task, or the user's zone, is another by now: it has to be planned anew.
     Moved,
     /// The list has no room.
     Full(Full),

@@ -2,7 +2,7 @@ use errand_shared::calendar::zone;
 use serde_json::Value;
 
 use super::*;
-use crate::calls::Call;
+use crate::calls::{Call, Edit};
 
 /// A Thursday, six in the evening.
 fn now() -> Now {
@@ -17,7 +17,7 @@ fn with_user(mut arguments: Value) -> Value {
 
 fn begin_with(arguments: Value) -> Result<Fields, ToolError> {
     match Call::parse("add_task", with_user(arguments), "ada")? {
-        Call::Add(call) => begin(&call, &now()),
+        Call::Edit(Edit::Add(call)) => begin(&call, &now()),
         other => panic!("{other:?}"),
     }
 }
@@ -38,7 +38,7 @@ fn changed(task: &Stored, arguments: Value) -> Result<Stored, ToolError> {
     let mut arguments = with_user(arguments);
     arguments["task_id"] = json!("x");
     match Call::parse("update_task", arguments, "ada")? {
-        Call::Update(call) => change(&call, task, &now()),
+        Call::Edit(Edit::Update(call)) => change(&call, task, &now()),
         other => panic!("{other:?}"),
     }
 }
