@@ -227,6 +227,9 @@ async fn a_run_is_retried_once_and_its_key_finds_the_run_again() {
     }
     let answer = socket.call("run.retry", json!({"runId": third})).await;
     assert_eq!(answer["error"], "invalid_request", "{answer}");
+    // What the model is about to say is for the next one.
+    let ended = world.get("ada", &format!("runs/{child}?wait=20")).await;
+    assert_eq!(ended.assert_ok()["status"], "completed");
     let taken = json!({"runId": failed(&world, "write").await, "newRunId": third});
     let answer = socket.call("run.retry", taken).await;
     assert_eq!(answer["error"], "idempotency_key_reused", "{answer}");
