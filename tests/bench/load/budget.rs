@@ -33,8 +33,8 @@ const BOUNDS: [Bounds; 2] = [
     Bounds {
         in_flight: 1,
         turns: 100,
-        round_trips: 16.0,
-        commits: 16.0,
+        round_trips: 18.0,
+        commits: 18.0,
     },
 ];
 
