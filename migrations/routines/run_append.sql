@@ -12,3 +12,15 @@ begin
     select p_run_id, p_first_seq + place - 1, event, octet_length(event::text) from unnest(p_events) with ordinality as e (event, place);
 end
 $$;
+
+-- For who may act for users, and nobody else. `roles.sql` grants it to roles that a later migration makes.
+revoke execute on function run_append(uuid, bigint, jsonb[]) from public;
+do $$
+declare
+    user_role constant text := (select r.user_role from isolation_roles() r);
+begin
+    if to_regrole(user_role) is not null then
+        execute format('grant execute on function run_append(uuid, bigint, jsonb[]) to %I', user_role);
+    end if;
+end
+$$;

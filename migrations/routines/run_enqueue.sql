@@ -12,3 +12,15 @@ begin
     where r.id = any (p_runs) and r.user_id = current_setting('errand.user_id', true) and r.admitted_at is not null and r.finished_at is null;
 end
 $$;
+
+-- For who may act for users, and nobody else. `roles.sql` grants it to roles that a later migration makes.
+revoke execute on function run_enqueue(uuid[]) from public;
+do $$
+declare
+    user_role constant text := (select r.user_role from isolation_roles() r);
+begin
+    if to_regrole(user_role) is not null then
+        execute format('grant execute on function run_enqueue(uuid[]) to %I', user_role);
+    end if;
+end
+$$;

@@ -42,5 +42,9 @@ begin
     grant select, insert, update, delete on tasks to errand_tool;
     grant select on tool_calls, mcp_calls, user_settings to errand_tool;
     grant update (result, is_error, duration_ms) on tool_calls, mcp_calls to errand_tool;
+    -- The first migration makes these functions behind the roles, and grants this itself.
+    if to_regprocedure('run_append(uuid, bigint, jsonb[])') is not null then
+        grant execute on function run_append(uuid, bigint, jsonb[]), run_enqueue(uuid[]) to errand_user;
+    end if;
 end
 $$;

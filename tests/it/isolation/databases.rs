@@ -92,6 +92,10 @@ async fn the_login_of_one_database_reaches_nothing_of_another() {
     let refused = PgConnection::connect(&from_there).await;
     assert_eq!(code(&refused.expect_err("a foreign login")), REFUSED);
     // Had it been let in, it would still find nothing.
+    let run: uuid::Uuid = sqlx::query_scalar("select id from runs")
+        .fetch_one(&here.db)
+        .await
+        .unwrap();
     server.execute("grant connect on database one to two").await;
     let mut foreign = PgConnection::connect(&from_there).await.unwrap();
     for attempt in [
@@ -100,6 +104,11 @@ async fn the_login_of_one_database_reaches_nothing_of_another() {
              values (gen_random_uuid(), 'ada', 'x', '{}')"
             .to_owned(),
         "begin; select act_as_tool('x'); delete from tasks".to_owned(),
+        // Nor do functions that act as the owner of the tables act for it.
+        format!(
+            "begin; set errand.user_id = 'ada'; select run_append('{run}', 1000, array['{{\"type\": \"CUSTOM\"}}'::jsonb])"
+        ),
+        format!("begin; set errand.user_id = 'ada'; select run_enqueue(array['{run}'::uuid])"),
         format!("set role {user_role}"),
         format!("set role {tool_role}"),
     ] {
@@ -222,6 +231,7 @@ const GRANTED_TO_SHARED: &str = "
 
 /// What an earlier version had made: two roles for all databases, in the functions and in the grants.
 const SHARED: &str = "
+    grant execute on function run_append(uuid, bigint, jsonb[]), run_enqueue(uuid[]) to errand_user;
     grant usage on schema public, apalis to errand_user, errand_tool;
     grant select, insert, update on conversations, runs, usage_days, approvals, user_settings to errand_user;
     grant select, insert on messages, steps, run_events, tool_calls, mcp_calls to errand_user;

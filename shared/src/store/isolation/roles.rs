@@ -106,13 +106,14 @@ async fn may_take(db: &mut Connection, roles: &Roles) -> Result<bool, StoreError
 async fn retire(db: &mut Connection, roles: &Roles) -> Result<(), StoreError> {
     let revokes = sqlx::query_scalar!(
         r#"select distinct format('revoke all on %s %s from %I',
-                     case d.classid when 'pg_namespace'::regclass then 'schema' else 'table' end,
-                     case d.classid when 'pg_namespace'::regclass then d.objid::regnamespace::text else d.objid::regclass::text end,
+                     case d.classid when 'pg_namespace'::regclass then 'schema' when 'pg_proc'::regclass then 'function' else 'table' end,
+                     case d.classid when 'pg_namespace'::regclass then d.objid::regnamespace::text
+                                    when 'pg_proc'::regclass then d.objid::regprocedure::text else d.objid::regclass::text end,
                      r.rolname) as "revoke!"
            from pg_shdepend d join pg_roles r on r.oid = d.refobjid
            where d.dbid = (select oid from pg_database where datname = current_database())
              and d.refclassid = 'pg_authid'::regclass and d.deptype = 'a'
-             and d.classid in ('pg_class'::regclass, 'pg_namespace'::regclass)
+             and d.classid in ('pg_class'::regclass, 'pg_namespace'::regclass, 'pg_proc'::regclass)
              and r.rolname ~ '^errand_(user|tool)(_[0-9a-f]{8})?$'
              and r.rolname not in ($1, $2)"#,
         roles.user,
