@@ -3,21 +3,26 @@
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use errand_devkit::model::{Turn, request};
+use errand_devkit::{
+    model::{Turn, request},
+    postgres::{Cluster, ClusterOptions},
+};
 use errand_shared::{
     ids,
     store::{
         self, StoreError, UserPool,
         lifecycle::{self, Acceptance, Bounds, Limits, NewRun},
+        migrate,
     },
     user_queue,
 };
 use futures::future::join_all;
 use serde_json::json;
 use sqlx::{Connection, PgConnection, PgPool};
+use tokio::{process::Command, time::Instant};
 use uuid::Uuid;
 
-use crate::world::{Options, World, database};
+use crate::world::{Options, PATIENCE, World, database, rows};
 
 const NO_LIMITS: Limits = Limits {
     bounds: Bounds {
@@ -119,6 +124,89 @@ async fn who_cannot_go_with_others_goes_alone() {
         .await
         .expect("a count");
     assert_eq!(runs, 1 + 1 + 54);
+}
+
+/// A server's process dies in the middle of a set, which takes the server down: nothing of the set is there, and all of it is when it is asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_in_the_middle_of_a_set_leaves_nothing_of_it() {
+    const RUNS: usize = 20;
+    let cluster = Cluster::start(ClusterOptions::throwaway()).await.unwrap();
+    cluster.ensure_database("errand").await.unwrap();
+    let url = cluster.url("errand");
+    migrate::run(&url).await.unwrap();
+    let db = PgPool::connect(&url).await.expect("connects");
+    // A throwaway server forgets what was committed when it crashes.
+    let stands_still = "set synchronous_commit = on; alter database errand set synchronous_commit = on;
+        create function stand_still() returns trigger language plpgsql as $$ begin perform pg_sleep(60); return new; end $$;
+        create trigger stand_still before insert on messages for each row when (new.content = 'still') execute function stand_still()";
+    rows::execute(&db, stands_still).await;
+    let mut witness = PgConnection::connect(&url).await.expect("connects");
+    let pool = pool(&url).await;
+    let ids: Vec<Uuid> = (0..RUNS).map(|_| ids::new_id()).collect();
+    let all =
+        |text: fn(usize) -> &'static str| {
+            let (pool, ids) = (&pool, &ids);
+            join_all((0..RUNS).map(move |n| async move {
+                accept(pool, &format!("user-{n}"), ids[n], text(n)).await
+            }))
+        };
+
+    // The first goes alone, and the others behind it.
+    let kill = async {
+        let asleep = "select pid from pg_stat_activity where wait_event = 'PgSleep'";
+        let mut pid: Option<i32> = None;
+        let begun = Instant::now();
+        while pid.is_none() {
+            assert!(begun.elapsed() < PATIENCE, "nothing stands still");
+            pid = sqlx::query_scalar(asleep)
+                .fetch_optional(&db)
+                .await
+                .expect("pids");
+        }
+        let pid = pid.expect("a pid").to_string();
+        let killed = Command::new("kill").args(["-9", &pid]).status().await;
+        assert!(killed.expect("kill").success());
+    };
+    let still = |n| if n == RUNS / 2 { "still" } else { "hello" };
+    let (came, ()) = tokio::join!(all(still), kill);
+    let accepted: Vec<Uuid> = came
+        .iter()
+        .zip(&ids)
+        .filter_map(|(came, id)| came.is_ok().then_some(*id))
+        .collect();
+    assert!(accepted.len() < RUNS / 2, "no set: {came:?}");
+
+    // The server goes down, and comes back by itself.
+    let begun = Instant::now();
+    while sqlx::query("select 1").execute(&mut witness).await.is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "the server goes on");
+    }
+    let db = loop {
+        match PgPool::connect(&url).await {
+            Ok(db) => break db,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let mut there: Vec<Uuid> = sqlx::query_scalar("select id from runs")
+        .fetch_all(&db)
+        .await
+        .expect("runs");
+    there.sort_unstable();
+    assert_eq!(there, accepted);
+    rows::execute(&db, "drop trigger stand_still on messages").await;
+    for (came, id) in all(|_| "hello").await.into_iter().zip(&ids) {
+        match came {
+            Ok(_) => assert!(!accepted.contains(id)),
+            Err(error) => assert!(accepted.contains(id), "{error}"),
+        }
+    }
+    let whole = "select count(*) from runs r join messages m on m.run_id = r.id join apalis.jobs j on run_of_job(j.id) = r.id";
+    let whole: i64 = sqlx::query_scalar(whole)
+        .fetch_one(&db)
+        .await
+        .expect("a count");
+    assert_eq!(whole, RUNS as i64);
 }
 
 /// A call is planned from the task as it was read. Of many that change the same task at the same time each sees what the one before has made.
