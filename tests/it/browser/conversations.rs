@@ -48,6 +48,22 @@ async fn greet(browser: &Browser, world: &World, message: &str) {
     browser.shows(TITLES, message).await;
 }
 
+/// A title that is longer than its row ends with an ellipsis, and the list does not move sideways for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_title_is_cut_where_its_row_ends() {
+    const WIDER: &str =
+        "return [...document.querySelectorAll('.conversation-groups, .conversation-title')]
+        .map((it) => it.scrollWidth > it.clientWidth).join()";
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let world = World::with(by_name()).await;
+    let title = "add water the plants every day, starting tomorrow at noon";
+    begin(&browser, &world, title).await;
+    // Not the list, but the title in it.
+    browser.shows(WIDER, "false,true").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_name_reaches_the_server_and_a_second_window() {
     let Some(browser) = Browser::start().await else {
