@@ -221,7 +221,7 @@ async fn a_task_is_edited_in_its_place() {
     let world = World::with(freely()).await;
     world
         .task(
-            json!({"title": "pay rent", "due_date": day(1), "due_time": "17:05", "tags": ["home"]}),
+            json!({"title": "pay rent", "due_date": day(1), "due_time": "23:59", "tags": ["home"]}),
         )
         .await;
     browser.sign_in(&world.url, "ada").await;
@@ -229,7 +229,7 @@ async fn a_task_is_edited_in_its_place() {
     browser.press(" twice\u{E00C}").await;
     // Esc leaves it, and the focus is where it was.
     browser
-        .shows(LINES, "Tomorrow1\npay rent | 17:05 | #home")
+        .shows(LINES, "Tomorrow1\npay rent | 23:59 | #home")
         .await;
     let focus = "return document.activeElement.className";
     assert_eq!(browser.script(focus).await, "task-open");
@@ -241,10 +241,10 @@ async fn a_task_is_edited_in_its_place() {
     browser.click(".task-editor [data-quick=Today]").await;
     browser.type_into(".edit-title", "\u{E007}").await;
     browser
-        .shows(LINES, "Today1\npay rent now | 17:05 | #home")
+        .shows(LINES, "Today1\npay rent now | 23:59 | #home")
         .await;
     let stored = "select count(*) from tasks where title = 'pay rent now' and description = 'to the new account'
-        and due_date = (now() at time zone 'UTC')::date and due_time = '17:05' and tags = '{home}'";
+        and due_date = (now() at time zone 'UTC')::date and due_time = '23:59' and tags = '{home}'";
     world.until(stored, 1).await;
     assert_eq!(browser.script(focus).await, "task-open");
     // No date, and with it no time.
@@ -261,7 +261,7 @@ async fn a_task_is_edited_in_its_place() {
     browser.press("z").await;
     world.until(stored, 1).await;
     browser
-        .shows(LINES, "Today1\npay rent now | 17:05 | #home")
+        .shows(LINES, "Today1\npay rent now | 23:59 | #home")
         .await;
     browser.end(&[]).await;
 }
