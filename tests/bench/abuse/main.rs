@@ -20,7 +20,10 @@ mod stage;
 use attacker::{Answers, Attacker, Orders};
 use attacks::Attack;
 use quiet::Quiet;
-use stage::Stage;
+use stage::{Memory, Stage};
+
+/// After so many rounds of attacks in which a process grew, it leaks.
+const ROUNDS: usize = 3;
 
 #[derive(Parser)]
 struct Options {
@@ -76,7 +79,7 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
         "attack", "tries", "turns", "p50 ms", "p99 ms", "alone", "ratio"
     );
     let mut failures = Vec::new();
-    for attack in attacks {
+    for attack in attacks.iter().copied() {
         let mut alone = Quiet::alone(&stage, time).await?;
         let (mut during, answers) = beside(&stage, attack, options.at_once, time).await?;
         alone.extend(Quiet::alone(&stage, time / 2).await?);
@@ -103,12 +106,8 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
             ));
         }
     }
-    let after = stage.settled_memory().await?;
-    for ((name, base), (_, after)) in base.iter().zip(&after) {
-        println!("memory of {name}: {base:.0} MiB before, {after:.0} MiB after");
-        if *after > base * 1.25 + 16.0 {
-            failures.push(format!("the memory of {name} does not come back"));
-        }
+    for name in growing(&stage, &attacks, options, base).await? {
+        failures.push(format!("the memory of {name} does not come back"));
     }
     stage.stop().await?;
     for failure in &failures {
@@ -119,6 +118,43 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Whose memory grows, from this on, with every round of attacks.
+///
+/// What an allocator keeps is as much as was needed at once, and how much that was depends on what the machine else had to do. A
+/// second round of the same needs no more; a leak does.
+async fn growing(
+    stage: &Stage,
+    attacks: &[Attack],
+    options: &Options,
+    mut base: Memory,
+) -> Result<Vec<&'static str>> {
+    for round in 1..=ROUNDS {
+        let after = stage.settled_memory().await?;
+        let mut growing = Vec::new();
+        for ((name, base), (_, after)) in base.iter().zip(&after) {
+            println!("memory of {name}: {base:.0} MiB before, {after:.0} MiB after");
+            if *after > base * 1.25 + 16.0 {
+                growing.push(*name);
+            }
+        }
+        if growing.is_empty() || round == ROUNDS {
+            return Ok(growing);
+        }
+        println!("once more, to tell what is kept from what is lost");
+        base = after;
+        for attack in attacks {
+            beside(
+                stage,
+                *attack,
+                options.at_once,
+                Duration::from_secs(options.seconds),
+            )
+            .await?;
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// The quiet user's turns while the attack goes on.

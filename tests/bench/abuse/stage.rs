@@ -30,6 +30,9 @@ const QUIET: &str = "quiet";
 /// How long a program may take to get ready, or the memory to come back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// MiB that each program uses.
+pub(crate) type Memory = Vec<(&'static str, f64)>;
+
 pub(crate) struct Stage {
     cluster: Cluster,
     identity: IdentityProvider,
@@ -133,7 +136,7 @@ impl Stage {
     }
 
     /// MiB that each program uses, once that has stopped falling.
-    pub(crate) async fn settled_memory(&self) -> Result<Vec<(&'static str, f64)>> {
+    pub(crate) async fn settled_memory(&self) -> Result<Memory> {
         let deadline = Instant::now() + PATIENCE;
         let mut last = self.memory()?;
         loop {
@@ -150,7 +153,7 @@ impl Stage {
         }
     }
 
-    fn memory(&self) -> Result<Vec<(&'static str, f64)>> {
+    fn memory(&self) -> Result<Memory> {
         let of = |(name, child): &(&'static str, Child)| {
             let pid = child.id().with_context(|| format!("{name} has ended"))?;
             let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
