@@ -1,14 +1,28 @@
--- version 1
--- The model has answered runs, as many as there are at the moment: each as `run_step` has it. See `run_accepts` for `alone` and `patient`.
+-- version 2
+-- The model has answered runs, as many as there are at the moment. Several go together; where that fails, each by itself, as `run_step` has it.
+-- See `run_accepts` for `alone` and `patient`.
 create or replace function run_steps(p_rows jsonb, p_patient boolean)
 returns table (place bigint, alone boolean, is_written boolean)
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
-    r record;
+    r      record;
+    v_runs uuid[];
 begin
     perform set_config('lock_timeout', case when p_patient then '4s' else '20ms' end, true);
+    if not p_patient and jsonb_array_length(p_rows) > 1 and not p_rows @> '[{"is_fenced": false}]' then
+        begin
+            v_runs := run_step_all(p_rows);
+            return query
+            select i.ordinality, false, i.run_id = any (coalesce(v_runs, '{}'))
+            from rows from (jsonb_to_recordset(p_rows) as (run_id uuid)) with ordinality i;
+            return;
+        exception when others then
+            null;
+        end;
+    end if;
     for r in
         select * from rows from (jsonb_to_recordset(p_rows) as (
             run_id uuid, user_id text, attempt integer, is_fenced boolean, step integer, content text, tool_calls jsonb, finish_reason text,

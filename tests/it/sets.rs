@@ -24,6 +24,8 @@ use uuid::Uuid;
 
 use crate::world::{Options, PATIENCE, World, database, rows};
 
+mod alike;
+
 const NO_LIMITS: Limits = Limits {
     bounds: Bounds {
         active: 0,

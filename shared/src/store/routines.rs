@@ -5,7 +5,7 @@
 use super::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 22] = [
+const ROUTINES: [(&str, &str); 25] = [
     (
         "job_of_run",
         include_str!("../../../migrations/routines/job_of_run.sql"),
@@ -35,6 +35,10 @@ const ROUTINES: [(&str, &str); 22] = [
         include_str!("../../../migrations/routines/run_accept.sql"),
     ),
     (
+        "run_accept_all",
+        include_str!("../../../migrations/routines/run_accept_all.sql"),
+    ),
+    (
         "run_accepts",
         include_str!("../../../migrations/routines/run_accepts.sql"),
     ),
@@ -49,6 +53,10 @@ const ROUTINES: [(&str, &str); 22] = [
     (
         "run_step",
         include_str!("../../../migrations/routines/run_step.sql"),
+    ),
+    (
+        "run_step_all",
+        include_str!("../../../migrations/routines/run_step_all.sql"),
     ),
     (
         "run_steps",
@@ -81,6 +89,10 @@ const ROUTINES: [(&str, &str); 22] = [
     (
         "run_finish",
         include_str!("../../../migrations/routines/run_finish.sql"),
+    ),
+    (
+        "run_finish_all",
+        include_str!("../../../migrations/routines/run_finish_all.sql"),
     ),
     (
         "run_finishes",
