@@ -86,7 +86,7 @@ async fn without_notifications_answers_still_come() {
         .unwrap();
     let killed = sqlx::query_scalar::<_, i64>(
         "select count(*) filter (where pg_terminate_backend(pid, 20000)) from pg_stat_activity
-         where datname = current_database() and pid <> pg_backend_pid()",
+         where backend_type = 'client backend' and datname = current_database() and pid <> pg_backend_pid()",
     );
     assert!(killed.fetch_one(&world.db).await.unwrap() > 0);
     let deadline = tokio::time::Instant::now() + world::PATIENCE;

@@ -206,7 +206,7 @@ async fn killed_backends_are_replaced() {
     let busy = Busy::start().await;
     let now = chrono::Utc::now();
     let kill = "select pg_terminate_backend(pid) from pg_stat_activity
-                where datname = current_database() and pid <> pg_backend_pid()";
+                where backend_type = 'client backend' and datname = current_database() and pid <> pg_backend_pid()";
     sqlx::raw_sql(kill).execute(&busy.db).await.unwrap();
     busy.gate.open();
     tokio::join!(
