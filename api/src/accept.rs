@@ -2,12 +2,10 @@
 
 use axum::response::{IntoResponse, Response};
 use chrono_tz::Tz;
-use errand_shared::{
-    faults,
-    store::{
-        self, Connection, StoreError, UserTurn, WriteError, conversations,
-        lifecycle::{self, Acceptance, NewRun},
-    },
+use errand_core::faults;
+use errand_store::{
+    self as store, Connection, StoreError, UserTurn, WriteError, conversations,
+    lifecycle::{self, Acceptance, NewRun},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -90,7 +88,7 @@ pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Accepted,
     let turn = app.users.enter(message.user_id).await?;
     faults::point("accept.begin");
     let mut attempt = Attempt {
-        message_id: errand_shared::ids::new_id(),
+        message_id: errand_core::ids::new_id(),
         is_second: false,
         is_lost: false,
     };
@@ -126,7 +124,7 @@ async fn write(
     message: &Message<'_>,
     attempt: &mut Attempt,
 ) -> Result<Accepted, ApiError> {
-    let opened = errand_shared::ids::new_id();
+    let opened = errand_core::ids::new_id();
     let (conversation_id, new_conversation_id, thread_name) = match message.thread {
         Thread::New => (None, Some(opened), None),
         Thread::Existing(id) => (Some(id), None, None),

@@ -4,7 +4,7 @@ use axum::{
     RequestPartsExt,
     extract::{FromRequestParts, Path},
 };
-use errand_shared::auth::{self, AuthError};
+use errand_server::auth::{self, AuthError};
 use http::{HeaderValue, header::AUTHORIZATION, request::Parts};
 use serde::Deserialize;
 use tokio::time::Instant;

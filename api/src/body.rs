@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     extract::{FromRequest, Request},
 };
-use errand_shared::{
+use errand_core::{
     json::{self, KeyError},
     user_queue::{Bounds, Turn, UserQueue},
 };

@@ -6,10 +6,8 @@ use std::{
 };
 
 use clap::{Args, FromArgMatches};
-use errand_shared::{
-    config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig},
-    store::lifecycle::{self, Bounds},
-};
+use errand_server::config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig};
+use errand_store::lifecycle::{self, Bounds};
 use errand_tools::McpConfig;
 use http::HeaderValue;
 

@@ -1,8 +1,8 @@
 //! Decisions: a user approves or rejects the tool calls that a run waits for, and another run goes on from there.
 
 use chrono_tz::Tz;
-use errand_shared::store::{
-    self, UserTurn, conversations,
+use errand_store::{
+    self as store, UserTurn, conversations,
     lifecycle::{self, Decided, Decision, Successor},
 };
 use uuid::Uuid;

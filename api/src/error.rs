@@ -6,10 +6,8 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use errand_shared::{
-    store::{StoreError, lifecycle::RunStatus},
-    user_queue::Crowded,
-};
+use errand_core::{RunStatus, user_queue::Crowded};
+use errand_store::StoreError;
 use errand_tools::ToolError;
 use http::{
     HeaderValue, StatusCode,

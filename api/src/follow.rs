@@ -7,10 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use errand_shared::store::{
-    self, StoreError,
+use errand_core::RunStatus;
+use errand_store::{
+    self as store, StoreError,
     events::{self, Stored},
-    lifecycle::{self, RunStatus},
+    lifecycle,
 };
 use uuid::Uuid;
 

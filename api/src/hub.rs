@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::store::{
-    self, Pool, StoreError,
+use errand_store::{
+    self as store, Pool, StoreError,
     events::{self, Bounds},
     lifecycle,
 };

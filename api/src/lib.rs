@@ -4,13 +4,13 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use errand_shared::{
+use errand_core::user_queue::{Bounds, UserQueue};
+use errand_server::{
     auth::Verifier,
     serve,
-    store::{self, Pool, UserPool},
     supervise::{Supervisor, TaskFailure},
-    user_queue::{Bounds, UserQueue},
 };
+use errand_store::{self as store, Pool, UserPool};
 use errand_tools::{TaskServer, http::Access};
 use futures::future::BoxFuture;
 use http::HeaderValue;

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use errand_shared::{
-    hints::{CONVERSATION, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED, TaskChange},
-    store::{
-        Pool,
-        listen::{self, Heard},
-    },
+use errand_core::hints::{CONVERSATION, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED, TaskChange};
+use errand_store::{
+    Pool,
+    listen::{self, Heard},
 };
 use tokio_util::sync::CancellationToken;
 

@@ -6,13 +6,11 @@ use errand_api::{
     Api, ApiStartError, Config,
     config::{Command, MigrateConfig, RequeueConfig},
 };
-use errand_shared::{
-    config, faults, process,
-    store::{
-        self, StoreError,
-        lifecycle::{self, Requeued},
-    },
-    telemetry,
+use errand_core::faults;
+use errand_server::{config, process, telemetry};
+use errand_store::{
+    self as store, StoreError,
+    lifecycle::{self, Requeued},
 };
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use errand_shared::store::lifecycle::{self, Usage};
+use errand_store::lifecycle::{self, Usage};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{config::Limits, error::ApiError};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use chrono_tz::Tz;
-use errand_shared::{calendar, time_zone};
+use errand_core::{calendar, time_zone};
 use http::{HeaderMap, request::Parts};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use url::form_urlencoded;

@@ -1,8 +1,8 @@
 //! Retries: another run goes on behind what one that failed or was cancelled has done.
 
 use chrono_tz::Tz;
-use errand_shared::store::{
-    self, UserTurn,
+use errand_store::{
+    self as store, UserTurn,
     lifecycle::{self, Retriable, Successor},
 };
 use sha2::{Digest, Sha256};

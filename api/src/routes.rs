@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use axum::{Router, response::IntoResponse, routing::get};
-use errand_shared::{request_id::REQUEST_ID, time_zone};
+use errand_core::time_zone;
+use errand_server::request_id::REQUEST_ID;
 use http::{
     HeaderName, HeaderValue, Method,
     header::{self, ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},

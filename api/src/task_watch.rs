@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::hints::{Owner, TaskChange};
+use errand_core::hints::{Owner, TaskChange};
 use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::store::{self, Pool, StoreError, lifecycle};
+use errand_store::{self as store, Pool, StoreError, lifecycle};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

@@ -17,10 +17,9 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use errand_devkit::model::Turn;
 use futures::{StreamExt, TryStreamExt};
+use house::{House, quantile};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-
-use house::{House, quantile};
 
 #[derive(Parser)]
 struct Options {

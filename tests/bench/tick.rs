@@ -22,6 +22,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use errand_devkit::model::{Turn, request};
 use futures::{SinkExt, StreamExt};
+use house::{House, quantile};
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc,
@@ -29,8 +30,6 @@ use tokio::{
 };
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 use tokio_util::sync::CancellationToken;
-
-use house::{House, quantile};
 
 /// The user who ticks.
 const ME: &str = "ticker";

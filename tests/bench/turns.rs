@@ -19,10 +19,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use errand_devkit::model::{Turn, request};
+use house::{House, quantile};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-
-use house::{House, quantile};
 
 /// Users that take turns; a turn's cost grows with its history, so many users keep it short.
 const USERS: u64 = 200;

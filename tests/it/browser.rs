@@ -23,12 +23,12 @@ mod task_panel;
 
 use std::time::Duration;
 
+use chrome::Browser;
 use errand_devkit::model::{Gate, Turn};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use crate::world::{Options, World, door::Door, process::Process};
-use chrome::Browser;
 
 /// Sign-in by name, as in development.
 fn by_name() -> Options {

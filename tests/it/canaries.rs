@@ -29,7 +29,7 @@ const STOP: Duration = Duration::from_secs(20);
 async fn no_secret_is_in_a_log_for_people() {
     House::start(
         "text",
-        "debug,errand_api=trace,errand_worker=trace,errand_tools=trace,errand_shared=trace",
+        "debug,errand_api=trace,errand_worker=trace,errand_tools=trace,errand_core=trace,errand_store=trace,errand_server=trace",
     )
     .await
     .live()

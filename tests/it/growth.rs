@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use errand_shared::store::{
-    self,
+use errand_store::{
+    self as store,
     periodic::Lease,
     purge::{self, Purge},
 };
-
 use sqlx::PgPool;
 
 use crate::world::{self, Options, World, rows};

@@ -1,7 +1,7 @@
 //! Leases: whose jobs a worker takes over, and when it does not.
 
+use errand_core::jobs::{QUEUE, job_id};
 use errand_devkit::model::Turn;
-use errand_shared::jobs::{QUEUE, job_id};
 use serde_json::json;
 
 use crate::world::{

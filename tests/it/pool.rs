@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use errand_shared::store;
+use errand_store as store;
 use futures::poll;
 use sqlx::{Connection, PgConnection};
 

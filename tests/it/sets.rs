@@ -3,18 +3,15 @@
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use errand_core::{ids, user_queue};
 use errand_devkit::{
     model::{Turn, request},
     postgres::{Cluster, ClusterOptions},
 };
-use errand_shared::{
-    ids,
-    store::{
-        self, StoreError, UserPool,
-        lifecycle::{self, Acceptance, Bounds, Limits, NewRun},
-        migrate,
-    },
-    user_queue,
+use errand_store::{
+    self as store, StoreError, UserPool,
+    lifecycle::{self, Acceptance, Bounds, Limits, NewRun},
+    migrate,
 };
 use futures::future::join_all;
 use serde_json::json;

@@ -54,7 +54,7 @@ async fn start(program: &str, world: &World, points: &str) -> Process {
         ("HOST", "127.0.0.1"),
         ("PORT", "0"),
         ("LOG_FORMAT", "json"),
-        ("RUST_LOG", "info,errand_shared::supervise=debug"),
+        ("RUST_LOG", "info,errand_server::supervise=debug"),
         ("FAILPOINTS", points),
     ];
     Process::with_fail_points(program, environment).await

@@ -1,7 +1,7 @@
 //! Sweeps: a run that is at work and has no job gets one, and a job that has no run goes.
 
+use errand_core::jobs::job_id;
 use errand_devkit::model::Turn;
-use errand_shared::jobs::job_id;
 use serde_json::json;
 use uuid::Uuid;
 

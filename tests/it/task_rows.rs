@@ -3,13 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{Duration, NaiveDate, Utc};
-use errand_shared::{
-    calendar::{Now, Tz},
-    store::{
-        Connection, migrate,
-        purge::{self, Purge},
-        tasks::{self, Filter, View},
-    },
+use errand_core::calendar::{Now, Tz};
+use errand_store::{
+    Connection, migrate,
+    purge::{self, Purge},
+    tasks::{self, Filter, View},
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row};

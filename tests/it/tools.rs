@@ -2,7 +2,6 @@
 
 use errand_devkit::model::Turn;
 use serde_json::{Value, json};
-
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::world::{World, as_superuser, rows};

@@ -1,7 +1,7 @@
 //! Every change of a run's status is one of the table's transitions: the database refuses the others, whoever makes them.
 
+use errand_core::{RunStatus, TRANSITIONS};
 use errand_devkit::model::Turn;
-use errand_shared::store::lifecycle::{RunStatus, TRANSITIONS};
 use sqlx::Connection;
 
 use crate::world::World;

@@ -3,13 +3,10 @@
 //! It knows no SQL, no HTTP and no queue. What it needs of the world are three seams: a [`Model`] to ask, a [`Toolbox`]
 //! to act through, and a [`Journal`] that keeps each answer before anything is done about it.
 
-use errand_shared::{
-    calendar::Moment,
-    ids::CallKey,
-    store::{
-        history::{PastTurn, RecordedCall, RecordedStep},
-        lifecycle::{AskedCall, Effect},
-    },
+use errand_core::{calendar::Moment, ids::CallKey, pending::Effect};
+use errand_store::{
+    history::{PastTurn, RecordedCall, RecordedStep},
+    lifecycle::AskedCall,
 };
 use serde_json::Value;
 use uuid::Uuid;

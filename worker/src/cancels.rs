@@ -6,12 +6,10 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::{
-    hints::CANCEL,
-    store::{
-        self, Pool, StoreError, lifecycle,
-        listen::{self, Heard},
-    },
+use errand_core::hints::CANCEL;
+use errand_store::{
+    self as store, Pool, StoreError, lifecycle,
+    listen::{self, Heard},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

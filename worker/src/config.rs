@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use errand_shared::config::{DatabaseConfig, Invalid, LogConfig, duration, retention};
+use errand_server::config::{DatabaseConfig, Invalid, LogConfig, duration, retention};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Earlier turns that are read at most; the token budget is usually tighter.

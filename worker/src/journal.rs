@@ -8,16 +8,16 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::{
+use errand_core::{
     events::{Event, Open},
     faults,
     ids::{self, CallKey},
-    store::{
-        self, Pool, StoreError, UserPool, WriteError, events,
-        lifecycle::{self, AskedCall, Claimed, Ending, NewStep, Outcome},
-        tasks,
-        usage::Tokens,
-    },
+};
+use errand_store::{
+    self as store, Pool, StoreError, UserPool, WriteError, events,
+    lifecycle::{self, AskedCall, Claimed, Ending, NewStep, Outcome},
+    tasks,
+    usage::Tokens,
 };
 use serde_json::Value;
 use uuid::Uuid;

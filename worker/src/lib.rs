@@ -7,11 +7,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use errand_shared::{
-    store::{self, Pool, UserPool},
-    supervise::{Supervisor, TaskFailure},
-    user_queue::Bounds,
-};
+use errand_core::user_queue::Bounds;
+use errand_server::supervise::{Supervisor, TaskFailure};
+use errand_store::{self as store, Pool, UserPool};
 use errand_tools::TaskServer;
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;

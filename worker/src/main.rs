@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use errand_shared::{config, faults, process, telemetry};
+use errand_core::faults;
+use errand_server::{config, process, telemetry};
 use errand_worker::{Config, Worker};
 
 fn main() -> ExitCode {

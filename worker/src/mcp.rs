@@ -6,11 +6,8 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
-use errand_shared::{
-    auth::Verifier,
-    serve,
-    store::{self, Pool, StoreError},
-};
+use errand_server::{auth::Verifier, serve};
+use errand_store::{self as store, Pool, StoreError};
 use errand_tools::{TaskServer, http::Access};
 use futures::future::BoxFuture;
 use rmcp::{ServiceExt, service::ServerInitializeError};

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::{
-    events::Event,
-    faults,
-    store::{self, Pool, StoreError, WriteError, events, events::Batch},
+use errand_core::{events::Event, faults};
+use errand_store::{
+    self as store, Pool, StoreError, WriteError,
+    events::{self, Batch},
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

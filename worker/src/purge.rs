@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use errand_shared::store::{
-    self, Pool, StoreError,
+use errand_store::{
+    self as store, Pool, StoreError,
     periodic::Lease,
     purge::{self, Batch, Purge},
     tasks::TRASH_DAYS,

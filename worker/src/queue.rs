@@ -11,12 +11,9 @@ use std::{
 };
 
 use apalis::prelude::*;
-use errand_shared::{
-    hints::Hint,
-    jobs::job_id,
-    store::{self, Pool, StoreError, leases, lifecycle::Taken},
-    supervise::Supervisor,
-};
+use errand_core::{hints::Hint, jobs::job_id};
+use errand_server::supervise::Supervisor;
+use errand_store::{self as store, Pool, StoreError, leases, lifecycle::Taken};
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use errand_shared::store::{self, Pool, StoreError, conversations, lifecycle::Claimed, usage};
+use errand_store::{self as store, Pool, StoreError, conversations, lifecycle::Claimed, usage};
 use tokio_util::sync::CancellationToken;
 
 use crate::{agent, openai::OpenAi};

@@ -6,11 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use backon::{ConstantBuilder, Retryable};
-use errand_shared::{
-    ids::CallKey,
-    store::lifecycle::{AskedCall, Claimed, Effect},
-    supervise::Supervisor,
-};
+use errand_core::{ids::CallKey, pending::Effect};
+use errand_server::supervise::Supervisor;
+use errand_store::lifecycle::{AskedCall, Claimed};
 use errand_tools::{Caller, FENCED, OUTAGE, TaskServer};
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,

@@ -5,17 +5,12 @@
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
-use errand_shared::{
-    calendar::Moment,
-    faults,
-    hints::Hint,
-    ids::CallKey,
-    store::{
-        self, Pool, StoreError, UserPool, WriteError,
-        history::{self, PastTurn, RecordedStep},
-        lifecycle::{self, Claimed, Outcome, Pending, Return},
-        usage::Tokens,
-    },
+use errand_core::{calendar::Moment, faults, hints::Hint, ids::CallKey, pending::PendingCall};
+use errand_store::{
+    self as store, Pool, StoreError, UserPool, WriteError,
+    history::{self, PastTurn, RecordedStep},
+    lifecycle::{self, Claimed, Outcome, Return},
+    usage::Tokens,
 };
 use futures::FutureExt;
 use serde_json::Value;
@@ -290,11 +285,11 @@ impl Turns {
 }
 
 /// The calls of an answer that wait for approval.
-fn pending(run_id: Uuid, reply: &Reply, questions: Vec<Question>) -> Vec<Pending> {
+fn pending(run_id: Uuid, reply: &Reply, questions: Vec<Question>) -> Vec<PendingCall> {
     let asked = questions.into_iter().filter_map(|question| {
         let place = usize::try_from(question.ordinal).ok()?;
         let call = reply.answer.calls.get(place)?;
-        Some(Pending {
+        Some(PendingCall {
             key: CallKey {
                 run_id,
                 step: reply.step,

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use errand_shared::store::events::{Bounds, Stored};
+use errand_store::events::{Bounds, Stored};
 
 /// What one page holds.
 pub(super) const PAGE: Bounds = Bounds {

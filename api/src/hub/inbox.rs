@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use errand_shared::store::events::Stored;
+use errand_store::events::Stored;
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use uuid::Uuid;
 

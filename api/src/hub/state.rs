@@ -5,9 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use errand_shared::store::{
+use errand_core::RunStatus;
+use errand_store::{
     events::Stored,
-    lifecycle::{Followed, RunStatus, Span},
+    lifecycle::{Followed, Span},
 };
 use uuid::Uuid;
 

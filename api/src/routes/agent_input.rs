@@ -249,7 +249,7 @@ pub(super) async fn accept(
     let key = run_id
         .as_ref()
         .map_or_else(|_| input.run.clone(), Uuid::to_string);
-    let run_id = run_id.unwrap_or_else(|_| errand_shared::ids::new_id());
+    let run_id = run_id.unwrap_or_else(|_| errand_core::ids::new_id());
     let (thread, hashed) = match &input.thread {
         ThreadName::Id(id, _) => (Thread::Own(*id), id.as_bytes().to_vec()),
         // A name has no NUL, so that here it ends where it ends.

@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRequest, Request, State},
     response::{IntoResponse, Response},
 };
-use errand_shared::{faults, ids, store::lifecycle::RunStatus};
+use errand_core::{RunStatus, faults, ids};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use tokio::time::Instant;

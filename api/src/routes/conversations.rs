@@ -2,8 +2,8 @@
 
 use axum::extract::{Path, State};
 use chrono::{DateTime, Datelike, Utc};
-use errand_shared::store::{
-    self, Page, StoreError, conversations,
+use errand_store::{
+    self as store, Page, StoreError, conversations,
     deletion::{self, Deleted},
     messages::{self, Order},
     search,

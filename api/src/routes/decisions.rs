@@ -6,7 +6,8 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use errand_shared::{ids, store::lifecycle::Decision};
+use errand_core::ids;
+use errand_store::lifecycle::Decision;
 use http::HeaderMap;
 use serde::Deserialize;
 use tokio::time::Instant;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use errand_shared::store::{self, StoreError, migrate};
+use errand_store::{self as store, StoreError, migrate};
 use serde::Serialize;
 
 use crate::{

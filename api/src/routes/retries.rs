@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, Path, Request, State},
     response::Response,
 };
-use errand_shared::ids;
+use errand_core::ids;
 use http::HeaderMap;
 use serde::Deserialize;
 use tokio::time::Instant;

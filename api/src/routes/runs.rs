@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use chrono::{DateTime, Utc};
-use errand_shared::events::Interrupt;
-use errand_shared::store::{
-    self, StoreError, UserTurn,
-    lifecycle::{self, Pending, Run, RunStatus, tool_call::ToolCall},
+use errand_core::events::Interrupt;
+use errand_core::{RunStatus, pending::PendingCall};
+use errand_store::{
+    self as store, StoreError, UserTurn,
+    lifecycle::{self, Run, tool_call::ToolCall},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -240,7 +241,7 @@ async fn pending(
     turn: &UserTurn<'_>,
     user_id: &str,
     run_id: Uuid,
-) -> Result<Vec<Pending>, StoreError> {
+) -> Result<Vec<PendingCall>, StoreError> {
     let mut db = turn.begin().await?;
     let pending = lifecycle::pending(&mut db, user_id, run_id).await;
     db.done(pending).await

@@ -10,7 +10,8 @@ use axum::{
     },
     response::Response,
 };
-use errand_shared::{origin, serve::Peer, store::events::MAX_SHOWN_BYTES};
+use errand_server::{origin, serve::Peer};
+use errand_store::events::MAX_SHOWN_BYTES;
 use http::{HeaderMap, StatusCode, Uri, header};
 
 use crate::{App, connections, error::ApiError};

@@ -10,10 +10,8 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use errand_shared::{
-    ids,
-    store::{self, lifecycle},
-};
+use errand_core::ids;
+use errand_store::{self as store, lifecycle};
 use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};

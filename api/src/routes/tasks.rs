@@ -2,12 +2,10 @@
 
 use axum::extract::State;
 use chrono::Utc;
-use errand_shared::{
-    calendar::Now,
-    store::{
-        self, settings,
-        tasks::{self, Cursor, Listed, Task, View},
-    },
+use errand_core::calendar::Now;
+use errand_store::{
+    self as store, settings,
+    tasks::{self, Cursor, Listed, Task, View},
 };
 use errand_tools::listing::{self, Wanted};
 use http::HeaderMap;

@@ -1,6 +1,6 @@
 //! Arguments of a call that are no JSON object, as clients of MCP must send them, but may be meant as one.
 
-use errand_shared::json;
+use errand_core::json;
 use rmcp::{ErrorData, model::JsonObject};
 use serde::Deserialize;
 use serde_json::Value;

@@ -1,10 +1,8 @@
 //! Single arguments, checked: what is not valid is told with what would be.
 
 use chrono::{Datelike, NaiveDate, NaiveTime, Weekday};
-use errand_shared::{
-    calendar::{self, MAX_DATE, MIN_DATE, Now, RepeatFrom, Rule, RuleError},
-    store::tasks::{Priority, tag_key},
-};
+use errand_core::calendar::{self, MAX_DATE, MIN_DATE, Now, RepeatFrom, Rule, RuleError};
+use errand_store::tasks::{Priority, tag_key};
 use serde_json::json;
 use uuid::Uuid;
 

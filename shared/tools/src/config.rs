@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use errand_shared::config::{Invalid, http_url};
+use errand_server::config::{Invalid, http_url};
 use url::Url;
 
 use crate::http::PATH;

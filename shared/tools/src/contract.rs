@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use errand_shared::store::tasks::{MAX_SEARCH, Priority, View};
+use errand_store::tasks::{MAX_SEARCH, Priority, View};
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Map, Value, json};
 

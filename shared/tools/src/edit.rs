@@ -2,10 +2,8 @@
 //! itself come to the same.
 
 use chrono::{NaiveDate, NaiveTime, Weekday};
-use errand_shared::{
-    calendar::{self, Due, Now, Repeat, RepeatFrom, Rule},
-    store::tasks::{Fields, Priority, Stored},
-};
+use errand_core::calendar::{self, Due, Now, Repeat, RepeatFrom, Rule};
+use errand_store::tasks::{Fields, Priority, Stored};
 use serde_json::json;
 
 use super::{

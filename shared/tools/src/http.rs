@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware, response::IntoResponse, routing::get};
-use errand_shared::{request_id::REQUEST_ID, time_zone};
+use errand_core::time_zone;
+use errand_server::request_id::REQUEST_ID;
 use http::{HeaderName, Method, StatusCode, header};
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use errand_shared::{calendar::Tz, ids::CallKey};
+use errand_core::{calendar::Tz, ids::CallKey};
 use rmcp::{
     RoleServer,
     model::{JsonObject, RequestMetaObject},

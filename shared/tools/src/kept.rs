@@ -3,7 +3,7 @@
 //! A user may make thousands of calls an hour, and their records outlive what they are about: so no list of tasks is copied into
 //! them, and no call grows beyond a bound.
 
-use errand_shared::shorten;
+use errand_core::shorten;
 use serde_json::{Value, json};
 
 use super::{check, contract};

@@ -6,13 +6,13 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use errand_shared::{
+use errand_core::{
     hints::{Hint, Owner, TaskChange},
-    store::{
-        self, Pool, StoreError, UserPool, WriteError,
-        lifecycle::{Effect, tool_call::Record},
-    },
+    pending::Effect,
     user_queue::Bounds,
+};
+use errand_store::{
+    self as store, Pool, StoreError, UserPool, WriteError, lifecycle::tool_call::Record,
 };
 use futures::FutureExt;
 use rmcp::{

@@ -1,6 +1,6 @@
 //! `list_tasks`: a page of the list, read in the caller's transaction.
 
-use errand_shared::store::{
+use errand_store::{
     Connection, StoreError,
     tasks::{self, Cursor, View},
 };

@@ -1,9 +1,7 @@
 //! What of a list is asked for, checked: by `list_tasks`, and by whoever reads the list without a call.
 
-use errand_shared::{
-    calendar::Now,
-    store::tasks::{Filter, MAX_SEARCH, View},
-};
+use errand_core::calendar::Now;
+use errand_store::tasks::{Filter, MAX_SEARCH, View};
 use serde_json::json;
 
 use super::{check, error::ToolError};

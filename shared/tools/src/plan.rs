@@ -1,9 +1,7 @@
 //! What a call comes to: the arguments, the task that they are about and the calendar decide what is to be made of the list, and the result. No I/O.
 
-use errand_shared::{
-    calendar::{Now, zone_or_utc},
-    store::tasks::{self, Change, Fields, Full, Stored},
-};
+use errand_core::calendar::{Now, zone_or_utc};
+use errand_store::tasks::{self, Change, Fields, Full, Stored};
 use serde_json::{Value, json};
 
 use super::{

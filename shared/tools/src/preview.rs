@@ -2,14 +2,13 @@
 //!
 //! A call that would come to an error is nothing to ask anybody about.
 
-use errand_shared::{
+use errand_core::{
     calendar::Now,
-    store::{
-        Connection, StoreError,
-        lifecycle::{Change, Effect, Subject},
-        settings,
-        tasks::{Fields, Stored},
-    },
+    pending::{Effect, FieldChange, Subject},
+};
+use errand_store::{
+    Connection, StoreError, settings,
+    tasks::{Fields, Stored},
 };
 use serde_json::{Value, json};
 
@@ -58,7 +57,7 @@ pub(super) async fn of(
     }))
 }
 
-fn changes(call: Edit, task: Option<&Stored>, now: &Now) -> Result<Vec<Change>, ToolError> {
+fn changes(call: Edit, task: Option<&Stored>, now: &Now) -> Result<Vec<FieldChange>, ToolError> {
     let kept = || {
         task.cloned()
             .ok_or_else(ToolError::unauthorized)
@@ -146,11 +145,11 @@ impl Shown {
         Self(fields)
     }
 
-    fn changes_to(self, after: Self) -> Vec<Change> {
+    fn changes_to(self, after: Self) -> Vec<FieldChange> {
         let both = self.0.into_iter().zip(after.0);
         let changed = both.filter(|((_, old), (_, new))| old != new);
         changed
-            .map(|((field, old), (_, new))| Change {
+            .map(|((field, old), (_, new))| FieldChange {
                 field: field.to_owned(),
                 old: shown(old),
                 new: shown(new),

@@ -2,16 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use errand_shared::{
-    faults, ids,
-    store::{
-        self, Connection, Pool, StoreError, UserTurn, WriteError,
-        lifecycle::tool_call::{self, Made, NewCall, Record},
-        mcp_calls::{self, McpCall},
-        settings,
-        tasks::{self, Refused},
-    },
-    user_queue::Crowded,
+use errand_core::{faults, ids, user_queue::Crowded};
+use errand_store::{
+    self as store, Connection, Pool, StoreError, UserTurn, WriteError,
+    lifecycle::tool_call::{self, Made, NewCall, Record},
+    mcp_calls::{self, McpCall},
+    settings,
+    tasks::{self, Refused},
 };
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! The task that a call is about.
 
-use errand_shared::store::{
+use errand_store::{
     Connection, StoreError,
     tasks::{self, Candidates, Stored},
 };

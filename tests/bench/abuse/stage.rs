@@ -15,7 +15,7 @@ use errand_devkit::{
     postgres::{Cluster, ClusterOptions},
     programs::{self, Build},
 };
-use errand_shared::store::migrate;
+use errand_store::migrate;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::{

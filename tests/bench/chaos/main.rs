@@ -16,14 +16,13 @@ mod stage;
 use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use clap::{Parser, ValueEnum};
-use errand_shared::faults::{NO_FENCE, NO_TOOL_KEY};
-use futures::future::try_join_all;
-use tokio::time::Instant;
-
 use check::{BOUND, Runs};
+use clap::{Parser, ValueEnum};
+use errand_core::faults::{NO_FENCE, NO_TOOL_KEY};
+use futures::future::try_join_all;
 use history::History;
 use stage::{Size, Stage};
+use tokio::time::Instant;
 
 /// Share of accepted runs that has to complete, in percent.
 const COMPLETED: f64 = 98.0;

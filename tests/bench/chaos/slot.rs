@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use errand_shared::faults::{self, NO_FENCE};
+use errand_core::faults::{self, NO_FENCE};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use tokio::{
     process::{Child, Command},

@@ -3,13 +3,14 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
+use errand_core::faults::NO_FENCE;
 use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions},
     programs::{self, Build},
 };
-use errand_shared::{faults::NO_FENCE, store::migrate};
+use errand_store::migrate;
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{

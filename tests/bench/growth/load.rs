@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use errand_shared::{ids::new_id, jobs::job_id};
+use errand_core::{ids::new_id, jobs::job_id};
 use sqlx::{Connection, PgConnection};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;

@@ -22,12 +22,11 @@ use errand_devkit::{
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions, Shutdown},
 };
-use errand_shared::store::migrate;
+use errand_store::migrate;
 use errand_worker::Worker;
+use plans::Plans;
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
-
-use plans::Plans;
 
 #[derive(Parser)]
 struct Options {

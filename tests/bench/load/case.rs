@@ -12,7 +12,6 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use errand_bench::{gauge, model::Pace};
-
 use tokio::time::sleep;
 
 use crate::{

@@ -29,17 +29,16 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use case::{Case, Mix, TURNS, USERS};
 use clap::{Args, Parser, Subcommand};
 use errand_bench::{
     gauge,
     model::{Pace, PacedModel},
 };
-use tokio::{io::AsyncReadExt, runtime};
-
-use case::{Case, Mix, TURNS, USERS};
 use figures::Report;
 use run::Loop;
 use system::{Setting, System};
+use tokio::{io::AsyncReadExt, runtime};
 use turn::Transport;
 
 /// The database does not hold what the clients were told, or a bound is broken.

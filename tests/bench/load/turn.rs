@@ -14,10 +14,9 @@ use errand_bench::{
     past::Talk,
 };
 use serde::{Deserialize, Serialize};
+use socket::Socket;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
-
-use socket::Socket;
 
 /// Time after which a turn counts as failed.
 const PATIENCE: Duration = Duration::from_secs(90);

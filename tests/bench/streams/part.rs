@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, ensure};
 use clap::Parser;
 use errand_api::Api;
-use errand_shared::telemetry;
+use errand_server::telemetry;
 use errand_worker::Worker;
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;

@@ -15,7 +15,7 @@ use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     postgres::{Cluster, ClusterOptions},
 };
-use errand_shared::store::migrate;
+use errand_store::migrate;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;

@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use errand_api::Api;
-use errand_shared::{config, process, store::migrate, telemetry};
+use errand_server::{config, process, telemetry};
+use errand_store::migrate;
 use errand_worker::Worker;
 use tokio_util::sync::CancellationToken;
 

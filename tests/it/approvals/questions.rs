@@ -1,8 +1,8 @@
 //! What a user is asked: which task a call is about and what would become of it, as the server found it, and nothing at all about a
 //! call that would come to an error.
 
+use errand_core::events::MAX_EVENT_BYTES;
 use errand_devkit::model::Turn;
-use errand_shared::events::MAX_EVENT_BYTES;
 use serde_json::{Value, json};
 
 use super::{add, decide, view};

@@ -1,13 +1,11 @@
 //! Plans: what batches and turns read, counted in blocks, where nearly everything in the tables is old.
 
-use errand_shared::{
-    events::Event,
-    store::{
-        self, Transaction, conversations, events, history, jobs,
-        lifecycle::{self, Bounds},
-        mcp_calls, messages,
-        purge::{self, Purge},
-    },
+use errand_core::events::Event;
+use errand_store::{
+    self as store, Transaction, conversations, events, history, jobs,
+    lifecycle::{self, Bounds},
+    mcp_calls, messages,
+    purge::{self, Purge},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! Jobs: a transaction that acts for a user reaches the jobs of that user's runs, in the columns that it has to change.
 
-use errand_shared::jobs::job_id;
+use errand_core::jobs::job_id;
 use serde_json::json;
 use uuid::Uuid;
 

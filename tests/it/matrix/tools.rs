@@ -1,6 +1,7 @@
 //! The matrix on the tools: every tool of the MCP server, called for Bob with what is Ada's.
 
-use errand_shared::{ids::CallKey, store};
+use errand_core::ids::CallKey;
+use errand_store as store;
 use errand_tools::{Caller, TaskServer};
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,

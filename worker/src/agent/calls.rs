@@ -8,7 +8,7 @@
 //! Known habits: no `index` and no id (Gemini), all calls at index 0 (Ollama), name and id null or repeated in later
 //! fragments (vLLM), a new id in each fragment (some gateways), indexes that begin at 1.
 
-use errand_shared::store::lifecycle::AskedCall;
+use errand_store::lifecycle::AskedCall;
 use serde_json::{Map, Value};
 
 use super::{Endless, pieces::Pieces};

@@ -4,10 +4,8 @@
 //! too small, old results of tools are shortened first, then whole turns are left out; the last turn stays in some form,
 //! because what the user says next is about it.
 
-use errand_shared::{
-    shorten::{self, Level},
-    store::history::{PastTurn, RecordedStep, TurnEnd},
-};
+use errand_core::shorten::{self, Level};
+use errand_store::history::{PastTurn, RecordedStep, TurnEnd};
 use serde_json::{Value, json};
 
 use super::{

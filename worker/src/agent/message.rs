@@ -4,7 +4,7 @@
 //! can have, for arguments that are no JSON object, or for an id in a form that is not theirs; so what is echoed is made
 //! valid here, while the record keeps what really came.
 
-use errand_shared::store::lifecycle::AskedCall;
+use errand_store::lifecycle::AskedCall;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;

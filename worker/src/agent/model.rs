@@ -1,6 +1,6 @@
 //! The model as the agent sees it: what it is asked, what it answers, how it fails.
 
-use errand_shared::store::{history::RecordedStep, lifecycle::AskedCall, usage::Tokens};
+use errand_store::{history::RecordedStep, lifecycle::AskedCall, usage::Tokens};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

@@ -3,7 +3,7 @@
 //! The time stands with each message and not in the system prompt, and comes from the store alone. So the prompt and all that was shown
 //! once are the same bytes in every later request, and a provider's prompt cache knows them again.
 
-use errand_shared::calendar::Moment;
+use errand_core::calendar::Moment;
 
 use super::Message;
 

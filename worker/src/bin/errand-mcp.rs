@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use errand_shared::{config, faults, process, telemetry};
+use errand_core::faults;
+use errand_server::{config, process, telemetry};
 use errand_worker::mcp::{self, Config};
 
 fn main() -> ExitCode {

@@ -1,11 +1,11 @@
 //! Events of the journal, each within [`MAX_EVENT_BYTES`]: texts are told in several, and what has to be whole is shortened.
 
-use errand_shared::{
+use errand_core::{
     events::{Event, MAX_EVENT_BYTES, RunOutcome},
     ids::CallKey,
     shorten::{self, Level},
-    store::{lifecycle::AskedCall, tasks::Task},
 };
+use errand_store::{lifecycle::AskedCall, tasks::Task};
 use serde_json::{Value, json};
 
 /// Tasks of the list that clients are shown live.
@@ -128,7 +128,8 @@ fn cut_values(changes: &mut Value, max: usize) {
 
 #[cfg(test)]
 mod tests {
-    use errand_shared::store::lifecycle::{Change, Effect, Outcome, Pending, Subject};
+    use errand_core::pending::{Effect, FieldChange, PendingCall, Subject};
+    use errand_store::lifecycle::Outcome;
 
     use super::*;
 
@@ -171,12 +172,12 @@ mod tests {
     #[test]
     fn a_question_about_many_calls_is_not_too_large() {
         for (letter, count) in [("\u{1}", 32), ("\"", 32), ("😀", 32), ("é", 3), ("x", 1)] {
-            let change = |field: &str, length| Change {
+            let change = |field: &str, length| FieldChange {
                 field: field.to_owned(),
                 old: json!(letter.repeat(length)),
                 new: json!(letter.repeat(length)),
             };
-            let pending = |ordinal| Pending {
+            let pending = |ordinal| PendingCall {
                 key: CallKey {
                     run_id: uuid::Uuid::nil(),
                     step: 1,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{CommandFactory, FromArgMatches, builder::ArgPredicate};
-use errand_shared::config::{AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig};
+use errand_server::config::{AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig};
 use errand_tools::McpConfig;
 
 /// Characters of a user's id, as in tokens.

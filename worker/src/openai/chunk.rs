@@ -1,5 +1,6 @@
 //! One chunk of a streamed answer, or a whole answer that came at once: what it adds.
 
+use errand_store::without_nul;
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
@@ -7,7 +8,6 @@ use super::{
     lenient::{Object, text},
 };
 use crate::agent::{AnswerBuilder, CallPiece};
-use errand_shared::store::without_nul;
 
 /// Fields of a message that are everybody's.
 const MESSAGE: [&str; 5] = ["role", "content", "refusal", "tool_calls", "function_call"];

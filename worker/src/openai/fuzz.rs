@@ -11,11 +11,8 @@ use std::{
     },
 };
 
-use errand_shared::{
-    calendar::Moment,
-    ids::CallKey,
-    store::lifecycle::{AskedCall, Effect},
-};
+use errand_core::{calendar::Moment, ids::CallKey, pending::Effect};
+use errand_store::lifecycle::AskedCall;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use apalis::prelude::*;
 use apalis_core::task::builder::TaskBuilder;
-use errand_shared::{
+use errand_core::{
     faults,
     hints::{Hint, JOB_READY},
-    store::{
-        self, Pool, StoreError,
-        lifecycle::{self, Taken},
-        listen,
-    },
+};
+use errand_store::{
+    self as store, Pool, StoreError,
+    lifecycle::{self, Taken},
+    listen,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;

@@ -5,12 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use errand_shared::{
-    hints::Hint,
-    store::{
-        self, Pool, StoreError,
-        leases::{Found, Session},
-    },
+use errand_core::hints::Hint;
+use errand_store::{
+    self as store, Pool, StoreError,
+    leases::{Found, Session},
 };
 use tokio_util::sync::CancellationToken;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use errand_shared::store::{self, Pool, StoreError, periodic::Lease, sweep};
+use errand_store::{self as store, Pool, StoreError, periodic::Lease, sweep};
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two sweeps of the whole installation.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use errand_shared::json::{self, KeyError};
+use errand_core::json::{self, KeyError};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use errand_shared::store::{self, StoreError, conversations, lifecycle};
+use errand_store::{self as store, StoreError, conversations, lifecycle};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -124,8 +124,8 @@ impl Methods {
     async fn start_run(&self, call: &Call) -> Result<Answer, ApiError> {
         let start: RunStart = params(call)?;
         check_text(&start.message)?;
-        let thread_id = start.thread_id.unwrap_or_else(errand_shared::ids::new_id);
-        let run_id = start.run_id.unwrap_or_else(errand_shared::ids::new_id);
+        let thread_id = start.thread_id.unwrap_or_else(errand_core::ids::new_id);
+        let run_id = start.run_id.unwrap_or_else(errand_core::ids::new_id);
         let key = run_id.to_string();
         // Without a thread the client repeats its request without one, so the hash has none either.
         let asked_for = start.thread_id.unwrap_or_default();
@@ -155,7 +155,7 @@ impl Methods {
             run_id: wanted.run_id,
             thread: None,
             decision: &decision(wanted.approve, wanted.decisions)?,
-            child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
+            child: wanted.new_run_id.unwrap_or_else(errand_core::ids::new_id),
             time_zone: zone(wanted.time_zone.as_deref())?,
         };
         let run_id = decide::decide(&self.app, &wish).await?.run_id;
@@ -168,7 +168,7 @@ impl Methods {
         let wanted = Retry {
             user_id: &self.user_id,
             run_id: wanted.run_id,
-            child: wanted.new_run_id.unwrap_or_else(errand_shared::ids::new_id),
+            child: wanted.new_run_id.unwrap_or_else(errand_core::ids::new_id),
             key: key.as_deref(),
             time_zone: zone(wanted.time_zone.as_deref())?,
         };

@@ -1,4 +1,4 @@
-use errand_shared::calendar::zone;
+use errand_core::calendar::zone;
 use serde_json::Value;
 
 use super::*;

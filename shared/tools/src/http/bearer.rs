@@ -9,10 +9,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use errand_shared::{
+use errand_core::time_zone;
+use errand_server::{
     auth::{self, AuthError, Verifier},
     config::OriginsConfig,
-    time_zone,
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode, Uri,

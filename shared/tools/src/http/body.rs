@@ -6,7 +6,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use errand_shared::json;
+use errand_core::json;
 
 use super::refusal::Refusal;
 

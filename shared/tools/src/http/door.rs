@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use errand_shared::{config::OriginsConfig, origin};
+use errand_server::{config::OriginsConfig, origin};
 use http::{HeaderMap, HeaderValue, Uri, header::ORIGIN, uri::Authority};
 use url::Url;
 

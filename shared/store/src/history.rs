@@ -1,0 +1,255 @@
+//! History: what was said and done in a conversation before a run, and in the run itself by earlier attempts.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use errand_core::{RunStatus, calendar::Moment};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{
+    Connection, StoreError,
+    lifecycle::{self, AskedCall, Claimed},
+};
+
+/// A step that was committed, with the results its calls have so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedStep {
+    /// The run that executes its calls: the run itself, or an earlier one of the turn, which has done so.
+    pub run_id: Uuid,
+    /// The run that told of its calls: another if they had to wait for a decision.
+    pub told_by: Uuid,
+    /// Its number in the run.
+    pub step: i32,
+    /// The model's text.
+    pub content: String,
+    /// The calls, in order.
+    pub calls: Vec<RecordedCall>,
+    /// The model that gave the answer, if it is known.
+    pub model: Option<String>,
+    /// Fields of the message that are the provider's own.
+    pub extra: Map<String, Value>,
+}
+
+/// A call of a committed step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedCall {
+    /// As the model asked for it.
+    pub asked: AskedCall,
+    /// The recorded result; none if the call has not been executed.
+    pub result: Option<Value>,
+    /// What the user decided about it; none if it needs no approval.
+    pub approved: Option<bool>,
+}
+
+/// An earlier turn of the conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastTurn {
+    /// What the user said.
+    pub message: String,
+    /// When, by the user's clock.
+    pub said: Moment,
+    /// What the agent did.
+    pub steps: Vec<RecordedStep>,
+    /// What the agent replied; none if it did not come to that.
+    pub reply: Option<String>,
+    /// How it ended.
+    pub end: TurnEnd,
+}
+
+/// How an earlier turn ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// With a reply.
+    Completed,
+    /// It failed; what its tool calls did stays.
+    Failed,
+    /// It was cancelled; the reply, if there is one, is what had been said until then.
+    Cancelled,
+    /// It waits for the user's decision, or has not gone on since.
+    Waits,
+}
+
+/// The turns before that of a run, the latest first, at most `limit`: those that are over or wait for a decision.
+///
+/// # Errors
+/// The database failed.
+pub async fn before(
+    db: &mut Connection,
+    run: &Claimed,
+    limit: i64,
+) -> Result<Vec<PastTurn>, StoreError> {
+    let written = sqlx::query_scalar!(
+        r#"select run_history($1, $2, $3, $4) as "turns!""#,
+        run.user_id,
+        run.conversation_id,
+        run.position,
+        limit
+    )
+    .fetch_one(db)
+    .await?;
+    turns(written)
+}
+
+/// Reads what `run_history` returns.
+///
+/// # Errors
+/// It is something else.
+pub(super) fn turns(written: Value) -> Result<Vec<PastTurn>, StoreError> {
+    // The error that serde has would repeat what was said.
+    let turns: Vec<WrittenTurn> =
+        serde_json::from_value(written).map_err(|_| malformed("malformed history"))?;
+    Ok(turns.into_iter().map(PastTurn::from).collect())
+}
+
+fn malformed(what: &'static str) -> StoreError {
+    StoreError::Database(sqlx::Error::Decode(what.into()))
+}
+
+#[derive(Deserialize)]
+struct WrittenTurn {
+    said_at: DateTime<Utc>,
+    said_in: Option<String>,
+    message: String,
+    reply: Option<String>,
+    status: RunStatus,
+    steps: Vec<WrittenStep>,
+}
+
+#[derive(Deserialize)]
+struct WrittenStep {
+    run_id: Uuid,
+    told_by: Uuid,
+    step: i32,
+    content: String,
+    calls: Vec<AskedCall>,
+    model: Option<String>,
+    extra: Option<Map<String, Value>>,
+    results: Option<Vec<(usize, Value)>>,
+}
+
+impl From<WrittenTurn> for PastTurn {
+    fn from(turn: WrittenTurn) -> Self {
+        Self {
+            message: turn.message,
+            said: Moment::new(turn.said_at, turn.said_in.as_deref()),
+            steps: turn.steps.into_iter().map(RecordedStep::from).collect(),
+            reply: turn.reply,
+            end: match turn.status {
+                RunStatus::Completed => TurnEnd::Completed,
+                RunStatus::Failed => TurnEnd::Failed,
+                RunStatus::Cancelled => TurnEnd::Cancelled,
+                RunStatus::Queued | RunStatus::Running | RunStatus::Waiting => TurnEnd::Waits,
+            },
+        }
+    }
+}
+
+impl From<WrittenStep> for RecordedStep {
+    fn from(step: WrittenStep) -> Self {
+        let mut results: HashMap<usize, Value> =
+            step.results.unwrap_or_default().into_iter().collect();
+        let calls = step.calls.into_iter().enumerate();
+        Self {
+            run_id: step.run_id,
+            told_by: step.told_by,
+            step: step.step,
+            content: step.content,
+            calls: calls
+                .map(|(ordinal, asked)| RecordedCall {
+                    asked,
+                    result: results.remove(&ordinal),
+                    approved: None,
+                })
+                .collect(),
+            model: step.model,
+            extra: step.extra.unwrap_or_default(),
+        }
+    }
+}
+
+/// The steps that the turn has so far: those of earlier attempts, and of earlier runs if a decision started this one.
+///
+/// # Errors
+/// The database failed.
+pub async fn of_run(db: &mut Connection, run: &Claimed) -> Result<Vec<RecordedStep>, StoreError> {
+    let mut turns = steps_of(db, &run.user_id, &[run.root_run_id]).await?;
+    let mut steps = turns.remove(&run.root_run_id).unwrap_or_default();
+    if run.root_run_id != run.id {
+        let decisions = lifecycle::decisions(db, &run.user_id, run.id).await?;
+        for step in steps.iter_mut().filter(|step| step.run_id == run.id) {
+            for (call, ordinal) in step.calls.iter_mut().zip(0..) {
+                call.approved = decisions.get(&(step.step, ordinal)).copied();
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// The steps of these turns, each turn named by its first run. A step whose calls had to wait is there twice: in the run that
+/// waited, and in the one that executes them; the latter counts.
+async fn steps_of(
+    db: &mut Connection,
+    user_id: &str,
+    roots: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<RecordedStep>>, StoreError> {
+    if roots.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let steps = sqlx::query!(
+        r#"select distinct on (coalesce(r.root_run_id, r.id), s.step)
+                  coalesce(r.root_run_id, r.id) as "root!", s.run_id, s.step, s.content, s.tool_calls,
+                  s.model, s.extra,
+                  case when s.attempt = 0 then coalesce(r.parent_run_id, r.id) else r.id end as "told_by!"
+           from runs r join steps s on s.run_id = r.id
+           where (r.id = any($1) or r.root_run_id = any($1)) and r.user_id = $2
+           order by coalesce(r.root_run_id, r.id), s.step, r.position desc"#,
+        roots,
+        user_id
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let runs: Vec<Uuid> = steps.iter().map(|step| step.run_id).collect();
+    let mut results: HashMap<(Uuid, i32, i32), Value> = sqlx::query!(
+        r#"select run_id, step, ordinal, result as "result!" from tool_calls
+           where run_id = any($1) and user_id = $2 and result is not null"#,
+        &runs,
+        user_id
+    )
+    .fetch_all(db)
+    .await?
+    .into_iter()
+    .map(|call| ((call.run_id, call.step, call.ordinal), call.result))
+    .collect();
+
+    let mut by_turn: HashMap<Uuid, Vec<RecordedStep>> = HashMap::new();
+    for row in steps {
+        // The error that serde has would repeat the row.
+        let asked: Vec<AskedCall> = serde_json::from_value(row.tool_calls).map_err(|_| {
+            StoreError::Database(sqlx::Error::Decode("malformed steps.tool_calls".into()))
+        })?;
+        let calls = asked
+            .into_iter()
+            .zip(0..)
+            .map(|(asked, ordinal)| RecordedCall {
+                asked,
+                result: results.remove(&(row.run_id, row.step, ordinal)),
+                approved: None,
+            })
+            .collect();
+        by_turn.entry(row.root).or_default().push(RecordedStep {
+            run_id: row.run_id,
+            told_by: row.told_by,
+            step: row.step,
+            content: row.content,
+            calls,
+            model: row.model,
+            extra: match row.extra {
+                Some(Value::Object(extra)) => extra,
+                _ => Map::new(),
+            },
+        });
+    }
+    Ok(by_turn)
+}

@@ -1,0 +1,39 @@
+//! The life of a run: each transition is one thing in one file, and nothing else writes a run's status.
+//!
+//! Whoever accepts, cancels, decides or ends takes the user's lock first, then the run's row. What an attempt writes is fenced by its
+//! number: a claim makes every earlier attempt's writes find nothing.
+
+use errand_core::RunStatus;
+
+mod accept;
+mod admit;
+mod cancel;
+mod claim;
+mod complete;
+mod decide;
+mod finish;
+mod read;
+mod release;
+mod requeue;
+mod retry;
+mod step;
+pub mod tool_call;
+
+pub(super) use accept::Accept;
+pub use accept::{
+    Acceptance, Keyed, Limits, NewRun, Successor, accept, accept_within, find_by_key,
+};
+pub(super) use admit::lock_user;
+pub use admit::{Bounds, Usage, admit, usage};
+pub use cancel::cancel;
+pub use claim::{Claimed, Taken, claim, fence};
+pub(super) use complete::Complete;
+pub use decide::{Decided, Decision, MAX_WAITING, decide, decisions, pending};
+pub use finish::{Ending, Outcome, finish};
+pub(super) use read::Read;
+pub use read::{Followed, Run, Span, at_work, ended, find, news, read, span, to_cancel, to_follow};
+pub use release::{Return, release};
+pub use requeue::{Requeued, requeue};
+pub use retry::{Retriable, retriable, retry};
+pub(super) use step::Step;
+pub use step::{AskedCall, NewStep, commit_step};

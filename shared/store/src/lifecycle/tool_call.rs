@@ -1,0 +1,181 @@
+//! Records of tool calls: each commits with the call's effect, under the key (run, step, ordinal).
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use errand_core::{faults, ids::CallKey};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::super::{
+    Connection, Pool, StoreError, WriteError,
+    lane::{self, Answers, Lane, Lanes, Transition},
+    tasks::{Change, Refused},
+};
+
+/// What a call came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The structured output.
+    pub result: Value,
+    /// Whether it is an error for the model to read.
+    pub is_error: bool,
+}
+
+/// A call that is about to be made.
+#[derive(Debug)]
+pub struct NewCall<'a> {
+    /// Its key.
+    pub key: CallKey,
+    /// The owner of the run.
+    pub user_id: &'a str,
+    /// The attempt that makes it: the fence.
+    pub attempt: i32,
+    /// The tool.
+    pub tool_name: &'a str,
+    /// Its full parameters.
+    pub parameters: &'a Value,
+    /// What it makes of the owner's tasks, if anything.
+    pub change: Option<&'a Change>,
+    /// What it comes to if that is made.
+    pub record: &'a Record,
+    /// How long it took to plan.
+    pub took: Duration,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub enum Made {
+    /// It is made.
+    Now(Record),
+    /// It was made before: its effect is committed, and was not repeated.
+    Before(Record),
+    /// Nothing is written: it has to be planned anew, or comes to an error.
+    Refused(Refused),
+}
+
+/// Makes a call as `run_call` has it, together with others: its effect and its record commit together.
+///
+/// # Errors
+/// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed; the step does not exist
+/// (`tool_calls_step_fkey`).
+pub async fn make(pool: &Pool, call: &NewCall<'_>) -> Result<Made, WriteError> {
+    let row = Row {
+        run_id: call.key.run_id,
+        user_id: call.user_id,
+        attempt: call.attempt,
+        is_fenced: !faults::is_mutated(faults::NO_FENCE),
+        step: call.key.step,
+        ordinal: call.key.ordinal,
+        tool_name: call.tool_name,
+        parameters: call.parameters,
+        change: call.change,
+        result: &call.record.result,
+        is_error: call.record.is_error,
+        duration_ms: i32::try_from(call.took.as_millis()).unwrap_or(i32::MAX),
+    };
+    let (outcome, result, is_error) = lane::make::<Make>(pool, &row).await?;
+    let record = result.map(|result| Record {
+        result: success_first(result),
+        is_error: is_error.unwrap_or(false),
+    });
+    match (outcome.as_str(), record) {
+        ("made", Some(record)) => Ok(Made::Now(record)),
+        ("recorded", Some(record)) => Ok(Made::Before(record)),
+        (outcome, _) => match Refused::named(outcome) {
+            Some(refused) => Ok(Made::Refused(refused)),
+            None => Err(WriteError::Fenced),
+        },
+    }
+}
+
+/// A row of `run_calls`.
+#[derive(Serialize)]
+struct Row<'a> {
+    run_id: Uuid,
+    user_id: &'a str,
+    attempt: i32,
+    is_fenced: bool,
+    step: i32,
+    ordinal: i32,
+    tool_name: &'a str,
+    parameters: &'a Value,
+    change: Option<&'a Change>,
+    result: &'a Value,
+    is_error: bool,
+    duration_ms: i32,
+}
+
+/// Calls of many runs, as `run_calls` has it.
+pub(in super::super) struct Make;
+
+impl Transition for Make {
+    /// What came of it, the result, and whether that is an error.
+    type Answer = (String, Option<Value>, Option<bool>);
+
+    async fn send(
+        db: &mut Connection,
+        rows: &str,
+        is_patient: bool,
+    ) -> Result<Answers<Self::Answer>, StoreError> {
+        let answers = sqlx::query!(
+            r#"select place as "place!", outcome as "outcome!", result, is_error from run_calls($1::text::jsonb, $2)"#,
+            rows,
+            is_patient
+        )
+        .fetch_all(db)
+        .await?;
+        let made = answers.into_iter().map(|row| {
+            let answer = (row.outcome, row.result, row.is_error);
+            (row.place, (answer.0 != "alone").then_some(answer))
+        });
+        Ok(made.collect())
+    }
+
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
+        &lanes.call
+    }
+}
+
+/// A call as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct ToolCall {
+    /// The tool.
+    pub tool_name: String,
+    /// Its full parameters.
+    pub parameters: Value,
+    /// Its structured output.
+    pub result: Value,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+impl ToolCall {
+    /// As it is read from its row.
+    pub(super) fn read(
+        tool_name: String,
+        parameters: Value,
+        result: Value,
+        created_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            tool_name,
+            parameters,
+            result: success_first(result),
+            created_at,
+        }
+    }
+}
+
+/// jsonb forgets the order of fields; the contract has `success` first.
+#[must_use]
+pub fn success_first(result: Value) -> Value {
+    let Value::Object(mut fields) = result else {
+        return result;
+    };
+    if let Some(success) = fields.remove("success") {
+        fields.shift_insert(0, "success".to_owned(), success);
+    }
+    Value::Object(fields)
+}

@@ -1,0 +1,138 @@
+//! Telling hints: behind a commit and never in one, because commits that notify wait for one another.
+//!
+//! What a process has to tell within a moment is one statement, so its cost follows neither the number of runs nor that of changes.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use errand_core::hints::Hint;
+use tokio::task::JoinHandle;
+
+use super::{Connection, Pool, StoreError, within_time};
+
+mod payloads;
+
+/// What comes within this time is told together; what comes after a silence is told at once.
+const PAUSE: Duration = Duration::from_millis(5);
+/// One try to tell.
+const TRY: Duration = Duration::from_secs(2);
+/// Tries in a row that may fail; then it is left to the next look at the rows.
+const TRIES: u32 = 3;
+/// Hints that wait, at most; of more, those that listen learn by looking.
+const MAX_HINTS: usize = 20_000;
+/// How long the end of a process waits for what is still to be told.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// The hints that a process has not told yet.
+#[derive(Default)]
+pub(super) struct Hints(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    hints: HashSet<Hint>,
+    /// Tells, until there is nothing left to tell.
+    teller: Option<JoinHandle<()>>,
+    is_telling: bool,
+}
+
+impl Pool {
+    /// Tells other processes, soon. Nobody waits for it, and it may be lost. For a change that is committed.
+    pub fn tell(&self, hint: Hint) {
+        self.tell_all([hint]);
+    }
+
+    /// As [`Pool::tell`], of several.
+    pub fn tell_all(&self, hints: impl IntoIterator<Item = Hint>) {
+        let mut state = self.hints().lock();
+        for hint in hints {
+            if state.hints.len() < MAX_HINTS {
+                state.hints.insert(hint);
+            }
+        }
+        if !state.is_telling && !state.hints.is_empty() {
+            state.is_telling = true;
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it lives for moments, and the next hint starts another"
+            )]
+            let teller = tokio::spawn(run(self.clone()));
+            state.teller = Some(teller);
+        }
+    }
+
+    /// Waits, for a bounded time, until what was to be told is told.
+    pub async fn told(&self) {
+        let teller = self.hints().lock().teller.take();
+        if let Some(teller) = teller {
+            let _ = tokio::time::timeout(LAST_WORDS, teller).await;
+        }
+    }
+}
+
+async fn run(pool: Pool) {
+    let _panics = IfItPanics(&pool);
+    let mut failures = 0;
+    while let Some(hints) = pool.hints().next() {
+        let told = within_time(TRY, async {
+            let mut db = pool.acquire().await?;
+            notify(&mut db, &hints).await?;
+            db.release();
+            Ok::<_, StoreError>(())
+        });
+        match told.await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                tracing::debug!(%error, "cannot tell other processes");
+                failures += 1;
+                if failures < TRIES {
+                    pool.hints().lock().hints.extend(hints);
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Sends the notifications. Nobody waits for the disk: a crash of the server ends the listeners' sessions, and they look for themselves.
+async fn notify(db: &mut Connection, hints: &[Hint]) -> Result<(), StoreError> {
+    let (channels, payloads) = payloads::notifications(hints);
+    let channels: Vec<String> = channels.into_iter().map(str::to_owned).collect();
+    sqlx::query!(
+        "select set_config('synchronous_commit', 'off', true), count(pg_notify(channel, payload))
+         from unnest($1::text[], $2::text[]) as n (channel, payload)",
+        &channels,
+        &payloads
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(())
+}
+
+impl Hints {
+    /// What to tell now; none, and the end of the telling, if there is nothing.
+    fn next(&self) -> Option<Vec<Hint>> {
+        let mut state = self.lock();
+        state.is_telling = !state.hints.is_empty();
+        state
+            .is_telling
+            .then(|| std::mem::take(&mut state.hints).into_iter().collect())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A telling that panics is over, so that the next hint starts another.
+struct IfItPanics<'a>(&'a Pool);
+
+impl Drop for IfItPanics<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.hints().lock().is_telling = false;
+        }
+    }
+}
