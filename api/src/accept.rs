@@ -4,8 +4,9 @@ use axum::response::{IntoResponse, Response};
 use chrono_tz::Tz;
 use errand_core::faults;
 use errand_store::{
-    self as store, Connection, StoreError, UserTurn, WriteError, conversations,
+    self as store, Connection, StoreError, UserTurn, WriteError,
     lifecycle::{self, Acceptance, NewRun},
+    read::conversations,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -2,8 +2,9 @@
 
 use chrono_tz::Tz;
 use errand_store::{
-    self as store, UserTurn, conversations,
+    self as store, UserTurn,
     lifecycle::{self, Decided, Decision, Successor},
+    read::conversations,
 };
 use uuid::Uuid;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use errand_core::hints::{CONVERSATION, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED, TaskChange};
 use errand_store::{
     Pool,
-    listen::{self, Heard},
+    db::listen::{self, Heard},
 };
 use tokio_util::sync::CancellationToken;
 

@@ -40,7 +40,7 @@ async fn serve(config: &Config, stop: CancellationToken) -> Result<(), ApiStartE
 }
 
 async fn migrate(config: &MigrateConfig) -> Result<(), ApiStartError> {
-    store::migrate::run_when_up(config.database.direct_url()).await?;
+    store::db::migrate::run_when_up(config.database.direct_url()).await?;
     tracing::info!("the database is migrated");
     Ok(())
 }

@@ -10,7 +10,7 @@ use errand_devkit::{
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions},
 };
-use errand_store::migrate;
+use errand_store::db::migrate;
 use errand_worker::{Worker, WorkerError};
 use serde_json::Value;
 use tokio::task::JoinHandle;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use errand_devkit::model::{Gate, Turn, request};
-use errand_store::purge::{self, Purge};
+use errand_store::queue::purge::{self, Purge};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;

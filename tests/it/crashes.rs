@@ -10,7 +10,7 @@ use std::{
 };
 
 use errand_devkit::postgres::{Cluster, ClusterOptions, Shutdown};
-use errand_store::migrate;
+use errand_store::db::migrate;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;

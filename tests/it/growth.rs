@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use errand_store::{
     self as store,
-    periodic::Lease,
-    purge::{self, Purge},
+    queue::{
+        periodic::Lease,
+        purge::{self, Purge},
+    },
 };
 use sqlx::PgPool;
 

@@ -10,8 +10,8 @@ use errand_devkit::{
 };
 use errand_store::{
     self as store, StoreError, UserPool,
+    db::migrate,
     lifecycle::{self, Acceptance, Bounds, Limits, NewRun},
-    migrate,
 };
 use futures::future::join_all;
 use serde_json::json;

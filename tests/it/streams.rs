@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use errand_devkit::model::{Gate, Turn};
-use errand_store::purge::{self, Purge};
+use errand_store::queue::purge::{self, Purge};
 use reqwest::Method;
 use serde_json::{Value, json};
 

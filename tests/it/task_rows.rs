@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{Duration, NaiveDate, Utc};
 use errand_core::calendar::{Now, Tz};
 use errand_store::{
-    Connection, migrate,
-    purge::{self, Purge},
+    Connection,
+    db::migrate,
+    queue::purge::{self, Purge},
     tasks::{self, Filter, View},
 };
 use serde_json::json;

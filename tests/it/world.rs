@@ -12,7 +12,7 @@ use errand_devkit::{
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions},
 };
-use errand_store::migrate;
+use errand_store::db::migrate;
 use errand_worker::Worker;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};

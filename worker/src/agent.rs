@@ -5,8 +5,8 @@
 
 use errand_core::{calendar::Moment, ids::CallKey, pending::Effect};
 use errand_store::{
-    history::{PastTurn, RecordedCall, RecordedStep},
     lifecycle::AskedCall,
+    read::history::{PastTurn, RecordedCall, RecordedStep},
 };
 use serde_json::Value;
 use uuid::Uuid;

@@ -8,8 +8,9 @@ use std::{
 
 use errand_core::hints::CANCEL;
 use errand_store::{
-    self as store, Pool, StoreError, lifecycle,
-    listen::{self, Heard},
+    self as store, Pool, StoreError,
+    db::listen::{self, Heard},
+    lifecycle,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

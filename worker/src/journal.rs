@@ -16,8 +16,8 @@ use errand_core::{
 use errand_store::{
     self as store, Pool, StoreError, UserPool, WriteError, events,
     lifecycle::{self, AskedCall, Claimed, Ending, NewStep, Outcome},
+    read::usage::Tokens,
     tasks,
-    usage::Tokens,
 };
 use serde_json::Value;
 use uuid::Uuid;

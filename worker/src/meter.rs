@@ -1,6 +1,6 @@
 //! Tokens of an attempt that no step counts: of answers that were cut off, or asked for again.
 
-use errand_store::usage::Tokens;
+use errand_store::read::usage::Tokens;
 
 /// Counts what was streamed.
 #[derive(Debug, Default)]

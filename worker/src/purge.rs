@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use errand_store::{
     self as store, Pool, StoreError,
-    periodic::Lease,
-    purge::{self, Batch, Purge},
+    queue::{
+        periodic::Lease,
+        purge::{self, Batch, Purge},
+    },
     tasks::TRASH_DAYS,
 };
 use tokio_util::sync::CancellationToken;

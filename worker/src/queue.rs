@@ -13,7 +13,7 @@ use std::{
 use apalis::prelude::*;
 use errand_core::{hints::Hint, jobs::job_id};
 use errand_server::supervise::Supervisor;
-use errand_store::{self as store, Pool, StoreError, leases, lifecycle::Taken};
+use errand_store::{self as store, Pool, StoreError, lifecycle::Taken, queue::leases};
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;

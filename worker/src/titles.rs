@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
-use errand_store::{self as store, Pool, StoreError, conversations, lifecycle::Claimed, usage};
+use errand_store::{
+    self as store, Pool, StoreError,
+    lifecycle::Claimed,
+    read::{conversations, usage},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{agent, openai::OpenAi};

@@ -8,9 +8,11 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use errand_core::{calendar::Moment, faults, hints::Hint, ids::CallKey, pending::PendingCall};
 use errand_store::{
     self as store, Pool, StoreError, UserPool, WriteError,
-    history::{self, PastTurn, RecordedStep},
     lifecycle::{self, Claimed, Outcome, Return},
-    usage::Tokens,
+    read::{
+        history::{self, PastTurn, RecordedStep},
+        usage::Tokens,
+    },
 };
 use futures::FutureExt;
 use serde_json::Value;

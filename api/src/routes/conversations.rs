@@ -3,10 +3,13 @@
 use axum::extract::{Path, State};
 use chrono::{DateTime, Datelike, Utc};
 use errand_store::{
-    self as store, Page, StoreError, conversations,
+    self as store, Page, StoreError,
     deletion::{self, Deleted},
-    messages::{self, Order},
-    search,
+    read::{
+        conversations,
+        messages::{self, Order},
+        search,
+    },
 };
 use errand_tools::listing;
 use http::StatusCode;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use errand_store::{self as store, StoreError, migrate};
+use errand_store::{self as store, StoreError, db::migrate};
 use serde::Serialize;
 
 use crate::{

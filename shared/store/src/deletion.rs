@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Connection, StoreError, Transaction, WriteError, conversations, lifecycle};
+use crate::{Connection, StoreError, Transaction, WriteError, lifecycle, read::conversations};
 
 /// Runs that one step cancels, so that a transaction stays short however long a queue is.
 const STEP: i64 = 50;

@@ -1,4 +1,6 @@
-//! The store: all SQL of Errand, one file for each kind of row.
+//! The store: all SQL of Errand.
+//!
+//! `lifecycle` is the life of a run, `queue` the job queue beside it, `read` what conversations show, `tasks` the list, `db` the database itself.
 //!
 //! Functions take `&mut PgConnection`, so the caller owns the transaction and says what commits together.
 //! Every query on a user's rows names the user. Writes of a worker for a run are fenced by the run's attempt.
@@ -7,39 +9,21 @@ use std::time::Duration;
 
 pub use sqlx::PgConnection as Connection;
 
-mod clock;
-pub mod conversations;
+pub mod db;
 pub mod deletion;
-mod error;
 pub mod events;
-pub mod history;
-mod isolation;
-pub mod jobs;
-mod lane;
-pub mod leases;
 pub mod lifecycle;
-pub mod listen;
 pub mod mcp_calls;
-pub mod messages;
-pub mod migrate;
 mod notify;
-mod nul;
-pub mod periodic;
-mod pool;
-pub mod purge;
-mod routines;
-pub mod search;
+pub mod queue;
+pub mod read;
 pub mod settings;
-pub mod sweep;
 pub mod tasks;
-pub mod usage;
-mod user_pool;
 
-pub use error::{StoreError, WriteError};
-pub use isolation::begin_for;
-pub use nul::without_nul;
-pub use pool::{Pool, Pooled, Transaction, pool};
-pub use user_pool::{UserPool, UserTurn};
+pub use db::{
+    Pool, Pooled, StoreError, Transaction, UserPool, UserTurn, WriteError, begin_for, pool,
+    without_nul,
+};
 
 /// How long one unit of work on the database (a transaction, a few queries) may take before it is given up. What hangs on a
 /// connection that went silent has to end and be done anew within the ten seconds that a recovery may take.
@@ -118,10 +102,10 @@ pub async fn wait_until_current(pool: &Pool) -> Result<(), StoreError> {
     let begun = tokio::time::Instant::now();
     let mut pause = Duration::from_millis(250);
     loop {
-        let trouble = match within(migrate::is_current(pool)).await {
+        let trouble = match within(db::migrate::is_current(pool)).await {
             Ok(true) => {
                 within(ping(pool)).await?;
-                return within(isolation::report(pool)).await;
+                return within(db::report(pool)).await;
             }
             Ok(false) => StoreError::NotMigrated,
             Err(error @ StoreError::Pooler(_)) => return Err(error),

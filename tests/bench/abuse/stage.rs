@@ -15,7 +15,7 @@ use errand_devkit::{
     postgres::{Cluster, ClusterOptions},
     programs::{self, Build},
 };
-use errand_store::migrate;
+use errand_store::db::migrate;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::{

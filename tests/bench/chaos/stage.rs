@@ -10,7 +10,7 @@ use errand_devkit::{
     postgres::{Cluster, ClusterOptions},
     programs::{self, Build},
 };
-use errand_store::migrate;
+use errand_store::db::migrate;
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{

@@ -22,7 +22,7 @@ use errand_devkit::{
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions, Shutdown},
 };
-use errand_store::migrate;
+use errand_store::db::migrate;
 use errand_worker::Worker;
 use plans::Plans;
 use sqlx::{Connection, PgConnection};

@@ -14,7 +14,7 @@ use errand_devkit::{
     postgres::{Cluster, ClusterOptions},
     programs::{self, Build},
 };
-use errand_store::migrate;
+use errand_store::db::migrate;
 use sqlx::{Connection, PgConnection};
 use tokio::{net::TcpListener, time::sleep};
 

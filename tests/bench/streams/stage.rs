@@ -15,7 +15,7 @@ use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     postgres::{Cluster, ClusterOptions},
 };
-use errand_store::migrate;
+use errand_store::db::migrate;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;

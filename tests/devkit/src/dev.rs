@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use errand_api::Api;
 use errand_server::{config, process, telemetry};
-use errand_store::migrate;
+use errand_store::db::migrate;
 use errand_worker::Worker;
 use tokio_util::sync::CancellationToken;
 

@@ -2,10 +2,14 @@
 
 use errand_core::events::Event;
 use errand_store::{
-    self as store, Transaction, conversations, events, history, jobs,
+    self as store, Transaction, events,
     lifecycle::{self, Bounds},
-    mcp_calls, messages,
-    purge::{self, Purge},
+    mcp_calls,
+    queue::{
+        jobs,
+        purge::{self, Purge},
+    },
+    read::{conversations, history, messages},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use uuid::Uuid;

@@ -4,7 +4,7 @@ use errand_devkit::{
     model::Turn,
     postgres::{Cluster, ClusterOptions},
 };
-use errand_store::migrate;
+use errand_store::db::migrate;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 

@@ -1,6 +1,6 @@
 //! An answer put together from streamed pieces, whatever the provider's habits.
 
-use errand_store::usage::Tokens;
+use errand_store::read::usage::Tokens;
 use serde_json::{Map, Value};
 
 use super::{

@@ -1,7 +1,7 @@
 //! The conversation as the model is shown it: the prompt, as much history as fits, the message, the steps so far.
 
 use errand_core::shorten::Level;
-use errand_store::history::RecordedStep;
+use errand_store::read::history::RecordedStep;
 
 use super::{
     Assignment, Message,

@@ -5,7 +5,7 @@
 //! because what the user says next is about it.
 
 use errand_core::shorten::{self, Level};
-use errand_store::history::{PastTurn, RecordedStep, TurnEnd};
+use errand_store::read::history::{PastTurn, RecordedStep, TurnEnd};
 use serde_json::{Value, json};
 
 use super::{

@@ -1,6 +1,9 @@
 //! The model as the agent sees it: what it is asked, what it answers, how it fails.
 
-use errand_store::{history::RecordedStep, lifecycle::AskedCall, usage::Tokens};
+use errand_store::{
+    lifecycle::AskedCall,
+    read::{history::RecordedStep, usage::Tokens},
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 

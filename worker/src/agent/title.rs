@@ -1,6 +1,6 @@
 //! A title for a conversation, from how it began.
 
-use errand_store::usage::Tokens;
+use errand_store::read::usage::Tokens;
 
 use super::{Message, Model, ModelError, Request};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Router, middleware, response::IntoResponse, routing::get};
 use errand_server::request_id::REQUEST_ID;
-use errand_store::{self as store, Pool, StoreError, migrate};
+use errand_store::{self as store, Pool, StoreError, db::migrate};
 use errand_tools::http::{Refusal, in_our_words};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;

@@ -10,8 +10,8 @@ use errand_core::{
 };
 use errand_store::{
     self as store, Pool, StoreError,
+    db::listen,
     lifecycle::{self, Taken},
-    listen,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;

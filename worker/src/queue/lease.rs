@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use errand_core::hints::Hint;
 use errand_store::{
     self as store, Pool, StoreError,
-    leases::{Found, Session},
+    queue::leases::{Found, Session},
 };
 use tokio_util::sync::CancellationToken;
 

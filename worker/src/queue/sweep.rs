@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use errand_store::{self as store, Pool, StoreError, periodic::Lease, sweep};
+use errand_store::{
+    self as store, Pool, StoreError,
+    queue::{periodic::Lease, sweep},
+};
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two sweeps of the whole installation.

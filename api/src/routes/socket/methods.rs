@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use errand_store::{self as store, StoreError, conversations, lifecycle};
+use errand_store::{self as store, StoreError, lifecycle, read::conversations};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -9,13 +9,14 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    super::{
-        Connection, StoreError, Transaction, UserTurn, WORK_TIMEOUT, conversations,
-        lane::{self, Answers, Lane, Lanes, Transition},
-        settings,
-    },
     admit::{Bounds, Usage},
     decide::MAX_WAITING,
+};
+use crate::{
+    Connection, StoreError, Transaction, UserTurn, WORK_TIMEOUT,
+    db::lane::{self, Answers, Lane, Lanes, Transition},
+    read::conversations,
+    settings,
 };
 
 /// How long before its caller gives up an acceptance is too late: that its answer is still heard.

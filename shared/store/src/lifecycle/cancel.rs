@@ -4,10 +4,10 @@ use errand_core::hints::Hint;
 use uuid::Uuid;
 
 use super::{
-    super::{Transaction, WriteError, events, usage::Tokens},
     RunStatus,
     finish::{CANCELLED, after_end, closing, end},
 };
+use crate::{Transaction, WriteError, events, read::usage::Tokens};
 
 /// Asks for a run to be cancelled: a waiting one ends here and now, one at work as soon as its worker hears of it.
 ///

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use errand_core::{events::PROTOCOL_VERSION, faults};
 use uuid::Uuid;
 
-use super::super::{
+use crate::{
     Connection, StoreError, WriteError,
-    history::{self, PastTurn},
+    read::history::{self, PastTurn},
 };
 
 /// A run that a worker has claimed: it may write for it as this attempt.

@@ -7,14 +7,11 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{
-    super::{
-        Connection, StoreError, UserTurn, WriteError, events,
-        lane::{self, Answers, Lane, Lanes, Transition},
-    },
-    claim::Claimed,
-    finish::Ending,
-    step::Columns,
+use super::{claim::Claimed, finish::Ending, step::Columns};
+use crate::{
+    Connection, StoreError, UserTurn, WriteError,
+    db::lane::{self, Answers, Lane, Lanes, Transition},
+    events,
 };
 
 /// Completes a run as `run_finish` has it: last step, reply, events, status, job and the admission of the next run commit together, then

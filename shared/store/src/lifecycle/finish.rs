@@ -10,16 +10,19 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{
-    super::{
-        Connection, StoreError, Transaction, UserTurn, WriteError, events, jobs,
-        messages::{self, NewMessage},
-        usage::Tokens,
-    },
     RunStatus, admit,
     claim::{self, Claimed},
     complete::complete,
     decide, read,
     step::{self, NewStep},
+};
+use crate::{
+    Connection, StoreError, Transaction, UserTurn, WriteError, events,
+    queue::jobs,
+    read::{
+        messages::{self, NewMessage},
+        usage::Tokens,
+    },
 };
 
 /// What a run came to.

@@ -6,13 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{
-    super::{
-        Connection, StoreError, UserTurn,
-        lane::{self, Answers, Lane, Lanes, Transition},
-    },
-    RunStatus,
-    tool_call::ToolCall,
+use super::{RunStatus, tool_call::ToolCall};
+use crate::{
+    Connection, StoreError, UserTurn,
+    db::lane::{self, Answers, Lane, Lanes, Transition},
 };
 
 /// A run with its reply, as its owner sees it.

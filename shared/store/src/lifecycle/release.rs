@@ -5,7 +5,7 @@ use std::time::Duration;
 use errand_core::faults;
 use uuid::Uuid;
 
-use super::super::{Pool, WriteError, jobs, usage::Tokens};
+use crate::{Pool, WriteError, queue::jobs, read::usage::Tokens};
 
 /// Why a run goes back to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,8 @@
 use errand_core::hints::Hint;
 use uuid::Uuid;
 
-use super::{
-    super::{StoreError, Transaction, jobs},
-    RunStatus, admit,
-};
+use super::{RunStatus, admit};
+use crate::{StoreError, Transaction, queue::jobs};
 
 /// What became of the wish.
 #[derive(Debug, Clone, PartialEq, Eq)]

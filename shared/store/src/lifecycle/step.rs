@@ -7,12 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{
-    super::{
-        Connection, Pool, StoreError, WriteError, events,
-        lane::{self, Answers, Lane, Lanes, Transition},
-    },
-    claim::Claimed,
+use super::claim::Claimed;
+use crate::{
+    Connection, Pool, StoreError, WriteError,
+    db::lane::{self, Answers, Lane, Lanes, Transition},
+    events,
 };
 
 /// A tool call as the model made it.

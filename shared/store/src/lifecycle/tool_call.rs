@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::super::{
+use crate::{
     Connection, Pool, StoreError, WriteError,
-    lane::{self, Answers, Lane, Lanes, Transition},
+    db::lane::{self, Answers, Lane, Lanes, Transition},
     tasks::{Change, Refused},
 };
 

@@ -7,12 +7,10 @@ use errand_core::calendar::{Now, zone_or_utc};
 use serde::Serialize;
 use sqlx::types::Json;
 
-use super::{
-    super::{
-        Pool,
-        lane::{self, Answers, Lane, Lanes, Transition},
-    },
-    Connection, Row, StoreError, Task,
+use super::{Connection, Row, StoreError, Task};
+use crate::{
+    Pool,
+    db::lane::{self, Answers, Lane, Lanes, Transition},
 };
 
 /// The user's tasks in the order in which they were added, without those in the trash, `most` at most, as of now.

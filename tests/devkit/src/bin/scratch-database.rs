@@ -16,7 +16,7 @@ async fn main() -> Result<ExitCode> {
     let cluster = Cluster::start(ClusterOptions::throwaway()).await?;
     cluster.ensure_database("errand").await?;
     let url = cluster.url("errand");
-    errand_store::migrate::run(&url).await?;
+    errand_store::db::migrate::run(&url).await?;
     let status = tokio::process::Command::new(program)
         .args(arguments)
         .env("DATABASE_URL", &url)

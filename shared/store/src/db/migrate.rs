@@ -5,7 +5,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Acquire, Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use super::{Connection, Pool, StoreError, isolation, routines};
+use super::{isolation, routines};
+use crate::{Connection, Pool, StoreError};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
@@ -37,7 +38,7 @@ async fn migrate(url: &str) -> Result<(), StoreError> {
             ("idle_in_transaction_session_timeout", "0"),
         ]);
     let mut connection =
-        super::within(async { Ok::<_, StoreError>(PgConnection::connect_with(&options).await?) })
+        crate::within(async { Ok::<_, StoreError>(PgConnection::connect_with(&options).await?) })
             .await?;
     sqlx::query!("select pg_advisory_lock($1)", LOCK)
         .execute(&mut connection)
@@ -57,7 +58,7 @@ pub async fn run_when_up(url: &SecretString) -> Result<(), StoreError> {
     loop {
         match run(url.expose_secret()).await {
             Err(error @ StoreError::Pooler(_)) => return Err(error),
-            Err(error) if error.is_outage() && begun.elapsed() < super::START_TIMEOUT => {
+            Err(error) if error.is_outage() && begun.elapsed() < crate::START_TIMEOUT => {
                 tracing::warn!(%error, "waiting for the database");
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use errand_core::jobs::QUEUE;
 
-use super::{Connection, Pool, StoreError};
+use crate::{Connection, Pool, StoreError};
 
 /// Gives back whatever a worker still holds, after its last handler: runs that it claimed and did not begin, which counts as no attempt.
 /// Returns how many jobs. Its row stays until no job refers to it.

@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Connection, Page, StoreError, conversations::Conversation};
+use super::conversations::Conversation;
+use crate::{Connection, Page, StoreError};
 
 /// Conversations of one statement, and messages of each that it looks through.
 const CONVERSATIONS: i64 = 20;
@@ -40,7 +41,7 @@ struct Looked {
 /// The user's conversations with this text in their title or messages, in any case, the last used first. A page may be short, even
 /// empty, and not be the last. None if the cursor is of a message that is not in its conversation.
 ///
-/// The text is one literal, as in [`super::tasks::list`]: the time grows with what is looked through, whatever is looked for.
+/// The text is one literal, as in [`crate::tasks::list`]: the time grows with what is looked through, whatever is looked for.
 ///
 /// # Errors
 /// The database failed.

@@ -10,7 +10,7 @@ use errand_core::ids;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::time::Instant;
 
-use super::super::{Connection, StoreError};
+use crate::{Connection, StoreError};
 
 /// How long transactions that were begun under earlier roles are waited for. None of ours is as old as this.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ impl Roles {
 ///
 /// # Errors
 /// The database failed.
-pub(in super::super) async fn make(db: &mut Connection) -> Result<(), StoreError> {
+pub(crate) async fn make(db: &mut Connection) -> Result<(), StoreError> {
     let named = sqlx::query!(
         r#"select database as "database!", suffix as "suffix!", user_role as "user_role!", tool_role as "tool_role!",
                   (select oid from pg_database where datname = current_database()) as "here!"

@@ -4,11 +4,11 @@
 //! runs under a role that sees and writes that user's rows only, so a forgotten WHERE finds nothing of anybody else. Work for
 //! all users (claims, leases, batches of events) runs as the owner of the tables, who is not bound.
 
-use super::{Connection, Pool, StoreError, Transaction};
+use crate::{Connection, Pool, StoreError, Transaction};
 
 mod roles;
 
-pub(super) use roles::make as make_roles;
+pub(crate) use roles::make as make_roles;
 
 /// Tables that hold rows of users.
 const TABLES: [&str; 13] = [
@@ -54,7 +54,7 @@ async fn act(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// The database failed.
-pub(super) async fn report(pool: &Pool) -> Result<(), StoreError> {
+pub(crate) async fn report(pool: &Pool) -> Result<(), StoreError> {
     let mut db = pool.acquire().await?;
     let login = sqlx::query!(
         r#"select session_user::text as "name!",

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Pool, StoreError, within_time};
+use crate::{Pool, StoreError, within_time};
 
 /// Asks whether notifications arrive at all; heard by every listener, and no hint.
 const ECHO: &str = "errand_echo";

@@ -18,11 +18,12 @@ use deadpool::{
 use errand_core::hints::Hint;
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 
-use super::{Connection, StoreError, clock::DbClock, lane::Lanes, notify::Hints};
+use super::{clock::DbClock, lane::Lanes};
+use crate::{Connection, StoreError, notify::Hints};
 
 mod connector;
 
-/// How long a caller waits for a connection: a free one that answers, or a new one. Less than [`super::WORK_TIMEOUT`].
+/// How long a caller waits for a connection: a free one that answers, or a new one. Less than [`crate::WORK_TIMEOUT`].
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long a connection that was left in the middle of something may take to be clean again.
@@ -32,7 +33,7 @@ const CLEAN_TIMEOUT: Duration = Duration::from_secs(2);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// What the server gives up by itself. A client that is gone without a trace must not keep its locks for longer than
-/// others wait for them, so this is about as long as [`super::WORK_TIMEOUT`].
+/// others wait for them, so this is about as long as [`crate::WORK_TIMEOUT`].
 const SERVER_TIMEOUTS: [(&str, &str); 3] = [
     ("statement_timeout", "6s"),
     ("lock_timeout", "4s"),
@@ -129,7 +130,7 @@ impl Pool {
     }
 
     /// A connection of the pool turned out to be lost: those that were used before are asked before they are used again.
-    pub(super) fn lost_one(&self) {
+    pub(crate) fn lost_one(&self) {
         self.connections.manager().lost_one();
     }
 
@@ -137,7 +138,7 @@ impl Pool {
     ///
     /// # Errors
     /// The database is unreachable.
-    pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
+    pub(crate) async fn connect(&self) -> Result<Connection, StoreError> {
         Ok(Connection::connect_with(self.options()).await?)
     }
 
@@ -146,15 +147,15 @@ impl Pool {
         &self.connections.manager().options
     }
 
-    pub(super) fn lanes(&self) -> &Lanes {
+    pub(crate) fn lanes(&self) -> &Lanes {
         &self.lanes
     }
 
-    pub(super) fn hints(&self) -> &Hints {
+    pub(crate) fn hints(&self) -> &Hints {
         &self.hints
     }
 
-    pub(super) fn clock(&self) -> &DbClock {
+    pub(crate) fn clock(&self) -> &DbClock {
         &self.clock
     }
 

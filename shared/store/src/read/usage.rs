@@ -1,6 +1,6 @@
 //! Tokens, as steps and runs count them.
 
-use super::{Connection, StoreError};
+use crate::{Connection, StoreError};
 
 /// What model calls took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

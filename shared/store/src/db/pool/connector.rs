@@ -12,7 +12,7 @@ use backon::{ExponentialBuilder, Retryable};
 use deadpool::managed::{Manager, Metrics, RecycleError};
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 
-use super::super::Connection;
+use crate::Connection;
 
 /// How long a connection may have done nothing and still be believed.
 const BELIEVED: Duration = Duration::from_millis(250);

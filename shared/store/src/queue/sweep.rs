@@ -7,7 +7,8 @@ use std::time::Duration;
 use errand_core::jobs::job_id;
 use uuid::Uuid;
 
-use super::{Pool, StoreError, Transaction, jobs, periodic::Lease};
+use super::{jobs, periodic::Lease};
+use crate::{Pool, StoreError, Transaction};
 
 /// Runs that were admitted this lately are left alone.
 const GRACE: Duration = Duration::from_secs(3);

@@ -5,7 +5,8 @@
 
 use errand_core::user_queue::{Bounds, Crowded, Turn, UserQueue};
 
-use super::{Pool, StoreError, Transaction, isolation, lifecycle};
+use super::isolation;
+use crate::{Pool, StoreError, Transaction, lifecycle};
 
 /// A pool and the queue in front of it.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl UserPool {
     }
 
     /// Waits for the user's turn; takes no connection yet. The wait is bounded by the queue, and what is done then has to be
-    /// bounded by [`super::within`].
+    /// bounded by [`crate::within`].
     ///
     /// # Errors
     /// There is no place.
@@ -46,7 +47,7 @@ impl UserPool {
 
 impl UserTurn<'_> {
     /// The pool, for work of one statement.
-    pub(super) fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &Pool {
         self.pool
     }
 

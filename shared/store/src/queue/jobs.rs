@@ -11,7 +11,7 @@ use errand_core::{
 };
 use uuid::Uuid;
 
-use super::{Connection, StoreError, Transaction};
+use crate::{Connection, StoreError, Transaction};
 
 /// Puts one job for each run into the queue, as part of the caller's transaction. `now` is the server's time in
 /// seconds: a job must be due by its clock, whatever ours says.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{
+use crate::{
     Connection, StoreError,
     lifecycle::{self, AskedCall, Claimed},
 };
@@ -96,7 +96,7 @@ pub async fn before(
 ///
 /// # Errors
 /// It is something else.
-pub(super) fn turns(written: Value) -> Result<Vec<PastTurn>, StoreError> {
+pub(crate) fn turns(written: Value) -> Result<Vec<PastTurn>, StoreError> {
     // The error that serde has would repeat what was said.
     let turns: Vec<WrittenTurn> =
         serde_json::from_value(written).map_err(|_| malformed("malformed history"))?;

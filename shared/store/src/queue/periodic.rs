@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Connection, StoreError};
+use crate::{Connection, StoreError};
 
 /// How long the work of a process that fell silent waits for another one. Each step renews the lease.
 const TERM: Duration = Duration::from_secs(10);

@@ -2,109 +2,109 @@
 //!
 //! See `migrations/routines/README.md` for what a change of one may do.
 
-use super::{Connection, StoreError};
+use crate::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
 const ROUTINES: [(&str, &str); 25] = [
     (
         "job_of_run",
-        include_str!("../../../migrations/routines/job_of_run.sql"),
+        include_str!("../../../../migrations/routines/job_of_run.sql"),
     ),
     (
         "run_enqueue",
-        include_str!("../../../migrations/routines/run_enqueue.sql"),
+        include_str!("../../../../migrations/routines/run_enqueue.sql"),
     ),
     (
         "run_admit",
-        include_str!("../../../migrations/routines/run_admit.sql"),
+        include_str!("../../../../migrations/routines/run_admit.sql"),
     ),
     (
         "run_append",
-        include_str!("../../../migrations/routines/run_append.sql"),
+        include_str!("../../../../migrations/routines/run_append.sql"),
     ),
     (
         "run_end",
-        include_str!("../../../migrations/routines/run_end.sql"),
+        include_str!("../../../../migrations/routines/run_end.sql"),
     ),
     (
         "run_usage",
-        include_str!("../../../migrations/routines/run_usage.sql"),
+        include_str!("../../../../migrations/routines/run_usage.sql"),
     ),
     (
         "run_accept",
-        include_str!("../../../migrations/routines/run_accept.sql"),
+        include_str!("../../../../migrations/routines/run_accept.sql"),
     ),
     (
         "run_accept_all",
-        include_str!("../../../migrations/routines/run_accept_all.sql"),
+        include_str!("../../../../migrations/routines/run_accept_all.sql"),
     ),
     (
         "run_accepts",
-        include_str!("../../../migrations/routines/run_accepts.sql"),
+        include_str!("../../../../migrations/routines/run_accepts.sql"),
     ),
     (
         "run_history",
-        include_str!("../../../migrations/routines/run_history.sql"),
+        include_str!("../../../../migrations/routines/run_history.sql"),
     ),
     (
         "run_claim",
-        include_str!("../../../migrations/routines/run_claim.sql"),
+        include_str!("../../../../migrations/routines/run_claim.sql"),
     ),
     (
         "run_step",
-        include_str!("../../../migrations/routines/run_step.sql"),
+        include_str!("../../../../migrations/routines/run_step.sql"),
     ),
     (
         "run_step_all",
-        include_str!("../../../migrations/routines/run_step_all.sql"),
+        include_str!("../../../../migrations/routines/run_step_all.sql"),
     ),
     (
         "run_steps",
-        include_str!("../../../migrations/routines/run_steps.sql"),
+        include_str!("../../../../migrations/routines/run_steps.sql"),
     ),
     (
         "task_check",
-        include_str!("../../../migrations/routines/task_check.sql"),
+        include_str!("../../../../migrations/routines/task_check.sql"),
     ),
     (
         "task_change",
-        include_str!("../../../migrations/routines/task_change.sql"),
+        include_str!("../../../../migrations/routines/task_change.sql"),
     ),
     (
         "task_read",
-        include_str!("../../../migrations/routines/task_read.sql"),
+        include_str!("../../../../migrations/routines/task_read.sql"),
     ),
     (
         "task_lists",
-        include_str!("../../../migrations/routines/task_lists.sql"),
+        include_str!("../../../../migrations/routines/task_lists.sql"),
     ),
     (
         "run_call",
-        include_str!("../../../migrations/routines/run_call.sql"),
+        include_str!("../../../../migrations/routines/run_call.sql"),
     ),
     (
         "run_calls",
-        include_str!("../../../migrations/routines/run_calls.sql"),
+        include_str!("../../../../migrations/routines/run_calls.sql"),
     ),
     (
         "run_finish",
-        include_str!("../../../migrations/routines/run_finish.sql"),
+        include_str!("../../../../migrations/routines/run_finish.sql"),
     ),
     (
         "run_finish_all",
-        include_str!("../../../migrations/routines/run_finish_all.sql"),
+        include_str!("../../../../migrations/routines/run_finish_all.sql"),
     ),
     (
         "run_finishes",
-        include_str!("../../../migrations/routines/run_finishes.sql"),
+        include_str!("../../../../migrations/routines/run_finishes.sql"),
     ),
     (
         "run_read",
-        include_str!("../../../migrations/routines/run_read.sql"),
+        include_str!("../../../../migrations/routines/run_read.sql"),
     ),
     (
         "run_reads",
-        include_str!("../../../migrations/routines/run_reads.sql"),
+        include_str!("../../../../migrations/routines/run_reads.sql"),
     ),
 ];
 
@@ -112,7 +112,7 @@ const ROUTINES: [(&str, &str); 25] = [
 ///
 /// # Errors
 /// The database failed.
-pub(super) async fn apply(db: &mut Connection) -> Result<(), StoreError> {
+pub(crate) async fn apply(db: &mut Connection) -> Result<(), StoreError> {
     let applied = sqlx::query!("select name, version, text from routines")
         .fetch_all(&mut *db)
         .await?;
@@ -145,7 +145,7 @@ pub(super) async fn apply(db: &mut Connection) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// The database failed.
-pub(super) async fn are_current(db: &mut Connection) -> Result<bool, StoreError> {
+pub(crate) async fn are_current(db: &mut Connection) -> Result<bool, StoreError> {
     let applied = sqlx::query!("select name, version from routines")
         .fetch_all(db)
         .await?;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Connection, Pool, StoreError, periodic::Lease};
+use super::periodic::Lease;
+use crate::{Connection, Pool, StoreError};
 
 mod attempts;
 mod calls;

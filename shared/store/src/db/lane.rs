@@ -13,7 +13,7 @@ use errand_core::user_queue::Crowded;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::{Connection, Pool, StoreError, lifecycle, tasks, within};
+use crate::{Connection, Pool, StoreError, lifecycle, tasks, within};
 
 /// Transitions that go together, at most: each holds its locks until all are made, and has a subtransaction, of which a server's process
 /// remembers 64 cheaply.
@@ -24,10 +24,10 @@ const MAX_BYTES: usize = 1024 * 1024;
 const MAX_WAITING: usize = 20_000;
 
 /// What came of rows, by their places from 1; none of one that is to be made alone.
-pub(super) type Answers<A> = Vec<(i64, Option<A>)>;
+pub(crate) type Answers<A> = Vec<(i64, Option<A>)>;
 
 /// A transition that is made for many runs in one round trip.
-pub(super) trait Transition: Send + Sized + 'static {
+pub(crate) trait Transition: Send + Sized + 'static {
     /// What comes of it.
     type Answer: Send;
 
@@ -49,17 +49,17 @@ pub(super) trait Transition: Send + Sized + 'static {
 
 /// The lanes of a process to one database.
 #[derive(Default)]
-pub(super) struct Lanes {
-    pub(super) accept: Arc<Lane<lifecycle::Accept>>,
-    pub(super) step: Arc<Lane<lifecycle::Step>>,
-    pub(super) call: Arc<Lane<lifecycle::tool_call::Make>>,
-    pub(super) live: Arc<Lane<tasks::Live>>,
-    pub(super) complete: Arc<Lane<lifecycle::Complete>>,
-    pub(super) read: Arc<Lane<lifecycle::Read>>,
+pub(crate) struct Lanes {
+    pub(crate) accept: Arc<Lane<lifecycle::Accept>>,
+    pub(crate) step: Arc<Lane<lifecycle::Step>>,
+    pub(crate) call: Arc<Lane<lifecycle::tool_call::Make>>,
+    pub(crate) live: Arc<Lane<tasks::Live>>,
+    pub(crate) complete: Arc<Lane<lifecycle::Complete>>,
+    pub(crate) read: Arc<Lane<lifecycle::Read>>,
 }
 
 /// What waits for the statement that is under way.
-pub(super) struct Lane<T: Transition>(Mutex<State<T>>);
+pub(crate) struct Lane<T: Transition>(Mutex<State<T>>);
 
 struct State<T: Transition> {
     waiting: VecDeque<Waiting<T>>,
@@ -93,7 +93,7 @@ impl<T: Transition> Default for Lane<T> {
 ///
 /// # Errors
 /// The database failed, and whether it was made is unknown; or it was refused, as it would be alone.
-pub(super) async fn make<T: Transition>(
+pub(crate) async fn make<T: Transition>(
     pool: &Pool,
     row: &impl Serialize,
 ) -> Result<T::Answer, StoreError> {

@@ -12,16 +12,16 @@ use chrono::{DateTime, Utc};
 
 /// What the database's clock showed last, and when that was read here.
 #[derive(Default)]
-pub(super) struct DbClock(Mutex<Option<(DateTime<Utc>, Instant)>>);
+pub(crate) struct DbClock(Mutex<Option<(DateTime<Utc>, Instant)>>);
 
 impl DbClock {
     /// The database has just said what time it is.
-    pub(super) fn observe(&self, time: DateTime<Utc>) {
+    pub(crate) fn observe(&self, time: DateTime<Utc>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((time, Instant::now()));
     }
 
     /// What it shows after this time, or a little less; none if it was never read.
-    pub(super) fn after(&self, time: Duration) -> Option<DateTime<Utc>> {
+    pub(crate) fn after(&self, time: Duration) -> Option<DateTime<Utc>> {
         let (shown, read) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
         Some(shown + read.elapsed() + time)
     }

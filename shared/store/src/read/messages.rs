@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Connection, Page, StoreError};
+use crate::{Connection, Page, StoreError};
 
 /// A message as its owner sees it.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Connection, Page, StoreError};
+use crate::{Connection, Page, StoreError};
 
 /// Characters of the first message that become the title.
 const TITLE_CHARS: usize = 80;
@@ -27,7 +27,7 @@ pub struct Conversation {
 pub type Cursor = (DateTime<Utc>, Uuid);
 
 /// The title of a conversation that nobody has given another: the beginning of its first message.
-pub(super) fn first_title(first_message: &str) -> String {
+pub(crate) fn first_title(first_message: &str) -> String {
     let line = first_message.lines().find(|line| !line.trim().is_empty());
     let line = line.unwrap_or("").trim();
     line.chars().take(TITLE_CHARS).collect()

@@ -1,0 +1,19 @@
+//! The database itself: connections, transactions, roles, migrations, and what many write at the same moment.
+
+mod clock;
+mod error;
+mod isolation;
+pub(crate) mod lane;
+pub mod listen;
+pub mod migrate;
+mod nul;
+mod pool;
+mod routines;
+mod user_pool;
+
+pub use error::{StoreError, WriteError};
+pub use isolation::begin_for;
+pub(crate) use isolation::report;
+pub use nul::without_nul;
+pub use pool::{Pool, Pooled, Transaction, pool};
+pub use user_pool::{UserPool, UserTurn};

@@ -1,0 +1,7 @@
+//! The job queue: who holds which job, and what is swept up and purged beside it.
+
+pub mod jobs;
+pub mod leases;
+pub mod periodic;
+pub mod purge;
+pub mod sweep;
