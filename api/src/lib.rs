@@ -25,16 +25,13 @@ pub mod config;
 mod connections;
 mod decide;
 mod error;
-mod follow;
-mod hub;
-mod listener;
+mod live;
 mod quota;
 mod request;
 mod retry;
 mod routes;
 mod shares;
 mod task_watch;
-mod waiting;
 
 pub use config::{Config, Limits};
 
@@ -78,11 +75,11 @@ struct App {
     /// In front of it, for what reads much.
     searches: Arc<UserQueue>,
     auth: Arc<Verifier>,
-    waiting: Arc<waiting::Waiting>,
+    waiting: Arc<live::waiters::Waiting>,
     histories: Arc<body::Histories>,
-    hub: Arc<hub::Hub>,
+    hub: Arc<live::broker::Hub>,
     task_watch: Arc<task_watch::TaskWatch>,
-    pages: Arc<follow::Pages>,
+    pages: Arc<live::subscription::Pages>,
     connections: Arc<connections::Connections>,
     /// The sockets that have not closed.
     open_sockets: TaskTracker,
@@ -152,7 +149,7 @@ impl Api {
         let is_direct = url.expose_secret() == direct_url.expose_secret();
         let db = store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?;
         let app = App {
-            hub: Arc::new(hub::Hub::new(db.clone())),
+            hub: Arc::new(live::broker::Hub::new(db.clone())),
             users: Arc::new(UserPool::new(db.clone(), CHANGES)),
             reads: Arc::new(UserPool::new(db.clone(), READS)),
             searches: Arc::new(UserQueue::new(SEARCHES)),
@@ -227,7 +224,7 @@ impl Api {
 
         // Whatever lives as long as the process is started here, and nowhere with a bare spawn.
         let supervisor = Supervisor::default();
-        let listening = listener::listen(
+        let listening = live::listener::listen(
             direct,
             Arc::clone(&app.waiting),
             Arc::clone(&app.hub),

@@ -20,8 +20,8 @@ use crate::{
     auth::User,
     body::JsonBody,
     error::{ApiError, ErrorBody},
+    live::waiters::Waiter,
     request::{self, Preference},
-    waiting::Waiter,
 };
 
 /// The agent's reply.

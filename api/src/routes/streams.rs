@@ -30,8 +30,10 @@ use crate::{
     body::JsonBody,
     connections::Streaming,
     error::{ApiError, ErrorBody},
-    follow::{After, Follower, Told},
-    hub::is_terminal,
+    live::{
+        broker::is_terminal,
+        subscription::{After, Follower, Told},
+    },
     task_watch::Watching,
 };
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{accept::OnBusy, body, error::ApiError, follow::Told};
+use crate::{accept::OnBusy, body, error::ApiError, live::subscription::Told};
 
 /// Why a socket is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::{
     body,
     decide::{self, Wish},
     error::ApiError,
-    follow::{After, Follower},
+    live::subscription::{After, Follower},
     request,
     retry::{self, Retry},
 };

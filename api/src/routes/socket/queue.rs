@@ -9,7 +9,7 @@ use super::{
     MAX_SENT,
     frames::{self, Close},
 };
-use crate::follow::{Follower, Told};
+use crate::live::subscription::{Follower, Told};
 
 /// Frames that wait to be sent, and their bytes; one that is larger than these waits alone.
 const QUEUE: usize = 256;

@@ -10,7 +10,7 @@ use super::{
     frames::Close,
     queue::{Queue, relay},
 };
-use crate::follow::Follower;
+use crate::live::subscription::Follower;
 
 /// Conversations that one socket may follow.
 pub(super) const MAX_THREADS: usize = 32;

@@ -9,7 +9,8 @@ use errand_store::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{hub::Hub, task_watch::TaskWatch, waiting::Waiting};
+use super::{broker::Hub, waiters::Waiting};
+use crate::task_watch::TaskWatch;
 
 /// Listens until the stop.
 pub(crate) async fn listen(

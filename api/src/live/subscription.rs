@@ -15,10 +15,8 @@ use errand_store::{
 };
 use uuid::Uuid;
 
-use crate::{
-    App,
-    hub::{Following, News, TooSlow},
-};
+use super::broker::{Following, News, TooSlow};
+use crate::App;
 
 mod pages;
 
