@@ -63,14 +63,14 @@ pub(crate) struct Idempotency<'a> {
 
 /// A run that is as good as its commit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedRun {
     pub(crate) run_id: Uuid,
     pub(crate) conversation_id: Uuid,
     /// What the user may still ask for, if it was looked up.
     pub(crate) quota: Option<Quota>,
 }
 
-impl Accepted {
+impl AcceptedRun {
     /// Adds to an answer, be it an error, what the user may still ask for.
     pub(crate) fn tell_quota(&self, answer: Result<Response, ApiError>) -> Response {
         let mut response = answer.into_response();
@@ -85,7 +85,7 @@ impl Accepted {
 ///
 /// # Errors
 /// A limit, an unknown conversation, a reused key; or the database is down and nothing is known to be accepted.
-pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<Accepted, ApiError> {
+pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<AcceptedRun, ApiError> {
     let turn = app.users.enter(message.user_id).await?;
     faults::point("accept.begin");
     let mut attempt = Attempt {
@@ -124,7 +124,7 @@ async fn write(
     turn: &UserTurn<'_>,
     message: &Message<'_>,
     attempt: &mut Attempt,
-) -> Result<Accepted, ApiError> {
+) -> Result<AcceptedRun, ApiError> {
     let opened = errand_core::ids::new_id();
     let (conversation_id, new_conversation_id, thread_name) = match message.thread {
         Thread::New => (None, Some(opened), None),
@@ -213,12 +213,16 @@ fn refused(error: StoreError) -> ApiError {
 }
 
 /// What the client is told.
-fn outcome(app: &App, message: &Message<'_>, acceptance: Acceptance) -> Result<Accepted, ApiError> {
+fn outcome(
+    app: &App,
+    message: &Message<'_>,
+    acceptance: Acceptance,
+) -> Result<AcceptedRun, ApiError> {
     match acceptance {
         Acceptance::Accepted {
             conversation_id,
             usage,
-        } => Ok(Accepted {
+        } => Ok(AcceptedRun {
             run_id: message.run_id,
             conversation_id,
             quota: Some(Quota::take(&usage, &app.limits)?),
@@ -226,7 +230,7 @@ fn outcome(app: &App, message: &Message<'_>, acceptance: Acceptance) -> Result<A
         Acceptance::Repeated {
             run_id,
             conversation_id,
-        } => Ok(Accepted {
+        } => Ok(AcceptedRun {
             run_id,
             conversation_id,
             quota: None,
@@ -243,13 +247,13 @@ fn outcome(app: &App, message: &Message<'_>, acceptance: Acceptance) -> Result<A
 
 /// The answer to the commit was lost, so the rows have to tell. The server may still be committing: the user's lock is free
 /// only when that transaction is over, and what is read then stays true.
-async fn find_out(turn: &UserTurn<'_>, message: &Message<'_>) -> Result<Accepted, ApiError> {
+async fn find_out(turn: &UserTurn<'_>, message: &Message<'_>) -> Result<AcceptedRun, ApiError> {
     let found = store::within(async {
         let mut tx = turn.lock().await?;
         lifecycle::find(&mut tx, message.user_id, message.run_id).await
     });
     match found.await? {
-        Some(run) => Ok(Accepted {
+        Some(run) => Ok(AcceptedRun {
             run_id: run.id,
             conversation_id: run.conversation_id,
             quota: None,
@@ -268,14 +272,14 @@ pub(crate) async fn earlier_run(
     db: &mut Connection,
     user_id: &str,
     idempotency: Option<Idempotency<'_>>,
-) -> Result<Option<Accepted>, ApiError> {
+) -> Result<Option<AcceptedRun>, ApiError> {
     let Some(idempotency) = idempotency else {
         return Ok(None);
     };
     match lifecycle::find_by_key(db, user_id, idempotency.key).await? {
         None => Ok(None),
         Some(run) if run.request_hash.as_deref() == Some(idempotency.request_hash) => {
-            Ok(Some(Accepted {
+            Ok(Some(AcceptedRun {
                 run_id: run.id,
                 conversation_id: run.conversation_id,
                 quota: None,

@@ -1,4 +1,4 @@
-//! Connections that stay: how many sockets and streams this process takes, how many of one user, and how many strangers from one address.
+//! Connections that stay: how many sockets and streams this process takes, how many of one user, and how many unauthenticated from one address.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ const STREAM_PAUSE: Duration = Duration::from_secs(2);
 pub(crate) struct Connections {
     sockets: Arc<Semaphore>,
     sockets_of: Arc<Shares<String>>,
-    strangers: Arc<Semaphore>,
+    unauthenticated: Arc<Semaphore>,
     strangers_from: Arc<Shares<IpAddr>>,
     streams: Arc<Semaphore>,
     streams_of: Arc<Shares<String>>,
@@ -40,7 +40,7 @@ impl Default for Connections {
         Self {
             sockets: Arc::new(Semaphore::new(MAX_SOCKETS)),
             sockets_of: Shares::of(MAX_SOCKETS_OF_ONE),
-            strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
+            unauthenticated: Arc::new(Semaphore::new(MAX_STRANGERS)),
             strangers_from: Shares::of(MAX_STRANGERS_FROM_ONE),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             streams_of: Shares::of(MAX_STREAMS_OF_ONE),
@@ -49,7 +49,7 @@ impl Default for Connections {
 }
 
 /// The place of a socket that has not said who it is, until it is dropped.
-pub(crate) struct Stranger {
+pub(crate) struct Unauthenticated {
     socket: OwnedSemaphorePermit,
     _stranger: OwnedSemaphorePermit,
     _address: Share<IpAddr>,
@@ -69,19 +69,19 @@ pub(crate) struct Streaming {
 
 impl Connections {
     /// A place for a new socket; none if there are too many.
-    pub(crate) fn enter(&self, address: IpAddr) -> Option<Stranger> {
-        Some(Stranger {
+    pub(crate) fn enter(&self, address: IpAddr) -> Option<Unauthenticated> {
+        Some(Unauthenticated {
             socket: Arc::clone(&self.sockets).try_acquire_owned().ok()?,
-            _stranger: Arc::clone(&self.strangers).try_acquire_owned().ok()?,
+            _stranger: Arc::clone(&self.unauthenticated).try_acquire_owned().ok()?,
             _address: self.strangers_from.take(network(address))?,
         })
     }
 
     /// Makes the place that of a user, who has been proven; none if the user has too many.
-    pub(crate) fn know(&self, stranger: Stranger, user_id: &str) -> Option<Known> {
+    pub(crate) fn know(&self, unauthenticated: Unauthenticated, user_id: &str) -> Option<Known> {
         Some(Known {
             _user: self.sockets_of.take(user_id.to_owned())?,
-            _socket: stranger.socket,
+            _socket: unauthenticated.socket,
         })
     }
 
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn one_address_cannot_take_every_place_and_gives_its_own_back() {
         let connections = Connections::default();
-        let fill = |address: &dyn Fn(usize) -> IpAddr| -> Vec<Stranger> {
+        let fill = |address: &dyn Fn(usize) -> IpAddr| -> Vec<Unauthenticated> {
             let place = |n| connections.enter(address(n)).expect("a place");
             (0..MAX_STRANGERS_FROM_ONE).map(place).collect()
         };
@@ -188,8 +188,8 @@ mod tests {
     fn a_user_has_a_share_of_the_sockets_and_of_the_streams() {
         let connections = Connections::default();
         let socket = |user: &str| {
-            let stranger = connections.enter(PEER).expect("a place");
-            connections.know(stranger, user)
+            let unauthenticated = connections.enter(PEER).expect("a place");
+            connections.know(unauthenticated, user)
         };
         let mut sockets: Vec<_> = (0..MAX_SOCKETS_OF_ONE)
             .map(|_| socket("ada").expect("a place"))

@@ -10,13 +10,13 @@ use uuid::Uuid;
 
 use crate::{
     App,
-    accept::{Accepted, Thread},
+    accept::{AcceptedRun, Thread},
     error::{ApiError, Code},
     quota::Quota,
 };
 
 /// A decision to take.
-pub(crate) struct Wish<'a> {
+pub(crate) struct DecisionCommand<'a> {
     pub(crate) user_id: &'a str,
     /// The run that waits.
     pub(crate) run_id: Uuid,
@@ -33,39 +33,46 @@ pub(crate) struct Wish<'a> {
 ///
 /// # Errors
 /// The user has no such run, it does not wait, the decision is incomplete, a limit, or the database is down.
-pub(crate) async fn decide(app: &App, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
-    let turn = app.users.enter(wish.user_id).await?;
-    match store::within(write(app, &turn, wish)).await {
+pub(crate) async fn decide(
+    app: &App,
+    command: &DecisionCommand<'_>,
+) -> Result<AcceptedRun, ApiError> {
+    let turn = app.users.enter(command.user_id).await?;
+    match store::within(write(app, &turn, command)).await {
         // If the first try took effect after all, the second finds what it has started.
-        Err(error) if error.is_unavailable() => store::within(write(app, &turn, wish)).await,
+        Err(error) if error.is_unavailable() => store::within(write(app, &turn, command)).await,
         result => result,
     }
 }
 
-async fn write(app: &App, turn: &UserTurn<'_>, wish: &Wish<'_>) -> Result<Accepted, ApiError> {
+async fn write(
+    app: &App,
+    turn: &UserTurn<'_>,
+    command: &DecisionCommand<'_>,
+) -> Result<AcceptedRun, ApiError> {
     let mut tx = turn.lock().await?;
-    if let Some(thread) = wish.thread {
+    if let Some(thread) = command.thread {
         let conversation_id = match thread {
             Thread::New => None,
             Thread::Existing(id) | Thread::Own(id) => Some(id),
             Thread::Named(name) => {
-                conversations::by_thread_name(&mut tx, wish.user_id, name).await?
+                conversations::by_thread_name(&mut tx, command.user_id, name).await?
             }
         };
-        let run = lifecycle::find(&mut tx, wish.user_id, wish.run_id).await?;
+        let run = lifecycle::find(&mut tx, command.user_id, command.run_id).await?;
         let run = run.filter(|run| Some(run.conversation_id) == conversation_id);
         run.ok_or_else(|| ApiError::not_found("run"))?;
     }
-    let usage = lifecycle::usage(&mut tx, wish.user_id, app.limits.bounds()).await?;
+    let usage = lifecycle::usage(&mut tx, command.user_id, app.limits.bounds()).await?;
     let max_ready = i64::from(app.limits.max_ready_runs);
     let child = Successor {
-        id: wish.child,
-        parent_run_id: wish.run_id,
+        id: command.child,
+        parent_run_id: command.run_id,
         idempotency_key: None,
         request_hash: None,
-        time_zone: wish.time_zone.map(Tz::name),
+        time_zone: command.time_zone.map(Tz::name),
     };
-    let decided = lifecycle::decide(&mut tx, wish.user_id, wish.decision, child, max_ready);
+    let decided = lifecycle::decide(&mut tx, command.user_id, command.decision, child, max_ready);
     let decided = decided.await.map_err(|error| match error.constraint() {
         Some("runs_pkey") => ApiError::idempotency_key_reused(),
         _ => error.into(),
@@ -84,11 +91,11 @@ async fn write(app: &App, turn: &UserTurn<'_>, wish: &Wish<'_>) -> Result<Accept
             store::commit(tx).await?;
             for (call, approved) in calls {
                 tracing::info!(
-                    call = %call.key, user = wish.user_id, tool = call.tool_name, approved, next_run = %run_id,
+                    call = %call.key, user = command.user_id, tool = call.tool_name, approved, next_run = %run_id,
                     "decided about a tool call"
                 );
             }
-            Ok(Accepted {
+            Ok(AcceptedRun {
                 run_id,
                 conversation_id,
                 quota,

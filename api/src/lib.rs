@@ -77,7 +77,7 @@ struct App {
     auth: Arc<Verifier>,
     waiting: Arc<live::waiters::Waiting>,
     histories: Arc<body::Histories>,
-    hub: Arc<live::broker::Hub>,
+    broker: Arc<live::broker::EventBroker>,
     task_watch: Arc<task_watch::TaskWatch>,
     pages: Arc<live::subscription::Pages>,
     connections: Arc<connections::Connections>,
@@ -149,7 +149,7 @@ impl Api {
         let is_direct = url.expose_secret() == direct_url.expose_secret();
         let db = store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?;
         let app = App {
-            hub: Arc::new(live::broker::Hub::new(db.clone())),
+            broker: Arc::new(live::broker::EventBroker::new(db.clone())),
             users: Arc::new(UserPool::new(db.clone(), CHANGES)),
             reads: Arc::new(UserPool::new(db.clone(), READS)),
             searches: Arc::new(UserQueue::new(SEARCHES)),
@@ -227,14 +227,14 @@ impl Api {
         let listening = live::listener::listen(
             direct,
             Arc::clone(&app.waiting),
-            Arc::clone(&app.hub),
+            Arc::clone(&app.broker),
             Arc::clone(&app.task_watch),
             stop.clone(),
         );
         supervisor.permanent("listener", &stop, listening);
         let waiting = Arc::clone(&app.waiting).poll(app.db.clone(), stop.clone());
         supervisor.permanent("waiting", &stop, waiting);
-        supervisor.permanent("hub", &stop, Arc::clone(&app.hub).run(stop.clone()));
+        supervisor.permanent("broker", &stop, Arc::clone(&app.broker).run(stop.clone()));
 
         let served = async {
             serve::serve(listener, router, stop.clone()).await;

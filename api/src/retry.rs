@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     App,
-    accept::{Accepted, Idempotency, earlier_run},
+    accept::{AcceptedRun, Idempotency, earlier_run},
     error::{ApiError, Code},
     quota::Quota,
 };
@@ -32,7 +32,7 @@ pub(crate) struct Retry<'a> {
 ///
 /// # Errors
 /// The user has no such run, it cannot be retried, a limit, a reused key; or the database is down.
-pub(crate) async fn retry(app: &App, wanted: &Retry<'_>) -> Result<Accepted, ApiError> {
+pub(crate) async fn retry(app: &App, wanted: &Retry<'_>) -> Result<AcceptedRun, ApiError> {
     let turn = app.users.enter(wanted.user_id).await?;
     match store::within(write(app, &turn, wanted)).await {
         // If the first try took effect after all, the second finds the run under the same id.
@@ -41,7 +41,11 @@ pub(crate) async fn retry(app: &App, wanted: &Retry<'_>) -> Result<Accepted, Api
     }
 }
 
-async fn write(app: &App, turn: &UserTurn<'_>, wanted: &Retry<'_>) -> Result<Accepted, ApiError> {
+async fn write(
+    app: &App,
+    turn: &UserTurn<'_>,
+    wanted: &Retry<'_>,
+) -> Result<AcceptedRun, ApiError> {
     let request_hash = wanted.hash();
     let idempotency = wanted.key.map(|key| Idempotency {
         key,
@@ -58,7 +62,7 @@ async fn write(app: &App, turn: &UserTurn<'_>, wanted: &Retry<'_>) -> Result<Acc
             run_id,
             conversation_id,
         } if run_id == wanted.child => {
-            return Ok(Accepted {
+            return Ok(AcceptedRun {
                 run_id,
                 conversation_id,
                 quota: None,
@@ -98,7 +102,7 @@ async fn write(app: &App, turn: &UserTurn<'_>, wanted: &Retry<'_>) -> Result<Acc
         _ => error.into(),
     })?;
     store::commit(tx).await?;
-    Ok(Accepted {
+    Ok(AcceptedRun {
         run_id: wanted.child,
         conversation_id,
         quota: Some(quota),

@@ -5,8 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 #[expect(dead_code, reason = "no query is asked here")]
-#[path = "house.rs"]
-mod house;
+#[path = "system.rs"]
+mod system;
 
 use std::{
     path::Path,
@@ -22,8 +22,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use errand_devkit::model::{Turn, request};
 use futures::{SinkExt, StreamExt};
-use house::{House, quantile};
 use serde_json::{Value, json};
+use system::{TestSystem, quantile};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -70,10 +70,10 @@ async fn main() -> Result<ExitCode> {
 }
 
 async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
-    let house = Arc::new(House::open(state).await?);
+    let system = Arc::new(TestSystem::open(state).await?);
     let pause = Duration::from_millis(options.model_ms);
     // A third of the turns adds a task, a third lists, a third only talks.
-    house.model.script(move |asked| {
+    system.model.script(move |asked| {
         let step = request::steps(asked).len();
         let turn = match (request::last_user(asked).as_str(), step) {
             ("add", 0) => Turn::call("add_task", json!({"title": "buy milk and some more words"})),
@@ -82,7 +82,7 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
         };
         turn.first_byte_after(pause)
     });
-    let mut page = Page::open(&house).await?;
+    let mut page = Page::open(&system).await?;
     let pace = Duration::from_millis(options.pace_ms);
     for _ in 0..WARM_UP {
         page.tick().await?;
@@ -96,8 +96,8 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
 
     let (stop, turns) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
     let chats = (0..options.chats).map(|nth| {
-        let (house, stop, turns) = (Arc::clone(&house), stop.clone(), Arc::clone(&turns));
-        tokio::spawn(async move { chat(&house, nth, &stop, &turns).await })
+        let (system, stop, turns) = (Arc::clone(&system), stop.clone(), Arc::clone(&turns));
+        tokio::spawn(async move { chat(&system, nth, &stop, &turns).await })
     });
     let chats: Vec<_> = chats.collect();
     let begun = Instant::now();
@@ -113,8 +113,8 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
         chat.await??;
     }
     drop(page);
-    let house = Arc::into_inner(house).context("somebody still chats")?;
-    house.close().await?;
+    let system = Arc::into_inner(system).context("somebody still chats")?;
+    system.close().await?;
     let p50 = quantile(&mut beside.confirmed, 0.5);
     let is_in_time = options.max_p50 == 0.0 || p50 < options.max_p50;
     Ok(if is_in_time {
@@ -126,13 +126,13 @@ async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {
 
 /// Takes turns without a pause; a new conversation every ten, so that a turn's cost stays the same.
 async fn chat(
-    house: &House,
+    system: &TestSystem,
     nth: usize,
     stop: &CancellationToken,
     turns: &AtomicU64,
 ) -> Result<()> {
     let user = format!("chatter-{nth}");
-    let token = house.identity.token(&user);
+    let token = system.identity.token(&user);
     let mut conversation = Value::Null;
     for turn in nth.. {
         if stop.is_cancelled() {
@@ -143,7 +143,7 @@ async fn chat(
         if turn % 10 > 0 && !conversation.is_null() {
             body["conversation_id"] = conversation;
         }
-        let (_, answer) = house.post(&user, &token, &body, "wait=60", &[200]).await?;
+        let (_, answer) = system.post(&user, &token, &body, "wait=60", &[200]).await?;
         conversation = answer["conversation_id"].clone();
         turns.fetch_add(1, Ordering::Relaxed);
     }
@@ -162,9 +162,9 @@ struct Page {
 }
 
 impl Page {
-    async fn open(house: &House) -> Result<Self> {
-        let token = house.identity.token(ME);
-        let url = format!("{}/api/{ME}/chat", house.url.replacen("http", "ws", 1));
+    async fn open(system: &TestSystem) -> Result<Self> {
+        let token = system.identity.token(ME);
+        let url = format!("{}/api/{ME}/chat", system.url.replacen("http", "ws", 1));
         let (mut socket, _) = connect_async(url).await?;
         let auth = json!({"id": "1", "method": "auth", "params": {"token": token}});
         socket.send(Message::text(auth.to_string())).await?;
@@ -182,7 +182,7 @@ impl Page {
                 }
             }
         });
-        let mcp = format!("{}/mcp", house.url);
+        let mcp = format!("{}/mcp", system.url);
         let (http, tasks) = (reqwest::Client::new(), Vec::new());
         let mut page = Self {
             http,

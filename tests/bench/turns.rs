@@ -4,8 +4,8 @@
 //! answers at once: so the figures are Errand's and Postgres'.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-#[path = "house.rs"]
-mod house;
+#[path = "system.rs"]
+mod system;
 
 use std::{
     path::Path,
@@ -19,9 +19,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use errand_devkit::model::{Turn, request};
-use house::{House, quantile};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
+use system::{TestSystem, quantile};
 
 /// Users that take turns; a turn's cost grows with its history, so many users keep it short.
 const USERS: u64 = 200;
@@ -37,7 +37,7 @@ struct Options {
 }
 
 struct Load {
-    house: House,
+    system: TestSystem,
     tokens: Vec<String>,
     turns: AtomicU64,
 }
@@ -53,9 +53,9 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(options: &Options, state: &Path) -> Result<()> {
-    let house = House::open(state).await?;
+    let system = TestSystem::open(state).await?;
     // A third of the turns adds a task, a third lists, a third only talks: 1.67 model calls a turn.
-    house.model.script(|asked| {
+    system.model.script(|asked| {
         let step = request::steps(asked).len();
         match (request::last_user(asked).as_str(), step) {
             ("add", 0) => Turn::call("add_task", json!({"title": "buy milk and some more words"})),
@@ -63,10 +63,10 @@ async fn measure(options: &Options, state: &Path) -> Result<()> {
             _ => Turn::text("Done: the plan for today is clear and each step has one owner"),
         }
     });
-    let tokens = (0..USERS).map(|user| house.identity.token(&format!("user-{user}")));
+    let tokens = (0..USERS).map(|user| system.identity.token(&format!("user-{user}")));
     let load = Arc::new(Load {
         tokens: tokens.collect(),
-        house,
+        system,
         turns: AtomicU64::new(0),
     });
     run(&load, 4, Duration::from_secs(1)).await?;
@@ -74,7 +74,7 @@ async fn measure(options: &Options, state: &Path) -> Result<()> {
         "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
         "in flight", "turns", "turns/s", "p50 ms", "p99 ms", "commits/turn"
     );
-    let mut db = PgConnection::connect(&load.house.database()).await?;
+    let mut db = PgConnection::connect(&load.system.database()).await?;
     for &in_flight in &options.in_flight {
         let before = commits(&mut db).await?;
         let mut latencies = run(&load, in_flight, Duration::from_secs(options.seconds)).await?;
@@ -89,7 +89,7 @@ async fn measure(options: &Options, state: &Path) -> Result<()> {
     }
     drop(db);
     let load = Arc::into_inner(load).context("somebody still takes a turn")?;
-    load.house.close().await
+    load.system.close().await
 }
 
 async fn commits(db: &mut PgConnection) -> Result<i64> {
@@ -129,7 +129,7 @@ impl Load {
         let token = &self.tokens[usize::try_from(user)?];
         let begun = Instant::now();
         let user = format!("user-{user}");
-        self.house
+        self.system
             .post(&user, token, &body, "wait=60", &[200])
             .await?;
         Ok(begun.elapsed())

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use tokio::{process::Command, time::timeout};
 
-use crate::world::{PATIENCE, process::development};
+use crate::system::{PATIENCE, process::development};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_account_with_all_its_might_costs_a_quiet_user_no_answer() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::{process::Command, time::timeout};
 
-use crate::world::process::development;
+use crate::system::process::development;
 
 /// Building the programs with their fail points included.
 const PATIENCE: Duration = Duration::from_secs(400);

@@ -4,7 +4,7 @@
 use errand_devkit::model::{Gate, Turn, request};
 use serde_json::{Value, json};
 
-use crate::world::{Options, World};
+use crate::system::{Options, TestSystem};
 
 /// The contents of a request's messages of this role.
 fn contents(request: &Value, role: &str) -> Vec<String> {
@@ -16,7 +16,7 @@ fn contents(request: &Value, role: &str) -> Vec<String> {
 }
 
 /// Adds tasks straight through the tools, 25 a turn.
-async fn fill(world: &World, user: &str, tasks: usize, description: usize) -> Value {
+async fn fill(system: &TestSystem, user: &str, tasks: usize, description: usize) -> Value {
     let mut conversation = Value::Null;
     for first in (0..tasks).step_by(25) {
         let mut turn = Turn::empty();
@@ -26,9 +26,9 @@ async fn fill(world: &World, user: &str, tasks: usize, description: usize) -> Va
                 json!({"title": format!("task {n}"), "description": "d".repeat(description)}),
             );
         }
-        world.model.push(turn);
-        world.model.push(Turn::text("Added."));
-        let answer = world.say(user, "fill").await;
+        system.model.push(turn);
+        system.model.push(Turn::text("Added."));
+        let answer = system.say(user, "fill").await;
         conversation = answer.assert_ok()["conversation_id"].clone();
     }
     conversation
@@ -37,35 +37,35 @@ async fn fill(world: &World, user: &str, tasks: usize, description: usize) -> Va
 /// A failed and a cancelled turn have no reply; what follows is asked all the same, and the model is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn turns_without_a_reply_leave_a_conversation_that_goes_on() {
-    let world = World::start().await;
-    world.model.push(Turn::status(401));
-    let failed = world.say("ada", "first").await;
+    let system = TestSystem::start().await;
+    system.model.push(Turn::status(401));
+    let failed = system.say("ada", "first").await;
     failed.assert_error(502, "model_error");
     let run = failed.body["error"]["details"]["run_id"].as_str().unwrap();
-    let view = world.get("ada", &format!("runs/{run}")).await;
+    let view = system.get("ada", &format!("runs/{run}")).await;
     let conversation = view.assert_ok()["conversation_id"].clone();
     // Cancelled before it says a word, behind a call that took effect.
     let gate = Gate::closed();
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "kept"})));
-    world.model.push(Turn::text("never").gate_after(0, &gate));
-    let accepted = world
+    system.model.push(Turn::text("never").gate_after(0, &gate));
+    let accepted = system
         .post_chat(
             "ada",
             &json!({"message": "second", "conversation_id": conversation}),
         )
         .header("prefer", "respond-async");
-    let accepted = crate::world::Answer::of(accepted).await;
+    let accepted = crate::system::Answer::of(accepted).await;
     let run = accepted.body["run_id"].as_str().unwrap().to_owned();
-    world.model.requests_seen(3).await.unwrap();
-    let cancel = world.request(reqwest::Method::POST, "ada", &format!("runs/{run}/cancel"));
-    crate::world::Answer::of(cancel).await;
-    world.model.aborted_seen(1).await.unwrap();
-    world.model.push(Turn::text("All is well."));
-    let next = world.say_in("ada", &conversation, "third").await;
+    system.model.requests_seen(3).await.unwrap();
+    let cancel = system.request(reqwest::Method::POST, "ada", &format!("runs/{run}/cancel"));
+    crate::system::Answer::of(cancel).await;
+    system.model.aborted_seen(1).await.unwrap();
+    system.model.push(Turn::text("All is well."));
+    let next = system.say_in("ada", &conversation, "third").await;
     assert_eq!(next.assert_ok()["response"], "All is well.");
-    let asked = world.model.requests().pop().unwrap();
+    let asked = system.model.requests().pop().unwrap();
     assert_eq!(contents(&asked, "user"), ["first", "second", "third"]);
     let said = contents(&asked, "assistant");
     assert!(said[0].contains("failed"), "{said:?}");
@@ -75,11 +75,11 @@ async fn turns_without_a_reply_leave_a_conversation_that_goes_on() {
 /// A list that alone is over the budget leaves the last turn readable: "the second one" still finds its task.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_list_does_not_drop_the_history() {
-    let world = World::start().await;
-    let conversation = fill(&world, "ada", 50, 550).await;
-    world.model.push(Turn::call("list_tasks", json!({})));
-    world.model.push(Turn::text("You have 50 tasks."));
-    let listed = world
+    let system = TestSystem::start().await;
+    let conversation = fill(&system, "ada", 50, 550).await;
+    system.model.push(Turn::call("list_tasks", json!({})));
+    system.model.push(Turn::text("You have 50 tasks."));
+    let listed = system
         .say_in("ada", &conversation, "what is on my list?")
         .await;
     let tasks = listed.assert_ok()["tool_calls"][0]["result"]["tasks"].clone();
@@ -88,12 +88,12 @@ async fn a_long_list_does_not_drop_the_history() {
         tasks.to_string().len() > 32_000,
         "a list over the budget of 8,000 tokens"
     );
-    world.model.push(Turn::text("Which one?"));
-    world
+    system.model.push(Turn::text("Which one?"));
+    system
         .say_in("ada", &conversation, "delete the second one")
         .await
         .assert_ok();
-    let asked = world.model.requests().pop().unwrap();
+    let asked = system.model.requests().pop().unwrap();
     assert!(contents(&asked, "user").contains(&"what is on my list?".to_owned()));
     let shown: Value = serde_json::from_str(contents(&asked, "tool").last().unwrap()).unwrap();
     assert_eq!(shown["tasks"][1]["id"], tasks[1]["id"]);
@@ -106,20 +106,20 @@ async fn a_long_list_does_not_drop_the_history() {
 /// The smallest budget that is not none leaves the last turn in some form.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_turn_stays_whatever_the_budget() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--history-tokens", "10"],
         ..Options::default()
     })
     .await;
-    world.model.push(Turn::text("reply ".repeat(1_000)));
-    let first = world.say("ada", &"words ".repeat(1_000)).await;
+    system.model.push(Turn::text("reply ".repeat(1_000)));
+    let first = system.say("ada", &"words ".repeat(1_000)).await;
     let conversation = first.assert_ok()["conversation_id"].clone();
-    world.model.push(Turn::text("Yes."));
-    world
+    system.model.push(Turn::text("Yes."));
+    system
         .say_in("ada", &conversation, "go on")
         .await
         .assert_ok();
-    let asked = world.model.requests().pop().unwrap();
+    let asked = system.model.requests().pop().unwrap();
     let said = contents(&asked, "user");
     assert_eq!(said.len(), 2);
     assert!(said[0].starts_with("words words") && said[0].len() < 2_000);
@@ -128,13 +128,13 @@ async fn the_last_turn_stays_whatever_the_budget() {
 /// A model with a small window that says "too long" is asked with less of what this very run has read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_run_fits_into_a_small_window() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--max-steps", "40"],
         ..Options::default()
     })
     .await;
-    fill(&world, "ada", 50, 100).await;
-    world.model.script(|request| {
+    fill(&system, "ada", 50, 100).await;
+    system.model.script(|request| {
         if request["messages"].to_string().len() > 60_000 {
             let error =
                 json!({"error": {"code": "context_length_exceeded", "message": "too long"}});
@@ -145,11 +145,11 @@ async fn a_long_run_fits_into_a_small_window() {
             _ => Turn::text("Thirty times the same."),
         }
     });
-    let answer = world.say("ada", "list them thirty times").await;
+    let answer = system.say("ada", "list them thirty times").await;
     assert_eq!(answer.assert_ok()["response"], "Thirty times the same.");
     assert_eq!(answer.body["tool_calls"].as_array().unwrap().len(), 30);
     // The result that the model has not read yet is whole.
-    let asked = world.model.requests().pop().unwrap();
+    let asked = system.model.requests().pop().unwrap();
     let results = contents(&asked, "tool");
     assert!(results.last().unwrap().contains("ddddd"));
     assert!(results[0].contains("shortened") && results[0].len() < 400);
@@ -158,27 +158,27 @@ async fn a_long_run_fits_into_a_small_window() {
 /// Fields that only one provider knows come back to the model that sent them, call by call, and to no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_providers_own_fields_come_back_to_its_model_alone() {
-    let mut world = World::with(Options {
+    let mut system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let first = world.start_worker().await;
+    let first = system.start_worker().await;
     let signed = r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","reasoning_details":[{"type":"x","data":"one"}],"tool_calls":[{"index":0,"id":"function-call-1","type":"function","extra_content":{"google":{"thought_signature":"c2lnbmF0dXJl"}},"function":{"name":"add_task","arguments":"{\"title\":\"A\"}"}}]}}]}"#;
     let end = r#"data: {"choices":[{"index":0,"delta":{"reasoning_details":[{"type":"x","data":"two"}]},"finish_reason":"tool_calls"}]}"#;
-    world
+    system
         .model
         .push(Turn::raw([format!("{signed}\n\n{end}\n\n")]));
     let last = r#"data: {"choices":[{"index":0,"delta":{"content":"Done.","extra_content":{"google":{"thought_signature":"bGFzdA=="}}},"finish_reason":"stop"}]}"#;
-    world.model.push(Turn::raw([format!("{last}\n\n")]));
-    let answer = world.say("ada", "add A").await;
+    system.model.push(Turn::raw([format!("{last}\n\n")]));
+    let answer = system.say("ada", "add A").await;
     let conversation = answer.assert_ok()["conversation_id"].clone();
-    world.model.push(Turn::text("Yes."));
-    world
+    system.model.push(Turn::text("Yes."));
+    system
         .say_in("ada", &conversation, "really?")
         .await
         .assert_ok();
-    let requests = world.model.requests();
+    let requests = system.model.requests();
     for asked in &requests[1..] {
         let step = &asked["messages"][2];
         let call = &step["tool_calls"][0];
@@ -200,14 +200,14 @@ async fn a_providers_own_fields_come_back_to_its_model_alone() {
     );
     // Another model takes over.
     first.cancel();
-    world.model_name = "another";
-    world.start_worker().await;
-    world.model.push(Turn::text("Me too."));
-    world
+    system.model_name = "another";
+    system.start_worker().await;
+    system.model.push(Turn::text("Me too."));
+    system
         .say_in("ada", &conversation, "and you?")
         .await
         .assert_ok();
-    let asked = world.model.requests().pop().unwrap();
+    let asked = system.model.requests().pop().unwrap();
     assert_eq!(asked["model"], "another");
     assert!(!asked.to_string().contains("thought_signature"), "{asked}");
     assert!(!asked.to_string().contains("reasoning_details"), "{asked}");

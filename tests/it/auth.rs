@@ -7,16 +7,21 @@ use errand_devkit::{
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{Answer, Options, World};
+use crate::system::{Answer, Options, TestSystem};
 
-async fn with_token(world: &World, token: &str) -> Answer {
-    Answer::of(world.bare(Method::GET, "/api/ada/tasks").bearer_auth(token)).await
+async fn with_token(system: &TestSystem, token: &str) -> Answer {
+    Answer::of(
+        system
+            .bare(Method::GET, "/api/ada/tasks")
+            .bearer_auth(token),
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_or_a_bad_one_is_401() {
-    let world = World::start().await;
-    let none = Answer::of(world.bare(Method::GET, "/api/ada/tasks")).await;
+    let system = TestSystem::start().await;
+    let none = Answer::of(system.bare(Method::GET, "/api/ada/tasks")).await;
     none.assert_error(401, "unauthorized");
     assert_eq!(none.header("www-authenticate"), "Bearer");
     for header in [
@@ -27,22 +32,22 @@ async fn no_token_or_a_bad_one_is_401() {
         "Bearer not.a.token",
         "Bearer a.b",
     ] {
-        let request = world
+        let request = system
             .bare(Method::GET, "/api/ada/tasks")
             .header("authorization", header);
         Answer::of(request).await.assert_error(401, "unauthorized");
     }
-    with_token(&world, &format!("{}x", world.identity.token("ada")))
+    with_token(&system, &format!("{}x", system.identity.token("ada")))
         .await
         .assert_error(401, "unauthorized");
-    with_token(&world, &"a".repeat(9000))
+    with_token(&system, &"a".repeat(9000))
         .await
         .assert_error(401, "unauthorized");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dishonest_tokens_are_401() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let base = || TokenSpec {
         user: "ada".to_owned(),
         ..TokenSpec::default()
@@ -134,17 +139,17 @@ async fn dishonest_tokens_are_401() {
         ),
     ];
     for (what, spec) in specs {
-        let answer = with_token(&world, &world.identity.token_with(&spec).unwrap()).await;
+        let answer = with_token(&system, &system.identity.token_with(&spec).unwrap()).await;
         assert_eq!(answer.status, 401, "{what}: {}", answer.body);
     }
-    with_token(&world, &world.identity.token_with(&base()).unwrap())
+    with_token(&system, &system.identity.token_with(&base()).unwrap())
         .await
         .assert_ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_users_path_is_403() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     for (method, path) in [
         (Method::POST, "/api/bob/chat"),
         (Method::GET, "/api/bob/tasks"),
@@ -158,9 +163,9 @@ async fn another_users_path_is_403() {
             "/api/bob/runs/01890000-0000-7000-8000-000000000000",
         ),
     ] {
-        let request = world
+        let request = system
             .bare(method, path)
-            .bearer_auth(world.identity.token("ada"))
+            .bearer_auth(system.identity.token("ada"))
             .json(&json!({"message": "hi"}));
         Answer::of(request).await.assert_error(403, "forbidden");
     }
@@ -168,36 +173,36 @@ async fn another_users_path_is_403() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_may_rotate_and_the_provider_may_be_down() {
-    let world = World::start().await;
-    world.get("ada", "tasks").await.assert_ok();
-    world.identity.rotate().unwrap();
-    world.get("ada", "tasks").await.assert_ok();
-    assert_eq!(world.identity.jwks_fetches(), 2);
+    let system = TestSystem::start().await;
+    system.get("ada", "tasks").await.assert_ok();
+    system.identity.rotate().unwrap();
+    system.get("ada", "tasks").await.assert_ok();
+    assert_eq!(system.identity.jwks_fetches(), 2);
 
     // Cached keys go on; a flood of made-up ones leads to no flood of fetches.
-    world.identity.set_down(true);
-    world.get("ada", "tasks").await.assert_ok();
+    system.identity.set_down(true);
+    system.get("ada", "tasks").await.assert_ok();
     for n in 0..50 {
         let spec = TokenSpec {
             user: "ada".to_owned(),
             kid: Some(format!("made-up-{n}")),
             ..TokenSpec::default()
         };
-        let answer = with_token(&world, &world.identity.token_with(&spec).unwrap()).await;
+        let answer = with_token(&system, &system.identity.token_with(&spec).unwrap()).await;
         answer.assert_error(401, "unauthorized");
     }
     assert!(
-        world.identity.jwks_fetches() <= 3,
+        system.identity.jwks_fetches() <= 3,
         "{}",
-        world.identity.jwks_fetches()
+        system.identity.jwks_fetches()
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_any_key_it_is_503() {
-    let world = World::start().await;
-    world.identity.set_down(true);
-    let answer = world.get("ada", "tasks").await;
+    let system = TestSystem::start().await;
+    system.identity.set_down(true);
+    let answer = system.get("ada", "tasks").await;
     answer.assert_error(503, "unavailable");
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
 }
@@ -211,14 +216,14 @@ async fn only_listed_origins_may_read_answers() {
         ],
         ..Options::default()
     };
-    let world = World::with(options).await;
+    let system = TestSystem::with(options).await;
     for (origin, allowed) in [
         ("https://app.example.com", true),
         ("http://localhost:3000", true),
         ("https://app.example.com.evil.example", false),
         ("null", false),
     ] {
-        let preflight = world
+        let preflight = system
             .bare(Method::OPTIONS, "/api/ada/chat")
             .header("origin", origin)
             .header("access-control-request-method", "POST")
@@ -237,8 +242,8 @@ async fn only_listed_origins_may_read_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_never_meet() {
-    let world = World::start().await;
-    world.model.script(|request| {
+    let system = TestSystem::start().await;
+    system.model.script(|request| {
         let steps = errand_devkit::model::request::steps(request);
         match (
             errand_devkit::model::request::last_user(request).as_str(),
@@ -250,14 +255,14 @@ async fn two_users_never_meet() {
             _ => Turn::text("Added."),
         }
     });
-    world.say("ada", "hers").await.assert_ok();
-    world.say("bob", "his").await.assert_ok();
-    let listed = world.say("bob", "list").await;
+    system.say("ada", "hers").await.assert_ok();
+    system.say("bob", "his").await.assert_ok();
+    let listed = system.say("bob", "list").await;
     let tasks = &listed.assert_ok()["tool_calls"][0]["result"]["tasks"];
     assert_eq!(tasks.as_array().unwrap().len(), 1);
     assert_eq!(tasks[0]["title"], "his");
     assert_eq!(
-        (world.titles("ada").await, world.titles("bob").await),
+        (system.titles("ada").await, system.titles("bob").await),
         (vec!["hers".to_owned()], vec!["his".to_owned()])
     );
 }

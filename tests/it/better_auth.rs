@@ -9,29 +9,29 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{
-    Answer, Options, PATIENCE, World,
+use crate::system::{
+    Answer, Options, PATIENCE, TestSystem,
     better_auth::{BetterAuth, claims, kid},
     socket::Socket,
 };
 
 /// An API and a worker that believe this provider.
-async fn world_of(provider: &BetterAuth) -> World {
-    World::with(Options {
+async fn world_of(provider: &BetterAuth) -> TestSystem {
+    TestSystem::with(Options {
         issuer: Some(provider.url().to_owned()),
         ..Options::default()
     })
     .await
 }
 
-async fn tasks(world: &World, user: &str, token: &str) -> Answer {
+async fn tasks(system: &TestSystem, user: &str, token: &str) -> Answer {
     let path = format!("/api/{user}/tasks");
-    Answer::of(world.bare(Method::GET, &path).bearer_auth(token)).await
+    Answer::of(system.bare(Method::GET, &path).bearer_auth(token)).await
 }
 
-async fn chat(world: &World, user: &str, token: &str, message: &str) -> Answer {
+async fn chat(system: &TestSystem, user: &str, token: &str, message: &str) -> Answer {
     let path = format!("/api/{user}/chat");
-    let request = world.bare(Method::POST, &path).bearer_auth(token);
+    let request = system.bare(Method::POST, &path).bearer_auth(token);
     Answer::of(request.json(&json!({"message": message}))).await
 }
 
@@ -40,24 +40,24 @@ async fn from_an_account_to_a_task() {
     let Some(provider) = BetterAuth::start().await else {
         return;
     };
-    let world = world_of(&provider).await;
+    let system = world_of(&provider).await;
     let (user, session) = provider.member("ada").await;
     let token = provider.token(&session).await;
     assert_eq!(claims(&token)["sub"], user);
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("It is on your list."));
+    system.model.push(Turn::text("It is on your list."));
 
-    let answer = chat(&world, &user, &token, "add buy milk").await;
+    let answer = chat(&system, &user, &token, "add buy milk").await;
     assert_eq!(answer.assert_ok()["response"], "It is on your list.");
-    assert_eq!(world.titles(&user).await, ["buy milk"]);
+    assert_eq!(system.titles(&user).await, ["buy milk"]);
 
     // The session is between the user and the provider, and another's path is another's.
-    let answer = tasks(&world, &user, &session).await;
+    let answer = tasks(&system, &user, &session).await;
     answer.assert_error(401, "unauthorized");
     let (other, _) = provider.member("bob").await;
-    let answer = tasks(&world, &other, &token).await;
+    let answer = tasks(&system, &other, &token).await;
     answer.assert_error(403, "forbidden");
 }
 
@@ -66,16 +66,16 @@ async fn keys_rotate_while_somebody_chats() {
     let Some(provider) = BetterAuth::start().await else {
         return;
     };
-    let world = world_of(&provider).await;
+    let system = world_of(&provider).await;
     let (user, session) = provider.member("ada").await;
     let old = provider.token(&session).await;
     let gate = Gate::closed();
     let reply = "one two three four";
-    world.model.push(Turn::text(reply).gate_after(2, &gate));
-    world.model.push(Turn::text("Again."));
-    world.model.push(Turn::text("And again."));
+    system.model.push(Turn::text(reply).gate_after(2, &gate));
+    system.model.push(Turn::text("Again."));
+    system.model.push(Turn::text("And again."));
 
-    let mut socket = Socket::open(&world, &user).await;
+    let mut socket = Socket::open(&system, &user).await;
     let answer = socket.call("auth", json!({"token": old})).await;
     assert_eq!(answer["type"], "success", "{answer}");
     socket.call("run.start", json!({"message": "count"})).await;
@@ -87,14 +87,14 @@ async fn keys_rotate_while_somebody_chats() {
     // In mid-stream the socket takes the new key's token, the API takes both, and the run notices nothing.
     let answer = socket.call("auth", json!({"token": new})).await;
     assert_eq!(answer["type"], "success", "{answer}");
-    chat(&world, &user, &new, "and?").await.assert_ok();
-    chat(&world, &user, &old, "and?").await.assert_ok();
+    chat(&system, &user, &new, "and?").await.assert_ok();
+    chat(&system, &user, &old, "and?").await.assert_ok();
     gate.open();
     socket
         .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
     let replies = "select count(*) from messages where content = 'one two three four'";
-    assert_eq!(world.count(replies).await, 1);
+    assert_eq!(system.count(replies).await, 1);
     assert_eq!(provider.requests("jwks").await, 2);
 }
 
@@ -104,7 +104,7 @@ async fn the_newest_of_many_keys_is_believed() {
     let Some(provider) = BetterAuth::start().await else {
         return;
     };
-    let world = world_of(&provider).await;
+    let system = world_of(&provider).await;
     let (user, session) = provider.member("ada").await;
     let oldest = provider.token(&session).await;
     let mut newest = oldest.clone();
@@ -113,7 +113,7 @@ async fn the_newest_of_many_keys_is_believed() {
         newest = provider.token(&session).await;
     }
     for token in [&newest, &oldest] {
-        tasks(&world, &user, token).await.assert_ok();
+        tasks(&system, &user, token).await.assert_ok();
     }
     assert_eq!(provider.requests("jwks").await, 1);
 }
@@ -123,14 +123,14 @@ async fn without_the_provider_cached_keys_go_on_and_no_keys_are_503() {
     let Some(mut provider) = BetterAuth::start().await else {
         return;
     };
-    let world = world_of(&provider).await;
+    let system = world_of(&provider).await;
     let (user, session) = provider.member("ada").await;
     let token = provider.token(&session).await;
-    tasks(&world, &user, &token).await.assert_ok();
+    tasks(&system, &user, &token).await.assert_ok();
 
     provider.stop().await;
-    world.model.push(Turn::text("Still here."));
-    let answer = chat(&world, &user, &token, "are you there?").await;
+    system.model.push(Turn::text("Still here."));
+    let answer = chat(&system, &user, &token, "are you there?").await;
     assert_eq!(answer.assert_ok()["response"], "Still here.");
     // A process that has never seen a key can judge nobody, and says when to come back.
     let newcomer = world_of(&provider).await;
@@ -146,7 +146,7 @@ async fn without_the_provider_cached_keys_go_on_and_no_keys_are_503() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let token = provider.token(&session).await;
-    tasks(&world, &user, &token).await.assert_ok();
+    tasks(&system, &user, &token).await.assert_ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn forgeries_with_the_providers_own_key_are_401() {
     let Some(provider) = BetterAuth::start().await else {
         return;
     };
-    let world = world_of(&provider).await;
+    let system = world_of(&provider).await;
     let (user, session) = provider.member("ada").await;
     let honest = claims(&provider.token(&session).await);
     let key = provider.steal_key().await;
@@ -202,15 +202,15 @@ async fn forgeries_with_the_providers_own_key_are_401() {
         forged.push(("public key as a secret", token));
     }
     for (what, token) in forged {
-        let answer = tasks(&world, &user, &token).await;
+        let answer = tasks(&system, &user, &token).await;
         assert_eq!(answer.status, 401, "{what}: {}", answer.body);
         answer.assert_error(401, "unauthorized");
     }
     // What made them bad is what was changed, not the way in which they were made.
     let again = key.sign(&key.header(), &honest);
-    tasks(&world, &user, &again).await.assert_ok();
+    tasks(&system, &user, &again).await.assert_ok();
     let large = with("padding", json!("x".repeat(4 * 1024)));
-    tasks(&world, &user, &large).await.assert_ok();
+    tasks(&system, &user, &large).await.assert_ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,24 +218,24 @@ async fn a_flood_of_unknown_keys_reaches_the_provider_once() {
     let Some(provider) = BetterAuth::start().await else {
         return;
     };
-    let world = world_of(&provider).await;
+    let system = world_of(&provider).await;
     let (user, session) = provider.member("ada").await;
     let token = provider.token(&session).await;
     let (honest, key) = (claims(&token), provider.steal_key().await);
-    tasks(&world, &user, &token).await.assert_ok();
+    tasks(&system, &user, &token).await.assert_ok();
     assert_eq!(provider.requests("jwks").await, 1);
 
     let begun = Instant::now();
     let flood = (0..300).map(|number| {
         let header = json!({"alg": "EdDSA", "kid": format!("made-up-{number}")});
         let forged = key.sign(&header, &honest);
-        let (world, user, token) = (&world, &user, &token);
+        let (system, user, token) = (&system, &user, &token);
         async move {
-            let answer = tasks(world, user, &forged).await;
+            let answer = tasks(system, user, &forged).await;
             answer.assert_error(401, "unauthorized");
             // Whoever is honest waits for nobody.
             if number % 10 == 0 {
-                tasks(world, user, token).await.assert_ok();
+                tasks(system, user, token).await.assert_ok();
             }
         }
     });

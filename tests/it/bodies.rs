@@ -4,20 +4,20 @@ use errand_devkit::model::Turn;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Options, World, socket::Socket};
+use crate::system::{Answer, Options, TestSystem, socket::Socket};
 
 const KIB: usize = 1024;
 
 /// A body as it is written, keys twice and all.
-async fn post_raw(world: &World, path: &str, body: impl Into<String>) -> Answer {
-    let request = world.request(Method::POST, "ada", path);
+async fn post_raw(system: &TestSystem, path: &str, body: impl Into<String>) -> Answer {
+    let request = system.request(Method::POST, "ada", path);
     let request = request.header("content-type", "application/json");
     Answer::of(request.body(body.into())).await
 }
 
 /// The same to the stream of events.
-async fn stream_raw(world: &World, body: impl Into<String>) -> Answer {
-    let request = world
+async fn stream_raw(system: &TestSystem, body: impl Into<String>) -> Answer {
+    let request = system
         .request(Method::POST, "ada", "chat")
         .header("accept", "text/event-stream")
         .header("content-type", "application/json");
@@ -37,8 +37,8 @@ fn escaped(text: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_twice_is_refused_at_any_depth() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     let bodies = [
         (r#"{"message":"a","message":"b"}"#, "message"),
         (r#"{"message":"a","\u006dessage":"b"}"#, "message"),
@@ -49,11 +49,11 @@ async fn a_key_twice_is_refused_at_any_depth() {
         (r#"{"message":"a","metadata":{"":1,"":2}}"#, ""),
     ];
     for (body, key) in bodies {
-        let refused = post_raw(&world, "chat", body).await;
+        let refused = post_raw(&system, "chat", body).await;
         let details = refused.assert_error(400, "invalid_request");
         assert_eq!(details["field"], key, "{}", refused.body);
         assert!(message(&refused).contains("twice"), "{}", refused.body);
-        stream_raw(&world, body)
+        stream_raw(&system, body)
             .await
             .assert_error(400, "invalid_request");
     }
@@ -64,16 +64,16 @@ async fn a_key_twice_is_refused_at_any_depth() {
             r#"{{"threadId":"{thread}","runId":"{run}","state":{state},"messages":[{{"role":"user","content":"hi"}}]}}"#
         )
     };
-    let refused = stream_raw(&world, input(r#"{"a":{"b":1,"b":2}}"#)).await;
+    let refused = stream_raw(&system, input(r#"{"a":{"b":1,"b":2}}"#)).await;
     assert_eq!(
         refused.assert_error(400, "invalid_request")["field"],
         json!("b")
     );
     // The same key in two objects is no such thing, nor is a text that looks like one.
     let fine = r#"{"message":"{\"a\":1,\"a\":2}","metadata":{"a":{"a":["a","a",{"a":":"}]},"b":{"a":"\\"}}}"#;
-    post_raw(&world, "chat", fine).await.assert_ok();
-    assert_eq!(stream_raw(&world, input("{}")).await.status, 200);
-    assert_eq!(world.count("select count(*) from runs").await, 2);
+    post_raw(&system, "chat", fine).await.assert_ok();
+    assert_eq!(stream_raw(&system, input("{}")).await.status, 200);
+    assert_eq!(system.count("select count(*) from runs").await, 2);
     // However deep it goes, there is an answer.
     for depth in [100, 1_000, 100_000] {
         let deep = format!(
@@ -81,7 +81,7 @@ async fn a_key_twice_is_refused_at_any_depth() {
             "[".repeat(depth),
             "]".repeat(depth)
         );
-        let answer = post_raw(&world, "chat", deep).await;
+        let answer = post_raw(&system, "chat", deep).await;
         match depth {
             100 => drop(answer.assert_ok()),
             _ => drop(answer.assert_error(400, "invalid_request")),
@@ -91,33 +91,33 @@ async fn a_key_twice_is_refused_at_any_depth() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupt_that_is_answered_twice_is_not_approved() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--require-approval", "delete_task"],
         ..Options::default()
     })
     .await;
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "keep me"})));
-    world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add keep me").await;
+    system.model.push(Turn::text("Added."));
+    let added = system.say("ada", "add keep me").await;
     let task = added.assert_ok()["tool_calls"][0]["result"]["task_id"].clone();
-    world
+    system
         .model
         .push(Turn::call("delete_task", json!({"task_id": task})));
-    let waits = world.say("ada", "delete it").await;
+    let waits = system.say("ada", "delete it").await;
     let run = waits.body["run_id"].as_str().expect("a run").to_owned();
-    let view = world.get("ada", &format!("runs/{run}")).await;
+    let view = system.get("ada", &format!("runs/{run}")).await;
     let id = view.assert_ok()["interrupts"][0]["id"].clone();
     let path = format!("runs/{run}/decision");
     for body in [
         format!(r#"{{"decisions":{{{id}:false,{id}:true}}}}"#),
         r#"{"approve":false,"approve":true}"#.to_owned(),
     ] {
-        let refused = post_raw(&world, &path, body).await;
+        let refused = post_raw(&system, &path, body).await;
         refused.assert_error(400, "invalid_request");
     }
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     socket
         .send(&format!(
             r#"{{"id":"twice","method":"run.decide","params":{{"runId":"{run}","decisions":{{{id}:false,{id}:true}}}}}}"#
@@ -129,20 +129,20 @@ async fn an_interrupt_that_is_answered_twice_is_not_approved() {
     let entry = |approved| json!({"interruptId": id, "status": "resolved", "payload": {"approved": approved}});
     let resume = json!({"threadId": waits.body["conversation_id"], "runId": uuid::Uuid::now_v7(), "messages": [],
         "resume": [entry(false), entry(true)]});
-    let refused = stream_raw(&world, resume.to_string()).await;
+    let refused = stream_raw(&system, resume.to_string()).await;
     assert_eq!(
         refused.assert_error(400, "invalid_request")["field"],
         "resume"
     );
-    let view = world.get("ada", &format!("runs/{run}")).await;
+    let view = system.get("ada", &format!("runs/{run}")).await;
     assert_eq!(view.assert_ok()["status"], "waiting");
-    assert_eq!(world.titles("ada").await, ["keep me"]);
+    assert_eq!(system.titles("ada").await, ["keep me"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frame_with_a_key_twice_is_answered_or_closes() {
-    let world = World::start().await;
-    let mut socket = Socket::connect(&world, "ada").await;
+    let system = TestSystem::start().await;
+    let mut socket = Socket::connect(&system, "ada").await;
     // It says which call it is: that one is refused, by the key's name.
     for (id, rest) in [
         (
@@ -163,13 +163,13 @@ async fn a_frame_with_a_key_twice_is_answered_or_closes() {
         );
     }
     assert_eq!(socket.call("ping", json!({})).await["type"], "success");
-    assert_eq!(world.count("select count(*) from runs").await, 0);
+    assert_eq!(system.count("select count(*) from runs").await, 0);
     // It does not.
     for frame in [
         r#"{"id":"a","id":"b","method":"ping"}"#,
         r#"{"id":"a","method":"run.cancel","method":"ping"}"#,
     ] {
-        let mut socket = Socket::connect(&world, "ada").await;
+        let mut socket = Socket::connect(&system, "ada").await;
         socket.send(frame).await;
         assert_eq!(socket.closed().await, 4400, "{frame}");
     }
@@ -177,9 +177,9 @@ async fn a_frame_with_a_key_twice_is_answered_or_closes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_without_anything_to_read_is_refused() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
-    let mut socket = Socket::connect(&world, "ada").await;
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
+    let mut socket = Socket::connect(&system, "ada").await;
     let invisible = [
         " ",
         "\n\t\r",
@@ -194,7 +194,7 @@ async fn a_message_without_anything_to_read_is_refused() {
         "\u{180e}\u{34f}\u{7f}\u{85}\u{1}",
     ];
     for text in invisible {
-        let refused = Answer::of(world.post_chat("ada", &json!({"message": text}))).await;
+        let refused = Answer::of(system.post_chat("ada", &json!({"message": text}))).await;
         assert_eq!(
             refused.assert_error(400, "invalid_request")["field"],
             "message",
@@ -203,34 +203,34 @@ async fn a_message_without_anything_to_read_is_refused() {
         for content in [json!(text), json!([{"type": "text", "text": text}])] {
             let input = json!({"threadId": uuid::Uuid::now_v7(), "runId": uuid::Uuid::now_v7(),
                 "messages": [{"role": "user", "content": content}]});
-            stream_raw(&world, input.to_string())
+            stream_raw(&system, input.to_string())
                 .await
                 .assert_error(400, "invalid_request");
         }
         let answer = socket.call("run.start", json!({"message": text})).await;
         assert_eq!(answer["error"], "invalid_request", "{text:?}");
     }
-    assert_eq!(world.count("select count(*) from conversations").await, 0);
+    assert_eq!(system.count("select count(*) from conversations").await, 0);
     // What is within something to read stays as it came.
     for text in [" a ", "\u{1f469}\u{200d}\u{1f467}", "\u{200f}שלום", "."] {
-        let said = Answer::of(world.post_chat("ada", &json!({"message": text}))).await;
+        let said = Answer::of(system.post_chat("ada", &json!({"message": text}))).await;
         said.assert_ok();
-        let asked = world.model.requests().pop().expect("a request");
+        let asked = system.model.requests().pop().expect("a request");
         assert_eq!(errand_devkit::model::request::last_user(&asked), text);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_limit_of_a_message_is_of_its_characters_however_they_are_written() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
-    let mut socket = Socket::connect(&world, "ada").await;
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
+    let mut socket = Socket::connect(&system, "ada").await;
     for (count, is_fine) in [(8_000, true), (8_001, false)] {
         let text = escaped(&"\u{1f600}".repeat(count));
         let body = format!(r#"{{"message":{text}}}"#);
         let answers = [
-            post_raw(&world, "chat", body.clone()).await,
-            stream_raw(&world, body).await,
+            post_raw(&system, "chat", body.clone()).await,
+            stream_raw(&system, body).await,
         ];
         for answer in answers {
             if is_fine {
@@ -252,39 +252,39 @@ async fn the_limit_of_a_message_is_of_its_characters_however_they_are_written() 
     }
     let stored =
         "select count(*) from messages where role = 'user' and char_length(content) = 8000";
-    assert_eq!(world.count(stored).await, 3);
+    assert_eq!(system.count(stored).await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_has_its_own_limit_and_a_body_has_one() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     // `{"x":"…"}` is eight bytes and what is in it, whatever is written around it.
     let metadata = |length: usize| json!({"message": "hi", "metadata": {"x": "y".repeat(length)}});
-    let large = Answer::of(world.post_chat("ada", &metadata(64 * KIB - 8))).await;
+    let large = Answer::of(system.post_chat("ada", &metadata(64 * KIB - 8))).await;
     large.assert_ok();
     let spaced = format!(
         r#"{{"message":"hi",{}"metadata":{{"x":1}}}}"#,
         " ".repeat(200 * KIB)
     );
-    post_raw(&world, "chat", spaced).await.assert_ok();
-    let larger = Answer::of(world.post_chat("ada", &metadata(64 * KIB - 7))).await;
+    post_raw(&system, "chat", spaced).await.assert_ok();
+    let larger = Answer::of(system.post_chat("ada", &metadata(64 * KIB - 7))).await;
     let details = larger.assert_error(413, "payload_too_large");
     assert_eq!(details["field"], "metadata");
     // What is no input of AG-UI's is not read any further, also where such input would be welcome.
     let padded = format!(r#"{{"message":"hi"{}}}"#, " ".repeat(256 * KIB));
-    post_raw(&world, "chat", padded.clone())
+    post_raw(&system, "chat", padded.clone())
         .await
         .assert_error(413, "payload_too_large");
-    stream_raw(&world, padded)
+    stream_raw(&system, padded)
         .await
         .assert_error(413, "payload_too_large");
-    assert_eq!(world.count("select count(*) from runs").await, 2);
+    assert_eq!(system.count("select count(*) from runs").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_name_the_field() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let run = uuid::Uuid::nil();
     let decision = format!("runs/{run}/decision");
     let cases: &[(&str, Value, &str, &str)] = &[
@@ -335,7 +335,7 @@ async fn errors_name_the_field() {
         ),
     ];
     for (path, body, field, said) in cases {
-        let refused = post_raw(&world, path, body.to_string()).await;
+        let refused = post_raw(&system, path, body.to_string()).await;
         let details = refused.assert_error(400, "invalid_request");
         assert_eq!(details["field"], *field, "{}", refused.body);
         assert!(message(&refused).contains(said), "{}", refused.body);
@@ -377,11 +377,11 @@ async fn errors_name_the_field() {
             json!({"threadId": "t", "runId": "r", "messages": [{"role": 1, "content": "hi"}]}),
         ),
     ] {
-        let refused = stream_raw(&world, input.to_string()).await;
+        let refused = stream_raw(&system, input.to_string()).await;
         let details = refused.assert_error(400, "invalid_request");
         assert_eq!(details["field"], field, "{}", refused.body);
     }
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     for (method, params, said) in [
         (
             "subscribe",

@@ -28,7 +28,7 @@ use errand_devkit::model::{Gate, Turn};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use crate::world::{Options, World, door::Door, process::Process};
+use crate::system::{Options, TestSystem, db_proxy::DbProxy, process::Process};
 
 /// Sign-in by name, as in development.
 fn by_name() -> Options {
@@ -43,15 +43,15 @@ async fn from_the_first_visit_to_the_first_task() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let gate = Gate::closed();
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
     let reply = "Milk is on your list.";
-    world.model.push(Turn::text(reply).gate_after(3, &gate));
+    system.model.push(Turn::text(reply).gate_after(3, &gate));
 
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.say("add buy milk").await;
     browser
         .sees("the reply as it comes, and the task", |seen| {
@@ -79,7 +79,7 @@ async fn from_the_first_visit_to_the_first_task() {
             .is_some_and(|text| text.contains("buy milk")),
         "{arguments}"
     );
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
     browser.end(&[]).await;
 }
 
@@ -88,12 +88,12 @@ async fn a_reload_in_mid_stream_loses_and_doubles_nothing() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let gate = Gate::closed();
     let reply = "one two three four five six";
-    world.model.push(Turn::text(reply).gate_after(4, &gate));
+    system.model.push(Turn::text(reply).gate_after(4, &gate));
 
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.say("count to six").await;
     let part = "one two three";
     browser
@@ -125,11 +125,11 @@ async fn five_seconds_without_a_network_lose_and_double_nothing() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    let network = Door::open_to(&format!("{}/", world.url)).await;
+    let system = TestSystem::with(by_name()).await;
+    let network = DbProxy::open_to(&format!("{}/", system.url)).await;
     let (before, behind) = (Gate::closed(), Gate::closed());
     let reply = "one two three four five six";
-    world.model.push(
+    system.model.push(
         Turn::text(reply)
             .gate_after(3, &before)
             .gate_after(5, &behind),
@@ -177,30 +177,30 @@ async fn a_killed_worker_leaves_no_words_behind() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..by_name()
     })
     .await;
     let (lost, second) = (Gate::closed(), Gate::closed());
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "once"})));
-    world
+    system
         .model
         .push(Turn::text("these words are lost").gate_after(3, &lost));
     let reply = "And this is the answer.";
-    world.model.push(Turn::text(reply).gate_after(3, &second));
-    let base_url = world.model.base_url();
+    system.model.push(Turn::text(reply).gate_after(3, &second));
+    let base_url = system.model.base_url();
     let environment = [
-        ("DATABASE_URL", world.database_url.as_str()),
+        ("DATABASE_URL", system.database_url.as_str()),
         ("OPENAI_BASE_URL", &base_url),
         ("LEASE_TIMEOUT", "1s"),
     ];
     let mut doomed = Process::start("errand-worker", &[], environment).await;
     doomed.until_says("taking runs").await;
 
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.say("go").await;
     browser
         .sees("words of the first worker", |seen| {
@@ -224,7 +224,7 @@ async fn a_killed_worker_leaves_no_words_behind() {
     assert_eq!(seen.notices, [""; 0]);
     assert_eq!(seen.tools, ["Added “once”, done"]);
     assert_eq!(seen.tasks, ["once"]);
-    assert_eq!(world.titles("ada").await, ["once"]);
+    assert_eq!(system.titles("ada").await, ["once"]);
     // And so it is stored.
     browser.reload().await;
     browser
@@ -240,11 +240,11 @@ async fn two_windows_show_one_conversation() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let first = browser.window().await;
     let second = browser.new_window().await;
-    world.model.push(Turn::text("Hello."));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(Turn::text("Hello."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("hi").await;
     browser
         .sees("a conversation", |seen| {
@@ -265,7 +265,7 @@ async fn two_windows_show_one_conversation() {
     let (mut messages, mut replies) = (vec!["hi"], vec!["Hello."]);
     for message in ["from the first", "from the second"] {
         let gate = Gate::closed();
-        world
+        system
             .model
             .push(Turn::text("This is for both.").gate_after(3, &gate));
         browser.look_at(windows[0]).await;
@@ -301,12 +301,12 @@ async fn the_stop_button_keeps_what_was_said() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    world
+    let system = TestSystem::with(by_name()).await;
+    system
         .model
         .push(Turn::text("I was going to say more").stall_after(5));
 
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.say("go").await;
     let part = "I was going to";
     browser
@@ -322,13 +322,13 @@ async fn the_stop_button_keeps_what_was_said() {
                 && !seen.can_stop
         })
         .await;
-    world
+    system
         .model
         .aborted_seen(1)
         .await
         .expect("the model is left");
 
-    world.model.push(Turn::text("Yes?"));
+    system.model.push(Turn::text("Yes?"));
     browser.say("hello?").await;
     browser
         .sees("the next answer", |seen| {
@@ -352,16 +352,16 @@ async fn hostile_words_stay_words() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let image = "<img src=x onerror=alert(1)>";
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": image})));
     let reply =
         format!("A link [x](javascript:alert(1)) and {image} and <script>alert(1)</script>");
-    world.model.push(Turn::text(&reply));
+    system.model.push(Turn::text(&reply));
 
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.say(image).await;
     let words = format!("A link x and {image} and <script>alert(1)</script>");
     for look in ["live", "stored"] {
@@ -391,10 +391,10 @@ async fn the_log_of_the_browser_tells_of_every_kind_of_error() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     for window in [browser.window().await, browser.new_window().await] {
         browser.look_at(&window).await;
-        browser.open(&world.url).await;
+        browser.open(&system.url).await;
         assert_eq!(browser.errors().await, [""; 0]);
         let provoke = "
             console.error('said');

@@ -1,6 +1,6 @@
 //! Secrets planted as canaries, in every place where one can be: no log holds one, however much is logged.
 //!
-//! The shipped programs as processes. What looks for canaries is `world::process`, in the output of every process of every
+//! The shipped programs as processes. What looks for canaries is `system::process`, in the output of every process of every
 //! test; here they are planted, and errors are provoked that could carry them.
 
 use std::time::Duration;
@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::world::{
+use crate::system::{
     self, Answer,
-    door::Door,
+    db_proxy::DbProxy,
     process::{self, Process},
     rows,
 };
@@ -27,7 +27,7 @@ const STOP: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_a_log_for_people() {
-    House::start(
+    Programs::start(
         "text",
         "debug,errand_api=trace,errand_worker=trace,errand_tools=trace,errand_core=trace,errand_store=trace,errand_server=trace",
     )
@@ -38,12 +38,12 @@ async fn no_secret_is_in_a_log_for_people() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_a_log_for_machines() {
-    House::start("json", "trace").await.live().await;
+    Programs::start("json", "trace").await.live().await;
 }
 
 /// A database behind a door, a model, an identity provider, an API, a worker; canaries in their configuration.
-struct House {
-    door: Door,
+struct Programs {
+    door: DbProxy,
     db: PgPool,
     model: ScriptedModel,
     identity: IdentityProvider,
@@ -53,10 +53,10 @@ struct House {
     http: reqwest::Client,
 }
 
-impl House {
+impl Programs {
     async fn start(format: &str, level: &str) -> Self {
-        let url = world::database().await;
-        let door = Door::open_to(&url.replacen('@', ":canary-password@", 1)).await;
+        let url = system::database().await;
+        let door = DbProxy::open_to(&url.replacen('@', ":canary-password@", 1)).await;
         let model = ScriptedModel::start().await.unwrap();
         let identity = IdentityProvider::start(IdentityOptions::default())
             .await
@@ -97,7 +97,7 @@ impl House {
             api,
             worker,
             address: format!("127.0.0.1:{port}"),
-            http: world::client(),
+            http: system::client(),
         }
     }
 

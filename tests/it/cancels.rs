@@ -4,42 +4,42 @@ use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{
-    Answer, Options, World,
+use crate::system::{
+    Answer, Options, TestSystem,
     events::{assert_well_formed, kinds, stored},
     socket::Socket,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
-    let world = World::start().await;
-    world
+    let system = TestSystem::start().await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "done before"})));
-    world
+    system
         .model
         .push(Turn::text("I was going to say").stall_after(4));
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     let started = socket.call("run.start", json!({"message": "go"})).await;
     let run = started["runId"].as_str().unwrap();
     socket
         .until(|frame| frame["event"]["type"] == "TEXT_MESSAGE_CONTENT")
         .await;
-    world.model.requests_seen(2).await.unwrap();
+    system.model.requests_seen(2).await.unwrap();
     let waiting = tokio::spawn(
-        world
+        system
             .request(Method::GET, "ada", &format!("runs/{run}?wait=20"))
             .send(),
     );
     let cancelled =
-        Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
+        Answer::of(system.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
     assert_eq!(cancelled.assert_ok()["run_id"], run);
     let end = socket
         .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
     assert_eq!(end["event"]["outcome"]["type"], "cancelled");
     assert_well_formed(&socket.events());
-    world.model.aborted_seen(1).await.unwrap();
+    system.model.aborted_seen(1).await.unwrap();
     let view: Value = waiting.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(view["status"], "cancelled");
     assert!(
@@ -49,15 +49,15 @@ async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
         "{view}"
     );
     assert_eq!(view["tool_calls"].as_array().unwrap().len(), 1);
-    assert_eq!(world.titles("ada").await, ["done before"]);
+    assert_eq!(system.titles("ada").await, ["done before"]);
     assert_eq!(
-        world
+        system
             .count("select count(*) from messages where partial")
             .await,
         1
     );
     let thread = started["threadId"].as_str().unwrap();
-    let messages = world
+    let messages = system
         .get("ada", &format!("conversations/{thread}/messages"))
         .await;
     let messages = messages.assert_ok()["messages"].as_array().unwrap();
@@ -66,15 +66,16 @@ async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
         (None, Some(&json!(true)))
     );
     // Cancelled again, it stays as it is; another user's is not found.
-    let again = Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
+    let again =
+        Answer::of(system.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
     assert_eq!(again.assert_ok()["status"], "cancelled");
     let foreign =
-        Answer::of(world.request(Method::POST, "bob", &format!("runs/{run}/cancel"))).await;
+        Answer::of(system.request(Method::POST, "bob", &format!("runs/{run}/cancel"))).await;
     foreign.assert_error(404, "not_found");
     // The conversation goes on.
-    world.model.push(Turn::text("Yes?"));
+    system.model.push(Turn::text("Yes?"));
     assert_eq!(
-        world
+        system
             .say_in("ada", &started["threadId"], "hello?")
             .await
             .assert_ok()["response"],
@@ -85,11 +86,11 @@ async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
 /// A cancel that arrives while a step is being committed cuts that off; the events of the step had their places already.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let gate = Gate::closed();
     let asks = Turn::call("add_task", json!({"title": "never"})).and_text("Adding");
-    world.model.push(asks.gate_after(2, &gate));
-    let mut socket = Socket::connect(&world, "ada").await;
+    system.model.push(asks.gate_after(2, &gate));
+    let mut socket = Socket::connect(&system, "ada").await;
     let started = socket.call("run.start", json!({"message": "go"})).await;
     let run = started["runId"].as_str().unwrap();
     socket
@@ -97,20 +98,20 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
         .await;
     // All words are said: what comes after them comes with the commit.
     // The run's row is held, first the cancel comes for it, then the step; that one stops again at the table of steps.
-    let mut row = world.db.begin().await.unwrap();
+    let mut row = system.db.begin().await.unwrap();
     sqlx::query("select 1 from runs for update")
         .execute(&mut *row)
         .await
         .unwrap();
     let cancel = tokio::spawn(
-        world
+        system
             .request(Method::POST, "ada", &format!("runs/{run}/cancel"))
             .send(),
     );
-    world.until_stuck("select r.status as%").await;
+    system.until_stuck("select r.status as%").await;
     gate.open();
-    world.until_stuck("%run_steps(%").await;
-    let mut steps = world.db.begin().await.unwrap();
+    system.until_stuck("%run_steps(%").await;
+    let mut steps = system.db.begin().await.unwrap();
     sqlx::raw_sql("lock table steps in share row exclusive mode")
         .execute(&mut *steps)
         .await
@@ -121,43 +122,43 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
     let cut_off = "select (select count(*) from runs where status = 'cancelled') + (
         select count(*) from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock' and query like '%for no key update')";
-    world.until(cut_off, 1).await;
+    system.until(cut_off, 1).await;
     steps.rollback().await.unwrap();
     let end = socket
         .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
     assert_eq!(end["event"]["outcome"]["type"], "cancelled");
     assert_well_formed(&socket.events());
-    let events = stored(&world, run).await;
+    let events = stored(&system, run).await;
     assert_well_formed(&events);
     // The server finishes what was sent to it, also for nobody; no call of that step is made.
-    assert!(world.count("select count(*) from steps").await <= 1);
-    assert_eq!(world.titles("ada").await, Vec::<String>::new());
+    assert!(system.count("select count(*) from steps").await <= 1);
+    assert_eq!(system.titles("ada").await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queued_run_is_cancelled_at_once_and_the_waiting_post_is_told() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
-    world.until("select count(*) from runs", 1).await;
+    let answer = tokio::spawn(system.post_chat("ada", &json!({"message": "go"})).send());
+    system.until("select count(*) from runs", 1).await;
     let run: String = sqlx::query_scalar("select id::text from runs")
-        .fetch_one(&world.db)
+        .fetch_one(&system.db)
         .await
         .unwrap();
     let cancelled =
-        Answer::of(world.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
+        Answer::of(system.request(Method::POST, "ada", &format!("runs/{run}/cancel"))).await;
     assert_eq!(cancelled.assert_ok()["status"], "cancelled");
     let answer: Value = answer.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(answer["error"]["code"], "cancelled");
-    let events = stored(&world, &run).await;
+    let events = stored(&system, &run).await;
     assert_well_formed(&events);
     assert_eq!(kinds(&events), ["RUN_STARTED", "RUN_FINISHED"]);
     assert_eq!(
-        world
+        system
             .count("select count(*) from apalis.jobs where status = 'Pending'")
             .await,
         0
@@ -166,22 +167,22 @@ async fn a_queued_run_is_cancelled_at_once_and_the_waiting_post_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupt_cancels_the_running_one_and_takes_its_place() {
-    let world = World::start().await;
-    world.model.push(Turn::text("never ending").stall_after(1));
-    world.model.push(Turn::text("Instead."));
+    let system = TestSystem::start().await;
+    system.model.push(Turn::text("never ending").stall_after(1));
+    system.model.push(Turn::text("Instead."));
     let first = Answer::of(
-        world
+        system
             .post_chat("ada", &json!({"message": "one"}))
             .header("prefer", "respond-async"),
     )
     .await;
-    world.model.requests_seen(1).await.unwrap();
+    system.model.requests_seen(1).await.unwrap();
     let body = json!({"message": "two", "conversation_id": first.body["conversation_id"], "on_busy": "interrupt"});
     assert_eq!(
-        Answer::of(world.post_chat("ada", &body)).await.assert_ok()["response"],
+        Answer::of(system.post_chat("ada", &body)).await.assert_ok()["response"],
         "Instead."
     );
-    let first = world
+    let first = system
         .get(
             "ada",
             &format!("runs/{}", first.body["run_id"].as_str().unwrap()),

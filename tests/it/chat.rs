@@ -6,17 +6,17 @@ use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Options, World};
+use crate::system::{Answer, Options, TestSystem};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_adds_a_task_and_returns_its_tool_calls() {
-    let world = World::start().await;
-    world
+    let system = TestSystem::start().await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})).usage(100, 7));
-    world.model.push(Turn::text("Done.").usage(120, 3));
+    system.model.push(Turn::text("Done.").usage(120, 3));
 
-    let answer = world.say("ada", "add buy milk").await;
+    let answer = system.say("ada", "add buy milk").await;
 
     let body = answer.assert_ok();
     assert_eq!(body["response"], "Done.");
@@ -38,9 +38,9 @@ async fn a_turn_adds_a_task_and_returns_its_tool_calls() {
         body["usage"],
         json!({"input_tokens": 220, "output_tokens": 10, "model_calls": 2})
     );
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
 
-    let run = world
+    let run = system
         .get("ada", &format!("runs/{}", body["run_id"].as_str().unwrap()))
         .await;
     let run = run.assert_ok();
@@ -66,7 +66,7 @@ async fn a_turn_adds_a_task_and_returns_its_tool_calls() {
     assert!(run.get("error").is_none());
 
     let conversation = body["conversation_id"].as_str().unwrap();
-    let messages = world
+    let messages = system
         .get("ada", &format!("conversations/{conversation}/messages"))
         .await;
     let messages = messages.assert_ok()["messages"].as_array().unwrap().clone();
@@ -76,19 +76,19 @@ async fn a_turn_adds_a_task_and_returns_its_tool_calls() {
         .collect();
     assert_eq!(said, [("user", "add buy milk"), ("assistant", "Done.")]);
     assert_eq!(messages[1]["id"], body["message_id"]);
-    world.stop().await;
+    system.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_model_is_shown_the_conversation_and_no_user() {
-    let world = World::start().await;
-    world
+    let system = TestSystem::start().await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("Added."));
-    world.model.push(Turn::text("You said so."));
-    let first = world.say("ada", "add buy milk").await;
-    world
+    system.model.push(Turn::text("Added."));
+    system.model.push(Turn::text("You said so."));
+    let first = system.say("ada", "add buy milk").await;
+    system
         .say_in(
             "ada",
             &first.assert_ok()["conversation_id"],
@@ -97,7 +97,7 @@ async fn the_model_is_shown_the_conversation_and_no_user() {
         .await
         .assert_ok();
 
-    let requests = world.model.requests();
+    let requests = system.model.requests();
     let roles: Vec<_> = requests[2]["messages"]
         .as_array()
         .unwrap()
@@ -128,7 +128,7 @@ async fn the_model_is_shown_the_conversation_and_no_user() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_requests_are_400_and_change_nothing() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let bodies = [
         json!({}),
         json!({"message": ""}),
@@ -144,12 +144,12 @@ async fn malformed_requests_are_400_and_change_nothing() {
         json!("hi"),
     ];
     for body in bodies {
-        Answer::of(world.post_chat("ada", &body))
+        Answer::of(system.post_chat("ada", &body))
             .await
             .assert_error(400, "invalid_request");
     }
     for raw in ["{", "", "{\"message\":\"\\ud800\"}", "[[[["] {
-        let request = world
+        let request = system
             .request(Method::POST, "ada", "chat")
             .header("content-type", "application/json")
             .body(raw);
@@ -158,42 +158,42 @@ async fn malformed_requests_are_400_and_change_nothing() {
             .assert_error(400, "invalid_request");
     }
     for key in ["", &"k".repeat(256), "a\tb"] {
-        let request = world
+        let request = system
             .post_chat("ada", &json!({"message": "hi"}))
             .header("idempotency-key", key);
         Answer::of(request)
             .await
             .assert_error(400, "invalid_request");
     }
-    assert_eq!(world.count("select count(*) from runs").await, 0);
-    assert_eq!(world.count("select count(*) from conversations").await, 0);
+    assert_eq!(system.count("select count(*) from runs").await, 0);
+    assert_eq!(system.count("select count(*) from conversations").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn size_and_type_of_the_body_are_checked() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let large = json!({"message": "hi", "metadata": {"x": "y".repeat(70_000)}});
-    let refused = Answer::of(world.post_chat("ada", &large)).await;
+    let refused = Answer::of(system.post_chat("ada", &large)).await;
     refused.assert_error(413, "payload_too_large");
     // What is left of a body makes a connection useless for the next request; a client has to know.
     assert_eq!(refused.header("connection"), "close");
     for content_type in ["text/plain", "application/x-www-form-urlencoded"] {
-        let request = world
+        let request = system
             .request(Method::POST, "ada", "chat")
             .header("content-type", content_type);
         Answer::of(request.body("{\"message\":\"hi\"}"))
             .await
             .assert_error(415, "unsupported_media_type");
     }
-    let request = world
+    let request = system
         .request(Method::POST, "ada", "chat")
         .body("{\"message\":\"hi\"}");
     Answer::of(request)
         .await
         .assert_error(415, "unsupported_media_type");
     // 8000 characters are allowed, whatever their bytes; and a charset is no other type.
-    world.model.push(Turn::text("Long."));
-    let request = world
+    system.model.push(Turn::text("Long."));
+    let request = system
         .request(Method::POST, "ada", "chat")
         .header("content-type", "application/json; charset=utf-8");
     let body =
@@ -204,13 +204,13 @@ async fn size_and_type_of_the_body_are_checked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_that_ends_first_is_202_and_the_run_goes_on() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let gate = Gate::closed();
-    world
+    system
         .model
         .push(Turn::text("At last.").gate_after(0, &gate));
 
-    let request = world
+    let request = system
         .post_chat("ada", &json!({"message": "take your time"}))
         .header("prefer", "wait=1");
     let answer = Answer::of(request).await;
@@ -224,7 +224,7 @@ async fn a_wait_that_ends_first_is_202_and_the_run_goes_on() {
 
     // A long poll hears of the end as it comes.
     let poll = tokio::spawn(
-        world
+        system
             .request(Method::GET, "ada", &format!("runs/{run}?wait=30"))
             .send(),
     );
@@ -238,12 +238,12 @@ async fn a_wait_that_ends_first_is_202_and_the_run_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn respond_async_answers_at_once() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let request = world
+    let request = system
         .post_chat("ada l@ve", &json!({"message": "later"}))
         .header("prefer", "respond-async");
     let answer = Answer::of(request).await;
@@ -258,7 +258,7 @@ async fn respond_async_answers_at_once() {
         "{:?}",
         answer.headers
     );
-    let run = world
+    let run = system
         .get(
             "ada l@ve",
             &format!("runs/{}", answer.body["run_id"].as_str().unwrap()),
@@ -270,21 +270,21 @@ async fn respond_async_answers_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_key_with_the_same_body_is_one_run() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let gate = Gate::closed();
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "once"})).gate_after(0, &gate));
-    world.model.push(Turn::text("Once."));
+    system.model.push(Turn::text("Once."));
     let post = |body: Value| {
-        world
+        system
             .post_chat("ada", &body)
             .header("idempotency-key", "\"key 1\"")
     };
     let body = json!({"message": "add once", "metadata": {"a": 1, "b": 2}});
 
     let first = tokio::spawn(post(body.clone()).send());
-    world.model.requests_seen(1).await.unwrap();
+    system.model.requests_seen(1).await.unwrap();
     // While it runs, whatever the order of fields.
     let second =
         tokio::spawn(post(json!({"metadata": {"b": 2, "a": 1}, "message": "add once"})).send());
@@ -299,12 +299,12 @@ async fn the_same_key_with_the_same_body_is_one_run() {
     assert_eq!(first["response"], "Once.");
     assert_eq!(first, second);
     assert_eq!(first, *third.assert_ok());
-    assert_eq!(world.titles("ada").await, ["once"]);
-    assert_eq!(world.count("select count(*) from messages").await, 2);
+    assert_eq!(system.titles("ada").await, ["once"]);
+    assert_eq!(system.count("select count(*) from messages").await, 2);
 
     // Another user's key is another key.
-    world.model.push(Turn::text("Hello, Bob."));
-    let bobs = world
+    system.model.push(Turn::text("Hello, Bob."));
+    let bobs = system
         .post_chat("bob", &json!({"message": "hello"}))
         .header("idempotency-key", "key-1");
     assert_eq!(
@@ -315,18 +315,18 @@ async fn the_same_key_with_the_same_body_is_one_run() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_runs_answer_with_their_code() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--run-timeout", "2s", "--max-steps", "3"],
         ..Options::default()
     })
     .await;
-    world
+    system
         .model
         .push(Turn::status(401).body(json!({"error": {"message": "secret-internal-detail"}})));
-    let refused = world.say("ada", "hello").await;
+    let refused = system.say("ada", "hello").await;
     let details = refused.assert_error(502, "model_error");
     assert!(!refused.body.to_string().contains("secret-internal-detail"));
-    let run = world
+    let run = system
         .get(
             "ada",
             &format!("runs/{}", details["run_id"].as_str().unwrap()),
@@ -335,32 +335,32 @@ async fn failed_runs_answer_with_their_code() {
     assert_eq!(run.assert_ok()["status"], "failed");
     assert_eq!(run.body["error"]["code"], "model_error");
 
-    world.model.script(|_| Turn::text("never").stall_after(1));
-    let slow = world.say("ada", "hello").await;
+    system.model.script(|_| Turn::text("never").stall_after(1));
+    let slow = system.say("ada", "hello").await;
     assert!(slow.assert_error(504, "run_timeout")["run_id"].is_string());
 
-    world.model.script(|_| Turn::call("list_tasks", json!({})));
-    let endless = world.say("ada", "hello").await;
+    system.model.script(|_| Turn::call("list_tasks", json!({})));
+    let endless = system.say("ada", "hello").await;
     assert!(endless.assert_error(500, "run_failed")["run_id"].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_cancels_nothing() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let gate = Gate::closed();
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "still there"})).gate_after(0, &gate));
-    world.model.push(Turn::text("Done."));
-    let hasty = world
+    system.model.push(Turn::text("Done."));
+    let hasty = system
         .post_chat("ada", &json!({"message": "add"}))
         .timeout(Duration::from_millis(300))
         .send()
         .await;
     assert!(hasty.is_err());
     gate.open();
-    world
+    system
         .until("select count(*) from runs where status = 'completed'", 1)
         .await;
-    assert_eq!(world.titles("ada").await, ["still there"]);
+    assert_eq!(system.titles("ada").await, ["still there"]);
 }

@@ -7,117 +7,117 @@ use errand_devkit::model::{Gate, Turn, request};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-use crate::world::{
-    self, Answer, Options, World,
-    door::{Cut, Door},
+use crate::system::{
+    self, Answer, Options, TestSystem,
+    db_proxy::{Cut, DbProxy},
     rows,
 };
 
 /// Those who wait for a lock.
 const STUCK: &str = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 
-/// A world whose API alone reaches the database through the door.
-async fn with_api_behind_a_door() -> (World, Door) {
-    let database = world::database().await;
-    let door = Door::open_to(&database).await;
+/// A system whose API alone reaches the database through the door.
+async fn with_api_behind_a_door() -> (TestSystem, DbProxy) {
+    let database = system::database().await;
+    let door = DbProxy::open_to(&database).await;
     let options = Options {
         api_database_url: Some(door.url().to_owned()),
         ..Options::default()
     };
-    let world = World::on(&database, options).await;
-    world.model.script(|_| Turn::text("Hello."));
-    world.say("ada", "hello").await.assert_ok();
-    (world, door)
+    let system = TestSystem::on(&database, options).await;
+    system.model.script(|_| Turn::text("Hello."));
+    system.say("ada", "hello").await.assert_ok();
+    (system, door)
 }
 
-async fn messages(world: &World, text: &str) -> i64 {
+async fn messages(system: &TestSystem, text: &str) -> i64 {
     let query = "select count(*) from messages where role = 'user' and content = $1";
-    let count = sqlx::query_scalar(query).bind(text).fetch_one(&world.db);
+    let count = sqlx::query_scalar(query).bind(text).fetch_one(&system.db);
     count.await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acceptance_whose_commit_took_effect_goes_on_as_accepted() {
-    let (world, door) = with_api_behind_a_door().await;
+    let (system, door) = with_api_behind_a_door().await;
     for n in 0..5 {
         let text = format!("hello {n}");
         door.cut_commit(1, Cut::After);
-        let answer = world.say("ada", &text).await;
+        let answer = system.say("ada", &text).await;
         assert!(door.has_cut());
         assert_eq!(answer.assert_ok()["response"], "Hello.");
-        assert_eq!(messages(&world, &text).await, 1);
+        assert_eq!(messages(&system, &text).await, 1);
     }
 }
 
 /// A server that is frozen reads what it was sent when it wakes. By then the client has been told that nothing came of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acceptance_that_arrives_late_is_none() {
-    let (world, door) = with_api_behind_a_door().await;
+    let (system, door) = with_api_behind_a_door().await;
     door.freeze();
-    let refused = world.say("ada", "too late").await;
+    let refused = system.say("ada", "too late").await;
     refused.assert_error(503, "unavailable");
     door.thaw();
     let accepted = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and query like '%run_accepts(%' and state = 'active'";
-    world.until(accepted, 0).await;
-    world.say("ada", "hello again").await.assert_ok();
-    world.until(accepted, 0).await;
-    assert_eq!(messages(&world, "too late").await, 0);
+    system.until(accepted, 0).await;
+    system.say("ada", "hello again").await.assert_ok();
+    system.until(accepted, 0).await;
+    assert_eq!(messages(&system, "too late").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acceptance_that_never_arrived_is_made_once_more() {
-    let (world, door) = with_api_behind_a_door().await;
+    let (system, door) = with_api_behind_a_door().await;
     for key in [None, Some("key-1")] {
         let ask = || {
-            let request = world.post_chat("ada", &json!({"message": "hello again"}));
+            let request = system.post_chat("ada", &json!({"message": "hello again"}));
             Answer::of(match key {
                 Some(key) => request.header("idempotency-key", key),
                 None => request,
             })
         };
-        let before = messages(&world, "hello again").await;
+        let before = messages(&system, "hello again").await;
         door.cut_commit(1, Cut::Before);
         let answer = ask().await;
         assert!(door.has_cut());
         assert_eq!(answer.assert_ok()["response"], "Hello.");
-        assert_eq!(messages(&world, "hello again").await, before + 1);
+        assert_eq!(messages(&system, "hello again").await, before + 1);
     }
 }
 
 /// Commits of the message "slowly" take a while.
-async fn make_commits_slow(world: &World) {
+async fn make_commits_slow(system: &TestSystem) {
     let slow = "create function dawdle() returns trigger language plpgsql as
                 $$ begin perform pg_sleep(1.5); return null; end $$;
                 create constraint trigger dawdle after insert on messages deferrable initially deferred
                 for each row when (new.content = 'slowly') execute function dawdle()";
-    sqlx::raw_sql(slow).execute(&world.db).await.unwrap();
+    sqlx::raw_sql(slow).execute(&system.db).await.unwrap();
 }
 
 /// The server is still committing when the API looks: the look waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_is_still_under_way_is_waited_for() {
-    let (world, door) = with_api_behind_a_door().await;
-    make_commits_slow(&world).await;
+    let (system, door) = with_api_behind_a_door().await;
+    make_commits_slow(&system).await;
     door.cut_commit(1, Cut::After);
-    let answer = world.say("ada", "slowly").await;
+    let answer = system.say("ada", "slowly").await;
     assert!(door.has_cut());
     assert_eq!(answer.assert_ok()["response"], "Hello.");
-    assert_eq!(messages(&world, "slowly").await, 1);
+    assert_eq!(messages(&system, "slowly").await, 1);
 }
 
 /// Who cannot find out says so, and the key finds the run later.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_that_cannot_be_read_is_503_and_the_key_finds_the_run() {
-    let (world, door) = with_api_behind_a_door().await;
-    let held = rows::hold_commits(&world.db, "messages", "new.content = 'slowly'").await;
+    let (system, door) = with_api_behind_a_door().await;
+    let held = rows::hold_commits(&system.db, "messages", "new.content = 'slowly'").await;
     let ask = || {
-        let request = world.post_chat("ada", &json!({"message": "slowly"}));
+        let request = system.post_chat("ada", &json!({"message": "slowly"}));
         Answer::of(request.header("idempotency-key", "key-1"))
     };
     door.cut_commit(1, Cut::After);
     let close = async {
         // The commit, and the look that waits for it.
-        world.until(STUCK, 2).await;
+        system.until(STUCK, 2).await;
         assert!(door.has_cut());
         door.close();
     };
@@ -126,18 +126,18 @@ async fn an_outcome_that_cannot_be_read_is_503_and_the_key_finds_the_run() {
     held.rollback().await.unwrap();
     door.reopen();
     assert_eq!(ask().await.assert_ok()["response"], "Hello.");
-    assert_eq!(messages(&world, "slowly").await, 1);
+    assert_eq!(messages(&system, "slowly").await, 1);
 }
 
 /// Accepted stays accepted: an outage during the wait is no reason to make the client say it again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_after_the_acceptance_is_answered_with_202() {
-    let (world, door) = with_api_behind_a_door().await;
+    let (system, door) = with_api_behind_a_door().await;
     let gate = errand_devkit::model::Gate::closed();
-    world
+    system
         .model
         .push(Turn::text("At last.").gate_after(0, &gate));
-    let request = world.post_chat("ada", &json!({"message": "patience"}));
+    let request = system.post_chat("ada", &json!({"message": "patience"}));
     let outage = async {
         gate.reached(1).await.unwrap();
         door.close();
@@ -149,21 +149,21 @@ async fn an_outage_after_the_acceptance_is_answered_with_202() {
     door.reopen();
     let run = answer.body["run_id"].as_str().unwrap();
     assert!(answer.header("location").ends_with(run));
-    let run = world.get("ada", &format!("runs/{run}?wait=20")).await;
+    let run = system.get("ada", &format!("runs/{run}?wait=20")).await;
     assert_eq!(run.assert_ok()["response"], "At last.");
 }
 
 /// The worker's commits of one turn: the step, the tool call, the end. Each cut, before and after it took effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_survives_the_loss_of_each_of_its_commits() {
-    let database = world::database().await;
-    let door = Door::open_to(&database).await;
+    let database = system::database().await;
+    let door = DbProxy::open_to(&database).await;
     let options = Options {
         api_database_url: Some(database.clone()),
         ..Options::default()
     };
-    let world = World::on(door.url(), options).await;
-    world
+    let system = TestSystem::on(door.url(), options).await;
+    system
         .model
         .script(|request| match request::steps(request).len() {
             0 => {
@@ -176,31 +176,31 @@ async fn a_turn_survives_the_loss_of_each_of_its_commits() {
         for nth in 1..=3 {
             let title = format!("{cut:?} {nth}");
             door.cut_commit(nth, cut);
-            let answer = world.say("ada", &title).await;
+            let answer = system.say("ada", &title).await;
             assert!(door.has_cut(), "{title}");
             assert_eq!(answer.assert_ok()["response"], "Done.", "{title}");
             assert_eq!(
-                calls_and_tasks(&world, &answer, &title).await,
+                calls_and_tasks(&system, &answer, &title).await,
                 (1, 1, 2),
                 "{title}"
             );
             // Found out in place: no attempt was lost to it.
             let run = answer.body["run_id"].as_str().unwrap();
-            let run = world.get("ada", &format!("runs/{run}")).await;
+            let run = system.get("ada", &format!("runs/{run}")).await;
             assert_eq!(run.assert_ok()["attempt"], 1, "{title}");
-            assert_gapless(&world, &answer.body["run_id"]).await;
+            assert_gapless(&system, &answer.body["run_id"]).await;
         }
     }
-    tokio::time::timeout(Duration::from_secs(20), world.stop())
+    tokio::time::timeout(Duration::from_secs(20), system.stop())
         .await
         .expect("no place in the pool is lost");
 }
 
-async fn calls_and_tasks(world: &World, answer: &Answer, title: &str) -> (usize, usize, i64) {
+async fn calls_and_tasks(system: &TestSystem, answer: &Answer, title: &str) -> (usize, usize, i64) {
     let run = answer.body["run_id"].as_str().unwrap();
     let steps = format!("select count(*) from steps where run_id = '{run}'");
-    let steps = sqlx::query_scalar(AssertSqlSafe(steps)).fetch_one(&world.db);
-    let titles = world.titles("ada").await;
+    let steps = sqlx::query_scalar(AssertSqlSafe(steps)).fetch_one(&system.db);
+    let titles = system.titles("ada").await;
     (
         answer.body["tool_calls"].as_array().unwrap().len(),
         titles.iter().filter(|task| *task == title).count(),
@@ -208,12 +208,12 @@ async fn calls_and_tasks(world: &World, answer: &Answer, title: &str) -> (usize,
     )
 }
 
-async fn assert_gapless(world: &World, run: &Value) {
+async fn assert_gapless(system: &TestSystem, run: &Value) {
     let query = "select count(*) = max(seq) and count(*) filter (where event ->> 'type' = 'RUN_FINISHED') = 1
                  from run_events where run_id = $1::uuid";
     let gapless: bool = sqlx::query_scalar(query)
         .bind(run.as_str().unwrap())
-        .fetch_one(&world.db)
+        .fetch_one(&system.db)
         .await
         .unwrap();
     assert!(gapless, "events of {run}");
@@ -221,19 +221,19 @@ async fn assert_gapless(world: &World, run: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_of_a_run_waits_for_what_is_still_being_written() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let gate = Gate::closed();
-    world.model.push(Turn::text("Done.").gate_after(1, &gate));
-    let answer = tokio::spawn(world.post_chat("ada", &json!({"message": "go"})).send());
+    system.model.push(Turn::text("Done.").gate_after(1, &gate));
+    let answer = tokio::spawn(system.post_chat("ada", &json!({"message": "go"})).send());
     gate.reached(1).await.unwrap();
     // As a tool call holds it that nobody waits for any more, since a cancel or a time-out cut its attempt off.
-    let mut call = world.db.begin().await.unwrap();
+    let mut call = system.db.begin().await.unwrap();
     sqlx::query("select 1 from runs for share")
         .execute(&mut *call)
         .await
         .unwrap();
     gate.open();
-    world.until_stuck("%").await;
+    system.until_stuck("%").await;
     let written: DateTime<Utc> = sqlx::query_scalar("select clock_timestamp()")
         .fetch_one(&mut *call)
         .await
@@ -241,7 +241,7 @@ async fn the_end_of_a_run_waits_for_what_is_still_being_written() {
     call.commit().await.unwrap();
     assert_eq!(answer.await.unwrap().unwrap().status(), 200);
     let ended: DateTime<Utc> = sqlx::query_scalar("select finished_at from runs")
-        .fetch_one(&world.db)
+        .fetch_one(&system.db)
         .await
         .unwrap();
     assert!(

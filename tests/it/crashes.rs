@@ -15,7 +15,7 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 
-use crate::world::{Answer, Options, World, load::Load};
+use crate::system::{Answer, Options, TestSystem, load::Load};
 
 /// What is promised after the database is back, and what a test adds for the work itself.
 const RECOVERY: Duration = Duration::from_secs(15);
@@ -41,26 +41,26 @@ async fn run(url: &str, statement: &'static str) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-async fn world(url: &str) -> Arc<World> {
+async fn system(url: &str) -> Arc<TestSystem> {
     let options = Options {
         api: UNLIMITED.to_vec(),
         workers: Some(2),
         ..Options::default()
     };
-    Arc::new(World::on(url, options).await)
+    Arc::new(TestSystem::on(url, options).await)
 }
 
 /// Before its cluster goes.
-async fn stop(world: Arc<World>) {
-    let world = Arc::into_inner(world).expect("no client is left");
-    world.stop().await;
+async fn stop(system: Arc<TestSystem>) {
+    let system = Arc::into_inner(system).expect("no client is left");
+    system.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_and_crashes_under_load_lose_nothing() {
     let (mut cluster, url) = cluster().await;
-    let world = world(&url).await;
-    let load = Load::start(&world, 6);
+    let system = system(&url).await;
+    let load = Load::start(&system, 6);
     load.until_answered(Instant::now(), RECOVERY).await;
     let trouble = [
         (Shutdown::Fast, Duration::ZERO),
@@ -74,8 +74,8 @@ async fn restarts_and_crashes_under_load_lose_nothing() {
         cluster.start_again().await.unwrap();
         load.until_answered(Instant::now(), RECOVERY).await;
     }
-    load.finish(&world).await;
-    stop(world).await;
+    load.finish(&system).await;
+    stop(system).await;
 }
 
 /// The write-ahead log lies on a disk of its own, which fills up and is freed again.
@@ -90,15 +90,15 @@ async fn a_full_disk_is_503_and_nothing_accepted_is_lost() {
         Err(reason) => return skip(&reason),
     };
     cluster.start_again().await.unwrap();
-    let world = world(&url).await;
-    let load = Load::start(&world, 6);
+    let system = system(&url).await;
+    let load = Load::start(&system, 6);
     load.until_answered(Instant::now(), RECOVERY).await;
 
     disk.fill();
     let deadline = Instant::now() + 3 * RECOVERY;
     loop {
         let message = json!({"message": "is there room?"});
-        let request = world.post_chat("ada", &message);
+        let request = system.post_chat("ada", &message);
         let answer = Answer::of(request.header("prefer", "respond-async")).await;
         if answer.status != 202 {
             answer.assert_error(503, "unavailable");
@@ -120,8 +120,8 @@ async fn a_full_disk_is_503_and_nothing_accepted_is_lost() {
         cluster.start_again().await.unwrap();
     }
     load.until_answered(Instant::now(), RECOVERY).await;
-    load.finish(&world).await;
-    stop(world).await;
+    load.finish(&system).await;
+    stop(system).await;
 }
 
 #[expect(clippy::print_stderr, reason = "a skipped test says why")]

@@ -10,14 +10,14 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
 
-use crate::world::{Answer, Options, PATIENCE, World, as_superuser, mcp::Mcp};
+use crate::system::{Answer, Options, PATIENCE, TestSystem, as_superuser, mcp::Mcp};
 
 /// How often a crowd does something at once: far more than the pool has connections.
 const CROWD: usize = 200;
 
 /// Holds ada's lock, as a process that was cut off in the middle of an acceptance does.
-async fn holding_the_lock(world: &World) -> PgConnection {
-    let mut db = PgConnection::connect(&world.database_url).await.unwrap();
+async fn holding_the_lock(system: &TestSystem) -> PgConnection {
+    let mut db = PgConnection::connect(&system.database_url).await.unwrap();
     sqlx::query("select pg_advisory_lock(hashtextextended('ada', 1))")
         .execute(&mut db)
         .await
@@ -25,45 +25,45 @@ async fn holding_the_lock(world: &World) -> PgConnection {
     db
 }
 
-/// A world with a run of ada's that no worker takes; the run's path.
-async fn with_a_queued_run(api: Vec<&'static str>) -> (World, String) {
+/// A system with a run of ada's that no worker takes; the run's path.
+async fn with_a_queued_run(api: Vec<&'static str>) -> (TestSystem, String) {
     let options = Options {
         api,
         workers: Some(0),
         ..Options::default()
     };
-    let world = World::with(options).await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::with(options).await;
+    system.model.script(|_| Turn::text("Hello."));
     let hello = json!({"message": "hi"});
-    let post = world
+    let post = system
         .post_chat("ada", &hello)
         .header("prefer", "respond-async");
     let accepted = Answer::of(post).await;
     assert_eq!(accepted.status, 202);
     let run = accepted.body["run_id"].as_str().unwrap().to_owned();
-    (world, format!("runs/{run}"))
+    (system, format!("runs/{run}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancels_that_wait_for_their_users_lock_hold_up_nobody_else() {
-    let (world, run) = with_a_queued_run(vec![]).await;
-    let lock = holding_the_lock(&world).await;
+    let (system, run) = with_a_queued_run(vec![]).await;
+    let lock = holding_the_lock(&system).await;
     let cancel = format!("{run}/cancel");
     let cancels =
-        join_all((0..CROWD).map(|_| Answer::of(world.request(Method::POST, "ada", &cancel))));
+        join_all((0..CROWD).map(|_| Answer::of(system.request(Method::POST, "ada", &cancel))));
     let beside = async {
-        world
+        system
             .until_stuck("%pg_advisory_xact_lock(hashtextextended($1, 1))%")
             .await;
         // Most are waiting by now. Each of these would wait for a connection, if they all held one.
         for _ in 0..10 {
-            let post = world
+            let post = system
                 .post_chat("bob", &json!({"message": "hi"}))
                 .header("prefer", "respond-async");
             assert_eq!(Answer::of(post).await.status, 202);
         }
         let stuck = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        assert_eq!(world.count(stuck).await, 1);
+        assert_eq!(system.count(stuck).await, 1);
         lock.close().await.unwrap();
     };
     let (answers, ()) = tokio::join!(cancels, beside);
@@ -75,13 +75,13 @@ async fn cancels_that_wait_for_their_users_lock_hold_up_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_has_so_many_places_and_no_more() {
-    let (world, run) = with_a_queued_run(vec![]).await;
-    let lock = holding_the_lock(&world).await;
+    let (system, run) = with_a_queued_run(vec![]).await;
+    let lock = holding_the_lock(&system).await;
     let cancel = format!("{run}/cancel");
     let cancels =
-        join_all((0..400).map(|_| Answer::of(world.request(Method::POST, "ada", &cancel))));
+        join_all((0..400).map(|_| Answer::of(system.request(Method::POST, "ada", &cancel))));
     let release = async {
-        world
+        system
             .until_stuck("%pg_advisory_xact_lock(hashtextextended($1, 1))%")
             .await;
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -111,11 +111,11 @@ async fn a_user_has_so_many_places_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_of_one_user_leave_connections_for_the_others() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
-    world.say("bob", "hi").await.assert_ok();
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
+    system.say("bob", "hi").await.assert_ok();
     // What ada reads is out of reach for a while; bob reads something else.
-    let mut db = PgConnection::connect(&as_superuser(&world.database_url))
+    let mut db = PgConnection::connect(&as_superuser(&system.database_url))
         .await
         .unwrap();
     let mut tx = db.begin().await.unwrap();
@@ -123,18 +123,18 @@ async fn reads_of_one_user_leave_connections_for_the_others() {
         .execute(&mut *tx)
         .await
         .unwrap();
-    let reads = join_all((0..CROWD).map(|_| world.get("ada", "tasks")));
-    let searches = join_all((0..30).map(|_| world.get("ada", "tasks?search=milk")));
+    let reads = join_all((0..CROWD).map(|_| system.get("ada", "tasks")));
+    let searches = join_all((0..30).map(|_| system.get("ada", "tasks?search=milk")));
     let beside = async {
-        world.until_stuck("%from tasks%").await;
+        system.until_stuck("%from tasks%").await;
         for _ in 0..10 {
-            world.get("bob", "conversations").await.assert_ok();
+            system.get("bob", "conversations").await.assert_ok();
         }
         // Not a purge, which also waits for the table.
         let stuck = "select query from pg_stat_activity
             where datname = current_database() and wait_event_type = 'Lock' and query like 'with matching%'";
         let stuck: Vec<String> = sqlx::query_scalar(stuck)
-            .fetch_all(&world.db)
+            .fetch_all(&system.db)
             .await
             .unwrap();
         assert!(stuck.len() <= 2, "{stuck:#?}");

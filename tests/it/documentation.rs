@@ -11,7 +11,7 @@ use std::{
 
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::world::{database, process};
+use crate::system::{database, process};
 
 /// Headings of `docs/configuration.md`, each above what the program says of itself.
 const PROGRAMS: [(&str, &str, &[&str]); 5] = [

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 use crate::{
     mcp_stdio::Desktop,
-    world::{World, mcp::Mcp, rows},
+    system::{TestSystem, mcp::Mcp, rows},
 };
 
 /// The user writes from this zone from now on.
@@ -93,7 +93,7 @@ async fn result(desk: &mut Desktop, tool: &str, arguments: Value) -> Value {
 /// At six in the evening in Los Angeles it is tomorrow in Berlin.
 #[tokio::test(flavor = "multi_thread")]
 async fn today_is_the_users_own_day_also_seen_from_elsewhere() {
-    let url = crate::world::database().await;
+    let url = crate::system::database().await;
     let db = PgPool::connect(&url).await.unwrap();
     move_to(&db, "America/Los_Angeles").await;
     let Some(mut desk) = desk_at(&url, "2026-11-27T02:00:00Z").await else {
@@ -125,7 +125,7 @@ async fn today_is_the_users_own_day_also_seen_from_elsewhere() {
 /// 02:30 of a night that has none, and of one that has two.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_clock_moves_nothing() {
-    let url = crate::world::database().await;
+    let url = crate::system::database().await;
     let db = PgPool::connect(&url).await.unwrap();
     move_to(&db, "Europe/Berlin").await;
     // 01:30, the clock goes from 01:59 to 03:00.
@@ -500,7 +500,7 @@ async fn what_is_no_id_is_answered_with_the_tasks_that_may_be_meant() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn forty_tasks_in_one_message_are_forty_tasks() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let mut turn = Turn::call("add_task", json!({"title": "task 0"}));
     for n in 1..40 {
         let task = json!({"title": format!("task {n}"), "due_date": in_days(n), "tags": ["move"]});
@@ -511,12 +511,12 @@ async fn forty_tasks_in_one_message_are_forty_tasks() {
         "add_task",
         json!({"title": "task 40", "due_date": "2026-02-30"}),
     );
-    world.model.push(turn);
-    world
+    system.model.push(turn);
+    system
         .model
         .push(Turn::call("list_tasks", json!({"limit": 10})));
-    world.model.push(Turn::text("Added."));
-    let answer = world.say("ada", "a brain dump").await;
+    system.model.push(Turn::text("Added."));
+    let answer = system.say("ada", "a brain dump").await;
     let calls = answer.assert_ok()["tool_calls"].as_array().unwrap();
     assert_eq!(calls.len(), 42);
     assert!(
@@ -529,5 +529,5 @@ async fn forty_tasks_in_one_message_are_forty_tasks() {
     assert!(failed["message"].as_str().unwrap().contains("2026-02-30"));
     let list = &calls[41]["result"];
     assert_eq!((&list["count"], &list["total"]), (&json!(10), &json!(40)));
-    assert_eq!(world.titles("ada").await.len(), 40);
+    assert_eq!(system.titles("ada").await.len(), 40);
 }

@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::timeout};
 use uuid::Uuid;
 
-use crate::world::{
-    Answer, Options, PATIENCE, World,
+use crate::system::{
+    Answer, Options, PATIENCE, TestSystem,
     events::{Sse, kinds},
     rows,
     socket::Socket,
 };
 
-async fn without_workers() -> World {
-    World::with(Options {
+async fn without_workers() -> TestSystem {
+    TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
@@ -24,8 +24,8 @@ async fn without_workers() -> World {
 }
 
 /// Accepts a message; returns conversation and run.
-async fn accepted(world: &World, user: &str) -> (String, String) {
-    let request = world.post_chat(user, &json!({"message": "hi"}));
+async fn accepted(system: &TestSystem, user: &str) -> (String, String) {
+    let request = system.post_chat(user, &json!({"message": "hi"}));
     let accepted = Answer::of(request.header("prefer", "respond-async")).await;
     let id = |field: &str| accepted.body[field].as_str().expect("an id").to_owned();
     (id("conversation_id"), id("run_id"))
@@ -33,10 +33,10 @@ async fn accepted(world: &World, user: &str) -> (String, String) {
 
 /// The fewest transactions that the database has seen in so long; the server tells of them with a delay of up to ten seconds, so what came
 /// before is seen for a while.
-async fn transactions(world: &World, within: Duration, at_most: i64) -> i64 {
+async fn transactions(system: &TestSystem, within: Duration, at_most: i64) -> i64 {
     let count = async || {
         let query = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()";
-        world.count(query).await
+        system.count(query).await
     };
     let mut fewest = i64::MAX;
     for _ in 0..5 {
@@ -53,27 +53,27 @@ async fn transactions(world: &World, within: Duration, at_most: i64) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn followers_of_a_silent_run_cost_the_database_nothing() {
     const WHILE: Duration = Duration::from_secs(5);
-    let world = without_workers().await;
-    let (thread, run) = accepted(&world, "ada").await;
-    let mut first = Socket::connect(&world, "ada").await;
+    let system = without_workers().await;
+    let (thread, run) = accepted(&system, "ada").await;
+    let mut first = Socket::connect(&system, "ada").await;
     let subscribe = json!({"threadId": thread});
     first.call("subscribe", subscribe.clone()).await;
     // A query for runs and one for events in a second, each on a connection that is cleared behind it.
-    let of_one = transactions(&world, WHILE, 40).await;
+    let of_one = transactions(&system, WHILE, 40).await;
     let mut sockets = Vec::new();
     for _ in 0..45 {
-        let mut socket = Socket::connect(&world, "ada").await;
+        let mut socket = Socket::connect(&system, "ada").await;
         socket.call("subscribe", subscribe.clone()).await;
-        let events = world.request(Method::GET, "ada", &format!("runs/{run}/events"));
+        let events = system.request(Method::GET, "ada", &format!("runs/{run}/events"));
         sockets.push((socket, Sse::open(events).await));
     }
-    let of_many = transactions(&world, WHILE, of_one + 12).await;
+    let of_many = transactions(&system, WHILE, of_one + 12).await;
     assert!(
         of_many <= of_one + 12,
         "{of_one} transactions for one follower, {of_many} for 91"
     );
     // And they hear of the end as ever.
-    let cancel = world.request(Method::POST, "ada", &format!("runs/{run}/cancel"));
+    let cancel = system.request(Method::POST, "ada", &format!("runs/{run}/cancel"));
     Answer::of(cancel).await.assert_ok();
     for (socket, stream) in &mut sockets {
         socket
@@ -86,15 +86,15 @@ async fn followers_of_a_silent_run_cost_the_database_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_runs_in_one_conversation_are_announced_and_starve_no_other() {
     const RUNS: usize = 2_500;
-    let world = without_workers().await;
-    let (thread, _) = accepted(&world, "ada").await;
-    let (bobs, _) = accepted(&world, "bob").await;
-    let mut ada = Socket::connect(&world, "ada").await;
+    let system = without_workers().await;
+    let (thread, _) = accepted(&system, "ada").await;
+    let (bobs, _) = accepted(&system, "bob").await;
+    let mut ada = Socket::connect(&system, "ada").await;
     ada.call("subscribe", json!({"threadId": thread})).await;
-    let mut bob = Socket::connect(&world, "bob").await;
+    let mut bob = Socket::connect(&system, "bob").await;
     bob.call("subscribe", json!({"threadId": bobs})).await;
     rows::execute(
-        &world.db,
+        &system.db,
         &format!(
             "insert into runs (id, conversation_id, user_id)
              select gen_random_uuid(), '{thread}', 'ada' from generate_series(1, {RUNS});
@@ -116,7 +116,7 @@ async fn thousands_of_runs_in_one_conversation_are_announced_and_starve_no_other
     announced.dedup();
     assert_eq!(announced.len(), RUNS);
     // Who comes later hears of them, too: nobody is too slow for what there is at the beginning.
-    let mut late = Socket::connect(&world, "ada").await;
+    let mut late = Socket::connect(&system, "ada").await;
     late.call("subscribe", json!({"threadId": thread})).await;
     late.until(|frame| queued(frame) && frame["position"] == 49)
         .await;
@@ -129,18 +129,18 @@ async fn thousands_of_runs_in_one_conversation_are_announced_and_starve_no_other
 /// A run may end at any moment between the look at it and the place among its followers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_while_somebody_comes_is_heard_to_end() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     let mut clients = JoinSet::new();
-    let world = std::sync::Arc::new(world);
+    let system = std::sync::Arc::new(system);
     for client in 0..8_u64 {
-        let world = std::sync::Arc::clone(&world);
+        let system = std::sync::Arc::clone(&system);
         clients.spawn(async move {
             for n in 0..25 {
                 let user = format!("user-{client}-{n}");
-                let (_, run) = accepted(&world, &user).await;
+                let (_, run) = accepted(&system, &user).await;
                 tokio::time::sleep(Duration::from_millis((client * 25 + n) % 60)).await;
-                let request = world.request(Method::GET, &user, &format!("runs/{run}/events"));
+                let request = system.request(Method::GET, &user, &format!("runs/{run}/events"));
                 let mut stream = Sse::open(request).await;
                 let mut heard = std::pin::pin!(stream.until("RUN_FINISHED"));
                 let mut is_over = false;
@@ -149,7 +149,7 @@ async fn a_run_that_ends_while_somebody_comes_is_heard_to_end() {
                         break events;
                     }
                     assert!(!is_over, "{user} never hears of the end");
-                    let run = world.get(&user, &format!("runs/{run}")).await;
+                    let run = system.get(&user, &format!("runs/{run}")).await;
                     is_over = run.assert_ok()["status"] == "completed";
                 };
                 assert_eq!(kinds(&events)[0], "RUN_STARTED");
@@ -164,13 +164,13 @@ async fn a_run_that_ends_while_somebody_comes_is_heard_to_end() {
 /// Without any notification, the hub's own look finds new runs, events and ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_is_notified_of_is_found() {
-    let world = without_workers().await;
-    let (thread, run) = accepted(&world, "ada").await;
-    let mut socket = Socket::connect(&world, "ada").await;
+    let system = without_workers().await;
+    let (thread, run) = accepted(&system, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     socket.call("subscribe", json!({"threadId": thread})).await;
     let silent = Uuid::now_v7();
     rows::execute(
-        &world.db,
+        &system.db,
         &format!(
             "insert into runs (id, conversation_id, user_id) values ('{silent}', '{thread}', 'ada');
              insert into run_events (run_id, seq, event) values

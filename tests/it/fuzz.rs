@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{process::Command, time::timeout};
 
-use crate::world::{Answer, Options, World, rows, socket::Socket};
+use crate::system::{Answer, Options, TestSystem, rows, socket::Socket};
 
 mod grammar;
 
@@ -30,14 +30,14 @@ fn times() -> u64 {
     times.and_then(|times| times.parse().ok()).unwrap_or(1)
 }
 
-async fn world() -> World {
-    let world = World::with(Options {
+async fn system() -> TestSystem {
+    let system = TestSystem::with(Options {
         api: vec!["--rate-runs-per-minute", "0", "--max-active-runs", "0"],
         worker: vec!["--require-approval", "add_task"],
         ..Options::default()
     })
     .await;
-    world
+    system
         .model
         .script(|asked| match request::steps(asked).len() {
             0 if request::last_user(asked).len().is_multiple_of(3) => {
@@ -46,12 +46,12 @@ async fn world() -> World {
             0 => Turn::call("list_tasks", json!({})),
             _ => Turn::text("Done."),
         });
-    world
+    system
 }
 
 /// Ids of a conversation and of runs of this user.
-async fn ids(world: &World, user: &str) -> Vec<String> {
-    let said = world.say(user, "hello").await;
+async fn ids(system: &TestSystem, user: &str) -> Vec<String> {
+    let said = system.say(user, "hello").await;
     let mut ids = Vec::new();
     for id in ["conversation_id", "run_id"] {
         ids.push(said.body[id].as_str().expect("an id").to_owned());
@@ -61,9 +61,9 @@ async fn ids(world: &World, user: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_answers_whatever_is_said() {
-    let world = world().await;
-    let mut known = ids(&world, "ada").await;
-    let others = ids(&world, "bob").await;
+    let system = system().await;
+    let mut known = ids(&system, "ada").await;
+    let others = ids(&system, "bob").await;
     known.extend(others.clone());
     let seed: u64 = rand::random();
     let mut grammar = Grammar {
@@ -73,19 +73,19 @@ async fn a_socket_answers_whatever_is_said() {
     };
     let frames = FRAMES * times();
     while grammar.made < frames {
-        talk(&world, &mut grammar, &others[0], seed).await;
+        talk(&system, &mut grammar, &others[0], seed).await;
     }
     // Nobody else was touched: bob has what he had.
     let bobs = "select count(*) from runs where user_id = 'bob' and status <> 'cancelled'";
-    assert_eq!(world.count(bobs).await, 1, "seed {seed}");
+    assert_eq!(system.count(bobs).await, 1, "seed {seed}");
     let strange = "select count(*) from runs r join conversations c on c.id = r.conversation_id where c.user_id <> r.user_id";
-    assert_eq!(world.count(strange).await, 0, "seed {seed}");
-    world.say("cleo", "hello").await.assert_ok();
+    assert_eq!(system.count(strange).await, 0, "seed {seed}");
+    system.say("cleo", "hello").await.assert_ok();
 }
 
 /// One socket of ada's, until a malformed frame closes it or it has said enough.
-async fn talk(world: &World, grammar: &mut Grammar, bobs: &str, seed: u64) {
-    let mut socket = Socket::connect(world, "ada").await;
+async fn talk(system: &TestSystem, grammar: &mut Grammar, bobs: &str, seed: u64) {
+    let mut socket = Socket::connect(system, "ada").await;
     for _ in 0..FRAMES_A_SOCKET {
         let frame = grammar.frame();
         socket.send(&frame.text).await;
@@ -114,13 +114,13 @@ async fn talk(world: &World, grammar: &mut Grammar, bobs: &str, seed: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tools_answer_whatever_is_sent() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         api: vec!["--rate-calls-per-minute", "0"],
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let mcp = world.mcp();
+    let mcp = system.mcp();
     let mut known = Vec::new();
     for user in ["ada", "bob"] {
         for n in 0..3 {
@@ -129,7 +129,7 @@ async fn the_tools_answer_whatever_is_sent() {
             known.push(added["task_id"].as_str().expect("an id").to_owned());
         }
     }
-    let bobs = rows::of(&world.db, "bob").await;
+    let bobs = rows::of(&system.db, "bob").await;
     let listed = mcp.ask("ada", "tools/list", json!({})).await;
     let tools = listed.assert_ok()["result"]["tools"].clone();
     let tools = tools.as_array().expect("tools");
@@ -139,7 +139,7 @@ async fn the_tools_answer_whatever_is_sent() {
         known,
         made: 0,
     };
-    let token = world.identity.token("ada");
+    let token = system.identity.token("ada");
     while grammar.made < MESSAGES * times() {
         let message = grammar.message(tools);
         let answer = Answer::of(mcp.post(&message).bearer_auth(&token)).await;
@@ -157,7 +157,7 @@ async fn the_tools_answer_whatever_is_sent() {
             "seed {seed}: {message} -> {result}"
         );
     }
-    assert_eq!(rows::of(&world.db, "bob").await, bobs, "seed {seed}");
+    assert_eq!(rows::of(&system.db, "bob").await, bobs, "seed {seed}");
 }
 
 fn is_answer(frame: &Value) -> bool {
@@ -179,16 +179,16 @@ async fn every_answer_is_as_the_document_says() {
         );
         return;
     }
-    let world = world().await;
-    ids(&world, "ada").await;
+    let system = system().await;
+    ids(&system, "ada").await;
     let seed: u32 = rand::random();
-    let token = world.identity.token("ada");
+    let token = system.identity.token("ada");
     let mut schemathesis = Command::new(program);
     schemathesis
         .current_dir(std::env::temp_dir())
         .arg("--config-file")
         .arg(folder.join("schemathesis.toml"))
-        .args(["run", &format!("{}/openapi.json", world.url)])
+        .args(["run", &format!("{}/openapi.json", system.url)])
         .args(["--header", &format!("Authorization: Bearer {token}")])
         .args(["--workers", "1", "--continue-on-failure", "--no-shrink"])
         .args(["--seed", &seed.to_string()])
@@ -205,7 +205,7 @@ async fn every_answer_is_as_the_document_says() {
     );
     let generated = said.lines().find(|line| line.contains(" generated,"));
     eprintln!("schemathesis: {}", generated.unwrap_or_default().trim());
-    Answer::of(world.bare(Method::GET, "/readyz"))
+    Answer::of(system.bare(Method::GET, "/readyz"))
         .await
         .assert_ok();
 }

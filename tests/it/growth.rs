@@ -12,7 +12,7 @@ use errand_store::{
 };
 use sqlx::PgPool;
 
-use crate::world::{self, Options, World, rows};
+use crate::system::{self, Options, TestSystem, rows};
 
 mod plans;
 
@@ -73,7 +73,7 @@ fn calls(count: u32, ago: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_due_goes_at_once_and_the_rest_stays() {
-    let mut world = World::with(Options {
+    let mut system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
@@ -95,9 +95,9 @@ async fn what_is_due_goes_at_once_and_the_rest_stays() {
              select 'user-' || g, current_date - d, 1 from generate_series(1, 300) g, unnest(array[0, 30, 40, 400]) d"
             .to_owned(),
     ] {
-        rows::execute(&world.db, &statement).await;
+        rows::execute(&system.db, &statement).await;
     }
-    world.start_worker().await;
+    system.start_worker().await;
     for (left, expected) in [
         ("select count(*) from run_events", 303),
         ("select count(*) from apalis.jobs", 10),
@@ -116,17 +116,17 @@ async fn what_is_due_goes_at_once_and_the_rest_stays() {
         ),
         ("select count(*) from usage_days", 600),
     ] {
-        world.until(left, expected).await;
+        system.until(left, expected).await;
     }
     // What users own stays.
     assert_eq!(
-        world
+        system
             .count("select count(*) from runs join messages on run_id = runs.id")
             .await,
         5_100
     );
     assert_eq!(
-        world
+        system
             .count("select count(*) from run_events e join runs r on r.id = e.run_id where r.status = 'waiting'")
             .await,
         3
@@ -135,7 +135,7 @@ async fn what_is_due_goes_at_once_and_the_rest_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_with_very_many_events_goes_as_a_whole() {
-    let database = world::database().await;
+    let database = system::database().await;
     let pool = store::pool(&database, "test", 2, true).unwrap();
     let rows_db = PgPool::connect_lazy(&database).unwrap();
     rows::execute(&rows_db, &ended_runs(10, "3 days", "2 days", 1_000)).await;
@@ -148,7 +148,7 @@ async fn a_run_with_very_many_events_goes_as_a_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_purge_is_made_at_a_time() {
-    let database = world::database().await;
+    let database = system::database().await;
     let pool = store::pool(&database, "test", 4, true).unwrap();
     let rows_db = PgPool::connect_lazy(&database).unwrap();
     let mut db = store::connection(&pool).await.unwrap();
@@ -185,7 +185,7 @@ async fn one_purge_is_made_at_a_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_place_in_the_future_is_not_believed() {
-    let database = world::database().await;
+    let database = system::database().await;
     let pool = store::pool(&database, "test", 2, true).unwrap();
     let rows_db = PgPool::connect_lazy(&database).unwrap();
     let ahead = "insert into purge_cursors (name, at, id)

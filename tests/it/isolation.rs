@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{
     matrix::Matrix,
-    world::{World, rows},
+    system::{TestSystem, rows},
 };
 
 mod databases;
@@ -17,8 +17,8 @@ mod start_up;
 /// Ada and Bob with rows in every table.
 async fn two_users() -> Matrix {
     let matrix = Matrix::build().await;
-    let world = &matrix.world;
-    world.say("bob", "his").await.assert_ok();
+    let system = &matrix.system;
+    system.say("bob", "his").await.assert_ok();
     for user in ["ada", "bob"] {
         let rows = format!(
             "insert into usage_days (user_id, day, tokens) values ('{user}', current_date, 1)
@@ -30,8 +30,8 @@ async fn two_users() -> Matrix {
              insert into mcp_attempts (user_id) values ('{user}');
              insert into user_settings (user_id, time_zone) values ('{user}', 'Europe/Berlin') on conflict do nothing"
         );
-        rows::execute(&world.db, &rows).await;
-        for (table, count, _) in rows::of(&world.db, user).await {
+        rows::execute(&system.db, &rows).await;
+        for (table, count, _) in rows::of(&system.db, user).await {
             assert!(count > 0, "{user} has nothing in {table}");
         }
     }
@@ -61,13 +61,13 @@ const REFUSED: &str = "42501";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_of_users_has_a_policy() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let tables: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where n.nspname = 'public' and relkind in ('r', 'p') and relname <> '_sqlx_migrations'
          order by relname",
     )
-    .fetch_all(&world.db)
+    .fetch_all(&system.db)
     .await
     .unwrap();
     let mut known: Vec<&str> = rows::TABLES.iter().map(|(table, _)| *table).collect();
@@ -81,16 +81,16 @@ async fn every_table_of_users_has_a_policy() {
     let bare = "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace
                 where n.nspname = 'public' and relkind in ('r', 'p') and relname <> '_sqlx_migrations'
                   and not (relrowsecurity and exists (select 1 from pg_policy p where p.polrelid = c.oid))";
-    assert_eq!(world.count(bare).await, 0);
+    assert_eq!(system.count(bare).await, 0);
     let roles = "select count(*) from pg_roles, isolation_roles()
                  where rolname in (user_role, tool_role) and not (rolsuper or rolbypassrls or rolcanlogin)";
-    assert_eq!(world.count(roles).await, 2);
+    assert_eq!(system.count(roles).await, 2);
 }
 
 /// Whoever can choose a function's search path can put a table or a function of their own before what it means.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_function_means_what_a_search_path_makes_of_it() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let open: Vec<String> = sqlx::query_scalar(
         "select oid::regprocedure::text from pg_proc p
          where pronamespace in ('public'::regnamespace, 'apalis'::regnamespace)
@@ -99,7 +99,7 @@ async fn no_function_means_what_a_search_path_makes_of_it() {
            and not exists (select 1 from unnest(proconfig) setting
                            where setting ~ '^search_path=pg_catalog, (public|apalis), pg_temp$')",
     )
-    .fetch_all(&world.db)
+    .fetch_all(&system.db)
     .await
     .unwrap();
     assert_eq!(open, [""; 0]);
@@ -107,9 +107,9 @@ async fn no_function_means_what_a_search_path_makes_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_forgot_its_where_finds_its_users_rows_only() {
-    let world = two_users().await.world;
-    let hers = rows::of(&world.db, "ada").await;
-    let mut tx = rows::begin_for(&world.db, "ada").await;
+    let system = two_users().await.system;
+    let hers = rows::of(&system.db, "ada").await;
+    let mut tx = rows::begin_for(&system.db, "ada").await;
     for ((table, count, print), (_, owned)) in hers.iter().zip(rows::TABLES) {
         let all = format!(
             "select count(*), coalesce(md5(string_agg(t::text, '|' order by t::text)), '') from {table} t"
@@ -129,7 +129,7 @@ async fn a_query_that_forgot_its_where_finds_its_users_rows_only() {
     }
     drop(tx);
     // For nobody there is nothing, and a transaction leaves nothing of its user to the next one on its connection.
-    let mut nobody = rows::begin_for(&world.db, "").await;
+    let mut nobody = rows::begin_for(&system.db, "").await;
     for (table, _) in rows::TABLES {
         let all = format!("select count(*) from {table}");
         let all: i64 = sqlx::query_scalar(AssertSqlSafe(all))
@@ -141,18 +141,18 @@ async fn a_query_that_forgot_its_where_finds_its_users_rows_only() {
     nobody.rollback().await.unwrap();
     let left = "select count(*) from (select current_user = session_user as same,
                     coalesce(current_setting('errand.user_id', true), '') = '' as empty) s where same and empty";
-    assert_eq!(world.count(left).await, 1);
+    assert_eq!(system.count(left).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_forgot_its_where_touches_its_users_rows_only() {
-    let world = two_users().await.world;
+    let system = two_users().await.system;
     let count = |table: &str, counts: &[(&str, i64, String)]| {
         let found = counts.iter().find(|(name, ..)| *name == table);
         u64::try_from(found.expect("the table").1).expect("a count")
     };
-    let hers = rows::of(&world.db, "ada").await;
-    let mut tx = rows::begin_for(&world.db, "ada").await;
+    let hers = rows::of(&system.db, "ada").await;
+    let mut tx = rows::begin_for(&system.db, "ada").await;
     for (table, set) in [
         ("conversations", "title = 'x'"),
         ("runs", "error_message = 'x'"),
@@ -187,21 +187,21 @@ async fn a_write_that_forgot_its_where_touches_its_users_rows_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_insert_for_somebody_else_is_refused() {
-    let world = two_users().await.world;
+    let system = two_users().await.system;
     // A run of his without any message, so that one can be inserted.
     let his: (String, String) = sqlx::query_as(
         "insert into runs (id, conversation_id, user_id, status, error_code, finished_at)
          select gen_random_uuid(), id, user_id, 'failed', 'x', now() from conversations where user_id = 'bob'
          returning id::text, conversation_id::text",
     )
-    .fetch_one(&world.db)
+    .fetch_one(&system.db)
     .await
     .unwrap();
     let (run, conversation) = his;
     let step = format!(
         "insert into steps (run_id, step, attempt, content, tool_calls) values ('{run}', 7, 1, '', '[]')"
     );
-    rows::execute(&world.db, &step).await;
+    rows::execute(&system.db, &step).await;
     let inserts = [
         "insert into conversations (id, user_id, title) values (gen_random_uuid(), 'bob', 'x')".to_owned(),
         format!("insert into runs (id, conversation_id, user_id) values (gen_random_uuid(), '{conversation}', 'bob')"),
@@ -220,7 +220,7 @@ async fn an_insert_for_somebody_else_is_refused() {
         "insert into task_totals (user_id, tasks, bytes) values ('bob', 0, 0)".to_owned(),
     ];
     assert_eq!(inserts.len(), rows::TABLES.len());
-    let mut tx = rows::begin_for(&world.db, "ada").await;
+    let mut tx = rows::begin_for(&system.db, "ada").await;
     for insert in &inserts {
         assert_eq!(
             attempt(&mut tx, insert).await,
@@ -230,7 +230,7 @@ async fn an_insert_for_somebody_else_is_refused() {
     }
     drop(tx);
     // The statements are what they seem: he may, but for the tasks.
-    let mut tx = rows::begin_for(&world.db, "bob").await;
+    let mut tx = rows::begin_for(&system.db, "bob").await;
     for insert in &inserts[..10] {
         assert_eq!(attempt(&mut tx, insert).await, Ok(1), "{insert}");
     }
@@ -240,10 +240,10 @@ async fn an_insert_for_somebody_else_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_that_forgot_its_where_touches_its_users_tasks_only() {
     let matrix = two_users().await;
-    let world = &matrix.world;
+    let system = &matrix.system;
     let tasks = |user: &str| {
         let query = format!("select count(*) from tasks where user_id = '{user}'");
-        let db = world.db.clone();
+        let db = system.db.clone();
         async move {
             let count: i64 = sqlx::query_scalar(AssertSqlSafe(query))
                 .fetch_one(&db)
@@ -260,7 +260,7 @@ async fn a_tool_that_forgot_its_where_touches_its_users_tasks_only() {
          values ('{}', 1, 77, 'ada', 'update_task', '{{}}')",
         matrix.ids.run
     );
-    let mut tx = rows::begin_for(&world.db, "ada").await;
+    let mut tx = rows::begin_for(&system.db, "ada").await;
     sqlx::raw_sql(AssertSqlSafe(open))
         .execute(&mut *tx)
         .await
@@ -308,6 +308,6 @@ async fn a_tool_that_forgot_its_where_touches_its_users_tasks_only() {
         );
     }
     drop(tx);
-    assert_eq!(world.titles("bob").await.len(), 2);
-    assert_eq!(json!(world.titles("ada").await.len()), json!(hers));
+    assert_eq!(system.titles("bob").await.len(), 2);
+    assert_eq!(json!(system.titles("ada").await.len()), json!(hers));
 }

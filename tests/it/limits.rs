@@ -11,13 +11,13 @@ use tokio::{
     time::{Instant, interval, timeout},
 };
 
-use crate::world::{Answer, Options, PATIENCE, World};
+use crate::system::{Answer, Options, PATIENCE, TestSystem};
 
 /// The server's own bounds are 20 s.
 const SLOW: Duration = Duration::from_secs(30);
 
-fn without_waiting(world: &World, user: &str) -> RequestBuilder {
-    world
+fn without_waiting(system: &TestSystem, user: &str) -> RequestBuilder {
+    system
         .post_chat(user, &json!({"message": "hi"}))
         .header("prefer", "respond-async")
 }
@@ -29,10 +29,10 @@ async fn limits_are_429_with_a_retry_after() {
         workers: Some(0),
         ..Options::default()
     };
-    let mut world = World::with(options).await;
-    world.model.script(|_| Turn::text("Hello."));
+    let mut system = TestSystem::with(options).await;
+    system.model.script(|_| Turn::text("Hello."));
     let post = |user: &str| {
-        world
+        system
             .post_chat(user, &json!({"message": "hi"}))
             .header("prefer", "respond-async")
     };
@@ -44,55 +44,61 @@ async fn limits_are_429_with_a_retry_after() {
     assert!(active.header("retry-after").parse::<u64>().unwrap() >= 1);
     // Another user has limits of their own.
     assert_eq!(Answer::of(post("bob")).await.status, 202);
-    world.start_worker().await;
-    world
+    system.start_worker().await;
+    system
         .until("select count(*) from runs where status = 'completed'", 3)
         .await;
-    world.say("ada", "third").await.assert_ok();
-    let rate = world.say("ada", "fourth").await;
+    system.say("ada", "third").await.assert_ok();
+    let rate = system.say("ada", "fourth").await;
     rate.assert_error(429, "rate_limited");
     let pause: u64 = rate.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&pause), "{pause}");
 }
 
-/// A world whose API has these limits and that no worker serves.
-async fn limited(api: Vec<&'static str>) -> World {
+/// A system whose API has these limits and that no worker serves.
+async fn limited(api: Vec<&'static str>) -> TestSystem {
     let options = Options {
         api,
         workers: Some(0),
         ..Options::default()
     };
-    World::with(options).await
+    TestSystem::with(options).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_that_wait_have_a_limit_of_their_own() {
-    let mut world = limited(vec!["--max-queued-runs", "2", "--max-active-runs", "0"]).await;
+    let mut system = limited(vec!["--max-queued-runs", "2", "--max-active-runs", "0"]).await;
     for _ in 0..2 {
-        assert_eq!(Answer::of(without_waiting(&world, "ada")).await.status, 202);
+        assert_eq!(
+            Answer::of(without_waiting(&system, "ada")).await.status,
+            202
+        );
     }
-    let refused = Answer::of(without_waiting(&world, "ada")).await;
+    let refused = Answer::of(without_waiting(&system, "ada")).await;
     refused.assert_error(429, "rate_limited");
     // Runs at work do not wait.
-    world
+    system
         .model
         .script(|_| Turn::text("never ends").stall_after(1));
-    world.start_worker().await;
-    world
+    system.start_worker().await;
+    system
         .until("select count(*) from runs where status = 'running'", 2)
         .await;
-    assert_eq!(Answer::of(without_waiting(&world, "ada")).await.status, 202);
+    assert_eq!(
+        Answer::of(without_waiting(&system, "ada")).await.status,
+        202
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_a_day_run_out_for_every_process_alike() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         api: vec!["--tokens-per-day", "150"],
         ..Options::default()
     })
     .await;
-    world.model.script(|_| Turn::text("Hello.").usage(90, 10));
-    let first = world.say("ada", "one").await;
+    system.model.script(|_| Turn::text("Hello.").usage(90, 10));
+    let first = system.say("ada", "one").await;
     first.assert_ok();
     assert_eq!(
         first.header("ratelimit-policy"),
@@ -100,11 +106,11 @@ async fn tokens_of_a_day_run_out_for_every_process_alike() {
     );
     // Looked up before the run, so nothing is used yet.
     assert!(first.header("ratelimit").contains("\"tokens\";r=150;t="));
-    let second = world.say("ada", "two").await;
+    let second = system.say("ada", "two").await;
     second.assert_ok();
     assert!(second.header("ratelimit").contains("\"tokens\";r=50;t="));
-    let other = World::on(
-        &world.database_url,
+    let other = TestSystem::on(
+        &system.database_url,
         Options {
             api: vec!["--tokens-per-day", "150"],
             workers: Some(0),
@@ -117,57 +123,57 @@ async fn tokens_of_a_day_run_out_for_every_process_alike() {
     let pause: u64 = third.header("retry-after").parse().unwrap();
     assert!((1..=86_400).contains(&pause), "{pause}");
     assert!(third.header("ratelimit").contains("\"tokens\";r=0;t="));
-    world.say("bob", "one").await.assert_ok();
+    system.say("bob", "one").await.assert_ok();
     // A day later there are tokens again.
     sqlx::query("update usage_days set day = day - 1")
-        .execute(&world.db)
+        .execute(&system.db)
         .await
         .unwrap();
-    world.say("ada", "three").await.assert_ok();
+    system.say("ada", "three").await.assert_ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_counts_like_a_message_and_is_taken_back_where_that_is_refused() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         api: vec!["--tokens-per-day", "150"],
         worker: vec!["--require-approval", "add_task"],
         ..Options::default()
     })
     .await;
     let ask = Turn::call("add_task", json!({"title": "milk"})).usage(190, 10);
-    world.model.push(ask);
-    let waits = world.say("ada", "add milk").await;
+    system.model.push(ask);
+    let waits = system.say("ada", "add milk").await;
     assert_eq!(waits.status, 202, "{}", waits.body);
     let path = format!("runs/{}", waits.body["run_id"].as_str().unwrap());
     let approve = async || {
-        let decision = world.request(Method::POST, "ada", &format!("{path}/decision"));
+        let decision = system.request(Method::POST, "ada", &format!("{path}/decision"));
         Answer::of(decision.json(&json!({"approve": true}))).await
     };
     let refused = approve().await;
     refused.assert_error(429, "rate_limited");
     assert!(refused.header("ratelimit").contains("\"tokens\";r=0;t="));
-    let still = world.get("ada", &path).await;
+    let still = system.get("ada", &path).await;
     assert_eq!(still.assert_ok()["status"], "waiting");
-    assert_eq!(world.titles("ada").await, Vec::<String>::new());
+    assert_eq!(system.titles("ada").await, Vec::<String>::new());
     // A day later there are tokens again.
     sqlx::query("update usage_days set day = day - 1")
-        .execute(&world.db)
+        .execute(&system.db)
         .await
         .unwrap();
-    world.model.script(|_| Turn::text("Added.").usage(190, 10));
+    system.model.script(|_| Turn::text("Added.").usage(190, 10));
     let done = approve().await;
     done.assert_ok();
     assert!(done.header("ratelimit").contains("\"tokens\";r=150;t="));
-    assert_eq!(world.titles("ada").await, ["milk"]);
+    assert_eq!(system.titles("ada").await, ["milk"]);
     // What was decided before asks for nothing more.
     approve().await.assert_ok();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_tell_how_many_runs_are_left_in_the_minute() {
-    let world = limited(vec!["--rate-runs-per-minute", "2"]).await;
+    let system = limited(vec!["--rate-runs-per-minute", "2"]).await;
     for left in [1, 0] {
-        let accepted = Answer::of(without_waiting(&world, "ada")).await;
+        let accepted = Answer::of(without_waiting(&system, "ada")).await;
         assert_eq!(accepted.status, 202);
         assert_eq!(accepted.header("ratelimit-policy"), "\"runs\";q=2;w=60");
         let remaining = accepted.header("ratelimit").to_owned();
@@ -176,28 +182,28 @@ async fn answers_tell_how_many_runs_are_left_in_the_minute() {
             "{remaining}"
         );
     }
-    let refused = Answer::of(without_waiting(&world, "ada")).await;
+    let refused = Answer::of(without_waiting(&system, "ada")).await;
     refused.assert_error(429, "rate_limited");
     assert!(refused.header("ratelimit").starts_with("\"runs\";r=0;t="));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_limits_there_is_nothing_to_tell() {
-    let world = limited(vec![
+    let system = limited(vec![
         "--rate-runs-per-minute",
         "0",
         "--max-active-runs",
         "0",
     ])
     .await;
-    let accepted = Answer::of(without_waiting(&world, "ada")).await;
+    let accepted = Answer::of(without_waiting(&system, "ada")).await;
     assert_eq!(accepted.status, 202);
     assert!(accepted.headers.get("ratelimit").is_none());
 }
 
 /// Sends `head`, then a byte a second, until the server has had enough; returns what it said.
-async fn drip(world: &World, head: &str) -> String {
-    let address = world.url.trim_start_matches("http://");
+async fn drip(system: &TestSystem, head: &str) -> String {
+    let address = system.url.trim_start_matches("http://");
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(head.as_bytes()).await.unwrap();
     let (mut read, mut write) = socket.split();
@@ -223,31 +229,31 @@ async fn drip(world: &World, head: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_speak_too_slowly_are_cut_off_and_hurt_nobody() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
-    let token = world.identity.token("ada");
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
+    let token = system.identity.token("ada");
     let head = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ";
     let body = format!(
         "POST /api/ada/chat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
     );
     let others = async {
-        let fast = timeout(PATIENCE, world.say("bob", "hi")).await;
+        let fast = timeout(PATIENCE, system.say("bob", "hi")).await;
         fast.expect("an answer").assert_ok();
     };
-    let (_, body, ()) = tokio::join!(drip(&world, head), drip(&world, &body), others);
+    let (_, body, ()) = tokio::join!(drip(&system, head), drip(&system, &body), others);
     assert!(body.starts_with("HTTP/1.1 408"), "{body}");
     assert!(body.contains("invalid_request"), "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_and_bodies_have_bounds() {
-    let world = World::start().await;
-    let huge = world
+    let system = TestSystem::start().await;
+    let huge = system
         .bare(Method::GET, "/healthz")
         .header("x-huge", "x".repeat(100_000));
     assert_eq!(Answer::of(huge).await.status, 431);
-    let many = (0..200).fold(world.bare(Method::GET, "/healthz"), |request, n| {
+    let many = (0..200).fold(system.bare(Method::GET, "/healthz"), |request, n| {
         request.header(format!("x-{n}"), "x")
     });
     assert_eq!(Answer::of(many).await.status, 431);
@@ -264,7 +270,7 @@ async fn heads_and_bodies_have_bounds() {
         b"{\"message\":\"a\"".to_vec(),
     ];
     for body in bodies {
-        let request = world
+        let request = system
             .request(Method::POST, "ada", "chat")
             .header("content-type", "application/json")
             .body(body);
@@ -276,7 +282,7 @@ async fn heads_and_bodies_have_bounds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_has_the_headers_that_protect_its_reader() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     for path in [
         "/healthz",
         "/api/ada/tasks",
@@ -284,7 +290,7 @@ async fn every_answer_has_the_headers_that_protect_its_reader() {
         "/openapi.json",
         "/nowhere",
     ] {
-        let answer = Answer::of(world.bare(Method::GET, path)).await;
+        let answer = Answer::of(system.bare(Method::GET, path)).await;
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
         assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
@@ -294,6 +300,6 @@ async fn every_answer_has_the_headers_that_protect_its_reader() {
             "{path}"
         );
     }
-    let api = Answer::of(world.bare(Method::GET, "/api/ada/tasks")).await;
+    let api = Answer::of(system.bare(Method::GET, "/api/ada/tasks")).await;
     assert_eq!(api.header("cache-control"), "no-store");
 }

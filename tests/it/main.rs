@@ -1,6 +1,6 @@
 //! End-to-end tests: real Postgres, real sockets, the real protocols. Each test has a database and processes of its own.
 
-mod world;
+mod system;
 
 mod abuse;
 mod accidents;

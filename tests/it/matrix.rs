@@ -10,8 +10,8 @@ use errand_devkit::model::{Turn, request};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-use crate::world::{
-    Answer, Options, World,
+use crate::system::{
+    Answer, Options, TestSystem,
     openapi::{self, Belongings, Operation},
     rows,
 };
@@ -33,26 +33,26 @@ async fn two_users_meet_nowhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_users_meet_nowhere_without_policies() {
     let matrix = Matrix::build().await;
-    rows::without_policies(&matrix.world.db).await;
+    rows::without_policies(&matrix.system.db).await;
     matrix.walk().await;
 }
 
 pub(crate) struct Matrix {
-    pub(crate) world: World,
+    pub(crate) system: TestSystem,
     pub(crate) operations: Vec<Operation>,
     /// Ada's.
     pub(crate) ids: Belongings,
 }
 
 impl Matrix {
-    /// A world in which Ada has something of everything, and Bob nothing.
+    /// A system in which Ada has something of everything, and Bob nothing.
     pub(crate) async fn build() -> Self {
-        let world = World::with(Options {
+        let system = TestSystem::with(Options {
             worker: vec!["--require-approval", "list_tasks"],
             ..Options::default()
         })
         .await;
-        world.model.script(|asked| {
+        system.model.script(|asked| {
             let whose = if request::last_user(asked).contains(HERS) {
                 HERS
             } else {
@@ -67,23 +67,23 @@ impl Matrix {
                 _ => Turn::text(format!("{whose} tasks are added.")),
             }
         });
-        let operations = openapi::operations(&world).await;
+        let operations = openapi::operations(&system).await;
         let first = json!({"message": format!("{HERS} message"), "metadata": {"note": HERS}});
-        let first = world
+        let first = system
             .post_chat("ada", &first)
             .header("idempotency-key", "hers");
         let first = Answer::of(first).await.assert_ok().clone();
-        world.say("ada", HERS).await.assert_ok();
-        let spare = world.say("ada", HERS).await;
+        system.say("ada", HERS).await.assert_ok();
+        let spare = system.say("ada", HERS).await;
         let spare = spare.assert_ok()["conversation_id"].clone();
         let mut waiting = Vec::new();
         for _ in 0..2 {
-            let waits = world.say("ada", &format!("look for what is {HERS}")).await;
+            let waits = system.say("ada", &format!("look for what is {HERS}")).await;
             assert_eq!(waits.body["status"], "waiting", "{}", waits.body);
             waiting.push(waits.body);
         }
         let stopped = waiting[1]["run_id"].as_str().expect("a run");
-        let cancel = world.request(Method::POST, "ada", &format!("runs/{stopped}/cancel"));
+        let cancel = system.request(Method::POST, "ada", &format!("runs/{stopped}/cancel"));
         Answer::of(cancel).await.assert_ok();
         let text = |value: &Value| value.as_str().expect("an id").to_owned();
         let mut ids = Belongings {
@@ -100,20 +100,20 @@ impl Matrix {
         for operation in operations.iter().filter(|operation| operation.is_paged()) {
             let path = operation.path.replace("{user_id}", "ada");
             let path = format!("{}?limit=1", path.replace("{id}", &ids.conversation));
-            let page = world.bare(Method::GET, &path);
-            let page = Answer::of(page.bearer_auth(world.identity.token("ada"))).await;
+            let page = system.bare(Method::GET, &path);
+            let page = Answer::of(page.bearer_auth(system.identity.token("ada"))).await;
             let cursor = text(&page.assert_ok()["next_cursor"]);
             ids.cursors.insert(operation.path.clone(), cursor);
         }
         Self {
-            world,
+            system,
             operations,
             ids,
         }
     }
 
     async fn walk(&self) {
-        let before = rows::of(&self.world.db, "ada").await;
+        let before = rows::of(&self.system.db, "ada").await;
         self.strangers().await;
         self.foreign_paths().await;
         self.foreign_ids().await;
@@ -121,14 +121,14 @@ impl Matrix {
         self.undocumented_methods().await;
         self.on_sockets().await;
         self.with_tools().await;
-        assert_eq!(rows::of(&self.world.db, "ada").await, before);
+        assert_eq!(rows::of(&self.system.db, "ada").await, before);
         self.at_mcp().await;
         // Only now, because it changes her rows: what Bob was refused is there for her.
         self.her_own().await;
         self.her_own_on_sockets().await;
-        assert_eq!(rows::across_users(&self.world.db).await, 0);
+        assert_eq!(rows::across_users(&self.system.db).await, 0);
         let hers = "select count(*) from messages m where user_id <> 'ada' and content like '%only Ada''s%'";
-        assert_eq!(self.world.count(hers).await, 0);
+        assert_eq!(self.system.count(hers).await, 0);
     }
 
     /// Operations for users, but for the socket's upgrade, which has tests of its own.
@@ -142,7 +142,7 @@ impl Matrix {
     async fn strangers(&self) {
         assert!(self.for_users().count() >= 7);
         for operation in self.for_users() {
-            let request = || operation.request(&self.world, "ada", &self.ids);
+            let request = || operation.request(&self.system, "ada", &self.ids);
             self.refused(request(), operation, 401, "unauthorized")
                 .await;
             let nonsense = request().bearer_auth("not.a.token");
@@ -153,7 +153,7 @@ impl Matrix {
             .iter()
             .filter(|operation| operation.is_public)
         {
-            let answer = Answer::of(operation.request(&self.world, "ada", &self.ids)).await;
+            let answer = Answer::of(operation.request(&self.system, "ada", &self.ids)).await;
             self.shows_nothing(&answer, operation);
             if operation.is_socket {
                 answer.assert_error(400, "invalid_request");
@@ -170,8 +170,8 @@ impl Matrix {
 
     async fn foreign_paths(&self) {
         for operation in self.for_users() {
-            let request = operation.request(&self.world, "ada", &self.ids);
-            let request = request.bearer_auth(self.world.identity.token("bob"));
+            let request = operation.request(&self.system, "ada", &self.ids);
+            let request = request.bearer_auth(self.system.identity.token("bob"));
             self.refused(request, operation, 403, "forbidden").await;
         }
     }
@@ -179,8 +179,8 @@ impl Matrix {
     /// Bob, as himself, with Ada's ids wherever there is a place for an id.
     async fn foreign_ids(&self) {
         for operation in self.for_users() {
-            let request = operation.request(&self.world, "bob", &self.ids);
-            let request = request.bearer_auth(self.world.identity.token("bob"));
+            let request = operation.request(&self.system, "bob", &self.ids);
+            let request = request.bearer_auth(self.system.identity.token("bob"));
             let answer = Answer::of(request).await;
             self.shows_nothing(&answer, operation);
             match answer.status {
@@ -196,7 +196,7 @@ impl Matrix {
         let agent_input = |thread: &str, run: &str| {
             let messages = json!([{"id": "1", "role": "user", "content": "hi"}]);
             let body = json!({"threadId": thread, "runId": run, "messages": messages});
-            let request = self.world.post_chat("bob", &body);
+            let request = self.system.post_chat("bob", &body);
             Answer::of(request.header("accept", "text/event-stream"))
         };
         let new = || uuid::Uuid::now_v7().to_string();
@@ -211,12 +211,12 @@ impl Matrix {
         for thread in [&self.ids.conversation, &new(), &"main".to_owned()] {
             let body =
                 json!({"threadId": thread, "runId": new(), "messages": [], "resume": [decision]});
-            let request = self.world.post_chat("bob", &body);
+            let request = self.system.post_chat("bob", &body);
             let answer = Answer::of(request.header("accept", "text/event-stream")).await;
             answer.assert_error(404, "not_found");
         }
         assert_eq!(
-            self.world
+            self.system
                 .count("select count(*) from runs where user_id = 'bob'")
                 .await,
             0
@@ -241,8 +241,8 @@ impl Matrix {
                 if documented(method) {
                     continue;
                 }
-                let request = self.world.bare(method.parse().expect("a method"), &filled);
-                let request = request.bearer_auth(self.world.identity.token("ada"));
+                let request = self.system.bare(method.parse().expect("a method"), &filled);
+                let request = request.bearer_auth(self.system.identity.token("ada"));
                 let answer = Answer::of(request.json(&json!({}))).await;
                 assert!(
                     matches!(answer.status.as_u16(), 404 | 405),
@@ -264,8 +264,8 @@ impl Matrix {
             .for_users()
             .partition(|operation| operation.method == Method::GET);
         for operation in reads.into_iter().chain(writes) {
-            let request = operation.request(&self.world, "ada", &ids);
-            let answer = Answer::of(request.bearer_auth(self.world.identity.token("ada"))).await;
+            let request = operation.request(&self.system, "ada", &ids);
+            let answer = Answer::of(request.bearer_auth(self.system.identity.token("ada"))).await;
             assert!(
                 answer.status.is_success(),
                 "{}: {}",

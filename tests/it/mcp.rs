@@ -6,9 +6,9 @@ use errand_devkit::model::Turn;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{
-    Answer, PATIENCE, World,
-    door::Door,
+use crate::system::{
+    Answer, PATIENCE, TestSystem,
+    db_proxy::DbProxy,
     mcp::{Mcp, Server, of_both_servers},
 };
 
@@ -44,11 +44,11 @@ async fn add(mcp: &Mcp, user: &str, title: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn there_are_five_tools_the_agents_own() {
-    let world = World::start().await;
-    world.model.push(Turn::text("Hello."));
-    world.say("ada", "hi").await.assert_ok();
-    let mcp = Mcp::on(&world.database_url, &[]).await;
-    let at_the_api = world.mcp().ask("ada", "tools/list", json!({})).await;
+    let system = TestSystem::start().await;
+    system.model.push(Turn::text("Hello."));
+    system.say("ada", "hi").await.assert_ok();
+    let mcp = Mcp::on(&system.database_url, &[]).await;
+    let at_the_api = system.mcp().ask("ada", "tools/list", json!({})).await;
     let listed = mcp.ask("ada", "tools/list", json!({})).await;
     assert_eq!(at_the_api.assert_ok(), listed.assert_ok());
     let tools = listed.assert_ok()["result"]["tools"]
@@ -60,7 +60,7 @@ async fn there_are_five_tools_the_agents_own() {
         .collect();
     assert_eq!(names, TOOLS);
     // The model inside is told of the same ones; only the user is filled in for it.
-    let request = world.model.requests().remove(0);
+    let request = system.model.requests().remove(0);
     let inside = request["tools"].as_array().expect("the agent's tools");
     for (tool, inside) in tools.iter().zip(inside) {
         let mut schema = tool["inputSchema"].clone();
@@ -361,8 +361,8 @@ async fn an_open_call_ends_before_the_process_does(server: Server) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_told_and_gets_over() {
-    let direct = crate::world::database().await;
-    let door = Door::open_to(&direct).await;
+    let direct = crate::system::database().await;
+    let door = DbProxy::open_to(&direct).await;
     let mcp = Mcp::on(door.url(), &[]).await;
     add(&mcp, "ada", "before").await;
     let ready = || Answer::of(mcp.bare(Method::GET, "/readyz"));

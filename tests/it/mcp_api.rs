@@ -13,8 +13,8 @@ use rmcp::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 
-use crate::world::{
-    Answer, Options, World, database,
+use crate::system::{
+    Answer, Options, TestSystem, database,
     mcp::{Mcp, Server},
     process::Process,
     socket::Socket,
@@ -49,13 +49,13 @@ async fn carry(lines: DuplexStream, url: String, token: String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_finds_the_five_tools_and_calls_them() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
-    let (url, token) = (format!("{}/mcp", world.url), world.identity.token("ada"));
+    let (url, token) = (format!("{}/mcp", system.url), system.identity.token("ada"));
     tokio::spawn(carry(theirs, url, token));
     let info = Implementation::new("a client", "1");
     let client = ClientConfig::new(ClientCapabilities::default(), info).serve(ours);
@@ -81,11 +81,11 @@ async fn a_client_finds_the_five_tools_and_calls_them() {
     let listed = call("list_tasks", json!({"user_id": "ada"})).await;
     assert_eq!(listed["tasks"][0]["title"], "buy milk", "{listed}");
     // The rest of the API shows the same rows, and each call is on record.
-    let tasks = world.get("ada", "tasks").await;
+    let tasks = system.get("ada", "tasks").await;
     assert_eq!(tasks.assert_ok()["tasks"][0]["id"], added["task_id"]);
     let recorded = "select count(*) from mcp_calls where user_id = 'ada' and result is not null";
-    assert_eq!(world.count(recorded).await, 3);
-    assert!(world.titles("bob").await.is_empty());
+    assert_eq!(system.count(recorded).await, 3);
+    assert!(system.titles("bob").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,7 +191,7 @@ async fn it_is_reached_by_the_names_that_the_api_is_reached_by() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_for_mcp_alone_opens_nothing_else() {
     const URL: &str = "https://app.example.com/mcp";
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         api: vec!["--mcp-url", URL],
         ..Options::default()
@@ -202,11 +202,11 @@ async fn a_token_for_mcp_alone_opens_nothing_else() {
         claims: json!({"aud": URL}),
         ..TokenSpec::default()
     };
-    let token = world.identity.token_with(&spec).unwrap();
+    let token = system.identity.token_with(&spec).unwrap();
     let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
-    let listed = Answer::of(world.mcp().post(&list).bearer_auth(&token)).await;
+    let listed = Answer::of(system.mcp().post(&list).bearer_auth(&token)).await;
     listed.assert_ok();
-    let tasks = world.request_with(&token, Method::GET, "ada", "tasks");
+    let tasks = system.request_with(&token, Method::GET, "ada", "tasks");
     Answer::of(tasks).await.assert_error(401, "unauthorized");
 }
 
@@ -230,15 +230,15 @@ async fn calls_are_counted_wherever_they_are_made() {
 /// What was done at the last moment is told all the same, to the sockets of other processes.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_calls_before_the_end_are_told() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let mut page = Socket::connect(&world, "ada").await;
+    let mut page = Socket::connect(&system, "ada").await;
     let environment = [
-        ("DATABASE_URL", world.database_url.as_str()),
-        ("BETTER_AUTH_URL", world.identity.issuer()),
+        ("DATABASE_URL", system.database_url.as_str()),
+        ("BETTER_AUTH_URL", system.identity.issuer()),
         ("PORT", "0"),
         ("HOST", "127.0.0.1"),
     ];
@@ -252,7 +252,7 @@ async fn the_last_calls_before_the_end_are_told() {
         let request = http
             .post(format!("http://{address}/mcp"))
             .header("accept", "application/json, text/event-stream")
-            .bearer_auth(world.identity.token("ada"))
+            .bearer_auth(system.identity.token("ada"))
             .json(
                 &json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": add(title)}),
             );
@@ -262,7 +262,7 @@ async fn the_last_calls_before_the_end_are_told() {
     loop {
         let heard = page.until(|frame| frame["type"] == "tasks.changed").await;
         page.frames.retain(|frame| *frame != heard);
-        let tasks = world.get("ada", "tasks").await;
+        let tasks = system.get("ada", "tasks").await;
         if tasks.assert_ok()["tasks"].as_array().map(Vec::len) == Some(2) {
             break;
         }

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{process::Command, time::timeout};
 
-use crate::world::{
+use crate::system::{
     self,
     mcp::{Mcp, Server},
     process,
@@ -134,7 +134,7 @@ async fn fastmcps_client_over_stdio() {
     let Some(mut python) = python("fastmcp_client.py") else {
         return;
     };
-    let url = world::database().await;
+    let url = system::database().await;
     let server = process::command("errand-mcp", &[], []).await;
     python
         .args(["stdio", "ada"])

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{
+use crate::system::{
     Answer, PATIENCE,
     mcp::{Mcp, Server, of_both_servers},
 };

@@ -10,8 +10,8 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{
-    self, Options, PATIENCE, World,
+use crate::system::{
+    self, Options, PATIENCE, TestSystem,
     mcp::Mcp,
     process::{self, Process},
     socket::Socket,
@@ -97,7 +97,7 @@ impl Desktop {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desktop_client_gets_the_list_of_its_user() {
-    let url = world::database().await;
+    let url = system::database().await;
     let db = PgPool::connect(&url).await.unwrap();
     let mut desk = Desktop::start(&url, &[]).await;
     let hello = desk.greet().await;
@@ -159,7 +159,7 @@ async fn a_desktop_client_gets_the_list_of_its_user() {
 /// The command line has said whose list it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desktop_client_need_not_say_whose_list_it_is() {
-    let url = world::database().await;
+    let url = system::database().await;
     let db = PgPool::connect(&url).await.unwrap();
     let mut desk = Desktop::start(&url, &[]).await;
     desk.greet().await;
@@ -206,7 +206,7 @@ async fn a_desktop_client_need_not_say_whose_list_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desktop_clients_calls_are_limited_too() {
-    let url = world::database().await;
+    let url = system::database().await;
     let mut desk = Desktop::start(&url, &["--rate-calls-per-minute", "1"]).await;
     desk.greet().await;
     let list = json!({"name": "list_tasks", "arguments": {"user_id": "ada"}});
@@ -219,13 +219,13 @@ async fn a_desktop_clients_calls_are_limited_too() {
 /// A client that hangs up behind its last call leaves nothing untold.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_hears_of_the_last_call_of_a_desktop_client() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let mut page = Socket::connect(&world, "ada").await;
-    let mut desk = Desktop::start(&world.database_url, &[]).await;
+    let mut page = Socket::connect(&system, "ada").await;
+    let mut desk = Desktop::start(&system.database_url, &[]).await;
     desk.greet().await;
     let add =
         |title: &str| json!({"name": "add_task", "arguments": {"user_id": "ada", "title": title}});
@@ -239,7 +239,7 @@ async fn a_page_hears_of_the_last_call_of_a_desktop_client() {
         loop {
             let heard = page.until(|frame| frame["type"] == "tasks.changed").await;
             page.frames.retain(|frame| *frame != heard);
-            let tasks = world.get("ada", "tasks").await;
+            let tasks = system.get("ada", "tasks").await;
             if tasks.assert_ok()["tasks"].as_array().map(Vec::len) == Some(2) {
                 return;
             }
@@ -250,7 +250,7 @@ async fn a_page_hears_of_the_last_call_of_a_desktop_client() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_a_desktop_clients_process_too() {
-    let url = world::database().await;
+    let url = system::database().await;
     for greets in [true, false] {
         let mut desk = Desktop::start(&url, &[]).await;
         if greets {
@@ -276,7 +276,7 @@ async fn sigterm_ends_a_desktop_clients_process_too() {
 /// A desktop client starts it in a folder that it has opened, and what lies there may be anybody's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_desktop_clients_folder_configures_nothing() {
-    let url = world::database().await;
+    let url = system::database().await;
     let folder = std::env::temp_dir().join(format!("errand-{}", uuid::Uuid::now_v7().simple()));
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(

@@ -11,8 +11,8 @@ use errand_devkit::model::{Turn, request};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::world::{
-    Options, World,
+use crate::system::{
+    Options, TestSystem,
     events::{assert_well_formed, stored, text},
 };
 
@@ -22,8 +22,8 @@ const RUN_TIMEOUT: &str = "8s";
 /// When the model was asked about each message.
 type Asked = Arc<Mutex<HashMap<String, Vec<Instant>>>>;
 
-async fn impatient_world() -> World {
-    World::with(Options {
+async fn impatient_world() -> TestSystem {
+    TestSystem::with(Options {
         worker: vec!["--run-timeout", RUN_TIMEOUT],
         ..Options::default()
     })
@@ -32,13 +32,13 @@ async fn impatient_world() -> World {
 
 /// Each message names a case. The first answer adds a task of that name; to later requests for the case, `later` answers, told
 /// how many came before.
-fn script_cases<F>(world: &World, cases: Vec<(&'static str, F)>) -> Asked
+fn script_cases<F>(system: &TestSystem, cases: Vec<(&'static str, F)>) -> Asked
 where
     F: Fn(usize) -> Turn + Send + Sync + 'static,
 {
     let asked = Asked::default();
     let seen = Arc::clone(&asked);
-    world.model.script(move |request| {
+    system.model.script(move |request| {
         let case = request::last_user(request);
         let mut seen = seen.lock().expect("no panic");
         let times = seen.entry(case.clone()).or_default();
@@ -55,14 +55,14 @@ where
 }
 
 /// What holds of a run however its model behaved: the step before the trouble is kept, and was done once.
-async fn assert_done_once(world: &World, case: &str, run: &Value) {
+async fn assert_done_once(system: &TestSystem, case: &str, run: &Value) {
     let run = run.as_str().unwrap();
-    assert_eq!(world.titles(case).await, [case], "{case}");
-    let view = world.get(case, &format!("runs/{run}")).await;
+    assert_eq!(system.titles(case).await, [case], "{case}");
+    let view = system.get(case, &format!("runs/{run}")).await;
     let view = view.assert_ok();
     assert_eq!(view["attempt"], 1, "{case}");
     assert_eq!(view["tool_calls"].as_array().unwrap().len(), 1, "{case}");
-    let events = stored(world, run).await;
+    let events = stored(system, run).await;
     assert_well_formed(&events);
     let calls = events
         .iter()
@@ -73,7 +73,7 @@ async fn assert_done_once(world: &World, case: &str, run: &Value) {
 /// After a committed step the model is in trouble, once or twice; then it answers.
 #[tokio::test(flavor = "multi_thread")]
 async fn passing_trouble_ends_in_a_good_reply() {
-    let world = impatient_world().await;
+    let system = impatient_world().await;
     let in_words = || Turn::text("Words that nobody keeps");
     let late = Duration::from_secs(60);
     // The trouble, and how often it comes.
@@ -115,18 +115,21 @@ async fn passing_trouble_ends_in_a_good_reply() {
         };
         (name, later)
     });
-    let asked = script_cases(&world, later.collect());
+    let asked = script_cases(&system, later.collect());
     join_all(names.iter().map(|&(case, times)| {
-        let (world, asked) = (&world, &asked);
+        let (system, asked) = (&system, &asked);
         async move {
-            let answer = world.say(case, case).await;
+            let answer = system.say(case, case).await;
             assert_eq!(answer.assert_ok()["response"], "Done.", "{case}");
             assert_eq!(answer.body["usage"]["model_calls"], 2, "{case}");
             assert_eq!(asked.lock().unwrap()[case].len(), times + 2, "{case}");
-            assert_done_once(world, case, &answer.body["run_id"]).await;
+            assert_done_once(system, case, &answer.body["run_id"]).await;
             let run = answer.body["run_id"].as_str().unwrap();
             // What was streamed of a failed try is followed by the whole reply, as a message of its own.
-            assert!(text(&stored(world, run).await).ends_with("Done."), "{case}");
+            assert!(
+                text(&stored(system, run).await).ends_with("Done."),
+                "{case}"
+            );
         }
     }))
     .await;
@@ -141,7 +144,7 @@ async fn passing_trouble_ends_in_a_good_reply() {
 /// After a committed step the model stays in trouble: a stable code, after so many requests at most.
 #[tokio::test(flavor = "multi_thread")]
 async fn lasting_trouble_ends_in_a_failed_run() {
-    let world = impatient_world().await;
+    let system = impatient_world().await;
     let in_words = || Turn::text("Words that nobody keeps");
     let refusal = |code: &str| json!({"error": {"code": code, "message": "no"}});
     let slowly = Duration::from_millis(100);
@@ -231,26 +234,26 @@ async fn lasting_trouble_ends_in_a_failed_run() {
     let later = cases
         .into_iter()
         .map(|(name, trouble, ..)| (name, move |_: usize| trouble.clone()));
-    let asked = script_cases(&world, later.collect());
+    let asked = script_cases(&system, later.collect());
     join_all(expected.iter().map(|&(case, (status, code), requests)| {
-        let (world, asked) = (&world, &asked);
+        let (system, asked) = (&system, &asked);
         async move {
-            let answer = world.say(case, case).await;
+            let answer = system.say(case, case).await;
             let run = answer.assert_error(status, code)["run_id"].clone();
             let times = asked.lock().unwrap()[case].len() - 1;
             assert_eq!(times, requests, "{case}");
-            assert_done_once(world, case, &run).await;
+            assert_done_once(system, case, &run).await;
         }
     }))
     .await;
     // Nothing of it is left at the model: what was given up is hung up.
-    world.model.aborted_seen(3).await.unwrap();
+    system.model.aborted_seen(3).await.unwrap();
 }
 
 /// Nobody listens at the model's address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_connection_is_a_model_error() {
-    let mut world = World::with(Options {
+    let mut system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
@@ -258,9 +261,9 @@ async fn a_refused_connection_is_a_model_error() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     drop(nobody);
-    world.model_url = Some(format!("http://{address}/v1"));
-    world.start_worker().await;
-    world
+    system.model_url = Some(format!("http://{address}/v1"));
+    system.start_worker().await;
+    system
         .say("ada", "hello")
         .await
         .assert_error(502, "model_error");
@@ -268,14 +271,17 @@ async fn a_refused_connection_is_a_model_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_long_a_conversation_is_asked_again_with_less_history() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("words ".repeat(600)));
-    let first = world.say("ada", "one").await;
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("words ".repeat(600)));
+    let first = system.say("ada", "one").await;
     let conversation = first.assert_ok()["conversation_id"].clone();
     for _ in 0..4 {
-        world.say_in("ada", &conversation, "more").await.assert_ok();
+        system
+            .say_in("ada", &conversation, "more")
+            .await
+            .assert_ok();
     }
-    world.model.script(
+    system.model.script(
         |request| match request["messages"].as_array().map_or(0, Vec::len) {
             0..=6 => Turn::text("Fits."),
             _ => Turn::status(400)
@@ -283,17 +289,17 @@ async fn too_long_a_conversation_is_asked_again_with_less_history() {
         },
     );
     assert_eq!(
-        world
+        system
             .say_in("ada", &conversation, "again")
             .await
             .assert_ok()["response"],
         "Fits."
     );
     // Nothing helps against a message that alone is too long.
-    world
+    system
         .model
         .script(|_| Turn::status(400).body(json!({"error": {"code": "context_length_exceeded"}})));
-    world
+    system
         .say_in("ada", &conversation, "again")
         .await
         .assert_error(502, "model_error");

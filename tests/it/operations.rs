@@ -10,8 +10,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-use crate::world::{
-    self, Answer, World,
+use crate::system::{
+    self, Answer, TestSystem,
     mcp::Mcp,
     process::{self, Process},
 };
@@ -212,7 +212,7 @@ async fn help_lists_every_variable() {
 /// The Procfile's lines against an empty database: migrate (twice), one web, two workers.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_procfile_works_on_an_empty_database() {
-    let url = world::empty_database().await;
+    let url = system::empty_database().await;
     let model = ScriptedModel::start().await.unwrap();
     let identity = IdentityProvider::start(IdentityOptions::default())
         .await
@@ -382,7 +382,7 @@ async fn assert_tools_for_others(said: &[String], api: &str) -> String {
 /// What is logged of a request has a bound and is no client's to write; an id of theirs that is plain is theirs and ours.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_id_is_kept_if_it_is_plain() {
-    let (world, mcp) = (World::start().await, Mcp::start().await);
+    let (system, mcp) = (TestSystem::start().await, Mcp::start().await);
     let longest = "x".repeat(64);
     let too_long = "x".repeat(65);
     for (id, is_plain) in [
@@ -397,7 +397,7 @@ async fn a_request_id_is_kept_if_it_is_plain() {
         ("a,b", false),
     ] {
         for request in [
-            world.bare(Method::GET, "/healthz"),
+            system.bare(Method::GET, "/healthz"),
             mcp.bare(Method::GET, "/healthz"),
         ] {
             let answer = Answer::of(request.header("x-request-id", id)).await;
@@ -409,7 +409,7 @@ async fn a_request_id_is_kept_if_it_is_plain() {
             );
         }
     }
-    let twice = world.bare(Method::GET, "/healthz");
+    let twice = system.bare(Method::GET, "/healthz");
     let twice = twice
         .header("x-request-id", "a")
         .header("x-request-id", "b");

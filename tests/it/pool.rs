@@ -6,7 +6,7 @@ use errand_store as store;
 use futures::poll;
 use sqlx::{Connection, PgConnection};
 
-use crate::world::database;
+use crate::system::database;
 
 /// A caller gives up while its transaction begins, at whatever moment. Nothing that others do on the same connection may end up
 /// in a transaction that nobody commits.

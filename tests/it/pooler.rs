@@ -7,8 +7,8 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{
-    self, Answer, Options, World,
+use crate::system::{
+    self, Answer, Options, TestSystem,
     events::{assert_well_formed, read_sse, text},
     pooler::Pooler,
     process::{self, Process},
@@ -30,39 +30,39 @@ fn skip(reason: &str) {
     eprintln!("skipped: no PgBouncer 1.21 or newer ({reason})");
 }
 
-async fn world_behind(pooler: &Pooler, database: &str) -> World {
+async fn world_behind(pooler: &Pooler, database: &str) -> TestSystem {
     let options = Options {
         api_database_url: Some(pooler.url().to_owned()),
         ..Options::default()
     };
-    let world = World::on(database, options).await;
-    world
+    let system = TestSystem::on(database, options).await;
+    system
         .model
         .script(|request| match request::steps(request).len() {
             0 => Turn::call("add_task", json!({"title": request::last_user(request)})),
             _ => Turn::text("Done, and told in several words."),
         });
-    world
+    system
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_works_behind_a_transaction_pooler() {
-    let database = world::database().await;
+    let database = system::database().await;
     let pooler = pooler_or_skip!(&database, "");
-    let world = world_behind(&pooler, &database).await;
+    let system = world_behind(&pooler, &database).await;
     // More clients than the pooler has connections, each several times: statements meet servers that never saw them.
     join_all((0..16).map(|n| {
-        let world = &world;
+        let system = &system;
         async move {
             let user = format!("user-{n}");
-            let first = world.say(&user, "one").await;
+            let first = system.say(&user, "one").await;
             let conversation = &first.assert_ok()["conversation_id"];
-            world.say_in(&user, conversation, "two").await.assert_ok();
-            assert_eq!(world.titles(&user).await, ["one", "two"]);
-            let tasks = world.get(&user, "tasks").await;
+            system.say_in(&user, conversation, "two").await.assert_ok();
+            assert_eq!(system.titles(&user).await, ["one", "two"]);
+            let tasks = system.get(&user, "tasks").await;
             assert_eq!(tasks.assert_ok()["tasks"].as_array().unwrap().len(), 2);
             let messages = format!("conversations/{}/messages", conversation.as_str().unwrap());
-            let messages = world.get(&user, &messages).await;
+            let messages = system.get(&user, &messages).await;
             assert_eq!(
                 messages.assert_ok()["messages"].as_array().unwrap().len(),
                 4
@@ -71,41 +71,41 @@ async fn everything_works_behind_a_transaction_pooler() {
     }))
     .await;
 
-    let stream = world.post_chat("ada", &json!({"message": "streamed"}));
+    let stream = system.post_chat("ada", &json!({"message": "streamed"}));
     let events = read_sse(stream.header("accept", "text/event-stream"), 1000).await;
     assert_well_formed(&events);
     assert_eq!(text(&events), "Done, and told in several words.");
 
-    let mut socket = Socket::connect(&world, "bob").await;
+    let mut socket = Socket::connect(&system, "bob").await;
     socket.call("run.start", json!({"message": "socket"})).await;
     socket
         .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
     assert_well_formed(&socket.events());
 
-    world
+    system
         .model
         .script(|_| Turn::text("I was going to say").stall_after(3));
-    let accepted = world.post_chat("eve", &json!({"message": "go"}));
+    let accepted = system.post_chat("eve", &json!({"message": "go"}));
     let accepted = Answer::of(accepted.header("prefer", "respond-async")).await;
     let run = accepted.body["run_id"].as_str().unwrap();
-    world
+    system
         .until("select count(*) from runs where status = 'running'", 1)
         .await;
-    let cancel = world.request(Method::POST, "eve", &format!("runs/{run}/cancel"));
+    let cancel = system.request(Method::POST, "eve", &format!("runs/{run}/cancel"));
     Answer::of(cancel).await.assert_ok();
-    let run = world.get("eve", &format!("runs/{run}?wait=20")).await;
+    let run = system.get("eve", &format!("runs/{run}?wait=20")).await;
     assert_eq!(run.assert_ok()["status"], "cancelled");
     // Nothing of the API's queries has gone around the pooler.
     let around = "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'errand-api'
                   and client_port in (select client_port from pg_stat_activity where query like 'LISTEN%')";
-    assert_eq!(world.count(around).await, 0);
+    assert_eq!(system.count(around).await, 0);
 }
 
 /// A pooler where Postgres itself should be is named, by each program.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_in_the_wrong_place_is_refused_by_name() {
-    let database = world::database().await;
+    let database = system::database().await;
     let pooler = pooler_or_skip!(&database, "");
     let environment = [
         ("DATABASE_URL", pooler.url()),
@@ -129,9 +129,9 @@ async fn a_pooler_in_the_wrong_place_is_refused_by_name() {
 /// polls answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_that_swallows_notifications_is_told_of_and_answers_still_come() {
-    let database = world::database().await;
+    let database = system::database().await;
     let pooler = pooler_or_skip!(&database, "ignore_startup_parameters = options");
-    let world = World::on(
+    let system = TestSystem::on(
         &database,
         Options {
             workers: Some(1),
@@ -139,10 +139,10 @@ async fn a_pooler_that_swallows_notifications_is_told_of_and_answers_still_come(
         },
     )
     .await;
-    world.model.script(|_| Turn::text("Hello."));
+    system.model.script(|_| Turn::text("Hello."));
     let environment = [
         ("DATABASE_URL", pooler.url()),
-        ("BETTER_AUTH_URL", world.identity.issuer()),
+        ("BETTER_AUTH_URL", system.identity.issuer()),
         ("HOST", "127.0.0.1"),
         ("PORT", "0"),
     ];
@@ -152,11 +152,11 @@ async fn a_pooler_that_swallows_notifications_is_told_of_and_answers_still_come(
     web.until_says("is DATABASE_DIRECT_URL a transaction pooler?")
         .await;
     let http = reqwest::Client::new();
-    let deadline = tokio::time::Instant::now() + world::PATIENCE;
+    let deadline = tokio::time::Instant::now() + system::PATIENCE;
     loop {
         let request = http
             .post(format!("http://{address}/api/ada/chat"))
-            .bearer_auth(world.identity.token("ada"));
+            .bearer_auth(system.identity.token("ada"));
         let answer = Answer::of(request.json(&json!({"message": "hello"}))).await;
         if answer.status == 200 {
             assert_eq!(answer.body["response"], "Hello.");

@@ -4,19 +4,19 @@ use clap::Parser;
 use errand_devkit::model::{ScriptedModel, Turn};
 use serde_json::{Value, json};
 
-use crate::world::{Options, World, process::Process};
+use crate::system::{Options, TestSystem, process::Process};
 
-/// A world whose worker asks for this model.
-async fn world_of(model: &'static str, worker: Vec<&'static str>) -> World {
-    let mut world = World::with(Options {
+/// A system whose worker asks for this model.
+async fn world_of(model: &'static str, worker: Vec<&'static str>) -> TestSystem {
+    let mut system = TestSystem::with(Options {
         workers: Some(0),
         worker,
         ..Options::default()
     })
     .await;
-    world.model_name = model;
-    world.start_worker().await;
-    world
+    system.model_name = model;
+    system.start_worker().await;
+    system
 }
 
 fn refusal(parameter: &str) -> Turn {
@@ -38,10 +38,10 @@ async fn models_get_the_effort_they_need_or_what_is_configured() {
         ),
     ];
     for (model, worker, effort) in cases {
-        let world = world_of(model, worker).await;
-        world.model.push(Turn::text("Yes."));
-        world.say("ada", "hello").await.assert_ok();
-        let asked = world.model.requests().pop().unwrap();
+        let system = world_of(model, worker).await;
+        system.model.push(Turn::text("Yes."));
+        system.say("ada", "hello").await.assert_ok();
+        let asked = system.model.requests().pop().unwrap();
         assert_eq!(asked["reasoning_effort"], effort, "{model}");
         assert_eq!(asked.get("reasoning_effort").is_some(), !effort.is_null());
     }
@@ -50,31 +50,31 @@ async fn models_get_the_effort_they_need_or_what_is_configured() {
 /// A provider that refuses `stream_options` is asked without, at once and from then on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_parameter_is_left_out_from_then_on() {
-    let world = world_of("scripted", vec![]).await;
-    world
+    let system = world_of("scripted", vec![]).await;
+    system
         .model
         .script(|request| match request.get("stream_options") {
             Some(_) => refusal("stream_options"),
             None => Turn::text("Without.").without_usage(),
         });
     for n in 1..=2 {
-        let answer = world.say("ada", "hello").await;
+        let answer = system.say("ada", "hello").await;
         assert_eq!(answer.assert_ok()["response"], "Without.");
-        assert_eq!(world.model.request_count(), 1 + n);
+        assert_eq!(system.model.request_count(), 1 + n);
         // Nobody counted, so it is estimated.
         let usage = &answer.body["usage"];
         assert_eq!(usage["estimated"], true, "{usage}");
         assert!(usage["input_tokens"].as_i64() > Some(500), "{usage}");
     }
-    let world = world_of("an-alias", vec![]).await;
-    world
+    let system = world_of("an-alias", vec![]).await;
+    system
         .model
         .script(|request| match request["reasoning_effort"].as_str() {
             Some("none") => Turn::text("With none."),
             _ => refusal("reasoning_effort"),
         });
     assert_eq!(
-        world.say("ada", "hello").await.assert_ok()["response"],
+        system.say("ada", "hello").await.assert_ok()["response"],
         "With none."
     );
 }
@@ -82,21 +82,21 @@ async fn a_refused_parameter_is_left_out_from_then_on() {
 /// What a provider refuses for good is named in the log, without a word of its text.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_logged_by_the_parameters_name() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    world
+    system
         .model
         .script(|_| refusal("tools[0].function.parameters"));
-    let base_url = world.model.base_url();
+    let base_url = system.model.base_url();
     let environment = [
-        ("DATABASE_URL", world.database_url.as_str()),
+        ("DATABASE_URL", system.database_url.as_str()),
         ("OPENAI_BASE_URL", &base_url),
     ];
     let mut worker = Process::start("errand-worker", &[], environment).await;
-    world
+    system
         .say("ada", "hello")
         .await
         .assert_error(502, "model_error");
@@ -110,18 +110,18 @@ async fn a_refusal_is_logged_by_the_parameters_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_is_a_refusal() {
     for status in [301, 302, 303, 307, 308] {
-        let world = world_of("scripted", vec![]).await;
+        let system = world_of("scripted", vec![]).await;
         let elsewhere = ScriptedModel::start().await.expect("another model");
         elsewhere.script(|_| Turn::text("From elsewhere."));
         let there = format!("{}/chat/completions", elsewhere.base_url());
-        world
+        system
             .model
             .script(move |_| Turn::status(status).header("location", &there));
-        let answer = world.say("ada", "hello").await;
+        let answer = system.say("ada", "hello").await;
         answer.assert_error(502, "model_error");
         assert_eq!(elsewhere.request_count(), 0, "{status}");
         // Once: another try would be answered the same.
-        assert_eq!(world.model.request_count(), 1, "{status}");
+        assert_eq!(system.model.request_count(), 1, "{status}");
     }
 }
 
@@ -143,7 +143,7 @@ fn the_default_models_are_those_that_the_documents_name() {
         let config = errand_worker::Config::try_parse_from(arguments).expect("a configuration");
         assert_eq!(config.model.model(), model);
         for document in [
-            include_str!("../../README.md"),
+            include_str!("../../docs/models.md"),
             include_str!("../../.env.example"),
         ] {
             assert!(document.contains(model), "{model}");

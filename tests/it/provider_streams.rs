@@ -4,7 +4,7 @@
 use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::system::TestSystem;
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy)]
@@ -91,11 +91,11 @@ fn stream(pieces: &[&str]) -> Turn {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_what_the_stream_says_or_are_not_made() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     for (name, pieces, expected) in CALLS {
-        world.model.push(stream(pieces));
-        world.model.push(Turn::text("Done."));
-        let answer = world.say(name, name).await;
+        system.model.push(stream(pieces));
+        system.model.push(Turn::text("Done."));
+        let answer = system.say(name, name).await;
         assert_eq!(answer.assert_ok()["response"], "Done.", "{name}");
         let made = answer.body["tool_calls"].as_array().expect("calls");
         assert_eq!(made.len(), expected.len(), "{name}: {made:#?}");
@@ -114,47 +114,47 @@ async fn calls_are_what_the_stream_says_or_are_not_made() {
             Refused(_) => None,
         });
         assert_eq!(
-            world.titles(name).await,
+            system.titles(name).await,
             titles.collect::<Vec<_>>(),
             "{name}"
         );
         // The conversation lives: the stand-in refuses what a strict provider would.
-        world.model.push(Turn::text("Still here."));
+        system.model.push(Turn::text("Still here."));
         let conversation = &answer.body["conversation_id"];
-        let next = world.say_in(name, conversation, "and now?").await;
+        let next = system.say_in(name, conversation, "and now?").await;
         assert_eq!(next.assert_ok()["response"], "Still here.", "{name}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_are_read_as_what_they_mean_at_the_first_try() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     for (name, events, text, finish_reason) in TEXTS {
         let is_open = events.last() == Some(&"!end");
         let events = events.iter().filter(|event| **event != "!end");
         let gap = if is_open { "" } else { "\n\n" };
-        let before = world.model.request_count();
-        world
+        let before = system.model.request_count();
+        system
             .model
             .push(Turn::raw(events.map(|event| format!("{event}{gap}"))));
-        let answer = world.say(name, name).await;
+        let answer = system.say(name, name).await;
         assert_eq!(answer.assert_ok()["response"], *text, "{name}");
-        assert_eq!(world.model.request_count(), before + 1, "{name}");
+        assert_eq!(system.model.request_count(), before + 1, "{name}");
         let told = finish_reason.map_or(Value::Null, |reason| json!(reason));
         assert_eq!(answer.body["usage"]["finish_reason"], told, "{name}");
         let run = answer.body["run_id"].as_str().expect("a run");
-        let streamed = crate::world::events::stored(&world, run).await;
-        assert_eq!(crate::world::events::text(&streamed), *text, "{name}");
+        let streamed = crate::system::events::stored(&system, run).await;
+        assert_eq!(crate::system::events::text(&streamed), *text, "{name}");
     }
 }
 
 /// An error as the body of a success is an error, and tells of itself by its code alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_in_a_success_is_an_error() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let error = json!({"error": {"code": 401, "message": "no", "param": null}});
-    world.model.push(Turn::raw([error.to_string()]));
-    let answer = world.say("ada", "hello").await;
+    system.model.push(Turn::raw([error.to_string()]));
+    let answer = system.say("ada", "hello").await;
     answer.assert_error(502, "model_error");
-    assert_eq!(world.model.request_count(), 1);
+    assert_eq!(system.model.request_count(), 1);
 }

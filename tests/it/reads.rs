@@ -4,19 +4,19 @@ use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{Answer, World};
+use crate::system::{Answer, TestSystem};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_conversation_is_404_and_so_is_another_users() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
-    let hers = world.say("ada", "hello").await;
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
+    let hers = system.say("ada", "hello").await;
     let (conversation, run) = (&hers.assert_ok()["conversation_id"], &hers.body["run_id"]);
-    world
+    system
         .say_in("bob", conversation, "hello")
         .await
         .assert_error(404, "not_found");
-    world
+    system
         .say_in(
             "bob",
             &json!("01890000-0000-7000-8000-000000000000"),
@@ -31,19 +31,22 @@ async fn an_unknown_conversation_is_404_and_so_is_another_users() {
         format!("runs/{}", run.as_str().unwrap()),
         "runs/nonsense".to_owned(),
     ] {
-        world.get("bob", &path).await.assert_error(404, "not_found");
+        system
+            .get("bob", &path)
+            .await
+            .assert_error(404, "not_found");
     }
     assert_eq!(
-        world.get("bob", "conversations").await.assert_ok()["conversations"],
+        system.get("bob", "conversations").await.assert_ok()["conversations"],
         json!([])
     );
-    assert_eq!(world.count("select count(*) from runs").await, 1);
+    assert_eq!(system.count("select count(*) from runs").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_paths_and_methods_are_errors_of_the_contract() {
-    let world = World::start().await;
-    Answer::of(world.bare(Method::GET, "/nowhere"))
+    let system = TestSystem::start().await;
+    Answer::of(system.bare(Method::GET, "/nowhere"))
         .await
         .assert_error(404, "not_found");
     let id = "01890000-0000-7000-8000-000000000000";
@@ -66,24 +69,24 @@ async fn unknown_paths_and_methods_are_errors_of_the_contract() {
         (Method::POST, "/".to_owned()),
         (Method::POST, "/ui/app.js".to_owned()),
     ] {
-        let request = world.bare(method.clone(), &path);
-        let answer = Answer::of(request.bearer_auth(world.identity.token("ada"))).await;
+        let request = system.bare(method.clone(), &path);
+        let answer = Answer::of(request.bearer_auth(system.identity.token("ada"))).await;
         answer.assert_error(405, "method_not_allowed");
         assert!(!answer.header("allow").is_empty(), "{method} {path}");
     }
     assert_eq!(
-        Answer::of(world.bare(Method::GET, "/healthz"))
+        Answer::of(system.bare(Method::GET, "/healthz"))
             .await
             .assert_ok()["status"],
         "ok"
     );
     assert_eq!(
-        Answer::of(world.bare(Method::GET, "/readyz"))
+        Answer::of(system.bare(Method::GET, "/readyz"))
             .await
             .assert_ok()["status"],
         "ready"
     );
-    let document = Answer::of(world.bare(Method::GET, "/openapi.json")).await;
+    let document = Answer::of(system.bare(Method::GET, "/openapi.json")).await;
     let paths = document.assert_ok()["paths"].as_object().unwrap();
     for path in [
         "/api/{user_id}/chat",
@@ -94,7 +97,7 @@ async fn unknown_paths_and_methods_are_errors_of_the_contract() {
         assert!(paths.contains_key(path), "{path}");
     }
     assert!(
-        Answer::of(world.bare(Method::GET, "/docs/"))
+        Answer::of(system.bare(Method::GET, "/docs/"))
             .await
             .status
             .is_success()
@@ -103,34 +106,36 @@ async fn unknown_paths_and_methods_are_errors_of_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reject_answers_409_while_the_conversation_is_busy() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let gate = Gate::closed();
-    world.model.push(Turn::text("First.").gate_after(0, &gate));
+    system.model.push(Turn::text("First.").gate_after(0, &gate));
     let first = Answer::of(
-        world
+        system
             .post_chat("ada", &json!({"message": "one"}))
             .header("prefer", "respond-async"),
     )
     .await;
     let again = json!({"message": "two", "conversation_id": first.body["conversation_id"], "on_busy": "reject"});
-    Answer::of(world.post_chat("ada", &again))
+    Answer::of(system.post_chat("ada", &again))
         .await
         .assert_error(409, "conversation_busy");
     gate.open();
-    world
+    system
         .until("select count(*) from runs where status = 'completed'", 1)
         .await;
-    world.model.push(Turn::text("Second."));
+    system.model.push(Turn::text("Second."));
     assert_eq!(
-        Answer::of(world.post_chat("ada", &again)).await.assert_ok()["response"],
+        Answer::of(system.post_chat("ada", &again))
+            .await
+            .assert_ok()["response"],
         "Second."
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_are_paged() {
-    let world = World::start().await;
-    world.model.script(|request| {
+    let system = TestSystem::start().await;
+    system.model.script(|request| {
         let text = errand_devkit::model::request::last_user(request);
         match errand_devkit::model::request::steps(request).is_empty() {
             true => Turn::call("add_task", json!({"title": text})),
@@ -138,7 +143,7 @@ async fn lists_are_paged() {
         }
     });
     for n in 0..5 {
-        world.say("ada", &format!("task {n}")).await.assert_ok();
+        system.say("ada", &format!("task {n}")).await.assert_ok();
     }
     for (path, field, name) in [
         ("tasks", "tasks", "title"),
@@ -147,7 +152,7 @@ async fn lists_are_paged() {
         let mut seen = Vec::new();
         let mut query = format!("{path}?limit=2");
         loop {
-            let page = world.get("ada", &query).await;
+            let page = system.get("ada", &query).await;
             let page = page.assert_ok();
             if path == "tasks" {
                 assert_eq!(page["total"], 5, "of all pages");
@@ -170,10 +175,10 @@ async fn lists_are_paged() {
             "{path}"
         );
     }
-    let done = world.get("ada", "tasks?completed=true").await;
+    let done = system.get("ada", "tasks?completed=true").await;
     assert_eq!(done.assert_ok()["tasks"], json!([]));
     assert_eq!(done.body["total"], 0);
-    let found = world.get("ada", "tasks?search=K%203").await;
+    let found = system.get("ada", "tasks?search=K%203").await;
     assert_eq!(found.assert_ok()["tasks"].as_array().unwrap().len(), 1);
     assert_eq!(found.body["total"], 1);
     for bad in [
@@ -188,7 +193,7 @@ async fn lists_are_paged() {
         "search=%00",
         &format!("search={}", "a".repeat(256)),
     ] {
-        let refused = world.get("ada", &format!("tasks?{bad}")).await;
+        let refused = system.get("ada", &format!("tasks?{bad}")).await;
         let details = refused.assert_error(400, "invalid_request");
         let (field, _) = bad.split_once('=').unwrap();
         assert_eq!(details["field"], field, "{}", refused.body);
@@ -201,7 +206,7 @@ async fn lists_are_paged() {
         "0_0",
         "17",
     ] {
-        let refused = world
+        let refused = system
             .get("ada", &format!("conversations?cursor={cursor}"))
             .await;
         let details = refused.assert_error(400, "invalid_request");
@@ -212,16 +217,16 @@ async fn lists_are_paged() {
 /// The order of messages is kept across all users, so a place in it would tell how much all of them talk.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_page_of_messages_is_behind_a_message_and_not_behind_a_number() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
-    let first = world.say("ada", "one").await;
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
+    let first = system.say("ada", "one").await;
     let conversation = first.assert_ok()["conversation_id"].clone();
-    world.say_in("ada", &conversation, "two").await.assert_ok();
+    system.say_in("ada", &conversation, "two").await.assert_ok();
     let path = format!("conversations/{}/messages", conversation.as_str().unwrap());
     let mut seen = Vec::new();
     let mut query = format!("{path}?limit=3");
     loop {
-        let page = world.get("ada", &query).await;
+        let page = system.get("ada", &query).await;
         let page = page.assert_ok();
         let messages = page["messages"].as_array().unwrap();
         seen.extend(messages.iter().map(|message| message["content"].clone()));
@@ -232,10 +237,10 @@ async fn the_next_page_of_messages_is_behind_a_message_and_not_behind_a_number()
         query = format!("{path}?limit=3&cursor={cursor}");
     }
     assert_eq!(seen, ["one", "Hello.", "two", "Hello."]);
-    let others = world.say("bob", "mine").await;
+    let others = system.say("bob", "mine").await;
     let others = others.assert_ok()["message_id"].as_str().unwrap();
     for cursor in ["3", "00000000-0000-0000-0000-000000000000", others] {
-        let refused = world.get("ada", &format!("{path}?cursor={cursor}")).await;
+        let refused = system.get("ada", &format!("{path}?cursor={cursor}")).await;
         let details = refused.assert_error(400, "invalid_request");
         assert_eq!(details["field"], "cursor");
     }

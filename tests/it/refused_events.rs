@@ -5,28 +5,28 @@ use std::time::Duration;
 use errand_devkit::model::{Gate, Turn, request};
 use serde_json::json;
 
-use crate::world::{
-    Answer, Options, World,
+use crate::system::{
+    Answer, Options, TestSystem,
     events::{assert_well_formed, stored, text},
     rows,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_events_are_refused_stops_no_other() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--max-attempts", "1"],
         ..Options::default()
     })
     .await;
     let poison =
         "alter table run_events add constraint no_poison check (event::text not like '%poison%')";
-    rows::execute(&world.db, poison).await;
+    rows::execute(&system.db, poison).await;
     // Both speak at the same moments, so that words of both are in one batch.
     let (bad, good) = (Gate::closed(), Gate::closed());
     let gates = [bad.clone(), good.clone()];
     let words = "one two three four ".repeat(10);
     let said = words.clone();
-    world
+    system
         .model
         .script(move |request| match request::last_user(request).as_str() {
             "bad" => Turn::text("this is poison for the table")
@@ -37,7 +37,7 @@ async fn a_run_whose_events_are_refused_stops_no_other() {
                 .gate_after(1, &gates[1]),
         });
     let accept = async |user: &str, message: &str| {
-        let request = world.post_chat(user, &json!({"message": message}));
+        let request = system.post_chat(user, &json!({"message": message}));
         let accepted = Answer::of(request.header("prefer", "respond-async")).await;
         accepted.body["run_id"].as_str().expect("a run").to_owned()
     };
@@ -47,14 +47,14 @@ async fn a_run_whose_events_are_refused_stops_no_other() {
     }
     bad.open();
     good.open();
-    let answer = world.get("ada", &format!("runs/{run}?wait=20")).await;
+    let answer = system.get("ada", &format!("runs/{run}?wait=20")).await;
     assert_eq!(answer.assert_ok()["status"], "completed", "{}", answer.body);
     assert_eq!(answer.body["attempt"], 1, "it was not disturbed");
-    let events = stored(&world, &run).await;
+    let events = stored(&system, &run).await;
     assert_well_formed(&events);
     assert_eq!(text(&events), words);
     // The other one ends, and says so.
-    let answer = world.get("eve", &format!("runs/{refused}?wait=20")).await;
+    let answer = system.get("eve", &format!("runs/{refused}?wait=20")).await;
     assert_eq!(answer.assert_ok()["status"], "failed", "{}", answer.body);
-    assert_well_formed(&stored(&world, &refused).await);
+    assert_well_formed(&stored(&system, &refused).await);
 }

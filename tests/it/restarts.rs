@@ -4,20 +4,20 @@ use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{
-    Answer, Options, World,
+use crate::system::{
+    Answer, Options, TestSystem,
     events::{Sse, assert_well_formed, read_sse, stored, text},
     socket::Socket,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_stops_sends_everybody_on_to_another() {
-    let staying = World::start().await;
+    let staying = TestSystem::start().await;
     let no_worker = Options {
         workers: Some(0),
         ..Options::default()
     };
-    let stopping = World::on(&staying.database_url, no_worker).await;
+    let stopping = TestSystem::on(&staying.database_url, no_worker).await;
     let gate = Gate::closed();
     let held = gate.clone();
     let reply = "one two three four";

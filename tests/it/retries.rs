@@ -5,9 +5,9 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::{
-    self, Answer, Options, World,
-    door::{Cut, Door},
+use crate::system::{
+    self, Answer, Options, TestSystem,
+    db_proxy::{Cut, DbProxy},
     events::{assert_well_formed, read_sse, stored},
     process, rows,
     socket::Socket,
@@ -18,27 +18,27 @@ fn refusal() -> Turn {
     Turn::status(400)
 }
 
-fn retry_of(world: &World, user: &str, run: &Value) -> RequestBuilder {
+fn retry_of(system: &TestSystem, user: &str, run: &Value) -> RequestBuilder {
     let path = format!("runs/{}/retry", run.as_str().expect("a run"));
-    world.request(Method::POST, user, &path)
+    system.request(Method::POST, user, &path)
 }
 
-async fn retry(world: &World, run: &Value) -> Answer {
-    Answer::of(retry_of(world, "ada", run)).await
+async fn retry(system: &TestSystem, run: &Value) -> Answer {
+    Answer::of(retry_of(system, "ada", run)).await
 }
 
-async fn view(world: &World, run: &Value) -> Value {
+async fn view(system: &TestSystem, run: &Value) -> Value {
     let path = format!("runs/{}", run.as_str().expect("a run"));
-    world.get("ada", &path).await.assert_ok().clone()
+    system.get("ada", &path).await.assert_ok().clone()
 }
 
 /// A run of ada's that failed after it had added this task; its id.
-async fn failed(world: &World, title: &str) -> Value {
-    world
+async fn failed(system: &TestSystem, title: &str) -> Value {
+    system
         .model
         .push(Turn::call("add_task", json!({"title": title})));
-    world.model.push(refusal());
-    let answer = world.say("ada", &format!("add {title}")).await;
+    system.model.push(refusal());
+    let answer = system.say("ada", &format!("add {title}")).await;
     answer.assert_error(502, "model_error")["run_id"].clone()
 }
 
@@ -46,15 +46,15 @@ const SUCCESSORS: &str = "select count(*) from runs where parent_run_id is not n
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_took_effect_before_a_stop_is_not_done_again() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let add = |n: u8| json!({"title": format!("task {n}")});
     let mut turn = Turn::call("add_task", add(1));
     for n in 2..=4 {
         turn = turn.and_call("add_task", add(n));
     }
-    world.model.push(turn);
-    world.model.push(Turn::text("I have added").stall_after(2));
-    let mut socket = Socket::connect(&world, "ada").await;
+    system.model.push(turn);
+    system.model.push(Turn::text("I have added").stall_after(2));
+    let mut socket = Socket::connect(&system, "ada").await;
     let started = socket
         .call("run.start", json!({"message": "add four tasks"}))
         .await;
@@ -67,7 +67,7 @@ async fn what_took_effect_before_a_stop_is_not_done_again() {
         .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
 
-    world.model.push(Turn::text("All four are there."));
+    system.model.push(Turn::text("All four are there."));
     let again = socket.call("run.retry", json!({"runId": run})).await;
     assert_eq!(
         (&again["type"], &again["threadId"]),
@@ -88,11 +88,11 @@ async fn what_took_effect_before_a_stop_is_not_done_again() {
         .until(|frame| frame["runId"] == child && frame["event"]["type"] == "RUN_FINISHED")
         .await;
     assert_eq!(
-        world.titles("ada").await,
+        system.titles("ada").await,
         ["task 1", "task 2", "task 3", "task 4"]
     );
     // The model saw the message once, and what it had done.
-    let asked = world.model.requests().pop().expect("a request");
+    let asked = system.model.requests().pop().expect("a request");
     let messages = asked["messages"].to_string();
     assert_eq!(messages.matches("add four tasks").count(), 1, "{messages}");
     assert_eq!(request::steps(&asked).len(), 4, "{messages}");
@@ -102,64 +102,64 @@ async fn what_took_effect_before_a_stop_is_not_done_again() {
             "{messages}"
         );
     }
-    let done = view(&world, &child).await;
+    let done = view(&system, &child).await;
     assert_eq!(
         (&done["status"], &done["response"]),
         (&json!("completed"), &json!("All four are there."))
     );
-    let stopped = view(&world, &run).await;
+    let stopped = view(&system, &run).await;
     assert_eq!(
         (&stopped["status"], &stopped["continued_by"]),
         (&json!("cancelled"), &child)
     );
-    assert_well_formed(&stored(&world, child.as_str().expect("a run")).await);
+    assert_well_formed(&stored(&system, child.as_str().expect("a run")).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_that_fails_is_gone_on_from_too_and_the_turn_stays_one() {
-    let world = World::start().await;
-    let first = failed(&world, "buy milk").await;
-    world
+    let system = TestSystem::start().await;
+    let first = failed(&system, "buy milk").await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "call Ann"})));
-    world.model.push(refusal());
-    let second = retry(&world, &first).await;
+    system.model.push(refusal());
+    let second = retry(&system, &first).await;
     let second = second.assert_error(502, "model_error")["run_id"].clone();
-    world.model.push(Turn::text("Both are there."));
+    system.model.push(Turn::text("Both are there."));
     let body = json!({});
-    let third = Answer::of(retry_of(&world, "ada", &second).json(&body)).await;
+    let third = Answer::of(retry_of(&system, "ada", &second).json(&body)).await;
     assert_eq!(third.assert_ok()["response"], "Both are there.");
-    assert_eq!(world.titles("ada").await, ["buy milk", "call Ann"]);
-    let asked = world.model.requests().pop().expect("a request");
+    assert_eq!(system.titles("ada").await, ["buy milk", "call Ann"]);
+    let asked = system.model.requests().pop().expect("a request");
     assert_eq!(request::steps(&asked).len(), 2);
-    let (first_view, second_view) = (view(&world, &first).await, view(&world, &second).await);
+    let (first_view, second_view) = (view(&system, &first).await, view(&system, &second).await);
     assert_eq!(
         (&first_view["continued_by"], &second_view["continued_by"]),
         (&second, &third.body["run_id"])
     );
     // Only the last run of a turn, and only if it did not come to its end.
     for run in [&first, &second, &third.body["run_id"]] {
-        retry(&world, run)
+        retry(&system, run)
             .await
             .assert_error(409, "invalid_request");
     }
-    retry(&world, &json!(Uuid::now_v7()))
+    retry(&system, &json!(Uuid::now_v7()))
         .await
         .assert_error(404, "not_found");
-    retry(&world, &json!("run-1"))
+    retry(&system, &json!("run-1"))
         .await
         .assert_error(404, "not_found");
-    Answer::of(retry_of(&world, "bob", &first))
+    Answer::of(retry_of(&system, "bob", &first))
         .await
         .assert_error(404, "not_found");
     // To a later turn the three are one.
-    world.model.push(Turn::text("You are welcome."));
+    system.model.push(Turn::text("You are welcome."));
     let conversation = &third.body["conversation_id"];
-    world
+    system
         .say_in("ada", conversation, "thanks")
         .await
         .assert_ok();
-    let asked = world.model.requests().pop().expect("a request");
+    let asked = system.model.requests().pop().expect("a request");
     let roles: Vec<_> = asked["messages"]
         .as_array()
         .expect("messages")
@@ -183,11 +183,11 @@ async fn a_retry_that_fails_is_gone_on_from_too_and_the_turn_stays_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_retried_once_and_its_key_finds_the_run_again() {
-    let world = World::start().await;
-    let run = failed(&world, "buy milk").await;
-    world.model.script(|_| Turn::text("It is there."));
+    let system = TestSystem::start().await;
+    let run = failed(&system, "buy milk").await;
+    system.model.script(|_| Turn::text("It is there."));
     let with_key = |key: &'static str, run: &Value| {
-        Answer::of(retry_of(&world, "ada", run).header("idempotency-key", key))
+        Answer::of(retry_of(&system, "ada", run).header("idempotency-key", key))
     };
     let (one, other) = tokio::join!(with_key("again", &run), with_key("again", &run));
     let child = one.assert_ok()["run_id"].clone();
@@ -201,24 +201,24 @@ async fn a_run_is_retried_once_and_its_key_finds_the_run_again() {
         .await
         .assert_error(409, "invalid_request");
     // A key names one request, of whatever kind.
-    let other_run = failed(&world, "call Ann").await;
+    let other_run = failed(&system, "call Ann").await;
     with_key("again", &other_run)
         .await
         .assert_error(422, "idempotency_key_reused");
-    let chat = world
+    let chat = system
         .post_chat("ada", &json!({"message": "hi"}))
         .header("idempotency-key", "again");
     Answer::of(chat)
         .await
         .assert_error(422, "idempotency_key_reused");
     // Without a key one of two wins.
-    let (one, other) = tokio::join!(retry(&world, &other_run), retry(&world, &other_run));
+    let (one, other) = tokio::join!(retry(&system, &other_run), retry(&system, &other_run));
     let mut statuses = [one.status.as_u16(), other.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409]);
     // On the socket the client makes the id of the run that goes on.
-    let third = failed(&world, "read").await;
-    let mut socket = Socket::connect(&world, "ada").await;
+    let third = failed(&system, "read").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     let child = Uuid::now_v7();
     let call = json!({"runId": third, "newRunId": child});
     for _ in 0..2 {
@@ -228,26 +228,26 @@ async fn a_run_is_retried_once_and_its_key_finds_the_run_again() {
     let answer = socket.call("run.retry", json!({"runId": third})).await;
     assert_eq!(answer["error"], "invalid_request", "{answer}");
     // What the model is about to say is for the next one.
-    let ended = world.get("ada", &format!("runs/{child}?wait=20")).await;
+    let ended = system.get("ada", &format!("runs/{child}?wait=20")).await;
     assert_eq!(ended.assert_ok()["status"], "completed");
-    let taken = json!({"runId": failed(&world, "write").await, "newRunId": third});
+    let taken = json!({"runId": failed(&system, "write").await, "newRunId": third});
     let answer = socket.call("run.retry", taken).await;
     assert_eq!(answer["error"], "idempotency_key_reused", "{answer}");
-    assert_eq!(world.count(SUCCESSORS).await, 3);
+    assert_eq!(system.count(SUCCESSORS).await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_body_is_empty_and_the_answer_a_stream_if_asked_for() {
-    let world = World::start().await;
-    let run = failed(&world, "buy milk").await;
-    let request = || retry_of(&world, "ada", &run);
+    let system = TestSystem::start().await;
+    let run = failed(&system, "buy milk").await;
+    let request = || retry_of(&system, "ada", &run);
     Answer::of(request().json(&json!({"message": "again"})))
         .await
         .assert_error(400, "invalid_request");
     Answer::of(request().body("again"))
         .await
         .assert_error(415, "unsupported_media_type");
-    world.model.push(Turn::text("It is there."));
+    system.model.push(Turn::text("It is there."));
     let events = read_sse(
         request()
             .header("content-type", "application/json")
@@ -261,8 +261,8 @@ async fn the_body_is_empty_and_the_answer_a_stream_if_asked_for() {
         events.last().expect("events").1["outcome"]["type"],
         "success"
     );
-    let run = failed(&world, "call Ann").await;
-    let request = retry_of(&world, "ada", &run).header("prefer", "respond-async");
+    let run = failed(&system, "call Ann").await;
+    let request = retry_of(&system, "ada", &run).header("prefer", "respond-async");
     let answer = Answer::of(request).await;
     assert_eq!(answer.status, 202, "{}", answer.body);
     assert!(
@@ -274,16 +274,16 @@ async fn the_body_is_empty_and_the_answer_a_stream_if_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_counts_as_a_message_does() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         api: vec!["--rate-runs-per-minute", "2"],
         ..Options::default()
     })
     .await;
-    let run = failed(&world, "buy milk").await;
-    world.model.push(refusal());
-    let second = retry(&world, &run).await;
+    let run = failed(&system, "buy milk").await;
+    system.model.push(refusal());
+    let second = retry(&system, &run).await;
     let second = second.assert_error(502, "model_error")["run_id"].clone();
-    let refused = retry(&world, &second).await;
+    let refused = retry(&system, &second).await;
     refused.assert_error(429, "rate_limited");
     assert!(
         refused
@@ -293,8 +293,8 @@ async fn a_retry_counts_as_a_message_does() {
             >= 1
     );
 
-    let other = World::on(
-        &world.database_url,
+    let other = TestSystem::on(
+        &system.database_url,
         Options {
             api: vec![
                 "--rate-runs-per-minute",
@@ -314,17 +314,17 @@ async fn a_retry_counts_as_a_message_does() {
     refused.assert_error(429, "rate_limited");
     assert!(refused.header("ratelimit").contains("\"tokens\";r=0;t="));
     let gate = Gate::closed();
-    world.model.push(Turn::text("Hello.").gate_after(0, &gate));
+    system.model.push(Turn::text("Hello.").gate_after(0, &gate));
     // At work, as far as the limit on active runs goes.
     sqlx::query("update runs set created_at = created_at - interval '2 minutes'")
-        .execute(&world.db)
+        .execute(&system.db)
         .await
         .expect("older runs");
     sqlx::query("delete from usage_days")
-        .execute(&world.db)
+        .execute(&system.db)
         .await
         .expect("a new day");
-    let busy = world
+    let busy = system
         .post_chat("ada", &json!({"message": "hi"}))
         .header("prefer", "respond-async");
     assert_eq!(Answer::of(busy).await.status, 202);
@@ -336,19 +336,19 @@ async fn a_retry_counts_as_a_message_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_waits_in_line_like_any_run() {
-    let world = World::start().await;
-    let run = failed(&world, "buy milk").await;
-    let conversation = view(&world, &run).await["conversation_id"].clone();
+    let system = TestSystem::start().await;
+    let run = failed(&system, "buy milk").await;
+    let conversation = view(&system, &run).await["conversation_id"].clone();
     let gate = Gate::closed();
-    world.model.push(Turn::text("Hello.").gate_after(0, &gate));
-    world.model.push(Turn::text("It is there."));
+    system.model.push(Turn::text("Hello.").gate_after(0, &gate));
+    system.model.push(Turn::text("It is there."));
     let busy = json!({"message": "hi", "conversation_id": conversation});
-    let busy = world
+    let busy = system
         .post_chat("ada", &busy)
         .header("prefer", "respond-async");
     assert_eq!(Answer::of(busy).await.status, 202);
     gate.reached(1).await.expect("the model is asked");
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     let retried = socket.call("run.retry", json!({"runId": run})).await;
     assert_eq!(retried["status"], "queued", "{retried}");
     gate.open();
@@ -356,106 +356,106 @@ async fn a_retry_waits_in_line_like_any_run() {
     socket
         .until(|frame| frame["runId"] == *child && frame["event"]["type"] == "RUN_FINISHED")
         .await;
-    assert_eq!(view(&world, child).await["response"], "It is there.");
+    assert_eq!(view(&system, child).await["response"], "It is there.");
 }
 
 /// A run that was cancelled before anybody took it has done nothing: its retry answers the message for the first time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_was_never_taken_is_begun_by_its_retry() {
-    let mut world = World::with(Options {
+    let mut system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let chat = world
+    let chat = system
         .post_chat("ada", &json!({"message": "add milk"}))
         .header("prefer", "respond-async");
     let run = Answer::of(chat).await.body["run_id"].clone();
     // It is not over yet.
-    retry(&world, &run)
+    retry(&system, &run)
         .await
         .assert_error(409, "invalid_request");
     let cancel = format!("runs/{}/cancel", run.as_str().expect("a run"));
-    Answer::of(world.request(Method::POST, "ada", &cancel))
+    Answer::of(system.request(Method::POST, "ada", &cancel))
         .await
         .assert_ok();
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "milk"})));
-    world.model.push(Turn::text("Added."));
-    world.start_worker().await;
-    let done = retry(&world, &run).await;
+    system.model.push(Turn::text("Added."));
+    system.start_worker().await;
+    let done = retry(&system, &run).await;
     assert_eq!(done.assert_ok()["response"], "Added.");
-    assert_eq!(world.titles("ada").await, ["milk"]);
+    assert_eq!(system.titles("ada").await, ["milk"]);
 }
 
 /// What waited for approval when its run was cancelled was never made, and a retry does not make it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_nobody_approved_is_not_made_by_a_retry() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--require-approval", "delete_task"],
         ..Options::default()
     })
     .await;
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add buy milk").await;
+    system.model.push(Turn::text("Added."));
+    let added = system.say("ada", "add buy milk").await;
     let task = added.assert_ok()["tool_calls"][0]["result"]["task_id"].clone();
-    world
+    system
         .model
         .push(Turn::call("delete_task", json!({"task_id": task})));
-    let waits = world.say("ada", "delete it").await;
+    let waits = system.say("ada", "delete it").await;
     let run = waits.body["run_id"].clone();
-    retry(&world, &run)
+    retry(&system, &run)
         .await
         .assert_error(409, "invalid_request");
     let cancel = format!("runs/{}/cancel", run.as_str().expect("a run"));
-    Answer::of(world.request(Method::POST, "ada", &cancel))
+    Answer::of(system.request(Method::POST, "ada", &cancel))
         .await
         .assert_ok();
-    world.model.push(Turn::text("I left it."));
+    system.model.push(Turn::text("I left it."));
     assert_eq!(
-        retry(&world, &run).await.assert_ok()["response"],
+        retry(&system, &run).await.assert_ok()["response"],
         "I left it."
     );
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_whose_commit_is_lost_is_found_out_about() {
-    let database = world::database().await;
-    let door = Door::open_to(&database).await;
+    let database = system::database().await;
+    let door = DbProxy::open_to(&database).await;
     let options = Options {
         api_database_url: Some(door.url().to_owned()),
         ..Options::default()
     };
-    let world = World::on(&database, options).await;
+    let system = TestSystem::on(&database, options).await;
     for cut in [Cut::After, Cut::Before] {
-        let run = failed(&world, "buy milk").await;
-        world.model.push(Turn::text("It is there."));
+        let run = failed(&system, "buy milk").await;
+        system.model.push(Turn::text("It is there."));
         door.cut_commit(1, cut);
-        let answer = retry(&world, &run).await;
+        let answer = retry(&system, &run).await;
         assert!(door.has_cut());
         assert_eq!(answer.assert_ok()["response"], "It is there.", "{cut:?}");
         assert_eq!(
-            view(&world, &run).await["continued_by"],
+            view(&system, &run).await["continued_by"],
             answer.body["run_id"]
         );
     }
-    assert_eq!(world.count(SUCCESSORS).await, 2);
+    assert_eq!(system.count(SUCCESSORS).await, 2);
 
     // Who cannot find out says so, and the key finds the run later.
-    let run = failed(&world, "call Ann").await;
-    world.model.push(Turn::text("It is there."));
-    let held = rows::hold_commits(&world.db, "runs", "new.parent_run_id is not null").await;
-    let ask = || Answer::of(retry_of(&world, "ada", &run).header("idempotency-key", "again"));
+    let run = failed(&system, "call Ann").await;
+    system.model.push(Turn::text("It is there."));
+    let held = rows::hold_commits(&system.db, "runs", "new.parent_run_id is not null").await;
+    let ask = || Answer::of(retry_of(&system, "ada", &run).header("idempotency-key", "again"));
     door.cut_commit(1, Cut::After);
     let close = async {
         // The second try waits for the commit of the first.
         let stuck = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        world.until(stuck, 2).await;
+        system.until(stuck, 2).await;
         assert!(door.has_cut());
         door.close();
     };
@@ -464,20 +464,20 @@ async fn a_retry_whose_commit_is_lost_is_found_out_about() {
     held.rollback().await.expect("as before");
     door.reopen();
     assert_eq!(ask().await.assert_ok()["response"], "It is there.");
-    assert_eq!(world.count(SUCCESSORS).await, 3);
+    assert_eq!(system.count(SUCCESSORS).await, 3);
 }
 
 /// An operator cannot open a run again that its user has retried: both would go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_was_retried_is_not_requeued() {
-    let world = World::start().await;
-    let run = failed(&world, "buy milk").await;
-    world.model.push(Turn::text("It is there."));
-    let child = retry(&world, &run).await.assert_ok()["run_id"].clone();
-    let environment = [("DATABASE_URL", world.database_url.as_str())];
+    let system = TestSystem::start().await;
+    let run = failed(&system, "buy milk").await;
+    system.model.push(Turn::text("It is there."));
+    let child = retry(&system, &run).await.assert_ok()["run_id"].clone();
+    let environment = [("DATABASE_URL", system.database_url.as_str())];
     let arguments = ["requeue", run.as_str().expect("a run")];
     let (status, said) = process::run("errand-api", &arguments, environment).await;
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains(child.as_str().expect("a run")), "{said}");
-    assert_eq!(view(&world, &run).await["status"], "failed");
+    assert_eq!(view(&system, &run).await["status"], "failed");
 }

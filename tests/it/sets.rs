@@ -19,7 +19,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::{process::Command, time::Instant};
 use uuid::Uuid;
 
-use crate::world::{Options, PATIENCE, World, database, rows};
+use crate::system::{Options, PATIENCE, TestSystem, database, rows};
 
 mod alike;
 
@@ -212,7 +212,7 @@ async fn a_crash_in_the_middle_of_a_set_leaves_nothing_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_on_one_task_at_the_same_time_lose_nothing() {
     const CALLS: i64 = 8;
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         api: vec![
             "--max-ready-runs",
             "8",
@@ -225,7 +225,7 @@ async fn calls_on_one_task_at_the_same_time_lose_nothing() {
         ..Options::default()
     })
     .await;
-    world.model.script(|asked| {
+    system.model.script(|asked| {
         let said = request::last_user(asked);
         match (said.split_once(' '), request::steps(asked).len()) {
             (Some(("done", id)), 0) => Turn::call("complete_task", json!({"task_id": id})),
@@ -236,22 +236,22 @@ async fn calls_on_one_task_at_the_same_time_lose_nothing() {
             _ => Turn::text("Done."),
         }
     });
-    let added = world.say("ada", "add").await;
+    let added = system.say("ada", "add").await;
     let task = added.assert_ok()["tool_calls"][0]["result"]["task_id"]
         .as_str()
         .expect("an id")
         .to_owned();
     let said = format!("done {task}");
-    let answers = join_all((0..CALLS).map(|_| world.say("ada", &said))).await;
+    let answers = join_all((0..CALLS).map(|_| system.say("ada", &said))).await;
     for answer in answers {
         let result = &answer.assert_ok()["tool_calls"][0]["result"];
         assert_eq!(result["success"], true, "{result}");
     }
     let due: NaiveDate = sqlx::query_scalar("select due_date from tasks where not completed")
-        .fetch_one(&world.db)
+        .fetch_one(&system.db)
         .await
         .expect("the task");
     assert_eq!(due, NaiveDate::from_ymd_opt(2035, 1, 9).expect("a date"));
     let days = "select count(distinct due_date) from tasks where completed";
-    assert_eq!(world.count(days).await, CALLS);
+    assert_eq!(system.count(days).await, CALLS);
 }

@@ -9,17 +9,17 @@ use serde_json::json;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use crate::world::{self, Answer, Options, PATIENCE, World, door::Door};
+use crate::system::{self, Answer, Options, PATIENCE, TestSystem, db_proxy::DbProxy};
 
 /// What is promised: so long after the database is back, everything works again.
 const RECOVERY: Duration = Duration::from_secs(10);
 /// What a test adds for the work itself, on a machine that has other work.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// A world behind a door, with as many connections in its pools as traffic makes, and a run at work for bob.
+/// A system behind a door, with as many connections in its pools as traffic makes, and a run at work for bob.
 struct Busy {
-    world: World,
-    door: Door,
+    system: TestSystem,
+    door: DbProxy,
     /// Past the door.
     db: PgPool,
     gate: Gate,
@@ -28,10 +28,10 @@ struct Busy {
 
 impl Busy {
     async fn start() -> Self {
-        let database = world::database().await;
-        let door = Door::open_to(&database).await;
-        let world = World::on(door.url(), Options::default()).await;
-        world.model.script(|request| {
+        let database = system::database().await;
+        let door = DbProxy::open_to(&database).await;
+        let system = TestSystem::on(door.url(), Options::default()).await;
+        system.model.script(|request| {
             match (
                 request::last_user(request).as_str(),
                 request::steps(request).len(),
@@ -41,9 +41,9 @@ impl Busy {
             }
         });
         join_all((0..20).map(|n| {
-            let world = &world;
+            let system = &system;
             async move {
-                world
+                system
                     .say(&format!("user-{n}"), "hello")
                     .await
                     .assert_ok()
@@ -53,14 +53,14 @@ impl Busy {
         .await;
         let gate = Gate::closed();
         let call = Turn::call("add_task", json!({"title": "not lost"}));
-        world.model.push(call.gate_after(1, &gate));
-        let request = world.post_chat("bob", &json!({"message": "add"}));
+        system.model.push(call.gate_after(1, &gate));
+        let request = system.post_chat("bob", &json!({"message": "add"}));
         let accepted = Answer::of(request.header("prefer", "respond-async")).await;
         gate.reached(1).await.unwrap();
         let db = PgPool::connect(&database).await.unwrap();
         let run = accepted.body["run_id"].as_str().unwrap().to_owned();
         Self {
-            world,
+            system,
             door,
             db,
             gate,
@@ -72,7 +72,7 @@ impl Busy {
     async fn until_answered(&self, user: &str) {
         let begun = Instant::now();
         loop {
-            let answer = self.world.say(user, "hello").await;
+            let answer = self.system.say(user, "hello").await;
             if answer.status == 200 {
                 return;
             }
@@ -149,7 +149,7 @@ async fn connections_that_go_silent_are_replaced() {
         .unwrap();
     // One user alone could not have them all.
     let users: Vec<String> = (0..20).map(|nth| format!("user-{nth}")).collect();
-    let queries = join_all(users.iter().map(|user| busy.world.get(user, "tasks")));
+    let queries = join_all(users.iter().map(|user| busy.system.get(user, "tasks")));
     let silence = async {
         let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
         let deadline = Instant::now() + PATIENCE;
@@ -185,7 +185,7 @@ async fn a_black_hole_is_503_within_seconds_and_is_recovered_from() {
         let busy = &busy;
         let answers = join_all((0..25).map(|nth| async move {
             let begun = Instant::now();
-            let answer = busy.world.get(&format!("user-{nth}"), "tasks").await;
+            let answer = busy.system.get(&format!("user-{nth}"), "tasks").await;
             (answer, begun.elapsed())
         }));
         for (answer, took) in answers.await {
@@ -194,7 +194,7 @@ async fn a_black_hole_is_503_within_seconds_and_is_recovered_from() {
             assert!(took < Duration::from_secs(8), "{took:?}");
         }
     }
-    let ready = Answer::of(busy.world.bare(Method::GET, "/readyz")).await;
+    let ready = Answer::of(busy.system.bare(Method::GET, "/readyz")).await;
     ready.assert_error(503, "unavailable");
     busy.door.reopen();
     busy.assert_recovers().await;
@@ -221,7 +221,7 @@ async fn killed_backends_are_replaced() {
 async fn a_lock_of_a_silent_client_is_freed() {
     let busy = Busy::start().await;
     // The connection falls silent while the server inserts for it.
-    let world = &busy.world;
+    let system = &busy.system;
     let vanish = async {
         let held = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
                     where l.locktype = 'advisory' and l.granted and d.datname = current_database()";
@@ -239,7 +239,7 @@ async fn a_lock_of_a_silent_client_is_freed() {
     sqlx::raw_sql(slow).execute(&busy.db).await.unwrap();
     // Of the transitions this one is a transaction of several statements.
     let message = json!({"message": "vanishing", "on_busy": "interrupt"});
-    let request = Answer::of(world.post_chat("ada", &message));
+    let request = Answer::of(system.post_chat("ada", &message));
     let (answer, ()) = tokio::join!(request, vanish);
     answer.assert_error(503, "unavailable");
     busy.until_answered("ada").await;

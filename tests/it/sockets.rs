@@ -4,13 +4,13 @@ use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{Answer, Options, World, socket::Socket};
+use crate::system::{Answer, Options, TestSystem, socket::Socket};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_socket_speaks_its_protocol() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
-    let mut socket = Socket::connect(&world, "ada").await;
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
+    let mut socket = Socket::connect(&system, "ada").await;
     assert_eq!(socket.call("ping", json!({})).await["type"], "success");
     let run_id = uuid::Uuid::now_v7();
     let start = json!({"message": "hi", "runId": run_id});
@@ -38,7 +38,7 @@ async fn the_socket_speaks_its_protocol() {
         (again["runId"].clone(), again["threadId"].clone()),
         (started["runId"].clone(), started["threadId"].clone())
     );
-    assert_eq!(world.count("select count(*) from runs").await, 1);
+    assert_eq!(system.count("select count(*) from runs").await, 1);
     let other = socket
         .call(
             "run.start",
@@ -51,7 +51,7 @@ async fn the_socket_speaks_its_protocol() {
     );
 
     // Another tab: subscribed from a place in the middle, it sees the rest and what another tab starts.
-    let mut tab = Socket::connect(&world, "ada").await;
+    let mut tab = Socket::connect(&system, "ada").await;
     let after = json!({"threadId": started["threadId"], "after": {"runId": run_id, "seq": 2}});
     assert_eq!(tab.call("subscribe", after).await["type"], "success");
     tab.until(|frame| frame["event"]["type"] == "RUN_FINISHED")
@@ -98,7 +98,7 @@ async fn the_socket_speaks_its_protocol() {
         assert!(answer["message"].is_string());
     }
     // A stranger's tab sees nothing of it.
-    let mut bob = Socket::connect(&world, "bob").await;
+    let mut bob = Socket::connect(&system, "bob").await;
     let foreign = bob
         .call("subscribe", json!({"threadId": started["threadId"]}))
         .await;
@@ -114,31 +114,31 @@ async fn the_socket_speaks_its_protocol() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_prove_who_it_is_is_shown_out() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     // A bad token, another user's, no token first, none at all.
-    let mut socket = Socket::open(&world, "ada").await;
+    let mut socket = Socket::open(&system, "ada").await;
     assert_eq!(
         socket.call("auth", json!({"token": "nonsense"})).await["error"],
         "unauthorized"
     );
     assert_eq!(socket.closed().await, 4401);
-    let mut socket = Socket::open(&world, "ada").await;
+    let mut socket = Socket::open(&system, "ada").await;
     assert_eq!(
         socket
-            .call("auth", json!({"token": world.identity.token("bob")}))
+            .call("auth", json!({"token": system.identity.token("bob")}))
             .await["error"],
         "forbidden"
     );
     assert_eq!(socket.closed().await, 4401);
-    let mut socket = Socket::open(&world, "ada").await;
+    let mut socket = Socket::open(&system, "ada").await;
     socket.send("{\"id\":\"1\",\"method\":\"ping\"}").await;
     assert_eq!(socket.closed().await, 4401);
-    let mut silent = Socket::open(&world, "ada").await;
+    let mut silent = Socket::open(&system, "ada").await;
     // Malformed and oversized frames.
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     socket.send("not json").await;
     assert_eq!(socket.closed().await, 4400);
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     socket.send(&"x".repeat(128 * 1024 + 1)).await;
     assert_eq!(socket.closed().await, 1009);
     assert_eq!(silent.closed().await, 4401);
@@ -148,13 +148,13 @@ async fn who_does_not_prove_who_it_is_is_shown_out() {
         expires_in: 2,
         ..Default::default()
     };
-    let brief = world.identity.token_with(&spec).unwrap();
-    let mut ends = Socket::open(&world, "ada").await;
+    let brief = system.identity.token_with(&spec).unwrap();
+    let mut ends = Socket::open(&system, "ada").await;
     ends.call("auth", json!({"token": brief})).await;
-    let mut goes_on = Socket::open(&world, "ada").await;
+    let mut goes_on = Socket::open(&system, "ada").await;
     goes_on.call("auth", json!({"token": brief})).await;
     goes_on
-        .call("auth", json!({"token": world.identity.token("ada")}))
+        .call("auth", json!({"token": system.identity.token("ada")}))
         .await;
     assert_eq!(ends.closed().await, 4401);
     assert_eq!(goes_on.call("ping", json!({})).await["type"], "success");
@@ -171,8 +171,8 @@ async fn foreign_origins_are_refused_at_the_upgrade() {
         api: vec!["--allowed-origins", "https://app.example.com"],
         ..Options::default()
     };
-    let world = World::with(options).await;
-    let own = world.url.clone();
+    let system = TestSystem::with(options).await;
+    let own = system.url.clone();
     for (origin, welcome) in [
         (None, true),
         (Some("https://app.example.com"), true),
@@ -180,22 +180,22 @@ async fn foreign_origins_are_refused_at_the_upgrade() {
         (Some("https://evil.example"), false),
         (Some("null"), false),
     ] {
-        let result = Socket::try_open(&world, "ada", origin).await;
+        let result = Socket::try_open(&system, "ada", origin).await;
         assert_eq!(result.is_ok(), welcome, "{origin:?}");
         if let Err(status) = result {
             assert_eq!(status, 403);
         }
     }
-    Answer::of(world.bare(Method::GET, "/api/ada/chat"))
+    Answer::of(system.bare(Method::GET, "/api/ada/chat"))
         .await
         .assert_error(400, "invalid_request");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_closes_sockets_so_that_clients_resume() {
-    let world = World::start().await;
-    let mut socket = Socket::connect(&world, "ada").await;
-    let stopping = tokio::spawn(world.stop());
+    let system = TestSystem::start().await;
+    let mut socket = Socket::connect(&system, "ada").await;
+    let stopping = tokio::spawn(system.stop());
     assert_eq!(socket.closed().await, 1012);
     stopping.await.unwrap();
 }
@@ -204,11 +204,11 @@ async fn sigterm_closes_sockets_so_that_clients_resume() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_is_dropped_and_resumes() {
     const EVENTS: i64 = 150;
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let gate = Gate::closed();
-    world.model.push(Turn::text("never").gate_after(0, &gate));
-    let mut quick = Socket::connect(&world, "ada").await;
-    let mut slow = Socket::connect_with_small_buffer(&world, "ada").await;
+    system.model.push(Turn::text("never").gate_after(0, &gate));
+    let mut quick = Socket::connect(&system, "ada").await;
+    let mut slow = Socket::connect_with_small_buffer(&system, "ada").await;
     let run = quick.call("run.start", json!({"message": "go"})).await;
     let after = json!({"runId": run["runId"], "seq": 0});
     let subscribe = json!({"threadId": run["threadId"], "after": after});
@@ -230,7 +230,7 @@ async fn a_slow_reader_is_dropped_and_resumes() {
         .bind(run["runId"].as_str())
         .bind(first)
         .bind(EVENTS)
-        .execute(&world.db)
+        .execute(&system.db)
         .await
         .unwrap();
     }
@@ -239,7 +239,7 @@ async fn a_slow_reader_is_dropped_and_resumes() {
     slow.is_dropped().await;
     let seen = slow.events().last().map_or(0, |(seq, _)| *seq);
     assert!(seen < EVENTS, "nothing was too slow");
-    let mut resumed = Socket::connect(&world, "ada").await;
+    let mut resumed = Socket::connect(&system, "ada").await;
     let after = json!({"runId": run["runId"], "seq": seen});
     let subscribe = json!({"threadId": run["threadId"], "after": after});
     resumed.call("subscribe", subscribe).await;

@@ -7,8 +7,8 @@ use errand_store::queue::purge::{self, Purge};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{
-    Answer, Options, World, ag_ui,
+use crate::system::{
+    Answer, Options, TestSystem, ag_ui,
     events::{assert_well_formed, kinds, read_sse, stored, text},
     process::Process,
     socket::Socket,
@@ -16,18 +16,18 @@ use crate::world::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_streams_as_server_sent_events() {
-    let world = World::start().await;
-    world
+    let system = TestSystem::start().await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})).and_text("Let me see."));
-    world.model.push(Turn::text("It is on your list."));
-    let request = world
+    system.model.push(Turn::text("It is on your list."));
+    let request = system
         .post_chat("ada", &json!({"message": "add buy milk"}))
         .header("accept", "text/event-stream");
     let events = read_sse(request, usize::MAX).await;
     assert_well_formed(&events);
     let run = events[0].1["runId"].as_str().unwrap();
-    assert_eq!(events, stored(&world, run).await);
+    assert_eq!(events, stored(&system, run).await);
     assert_eq!(
         kinds(&events),
         [
@@ -54,7 +54,7 @@ async fn a_turn_streams_as_server_sent_events() {
     assert_eq!(snapshot.1["snapshot"]["tasks"][0]["title"], "buy milk");
     assert_eq!(events.last().unwrap().1["outcome"]["type"], "success");
     // The streamed message is the stored one.
-    let view = world.get("ada", &format!("runs/{run}")).await;
+    let view = system.get("ada", &format!("runs/{run}")).await;
     let last = events
         .iter()
         .rfind(|(_, event)| event["type"] == "TEXT_MESSAGE_END")
@@ -65,16 +65,16 @@ async fn a_turn_streams_as_server_sent_events() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_resumes_at_any_event() {
-    let world = World::start().await;
-    world.model.push(
+    let system = TestSystem::start().await;
+    system.model.push(
         Turn::call("add_task", json!({"title": "a"})).and_call("add_task", json!({"title": "b"})),
     );
     let words = "one two three four five six seven eight nine ten";
-    world
+    system
         .model
         .push(Turn::text(words).chunk_every(Duration::from_millis(60)));
     let accepted = Answer::of(
-        world
+        system
             .post_chat("ada", &json!({"message": "go"}))
             .header("prefer", "respond-async"),
     )
@@ -87,7 +87,7 @@ async fn a_stream_resumes_at_any_event() {
         .last()
         .is_some_and(|(_, event)| event["type"] == "RUN_FINISHED")
     {
-        let mut request = world.request(Method::GET, "ada", &path);
+        let mut request = system.request(Method::GET, "ada", &path);
         if let Some((seq, _)) = seen.last() {
             request = request.header("last-event-id", seq.to_string());
         }
@@ -96,54 +96,57 @@ async fn a_stream_resumes_at_any_event() {
     assert_well_formed(&seen);
     assert_eq!(text(&seen), words);
     assert!(kinds(&seen).contains(&"STATE_DELTA"));
-    let stored = stored(&world, &run).await;
+    let stored = stored(&system, &run).await;
     assert_eq!(seen, stored);
     // And afterwards, from every place.
     for cut in 0..stored.len() {
-        let request = world
+        let request = system
             .request(Method::GET, "ada", &path)
             .header("last-event-id", cut.to_string());
         assert_eq!(read_sse(request, usize::MAX).await, stored[cut..]);
     }
     for bad in ["-1", "x", "1.5"] {
-        let request = world
+        let request = system
             .request(Method::GET, "ada", &path)
             .header("last-event-id", bad);
         Answer::of(request)
             .await
             .assert_error(400, "invalid_request");
     }
-    let beyond = world
+    let beyond = system
         .request(Method::GET, "ada", &path)
         .header("last-event-id", "1000");
     Answer::of(beyond).await.assert_error(404, "not_found");
-    world.get("bob", &path).await.assert_error(404, "not_found");
+    system
+        .get("bob", &path)
+        .await
+        .assert_error(404, "not_found");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_take_over_closes_what_was_open_and_goes_on() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
     let gate = Gate::closed();
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "once"})));
-    world
+    system
         .model
         .push(Turn::text("these words are lost").gate_after(3, &gate));
-    world.model.push(Turn::text("And this is the answer."));
-    let base_url = world.model.base_url();
+    system.model.push(Turn::text("And this is the answer."));
+    let base_url = system.model.base_url();
     let environment = [
-        ("DATABASE_URL", world.database_url.as_str()),
+        ("DATABASE_URL", system.database_url.as_str()),
         ("OPENAI_BASE_URL", &base_url),
         ("LEASE_TIMEOUT", "1s"),
     ];
     let mut doomed = Process::start("errand-worker", &[], environment).await;
     doomed.until_says("taking runs").await;
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     let started = socket.call("run.start", json!({"message": "go"})).await;
     gate.reached(1).await.unwrap();
     socket
@@ -160,7 +163,7 @@ async fn a_take_over_closes_what_was_open_and_goes_on() {
     assert_well_formed(&events);
     assert_eq!(
         events,
-        stored(&world, started["runId"].as_str().unwrap()).await
+        stored(&system, started["runId"].as_str().unwrap()).await
     );
     assert!(text(&events).ends_with("And this is the answer."));
     let ids: std::collections::HashSet<_> = events
@@ -180,8 +183,8 @@ async fn a_take_over_closes_what_was_open_and_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ag_ui_input_opens_the_conversation_under_the_clients_ids() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     let (thread, run) = (uuid::Uuid::now_v7(), uuid::Uuid::now_v7());
     let input = |thread: &str, run: &str| {
         json!({"threadId": thread, "runId": run, "protocolVersion": "1.0", "state": {}, "tools": [], "context": [],
@@ -190,7 +193,7 @@ async fn ag_ui_input_opens_the_conversation_under_the_clients_ids() {
                 {"id": "3", "role": "user", "content": [{"type": "text", "text": "hi there"}]}]})
     };
     let post = |user: &str, body: &Value| {
-        world
+        system
             .post_chat(user, body)
             .header("accept", "text/event-stream")
     };
@@ -202,7 +205,7 @@ async fn ag_ui_input_opens_the_conversation_under_the_clients_ids() {
     // Repeated, it is the same run.
     assert_eq!(read_sse(post("ada", &body), usize::MAX).await, events);
     let said: Vec<String> = sqlx::query_scalar("select content from messages order by position")
-        .fetch_all(&world.db)
+        .fetch_all(&system.db)
         .await
         .unwrap();
     assert_eq!(said, ["hi there", "Hello."]);
@@ -215,16 +218,16 @@ async fn ag_ui_input_opens_the_conversation_under_the_clients_ids() {
 /// npm's `@ag-ui/client` runs a turn with a tool call against us, unchanged. It checks the order of events itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stock_ag_ui_client_runs_a_turn() {
-    let world = World::start().await;
-    world
+    let system = TestSystem::start().await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("It is on your list."));
-    world.model.push(Turn::text("Milk."));
+    system.model.push(Turn::text("It is on your list."));
+    system.model.push(Turn::text("Milk."));
     let thread = uuid::Uuid::now_v7().to_string();
     let mut made = Vec::new();
     for message in ["add buy milk", "what was it?"] {
-        let Some(turn) = ag_ui::turn(&world, &thread, message).await else {
+        let Some(turn) = ag_ui::turn(&system, &thread, message).await else {
             return;
         };
         made.push(turn);
@@ -248,7 +251,7 @@ async fn the_stock_ag_ui_client_runs_a_turn() {
         "Milk."
     );
     assert_eq!(
-        world
+        system
             .count("select count(distinct conversation_id) from runs")
             .await,
         1
@@ -262,21 +265,21 @@ async fn whatever_is_cut_the_stream_equals_the_store() {
     use rand::{RngExt, SeedableRng};
     let seed: u64 = rand::random();
     let mut random = rand::rngs::SmallRng::seed_from_u64(seed);
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    world.model.script(
+    system.model.script(
         |request| match errand_devkit::model::request::steps(request).len() {
             0 => Turn::call("add_task", json!({"title": "once"}))
                 .chunk_every(Duration::from_millis(10)),
             _ => Turn::text("word ".repeat(60)).chunk_every(Duration::from_millis(25)),
         },
     );
-    let base_url = world.model.base_url();
+    let base_url = system.model.base_url();
     let environment = [
-        ("DATABASE_URL", world.database_url.as_str()),
+        ("DATABASE_URL", system.database_url.as_str()),
         ("OPENAI_BASE_URL", &base_url),
         ("LEASE_TIMEOUT", "1s"),
         ("MAX_ATTEMPTS", "9"),
@@ -291,7 +294,7 @@ async fn whatever_is_cut_the_stream_equals_the_store() {
         .is_some_and(|(_, event)| event["type"] == "RUN_FINISHED")
     {
         // Cut: the socket is dropped after a random number of events, and a new one resumes behind the last.
-        let mut socket = Socket::connect(&world, "ada").await;
+        let mut socket = Socket::connect(&system, "ada").await;
         if thread.is_null() {
             thread = socket
                 .call("run.start", json!({"message": "go", "runId": run_id}))
@@ -318,30 +321,30 @@ async fn whatever_is_cut_the_stream_equals_the_store() {
         }
     }
     assert_well_formed(&seen);
-    assert_eq!(seen, stored(&world, &run_id).await, "seed {seed}");
-    assert_eq!(world.titles("ada").await, ["once"], "seed {seed}");
+    assert_eq!(seen, stored(&system, &run_id).await, "seed {seed}");
+    assert_eq!(system.titles("ada").await, ["once"], "seed {seed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn purged_events_ask_for_a_resync() {
-    let world = World::start().await;
-    world.model.push(Turn::text("Hello."));
-    let said = world.say("ada", "hi").await;
+    let system = TestSystem::start().await;
+    system.model.push(Turn::text("Hello."));
+    let said = system.say("ada", "hi").await;
     let (thread, run) = (
         &said.assert_ok()["conversation_id"],
         said.body["run_id"].as_str().unwrap(),
     );
     sqlx::raw_sql("update runs set finished_at = finished_at - interval '2 days', started_at = started_at - interval '2 days'")
-        .execute(&world.db)
+        .execute(&system.db)
         .await
         .unwrap();
-    let mut db = world.db.acquire().await.unwrap();
+    let mut db = system.db.acquire().await.unwrap();
     let day = Duration::from_secs(24 * 3600);
     let early = purge::step(&mut db, Purge::Events, day * 3, 100).await;
     assert_eq!(early.unwrap().rows, 0);
     let due = purge::step(&mut db, Purge::Events, day, 100).await;
     assert!(due.unwrap().rows > 0);
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     socket
         .call(
             "subscribe",
@@ -351,12 +354,12 @@ async fn purged_events_ask_for_a_resync() {
     socket
         .until(|frame| frame["type"] == "resync_required")
         .await;
-    world
+    system
         .get("ada", &format!("runs/{run}/events"))
         .await
         .assert_error(404, "not_found");
     assert_eq!(
-        world.get("ada", &format!("runs/{run}")).await.assert_ok()["response"],
+        system.get("ada", &format!("runs/{run}")).await.assert_ok()["response"],
         "Hello."
     );
 }

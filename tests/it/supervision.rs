@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{Answer, Options, PATIENCE, World, process::Process};
+use crate::system::{Answer, Options, PATIENCE, TestSystem, process::Process};
 
 /// How long a process may go on without one of its tasks.
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,19 +37,19 @@ const PROGRAMS: [(&str, &str, &[&str]); 2] = [
     ),
 ];
 
-async fn world() -> World {
+async fn system() -> TestSystem {
     let options = Options {
         workers: Some(0),
         ..Options::default()
     };
-    World::with(options).await
+    TestSystem::with(options).await
 }
 
-async fn start(program: &str, world: &World, points: &str) -> Process {
-    let base_url = world.model.base_url();
+async fn start(program: &str, system: &TestSystem, points: &str) -> Process {
+    let base_url = system.model.base_url();
     let environment = [
-        ("DATABASE_URL", world.database_url.as_str()),
-        ("BETTER_AUTH_URL", world.identity.issuer()),
+        ("DATABASE_URL", system.database_url.as_str()),
+        ("BETTER_AUTH_URL", system.identity.issuer()),
         ("OPENAI_BASE_URL", &base_url),
         ("HOST", "127.0.0.1"),
         ("PORT", "0"),
@@ -71,9 +71,9 @@ async fn log(mut process: Process) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_ends_with_any_of_its_tasks() {
-    let world = world().await;
+    let system = system().await;
     for (program, at_work, expected) in PROGRAMS {
-        let mut whole = start(program, &world, "").await;
+        let mut whole = start(program, &system, "").await;
         whole.until_says(at_work).await;
         whole.signal("TERM").await;
         assert!(whole.ends(PATIENCE).await.success());
@@ -88,7 +88,7 @@ async fn a_process_ends_with_any_of_its_tasks() {
         }
         // All that there are: who adds one adds a case.
         for task in tasks {
-            let mut process = start(program, &world, &format!("task.{task}=5*off->panic")).await;
+            let mut process = start(program, &system, &format!("task.{task}=5*off->panic")).await;
             process.until_says("a panic").await;
             let panicked = Instant::now();
             let status = process.ends(SECOND).await;
@@ -109,27 +109,27 @@ async fn a_process_ends_with_any_of_its_tasks() {
 /// What a worker had in its hands goes on elsewhere, and costs no attempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_runs_of_a_process_that_ends_are_given_back() {
-    let mut world = world().await;
+    let mut system = system().await;
     let gate = Gate::closed();
-    world.model.push(Turn::text("lost").gate_after(0, &gate));
-    world.model.push(Turn::text("Here is the answer."));
-    let mut doomed = start("errand-worker", &world, "task.purge=20*off->panic").await;
+    system.model.push(Turn::text("lost").gate_after(0, &gate));
+    system.model.push(Turn::text("Here is the answer."));
+    let mut doomed = start("errand-worker", &system, "task.purge=20*off->panic").await;
     doomed.until_says("taking runs").await;
-    let accepted = world.post_chat("ada", &json!({"message": "go"}));
+    let accepted = system.post_chat("ada", &json!({"message": "go"}));
     let accepted = Answer::of(accepted.header("prefer", "respond-async")).await;
     gate.reached(1).await.expect("the model is asked");
     assert_eq!(doomed.ends(PATIENCE).await.code(), Some(1));
     let query = "select attempt - handbacks from runs where status = 'queued'";
     let lost: i32 = sqlx::query_scalar(query)
-        .fetch_one(&world.db)
+        .fetch_one(&system.db)
         .await
         .expect("the run is in the queue");
     assert_eq!(lost, 0);
-    world.start_worker().await;
+    system.start_worker().await;
     let run = format!(
         "runs/{}?wait=20",
         accepted.body["run_id"].as_str().expect("a run")
     );
-    let run = Answer::of(world.request(Method::GET, "ada", &run)).await;
+    let run = Answer::of(system.request(Method::GET, "ada", &run)).await;
     assert_eq!(run.assert_ok()["response"], "Here is the answer.");
 }

@@ -8,8 +8,8 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::world::{
-    Answer, Options, World,
+use crate::system::{
+    Answer, Options, TestSystem,
     events::{Sse, assert_well_formed, stored},
     mcp::Mcp,
     socket::Socket,
@@ -41,10 +41,10 @@ async fn has_heard_nothing(socket: &mut Socket) -> bool {
     changes(socket) == 0
 }
 
-/// A world whose model adds a task, or lists them if it is asked to.
-async fn world() -> World {
-    let world = World::start().await;
-    world.model.script(|asked| {
+/// A system whose model adds a task, or lists them if it is asked to.
+async fn system() -> TestSystem {
+    let system = TestSystem::start().await;
+    system.model.script(|asked| {
         match (
             request::steps(asked).len(),
             request::last_user(asked).as_str(),
@@ -55,41 +55,41 @@ async fn world() -> World {
             _ => Turn::text("Done."),
         }
     });
-    world
+    system
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_in_another_conversation_is_told_to_every_socket_of_its_user() {
-    let world = world().await;
-    let mut page = Socket::connect(&world, "ada").await;
-    let mut phone = Socket::connect(&world, "ada").await;
-    let mut bob = Socket::connect(&world, "bob").await;
-    world.say("ada", "buy milk").await.assert_ok();
+    let system = system().await;
+    let mut page = Socket::connect(&system, "ada").await;
+    let mut phone = Socket::connect(&system, "ada").await;
+    let mut bob = Socket::connect(&system, "bob").await;
+    system.say("ada", "buy milk").await.assert_ok();
     for socket in [&mut page, &mut phone] {
         hear(socket).await;
     }
-    let tasks = world.get("ada", "tasks").await;
+    let tasks = system.get("ada", "tasks").await;
     assert_eq!(tasks.assert_ok()["tasks"][0]["title"], "buy milk");
     assert!(has_heard_nothing(&mut bob).await, "{:?}", bob.frames);
     // What changes nothing is not told; Bob's change comes behind it.
     page.frames.clear();
-    world.say("ada", "list").await.assert_ok();
-    world.say("ada", "lose one").await.assert_ok();
-    world.say("bob", "call Ann").await.assert_ok();
+    system.say("ada", "list").await.assert_ok();
+    system.say("ada", "lose one").await.assert_ok();
+    system.say("bob", "call Ann").await.assert_ok();
     hear(&mut bob).await;
     assert!(has_heard_nothing(&mut page).await, "{:?}", page.frames);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_by_a_client_from_outside_is_told_too() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let mcp = Mcp::on(&world.database_url, &[]).await;
-    let mut page = Socket::connect(&world, "ada").await;
-    let mut bob = Socket::connect(&world, "bob").await;
+    let mcp = Mcp::on(&system.database_url, &[]).await;
+    let mut page = Socket::connect(&system, "ada").await;
+    let mut bob = Socket::connect(&system, "bob").await;
     let milk = json!({"user_id": "ada", "title": "buy milk"});
     let added = mcp.call("ada", "add_task", milk).await;
     hear(&mut page).await;
@@ -109,15 +109,15 @@ async fn a_change_by_a_client_from_outside_is_told_too() {
 async fn a_change_is_heard_of_at_once_from_any_process() {
     const CHANGES: usize = 30;
     let unlimited = ["--rate-calls-per-minute", "0"];
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         api: unlimited.to_vec(),
         ..Options::default()
     })
     .await;
-    let program = Mcp::on(&world.database_url, &unlimited).await;
-    let other_api = Mcp::of_an_api_on(&world.database_url, &unlimited).await;
-    let mut page = Socket::connect(&world, "ada").await;
+    let program = Mcp::on(&system.database_url, &unlimited).await;
+    let other_api = Mcp::of_an_api_on(&system.database_url, &unlimited).await;
+    let mut page = Socket::connect(&system, "ada").await;
     for (place, pause) in [
         ("the socket's own API", Duration::ZERO),
         ("the socket's own API", Duration::from_millis(150)),
@@ -131,7 +131,7 @@ async fn a_change_is_heard_of_at_once_from_any_process() {
                 "errand-mcp" => program.call("ada", "add_task", task).boxed(),
                 "another API" => other_api.call("ada", "add_task", task).boxed(),
                 _ => {
-                    let mcp = world.mcp();
+                    let mcp = system.mcp();
                     async move { mcp.call("ada", "add_task", task).await }.boxed()
                 }
             };
@@ -159,17 +159,17 @@ async fn a_change_is_heard_of_at_once_from_any_process() {
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::print_stderr, reason = "figures are for people")]
 async fn a_stream_hears_of_what_others_change_meanwhile() {
-    let world = World::start().await;
-    world.model.push(Turn::text("Hello."));
-    world.say("ada", "hi").await.assert_ok();
+    let system = TestSystem::start().await;
+    system.model.push(Turn::text("Hello."));
+    system.say("ada", "hi").await.assert_ok();
     let gate = Gate::closed();
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "mine"})));
-    world
+    system
         .model
         .push(Turn::text("It is there.").gate_after(2, &gate));
-    let post = world.post_chat("ada", &json!({"message": "add mine"}));
+    let post = system.post_chat("ada", &json!({"message": "add mine"}));
     let mut stream = Sse::open(post.header("accept", "text/event-stream")).await;
     let (mut events, mut beside) = (Vec::new(), Vec::new());
     while events
@@ -183,9 +183,9 @@ async fn a_stream_hears_of_what_others_change_meanwhile() {
     }
     let run = events[0].1["runId"].as_str().expect("a run").to_owned();
     let add = |user: &str| json!({"user_id": user, "title": "from outside"});
-    world.mcp().call("bob", "add_task", add("bob")).await;
+    system.mcp().call("bob", "add_task", add("bob")).await;
     let asked = Instant::now();
-    let call = async { world.mcp().call("ada", "add_task", add("ada")).await };
+    let call = async { system.mcp().call("ada", "add_task", add("ada")).await };
     let hears = async {
         loop {
             match stream.next_of_all().await.expect("the stream goes on") {
@@ -210,20 +210,20 @@ async fn a_stream_hears_of_what_others_change_meanwhile() {
     let change = json!({"type": "CUSTOM", "name": "errand.tasks_changed", "value": {}});
     assert_eq!(beside, [change]);
     assert_well_formed(&events);
-    assert_eq!(events, stored(&world, &run).await);
+    assert_eq!(events, stored(&system, &run).await);
 }
 
 /// Many changes at once are few frames, of which the last comes behind the last change.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_changes_is_told_of_in_few_frames() {
     const CHANGES: usize = 60;
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let mcp = Mcp::on(&world.database_url, &["--rate-calls-per-minute", "0"]).await;
-    let mut page = Socket::connect(&world, "ada").await;
+    let mcp = Mcp::on(&system.database_url, &["--rate-calls-per-minute", "0"]).await;
+    let mut page = Socket::connect(&system, "ada").await;
     let begun = Instant::now();
     for n in 0..CHANGES {
         let task = json!({"user_id": "ada", "title": format!("task {n}")});
@@ -234,7 +234,7 @@ async fn a_burst_of_changes_is_told_of_in_few_frames() {
     loop {
         hear(&mut page).await;
         told += 1;
-        let tasks = world.get("ada", "tasks?limit=200").await;
+        let tasks = system.get("ada", "tasks?limit=200").await;
         if tasks.assert_ok()["tasks"].as_array().map(Vec::len) == Some(CHANGES) {
             break;
         }
@@ -246,27 +246,27 @@ async fn a_burst_of_changes_is_told_of_in_few_frames() {
 /// Notifications are hints: after a time without them everybody is told to look.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_have_missed_a_change_is_told_to_look() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let mut page = Socket::connect(&world, "ada").await;
-    let mut bob = Socket::connect(&world, "bob").await;
+    let mut page = Socket::connect(&system, "ada").await;
+    let mut bob = Socket::connect(&system, "bob").await;
     let listener = "select count(*) from pg_stat_activity where datname = current_database()
                     and application_name = 'errand-api-listen' and query like '%LISTEN%'";
-    world.until(listener, 1).await;
+    system.until(listener, 1).await;
     for socket in [&mut page, &mut bob] {
         socket.call("ping", json!({})).await;
         socket.frames.clear();
     }
     sqlx::raw_sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'errand-api-listen' and datname = current_database()")
-        .execute(&world.db)
+        .execute(&system.db)
         .await
         .expect("the listener is cut off");
     for socket in [&mut page, &mut bob] {
         hear(socket).await;
     }
-    let tasks = world.get("ada", "tasks");
+    let tasks = system.get("ada", "tasks");
     assert_eq!(Answer::assert_ok(&tasks.await)["tasks"], json!([]));
 }

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::world::{World, mcp::Mcp, rows};
+use crate::system::{TestSystem, mcp::Mcp, rows};
 
 const MAX_TASKS: i64 = 10_000;
 const MAX_BYTES: i64 = 20 * 1024 * 1024;
@@ -78,10 +78,10 @@ async fn assert_counted(db: &PgPool, user: &str) -> (i64, i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_has_ten_thousand_tasks_at_most_whoever_adds_them() {
-    let world = World::start().await;
-    let mcp = Mcp::on(&world.database_url, UNLIMITED).await;
+    let system = TestSystem::start().await;
+    let mcp = Mcp::on(&system.database_url, UNLIMITED).await;
     seed(
-        &world.db,
+        &system.db,
         "ada",
         "select 'task ' || n, null from generate_series(1, 9998) n",
     )
@@ -91,13 +91,13 @@ async fn a_list_has_ten_thousand_tasks_at_most_whoever_adds_them() {
     assert_eq!(succeeded(&added), 2, "{added:?}");
     let refused = added.iter().find(|result| result["success"] == false);
     assert_full(refused.unwrap(), "10000 tasks");
-    assert_eq!(assert_counted(&world.db, "ada").await.0, MAX_TASKS);
+    assert_eq!(assert_counted(&system.db, "ada").await.0, MAX_TASKS);
     // The agent's calls are refused alike, and its run goes on.
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "x"})));
-    world.model.push(Turn::text("Your list is full."));
-    let answer = world.say("ada", "add x").await;
+    system.model.push(Turn::text("Your list is full."));
+    let answer = system.say("ada", "add x").await;
     assert_full(
         &answer.assert_ok()["tool_calls"][0]["result"],
         "10000 tasks",
@@ -121,7 +121,7 @@ async fn a_list_has_ten_thousand_tasks_at_most_whoever_adds_them() {
         assert_eq!(done["success"], true, "{tool}: {done}");
     }
     assert_eq!(succeeded(&adds(&mcp, "ada", 3, "").await), 1);
-    assert_eq!(assert_counted(&world.db, "ada").await.0, MAX_TASKS);
+    assert_eq!(assert_counted(&system.db, "ada").await.0, MAX_TASKS);
     // Somebody else's list is another one.
     assert_eq!(succeeded(&adds(&mcp, "bob", 1, "").await), 1);
 }

@@ -13,7 +13,7 @@ use errand_store::{
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row};
 
-use crate::world::{self, Options, World, as_superuser, mcp::Mcp, rows};
+use crate::system::{self, Options, TestSystem, as_superuser, mcp::Mcp, rows};
 
 /// Does something to a user's tasks as one call of a tool.
 async fn as_tool(db: &PgPool, user: &str, statement: &str) -> Result<(), sqlx::Error> {
@@ -72,7 +72,7 @@ fn tasks_of(user: &str, many: u32, of: View) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_costs_what_is_in_it_whatever_else_there_is() {
-    let database = world::database().await;
+    let database = system::database().await;
     let pool = PgPool::connect_lazy(&database).expect("a URL");
     // Of five users, each with 100,000 tasks of one kind, and of many others with few.
     let kinds = [
@@ -144,24 +144,24 @@ fn deleted(user: &str, count: u32, ago: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_trash_is_emptied_after_thirty_days_and_by_the_owner_of_the_table_alone() {
-    let mut world = World::with(Options {
+    let mut system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
     for user in ["ada", "bob"] {
-        as_tool(&world.db, user, &deleted(user, 500, "31 days"))
+        as_tool(&system.db, user, &deleted(user, 500, "31 days"))
             .await
             .unwrap();
-        as_tool(&world.db, user, &deleted(user, 5, "29 days"))
+        as_tool(&system.db, user, &deleted(user, 5, "29 days"))
             .await
             .unwrap();
         let kept = format!(
             "insert into tasks (id, user_id, title) values (gen_random_uuid(), '{user}', 'kept')"
         );
-        as_tool(&world.db, user, &kept).await.unwrap();
+        as_tool(&system.db, user, &kept).await.unwrap();
     }
-    let superuser = PgPool::connect(&as_superuser(&world.database_url))
+    let superuser = PgPool::connect(&as_superuser(&system.database_url))
         .await
         .unwrap();
     for (db, statement) in [
@@ -171,17 +171,17 @@ async fn the_trash_is_emptied_after_thirty_days_and_by_the_owner_of_the_table_al
             "delete from tasks where deleted_at < now() - interval '30 days'",
         ),
         (&superuser, "delete from tasks"),
-        (&world.db, "delete from tasks"),
+        (&system.db, "delete from tasks"),
         (
-            &world.db,
+            &system.db,
             "delete from tasks where deleted_at > now() - interval '30 days'",
         ),
-        (&world.db, "delete from tasks where deleted_at is null"),
+        (&system.db, "delete from tasks where deleted_at is null"),
         (
-            &world.db,
+            &system.db,
             "update tasks set deleted_at = now() - interval '31 days'",
         ),
-        (&world.db, "truncate tasks"),
+        (&system.db, "truncate tasks"),
     ] {
         let error = sqlx::query(statement)
             .execute(db)
@@ -190,23 +190,23 @@ async fn the_trash_is_emptied_after_thirty_days_and_by_the_owner_of_the_table_al
         let code = error.as_database_error().and_then(|error| error.code());
         assert_eq!(code.as_deref(), Some("42501"), "{statement}: {error}");
     }
-    assert_eq!(world.count("select count(*) from tasks").await, 1_012);
-    world.start_worker().await;
-    world
+    assert_eq!(system.count("select count(*) from tasks").await, 1_012);
+    system.start_worker().await;
+    system
         .until(
             "select count(*) from tasks where deleted_at is not null",
             10,
         )
         .await;
-    assert_eq!(world.titles("ada").await, ["kept"]);
+    assert_eq!(system.titles("ada").await, ["kept"]);
     let totals = "select count(*) from task_totals where (tasks, bytes, trash_tasks, trash_bytes) = (1, 4, 5, 25)";
-    assert_eq!(world.count(totals).await, 2);
+    assert_eq!(system.count(totals).await, 2);
 }
 
 /// A user who is at the list just now is left for the next time: nobody waits, and nothing can end in a deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_purge_waits_for_nobody() {
-    let database = world::database().await;
+    let database = system::database().await;
     let pool = PgPool::connect_lazy(&database).expect("a URL");
     for user in ["ada", "bob"] {
         as_tool(&pool, user, &deleted(user, 5, "31 days"))
@@ -340,7 +340,7 @@ const BEFORE: &str = "
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_the_version_before_is_migrated_while_its_processes_work() {
-    let url = world::database().await;
+    let url = system::database().await;
     let db = PgPool::connect(&url).await.unwrap();
     rows::execute(&db, BEFORE).await;
     let totals = include_str!("../../migrations/20261126000042_task_totals.sql");
@@ -431,7 +431,7 @@ async fn a_database_of_the_version_before_is_migrated_while_its_processes_work()
 /// What the database itself keeps of a task.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_refuses_what_no_task_has() {
-    let url = world::database().await;
+    let url = system::database().await;
     let db = PgPool::connect(&url).await.unwrap();
     let insert = |set: &str, value: &str| {
         format!(

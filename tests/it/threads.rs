@@ -9,8 +9,8 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{
-    Answer, Options, PATIENCE, World, ag_ui,
+use crate::system::{
+    Answer, Options, PATIENCE, TestSystem, ag_ui,
     events::{assert_well_formed, read_sse},
 };
 
@@ -25,19 +25,19 @@ fn says(text: &str) -> Value {
     json!([{"id": "1", "role": "user", "content": text}])
 }
 
-fn post(world: &World, user: &str, body: &Value) -> reqwest::RequestBuilder {
-    let request = world.post_chat(user, body);
+fn post(system: &TestSystem, user: &str, body: &Value) -> reqwest::RequestBuilder {
+    let request = system.post_chat(user, body);
     request.header("accept", "text/event-stream")
 }
 
 /// The beginning of a request with a body of so many bytes.
-async fn upload(world: &World, user: &str, length: usize) -> TcpStream {
-    let address = world.url.trim_start_matches("http://");
+async fn upload(system: &TestSystem, user: &str, length: usize) -> TcpStream {
+    let address = system.url.trim_start_matches("http://");
     let mut socket = TcpStream::connect(address).await.expect("a connection");
     let head = format!(
         "POST /api/{user}/chat HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\nauthorization: Bearer {}\r\n\r\n",
-        world.identity.token(user)
+        system.identity.token(user)
     );
     socket.write_all(head.as_bytes()).await.expect("sent");
     socket
@@ -65,49 +65,49 @@ fn history(bytes: usize, last: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_history_is_skipped_and_its_last_message_heard() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     for bytes in [70_000, 300_000, 7 * MIB] {
         let thread = uuid::Uuid::now_v7().to_string();
         let run = uuid::Uuid::now_v7().to_string();
         let said = format!("with {bytes} bytes before it");
         let body = input(&thread, &run, history(bytes, &said));
         assert!(body.to_string().len() > bytes);
-        let events = read_sse(post(&world, "ada", &body), usize::MAX).await;
+        let events = read_sse(post(&system, "ada", &body), usize::MAX).await;
         assert_well_formed(&events);
-        let asked = world.model.requests().pop().expect("a request");
+        let asked = system.model.requests().pop().expect("a request");
         assert_eq!(request::last_user(&asked), said);
     }
-    assert_eq!(world.count("select count(*) from messages").await, 6);
+    assert_eq!(system.count("select count(*) from messages").await, 6);
     // A byte more than may be, of a body that does not say how long it is; and of one that does, which is not read at all.
     let chunks = (0..=8).map(|n| Ok::<_, std::io::Error>(vec![b' '; if n < 8 { MIB } else { 1 }]));
-    let unannounced = world
+    let unannounced = system
         .request(Method::POST, "ada", "chat")
         .header("accept", "text/event-stream")
         .header("content-type", "application/json")
         .body(reqwest::Body::wrap_stream(futures::stream::iter(chunks)));
     let refused = Answer::of(unannounced).await;
     refused.assert_error(413, "payload_too_large");
-    let mut announced = upload(&world, "ada", 8 * MIB + 1).await;
+    let mut announced = upload(&system, "ada", 8 * MIB + 1).await;
     announced.write_all(b"{").await.expect("sent");
     assert_eq!(status(&mut announced).await, "413");
     // Where no events are wanted, it can be no input of AG-UI's.
     let body = input("t", "r", history(300_000, "no"));
-    Answer::of(world.post_chat("ada", &body))
+    Answer::of(system.post_chat("ada", &body))
         .await
         .assert_error(413, "payload_too_large");
-    assert_eq!(world.count("select count(*) from runs").await, 3);
+    assert_eq!(system.count("select count(*) from runs").await, 3);
 }
 
 /// A process holds few large bodies at a time; whoever sends slowly is in the way of none but its own user.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_upload_is_in_nobody_elses_way() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     let body = input("t", "slow", history(MIB, "slow")).to_string();
     let mut slow = Vec::new();
     for _ in 0..9 {
-        let mut upload = upload(&world, "ada", body.len()).await;
+        let mut upload = upload(&system, "ada", body.len()).await;
         upload
             .write_all(&body.as_bytes()[..MIB])
             .await
@@ -115,10 +115,10 @@ async fn a_slow_upload_is_in_nobody_elses_way() {
         slow.push(upload);
     }
     let other = input("t", "r", history(MIB, "hi"));
-    let events = read_sse(post(&world, "bob", &other), usize::MAX).await;
+    let events = read_sse(post(&system, "bob", &other), usize::MAX).await;
     assert_well_formed(&events);
     // Her small messages do not wait either; and all of the large ones are heard in their turn.
-    world.say("ada", "hi").await.assert_ok();
+    system.say("ada", "hi").await.assert_ok();
     // In whichever order they have got in.
     let rest = &body.as_bytes()[MIB..];
     let finish = slow.iter_mut().map(async |upload| {
@@ -126,13 +126,13 @@ async fn a_slow_upload_is_in_nobody_elses_way() {
         assert_eq!(status(upload).await, "200");
     });
     futures::future::join_all(finish).await;
-    assert_eq!(world.count("select count(*) from runs").await, 3);
+    assert_eq!(system.count("select count(*) from runs").await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_skipped_may_be_what_could_not_be_said() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     // Half a surrogate, as JavaScript writes a text that was cut; contents of every kind.
     let earlier = r#"{"role":"user","content":"\ud83d"},{"role":"assistant","content":null,"toolCalls":[]},
         {"role":"user","content":[{"type":"binary","data":"AAAA"}]},{"role":"activity","content":{"a":[1]}}"#;
@@ -143,7 +143,7 @@ async fn what_is_skipped_may_be_what_could_not_be_said() {
         )
     };
     let send = |last: &str| {
-        let request = world.request(Method::POST, "ada", "chat");
+        let request = system.request(Method::POST, "ada", "chat");
         let request = request
             .header("accept", "text/event-stream")
             .header("content-type", "application/json");
@@ -152,7 +152,7 @@ async fn what_is_skipped_may_be_what_could_not_be_said() {
     let parts = r#"{"role":"user","content":[{"type":"text","text":"one "},{"type":"binary","data":"AA"},{"type":"text","text":"two"}]}"#;
     let events = read_sse(send(parts), usize::MAX).await;
     assert_well_formed(&events);
-    let asked = world.model.requests().pop().expect("a request");
+    let asked = system.model.requests().pop().expect("a request");
     assert_eq!(request::last_user(&asked), "one two");
     for last in [
         r#"{"role":"user","content":"\ud83d"}"#,
@@ -164,17 +164,17 @@ async fn what_is_skipped_may_be_what_could_not_be_said() {
         let refused = Answer::of(send(last)).await;
         refused.assert_error(400, "invalid_request");
     }
-    assert_eq!(world.count("select count(*) from runs").await, 1);
+    assert_eq!(system.count("select count(*) from runs").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thread_by_any_name_is_a_conversation_of_its_user() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     let longest = "\u{1f600}".repeat(128);
     for name in ["thread-1", "main chat / 2", longest.as_str()] {
         let first = input(name, "run one", says("first"));
-        let events = read_sse(post(&world, "ada", &first), usize::MAX).await;
+        let events = read_sse(post(&system, "ada", &first), usize::MAX).await;
         assert_well_formed(&events);
         // The client is told of its own names.
         for (_, event) in [&events[0], events.last().expect("events")] {
@@ -188,23 +188,23 @@ async fn a_thread_by_any_name_is_a_conversation_of_its_user() {
         if name == "thread-1" {
             // The same run again is the same run; its name with another message is another's.
             assert_eq!(
-                read_sse(post(&world, "ada", &first), usize::MAX).await,
+                read_sse(post(&system, "ada", &first), usize::MAX).await,
                 events
             );
             let other = input(name, "run one", says("something else"));
-            Answer::of(post(&world, "ada", &other))
+            Answer::of(post(&system, "ada", &other))
                 .await
                 .assert_error(422, "idempotency_key_reused");
             // It was ada's: bob has a thread and a run of his own by these names.
-            read_sse(post(&world, "bob", &first), usize::MAX).await;
-            read_sse(post(&world, "ada", &second), usize::MAX).await;
+            read_sse(post(&system, "bob", &first), usize::MAX).await;
+            read_sse(post(&system, "ada", &second), usize::MAX).await;
             break;
         }
     }
     let conversations = "select count(distinct conversation_id) from runs where user_id = 'ada'";
-    assert_eq!(world.count(conversations).await, 1);
+    assert_eq!(system.count(conversations).await, 1);
     assert_eq!(
-        world
+        system
             .count("select count(*) from runs where user_id = 'ada'")
             .await,
         2
@@ -213,33 +213,33 @@ async fn a_thread_by_any_name_is_a_conversation_of_its_user() {
     for name in ["main chat / 2", longest.as_str()] {
         let run = format!("{}-run", &name[..4]);
         let events = read_sse(
-            post(&world, "ada", &input(name, &run, says("hi"))),
+            post(&system, "ada", &input(name, &run, says("hi"))),
             usize::MAX,
         )
         .await;
         assert_eq!(events[0].1["threadId"], name);
     }
-    assert_eq!(world.count(conversations).await, 3);
-    assert_eq!(world.count("select count(*) from conversations").await, 4);
+    assert_eq!(system.count(conversations).await, 3);
+    assert_eq!(system.count("select count(*) from conversations").await, 4);
     // Elsewhere the conversation has its id: the stream says where its run is.
-    let named = post(&world, "ada", &input("thread-1", "third", says("third")));
+    let named = post(&system, "ada", &input("thread-1", "third", says("third")));
     let answer = Answer::of(named).await;
     let run = answer.header("content-location").to_owned();
     let run = run.strip_suffix("/events").expect("the run's events");
-    let view = world
+    let view = system
         .get("ada", run.strip_prefix("/api/ada/").expect("a path"))
         .await;
     let conversation = &view.assert_ok()["conversation_id"];
-    world
+    system
         .say_in("ada", conversation, "fourth")
         .await
         .assert_ok();
-    world
+    system
         .say_in("bob", conversation, "not his")
         .await
         .assert_error(404, "not_found");
     let id = conversation.as_str().expect("an id");
-    let messages = world
+    let messages = system
         .get("ada", &format!("conversations/{id}/messages"))
         .await;
     let said = messages.assert_ok()["messages"].as_array().expect("a list");
@@ -249,17 +249,17 @@ async fn a_thread_by_any_name_is_a_conversation_of_its_user() {
 /// Whoever knows another's name and threads cannot get ahead of them: no id follows from a name.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_leads_to_no_id_that_others_could_take_first() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     for user in ["ada", "bob"] {
         let events = read_sse(
-            post(&world, user, &input("main", "r", says("hi"))),
+            post(&system, user, &input("main", "r", says("hi"))),
             usize::MAX,
         );
         events.await;
     }
     let ids: Vec<uuid::Uuid> = sqlx::query_scalar("select id from conversations")
-        .fetch_all(&world.db)
+        .fetch_all(&system.db)
         .await
         .expect("ids");
     assert_eq!(ids.len(), 2);
@@ -268,34 +268,34 @@ async fn a_name_leads_to_no_id_that_others_could_take_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_messages_at_once_open_a_named_thread_once() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
     let send = |n: usize| {
         let body = input("main", &format!("run {n}"), says("hi"));
-        let request = post(&world, "ada", &body);
+        let request = post(&system, "ada", &body);
         async { read_sse(request, 0).await }
     };
     futures::future::join_all((0..8).map(send)).await;
-    world.until("select count(*) from runs", 8).await;
-    assert_eq!(world.count("select count(*) from conversations").await, 1);
+    system.until("select count(*) from runs", 8).await;
+    assert_eq!(system.count("select count(*) from conversations").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_in_a_named_thread_goes_on_there() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--require-approval", "add_task"],
         ..Options::default()
     })
     .await;
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("Added."));
+    system.model.push(Turn::text("Added."));
     let asked = input("main", "asks", says("add it"));
-    let events = read_sse(post(&world, "ada", &asked), usize::MAX).await;
+    let events = read_sse(post(&system, "ada", &asked), usize::MAX).await;
     let (_, last) = events.last().expect("events");
     let interrupt = &last["outcome"]["interrupts"][0]["id"];
     assert!(interrupt.is_string(), "{last}");
@@ -304,37 +304,37 @@ async fn a_decision_in_a_named_thread_goes_on_there() {
         body["resume"] = json!([{"interruptId": interrupt, "status": "resolved", "payload": {"approved": true}}]);
         body
     };
-    Answer::of(post(&world, "ada", &resume("another")))
+    Answer::of(post(&system, "ada", &resume("another")))
         .await
         .assert_error(404, "not_found");
-    Answer::of(post(&world, "bob", &resume("main")))
+    Answer::of(post(&system, "bob", &resume("main")))
         .await
         .assert_error(404, "not_found");
-    let events = read_sse(post(&world, "ada", &resume("main")), usize::MAX).await;
+    let events = read_sse(post(&system, "ada", &resume("main")), usize::MAX).await;
     assert_well_formed(&events);
     assert_eq!(
         (&events[0].1["threadId"], &events[0].1["runId"]),
         (&json!("main"), &json!("goes on"))
     );
-    assert_eq!(world.count("select count(*) from conversations").await, 1);
+    assert_eq!(system.count("select count(*) from conversations").await, 1);
 }
 
 /// npm's `@ag-ui/client`, unchanged, in a thread that it calls by a name, with all that was said there before.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stock_client_goes_on_with_a_long_history() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Hello."));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Hello."));
     for (n, bytes) in [0, 80_000, 1_000_000].into_iter().enumerate() {
         let said = format!("message {n}");
-        let Some(turn) = ag_ui::turn_after(&world, "my thread", &said, bytes).await else {
+        let Some(turn) = ag_ui::turn_after(&system, "my thread", &said, bytes).await else {
             return;
         };
         let types = turn["types"].as_array().expect("types");
         assert_eq!(types.last(), Some(&json!("RUN_FINISHED")), "{types:?}");
         assert_eq!(turn["threadIds"], json!(["my thread", "my thread"]));
-        let asked = world.model.requests().pop().expect("a request");
+        let asked = system.model.requests().pop().expect("a request");
         assert_eq!(request::last_user(&asked), said);
     }
-    assert_eq!(world.count("select count(*) from conversations").await, 1);
-    assert_eq!(world.count("select count(*) from runs").await, 3);
+    assert_eq!(system.count("select count(*) from conversations").await, 1);
+    assert_eq!(system.count("select count(*) from runs").await, 3);
 }

@@ -3,74 +3,74 @@
 use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, World, socket::Socket};
+use crate::system::{Answer, TestSystem, socket::Socket};
 
-async fn title(world: &World, user: &str) -> String {
-    let list = world.get(user, "conversations").await;
+async fn title(system: &TestSystem, user: &str) -> String {
+    let list = system.get(user, "conversations").await;
     let first = &list.assert_ok()["conversations"][0]["title"];
     first.as_str().expect("a title").to_owned()
 }
 
-async fn say(world: &World, message: &str, conversation: &Value) -> Answer {
+async fn say(system: &TestSystem, message: &str, conversation: &Value) -> Answer {
     let body = json!({"message": message, "conversation_id": conversation, "metadata": {"auto_title": true}});
-    Answer::of(world.post_chat("ada", &body)).await
+    Answer::of(system.post_chat("ada", &body)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_gets_a_title_behind_its_first_reply() {
-    let world = World::start().await;
-    world.model.entitle("\"Milk for the weekend.\"\n");
-    world
+    let system = TestSystem::start().await;
+    system.model.entitle("\"Milk for the weekend.\"\n");
+    system
         .model
         .push(Turn::text("It is on your list.").usage(100, 10));
-    let first = say(&world, "add milk please, for the weekend", &Value::Null).await;
+    let first = say(&system, "add milk please, for the weekend", &Value::Null).await;
     let first = first.assert_ok();
     assert_eq!(first["response"], "It is on your list.");
     let entitled = "select count(*) from conversations where title = 'Milk for the weekend'";
-    world.until(entitled, 1).await;
-    assert_eq!(title(&world, "ada").await, "Milk for the weekend");
+    system.until(entitled, 1).await;
+    assert_eq!(title(&system, "ada").await, "Milk for the weekend");
     // It is paid for as everything is, and it is no part of the run.
     assert_eq!(first["usage"]["input_tokens"], 100);
     let today = "select (sum(tokens) > 110)::int::bigint from usage_days";
-    assert_eq!(world.count(today).await, 1);
-    let asked = world.model.requests();
+    assert_eq!(system.count(today).await, 1);
+    let asked = system.model.requests();
     let asked = asked.last().expect("a request").to_string();
     assert!(
         asked.contains("for the weekend") && !asked.contains("\"tools\""),
         "{asked}"
     );
     // Once, however often it is asked for; and never against the user's own word.
-    world.model.entitle("Another");
-    world.model.push(Turn::text("Yes."));
-    say(&world, "and bread", &first["conversation_id"])
+    system.model.entitle("Another");
+    system.model.push(Turn::text("Yes."));
+    say(&system, "and bread", &first["conversation_id"])
         .await
         .assert_ok();
-    world.model.idle().await.expect("silence");
-    assert_eq!(title(&world, "ada").await, "Milk for the weekend");
+    system.model.idle().await.expect("silence");
+    assert_eq!(title(&system, "ada").await, "Milk for the weekend");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_given_a_title_who_does_not_ask_and_no_trouble_with_it_is_anybodys() {
-    let world = World::start().await;
-    world.model.entitle("Unasked");
-    world.model.push(Turn::text("Hello."));
-    world.say("bob", "hello there").await.assert_ok();
-    assert_eq!(world.model.request_count(), 1);
-    assert_eq!(title(&world, "bob").await, "hello there");
+    let system = TestSystem::start().await;
+    system.model.entitle("Unasked");
+    system.model.push(Turn::text("Hello."));
+    system.say("bob", "hello there").await.assert_ok();
+    assert_eq!(system.model.request_count(), 1);
+    assert_eq!(title(&system, "bob").await, "hello there");
 
-    world.model.entitle(&"much too long ".repeat(20));
-    let mut socket = Socket::connect(&world, "ada").await;
-    world.model.push(Turn::text("Hello."));
+    system.model.entitle(&"much too long ".repeat(20));
+    let mut socket = Socket::connect(&system, "ada").await;
+    system.model.push(Turn::text("Hello."));
     let start = json!({"message": "good morning", "autoTitle": true});
     let started = socket.call("run.start", start).await;
     let run = started["runId"].as_str().expect("a run").to_owned();
     let frame = |frame: &Value| frame["event"]["type"] == "RUN_FINISHED" && frame["runId"] == run;
     socket.until(frame).await;
-    world
+    system
         .model
         .requests_seen(3)
         .await
         .expect("asked for a title");
-    world.model.idle().await.expect("silence");
-    assert_eq!(title(&world, "ada").await, "good morning");
+    system.model.idle().await.expect("silence");
+    assert_eq!(title(&system, "ada").await, "good morning");
 }

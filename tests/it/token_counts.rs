@@ -4,11 +4,11 @@ use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Options, World};
+use crate::system::{Answer, Options, TestSystem};
 
 /// Starts a run, waits until its answer has come as far as the gate, and cancels it.
-async fn cancel_at(world: &World, gate: &Gate, times: usize) -> Value {
-    let accepted = world
+async fn cancel_at(system: &TestSystem, gate: &Gate, times: usize) -> Value {
+    let accepted = system
         .post_chat("ada", &json!({"message": "talk"}))
         .header("prefer", "respond-async");
     let accepted = Answer::of(accepted).await;
@@ -16,10 +16,10 @@ async fn cancel_at(world: &World, gate: &Gate, times: usize) -> Value {
     gate.reached(times).await.expect("an answer");
     // What was streamed is on its way; the worker has read it when it is stored.
     let words = "select count(*) from run_events where event ->> 'type' = 'TEXT_MESSAGE_CONTENT'";
-    world.until(words, i64::try_from(times).unwrap()).await;
-    let cancel = world.request(Method::POST, "ada", &format!("runs/{run}/cancel"));
+    system.until(words, i64::try_from(times).unwrap()).await;
+    let cancel = system.request(Method::POST, "ada", &format!("runs/{run}/cancel"));
     Answer::of(cancel).await;
-    let view = world.get("ada", &format!("runs/{run}?wait=10")).await;
+    let view = system.get("ada", &format!("runs/{run}?wait=10")).await;
     assert_eq!(view.assert_ok()["status"], "cancelled");
     view.body["usage"].clone()
 }
@@ -29,7 +29,7 @@ const TODAY: &str = "select coalesce(sum(tokens), 0)::bigint from usage_days";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_runs_count_what_was_streamed() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         api: vec!["--tokens-per-day", "5000"],
         ..Options::default()
     })
@@ -41,57 +41,57 @@ async fn cancelled_runs_count_what_was_streamed() {
     let talk = || {
         Turn::raw([format!("data: {chunk}\n\n"), "data: {}\n\n".to_owned()]).gate_after(1, &gate)
     };
-    world.model.push(talk());
-    let usage = cancel_at(&world, &gate, 1).await;
+    system.model.push(talk());
+    let usage = cancel_at(&system, &gate, 1).await;
     assert_eq!(usage["estimated"], true, "{usage}");
     let output = usage["output_tokens"].as_i64().unwrap();
     assert!((1_000..2_000).contains(&output), "{usage}");
     let input = usage["input_tokens"].as_i64().unwrap();
     assert!(input > 500, "{usage}");
-    assert_eq!(world.count(TODAY).await, input + output);
+    assert_eq!(system.count(TODAY).await, input + output);
     // The provider counts as it goes.
     let counted = json!({"choices": [{"index": 0, "delta": {"content": "word"}}], "usage": {"prompt_tokens": 700, "completion_tokens": 900}});
-    world.model.push(
+    system.model.push(
         Turn::raw([format!("data: {counted}\n\n"), "data: {}\n\n".to_owned()]).gate_after(1, &gate),
     );
-    let usage = cancel_at(&world, &gate, 2).await;
+    let usage = cancel_at(&system, &gate, 2).await;
     assert_eq!(
         usage,
         json!({"input_tokens": 700, "output_tokens": 900, "model_calls": 0})
     );
     // The limit has heard of it.
-    let refused = world.say("ada", "more").await;
+    let refused = system.say("ada", "more").await;
     refused.assert_error(429, "rate_limited");
 }
 
 /// A try that broke off in its middle was paid for as well as the one that succeeded.
 #[tokio::test(flavor = "multi_thread")]
 async fn tries_that_failed_count_too() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let cut = json!({"choices": [{"index": 0, "delta": {"content": "half"}}], "usage": {"prompt_tokens": 100, "completion_tokens": 10}});
-    world
+    system
         .model
         .push(Turn::raw([format!("data: {cut}\n\n")]).cut_after(1));
-    world.model.push(Turn::text("Whole.").usage(100, 20));
-    let answer = world.say("ada", "hello").await;
+    system.model.push(Turn::text("Whole.").usage(100, 20));
+    let answer = system.say("ada", "hello").await;
     assert_eq!(answer.assert_ok()["response"], "Whole.");
     let usage = json!({"input_tokens": 200, "output_tokens": 30, "model_calls": 1});
     assert_eq!(answer.body["usage"], usage);
     // Also where all of them fail.
     for _ in 0..4 {
-        world
+        system
             .model
             .push(Turn::raw([format!("data: {cut}\n\n")]).cut_after(1));
     }
-    let failed = world.say("bob", "hello").await;
+    let failed = system.say("bob", "hello").await;
     let run = failed.assert_error(502, "model_error")["run_id"]
         .as_str()
         .unwrap()
         .to_owned();
-    let view = world.get("bob", &format!("runs/{run}")).await;
+    let view = system.get("bob", &format!("runs/{run}")).await;
     assert_eq!(
         view.assert_ok()["usage"],
         json!({"input_tokens": 400, "output_tokens": 40, "model_calls": 0})
     );
-    assert_eq!(world.count(TODAY).await, 230 + 440);
+    assert_eq!(system.count(TODAY).await, 230 + 440);
 }

@@ -4,17 +4,17 @@ use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use crate::world::{World, as_superuser, rows};
+use crate::system::{TestSystem, as_superuser, rows};
 
 /// One turn in which the model makes these calls; returns their results.
-async fn results(world: &World, user: &str, calls: &[(&str, Value)]) -> Vec<Value> {
+async fn results(system: &TestSystem, user: &str, calls: &[(&str, Value)]) -> Vec<Value> {
     let mut turn = Turn::call(calls[0].0, calls[0].1.clone());
     for (name, arguments) in &calls[1..] {
         turn = turn.and_call(name, arguments.clone());
     }
-    world.model.push(turn);
-    world.model.push(Turn::text("Done."));
-    let answer = world.say(user, "go").await;
+    system.model.push(turn);
+    system.model.push(Turn::text("Done."));
+    let answer = system.say(user, "go").await;
     let made = answer.assert_ok()["tool_calls"].as_array().unwrap().clone();
     assert_eq!(made.len(), calls.len());
     made.into_iter()
@@ -22,8 +22,8 @@ async fn results(world: &World, user: &str, calls: &[(&str, Value)]) -> Vec<Valu
         .collect()
 }
 
-async fn result(world: &World, user: &str, name: &str, arguments: Value) -> Value {
-    results(world, user, &[(name, arguments)]).await.remove(0)
+async fn result(system: &TestSystem, user: &str, name: &str, arguments: Value) -> Value {
+    results(system, user, &[(name, arguments)]).await.remove(0)
 }
 
 #[track_caller]
@@ -35,8 +35,8 @@ fn assert_error(result: &Value, kind: &str) {
     assert!(result["error"]["details"].is_object(), "{result}");
 }
 
-async fn add(world: &World, user: &str, title: &str) -> String {
-    let added = result(world, user, "add_task", json!({"title": title})).await;
+async fn add(system: &TestSystem, user: &str, title: &str) -> String {
+    let added = result(system, user, "add_task", json!({"title": title})).await;
     assert_eq!(added["success"], true, "{added}");
     assert!(added["message"].is_string());
     added["task_id"].as_str().unwrap().to_owned()
@@ -44,9 +44,9 @@ async fn add(world: &World, user: &str, title: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn add_and_list() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let made = results(
-        &world,
+        &system,
         "ada",
         &[
             (
@@ -101,7 +101,7 @@ async fn add_and_list() {
     assert_eq!(totals, [3, 1, 1, 1, 0, 3, 0, 0, 0, 0, 1]);
     let cursor = made[8]["next_cursor"].clone();
     let rest = result(
-        &world,
+        &system,
         "ada",
         "list_tasks",
         json!({"limit": 2, "cursor": cursor}),
@@ -115,16 +115,16 @@ async fn add_and_list() {
     // Also on a page behind the last task.
     let last = rest["tasks"][0]["id"].as_str().unwrap();
     let last = format!("none_none_p4_{last}");
-    let none = result(&world, "ada", "list_tasks", json!({"cursor": last})).await;
+    let none = result(&system, "ada", "list_tasks", json!({"cursor": last})).await;
     assert_eq!((&none["count"], &none["total"]), (&json!(0), &json!(3)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn complete_update_delete() {
-    let world = World::start().await;
-    let id = add(&world, "ada", "buy milk").await;
+    let system = TestSystem::start().await;
+    let id = add(&system, "ada", "buy milk").await;
     let made = results(
-        &world,
+        &system,
         "ada",
         &[
             ("complete_task", json!({"task_id": id})),
@@ -155,13 +155,13 @@ async fn complete_update_delete() {
     );
     assert_eq!(made[6]["tasks"][0]["description"], Value::Null);
     assert_error(&made[8], "resource_not_found");
-    assert!(world.titles("ada").await.is_empty());
+    assert!(system.titles("ada").await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_an_error_the_model_can_read() {
-    let world = World::start().await;
-    let id = add(&world, "ada", "buy milk").await;
+    let system = TestSystem::start().await;
+    let id = add(&system, "ada", "buy milk").await;
     let calls = [
         ("add_task", json!({})),
         ("add_task", json!({"title": ""})),
@@ -189,7 +189,7 @@ async fn bad_input_is_an_error_the_model_can_read() {
         ("update_task", json!({"task_id": "1", "title": "a"})),
         ("drop_table", json!({"name": "tasks"})),
     ];
-    let made = results(&world, "ada", &calls).await;
+    let made = results(&system, "ada", &calls).await;
     for (result, call) in made.iter().zip(&calls) {
         assert_eq!(
             result["error"]["type"], "invalid_parameters",
@@ -200,13 +200,13 @@ async fn bad_input_is_an_error_the_model_can_read() {
     let unknown = json!({"task_id": "01890000-0000-7000-8000-000000000000"});
     for tool in ["complete_task", "delete_task"] {
         assert_error(
-            &result(&world, "ada", tool, unknown.clone()).await,
+            &result(&system, "ada", tool, unknown.clone()).await,
             "resource_not_found",
         );
     }
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
     assert_eq!(
-        world
+        system
             .count("select count(*) from tool_calls where is_error")
             .await,
         24
@@ -215,24 +215,24 @@ async fn bad_input_is_an_error_the_model_can_read() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_users_task_is_not_found() {
-    let world = World::start().await;
-    let id = add(&world, "ada", "hers").await;
+    let system = TestSystem::start().await;
+    let id = add(&system, "ada", "hers").await;
     let calls = [
         ("complete_task", json!({"task_id": id})),
         ("delete_task", json!({"task_id": id, "user_id": "ada"})),
         ("update_task", json!({"task_id": id, "title": "his"})),
     ];
-    for result in results(&world, "bob", &calls).await {
+    for result in results(&system, "bob", &calls).await {
         assert_error(&result, "resource_not_found");
     }
-    assert_eq!(world.titles("ada").await, ["hers"]);
+    assert_eq!(system.titles("ada").await, ["hers"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nul_in_arguments_is_replaced() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let made = results(
-        &world,
+        &system,
         "ada",
         &[
             ("add_task", json!({"title": "a\u{0}b", "x\u{0}": 1})),
@@ -242,13 +242,13 @@ async fn nul_in_arguments_is_replaced() {
     .await;
     assert_error(&made[0], "invalid_parameters");
     assert_eq!(made[1]["success"], true);
-    assert_eq!(world.titles("ada").await, ["a\u{fffd}b"]);
+    assert_eq!(system.titles("ada").await, ["a\u{fffd}b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_refuses_changes_outside_a_tool_call() {
-    let world = World::start().await;
-    add(&world, "ada", "buy milk").await;
+    let system = TestSystem::start().await;
+    add(&system, "ada", "buy milk").await;
     let attempts = [
         "insert into tasks (id, user_id, title) values (gen_random_uuid(), 'ada', 'sneaked in')",
         "update tasks set title = 'changed'",
@@ -260,7 +260,7 @@ async fn the_database_refuses_changes_outside_a_tool_call() {
     ];
     for attempt in attempts {
         let error = sqlx::query(attempt)
-            .execute(&world.db)
+            .execute(&system.db)
             .await
             .expect_err(attempt);
         let code = error
@@ -275,7 +275,7 @@ async fn the_database_refuses_changes_outside_a_tool_call() {
         select set_config('errand.tool_call', id || '/1/9', true) from runs;
         insert into tasks (id, user_id, title) values (gen_random_uuid(), 'bob', 'sneaked in');
         commit;";
-    let mut connection = world.db.acquire().await.unwrap();
+    let mut connection = system.db.acquire().await.unwrap();
     let error = sqlx::raw_sql(foreign)
         .execute(&mut *connection)
         .await
@@ -284,22 +284,22 @@ async fn the_database_refuses_changes_outside_a_tool_call() {
         error.to_string().contains("only inside a tool call"),
         "{error}"
     );
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
 }
 
 /// Not even with a call that is open, if it is not the tools' role that writes: a superuser, the login, and the role alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_database_refuses_changes_of_anyone_but_the_tools_role() {
-    let world = World::start().await;
-    add(&world, "ada", "buy milk").await;
-    let superuser = PgPool::connect(&as_superuser(&world.database_url))
+    let system = TestSystem::start().await;
+    add(&system, "ada", "buy milk").await;
+    let superuser = PgPool::connect(&as_superuser(&system.database_url))
         .await
         .unwrap();
-    let (user_role, tool_role) = rows::roles(&world.db).await;
+    let (user_role, tool_role) = rows::roles(&system.db).await;
     let as_user = format!("set local role {user_role};");
     let open = "insert into tool_calls (run_id, step, ordinal, user_id, tool_name, parameters) select id, 1, 9, 'ada', 'add_task', '{}' from runs;
                 insert into mcp_calls (id, user_id, tool_name, parameters) values ('01890000-0000-7000-8000-000000000000', 'ada', 'x', '{}');";
-    for (db, who) in [(&superuser, ""), (&world.db, ""), (&superuser, &as_user)] {
+    for (db, who) in [(&superuser, ""), (&system.db, ""), (&superuser, &as_user)] {
         for key in [
             "(select id || '/1/9' from runs)",
             "'mcp/01890000-0000-7000-8000-000000000000'",
@@ -346,5 +346,5 @@ async fn the_database_refuses_changes_of_anyone_but_the_tools_role() {
             "{attempt}: {error}"
         );
     }
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
 }

@@ -4,12 +4,12 @@ use errand_core::{RunStatus, TRANSITIONS};
 use errand_devkit::model::Turn;
 use sqlx::Connection;
 
-use crate::world::World;
+use crate::system::TestSystem;
 
 /// What a row has to have in a status, so that nothing but the transition itself can be refused.
 fn fields(status: RunStatus) -> &'static str {
     match status {
-        RunStatus::Queued | RunStatus::Running | RunStatus::Waiting => {
+        RunStatus::Queued | RunStatus::Running | RunStatus::AwaitingApproval => {
             "finished_at = null, admitted_at = now(), error_code = null"
         }
         RunStatus::Completed | RunStatus::Cancelled => "finished_at = now(), error_code = null",
@@ -19,10 +19,10 @@ fn fields(status: RunStatus) -> &'static str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_transition_is_tried_from_every_status() {
-    let world = World::start().await;
-    world.model.push(Turn::text("Hello."));
-    world.say("ada", "hello").await.assert_ok();
-    let mut db = world.db.acquire().await.expect("a connection");
+    let system = TestSystem::start().await;
+    system.model.push(Turn::text("Hello."));
+    system.say("ada", "hello").await.assert_ok();
+    let mut db = system.db.acquire().await.expect("a connection");
     for from in RunStatus::ALL {
         for to in RunStatus::ALL {
             let mut tx = db.begin().await.expect("a transaction");

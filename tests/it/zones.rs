@@ -4,42 +4,42 @@ use errand_devkit::model::{Turn, request};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Options, World, socket::Socket};
+use crate::system::{Answer, Options, TestSystem, socket::Socket};
 
 const LOS_ANGELES: &str = "America/Los_Angeles";
 const BERLIN: &str = "Europe/Berlin";
 
 /// What the model was told of the time in its last request.
-fn told(world: &World) -> String {
-    let asked = world.model.requests().pop().expect("a request");
+fn told(system: &TestSystem) -> String {
+    let asked = system.model.requests().pop().expect("a request");
     request::sent(&asked).expect("a time")
 }
 
 /// The zone that is remembered.
-async fn remembered(world: &World, user: &str) -> Option<String> {
+async fn remembered(system: &TestSystem, user: &str) -> Option<String> {
     sqlx::query_scalar("select time_zone from user_settings where user_id = $1")
         .bind(user)
-        .fetch_optional(&world.db)
+        .fetch_optional(&system.db)
         .await
         .unwrap()
 }
 
-fn say(world: &World, conversation: &Value, message: &str) -> RequestBuilder {
+fn say(system: &TestSystem, conversation: &Value, message: &str) -> RequestBuilder {
     let mut body = json!({"message": message});
     if !conversation.is_null() {
         body["conversation_id"] = conversation.clone();
     }
-    world.post_chat("ada", &body)
+    system.post_chat("ada", &body)
 }
 
 /// AG-UI's input, with these fields more.
-fn agent_input(world: &World, fields: Value) -> RequestBuilder {
+fn agent_input(system: &TestSystem, fields: Value) -> RequestBuilder {
     let mut body = json!({"threadId": uuid::Uuid::now_v7(), "runId": uuid::Uuid::now_v7(),
                           "messages": [{"id": "1", "role": "user", "content": "hi"}]});
     for (name, value) in fields.as_object().expect("fields") {
         body[name] = value.clone();
     }
-    world
+    system
         .post_chat("ada", &body)
         .header("accept", "text/event-stream")
 }
@@ -48,29 +48,29 @@ fn agent_input(world: &World, fields: Value) -> RequestBuilder {
 /// where the user has moved meanwhile or another process builds it anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_begins_with_the_one_before_it() {
-    let mut world = World::start().await;
+    let mut system = TestSystem::start().await;
     let add = |title: &str| Turn::call("add_task", json!({"title": title}));
-    world.model.push(add("one").and_text("Let me see."));
-    world.model.push(add("two"));
-    world.model.push(Turn::text("Both are there."));
-    let first = say(&world, &Value::Null, "add two tasks").header("x-time-zone", LOS_ANGELES);
+    system.model.push(add("one").and_text("Let me see."));
+    system.model.push(add("two"));
+    system.model.push(Turn::text("Both are there."));
+    let first = say(&system, &Value::Null, "add two tasks").header("x-time-zone", LOS_ANGELES);
     let first = Answer::of(first).await;
     let conversation = first.assert_ok()["conversation_id"].clone();
-    let here = told(&world);
+    let here = told(&system);
     assert!(here.ends_with(&format!(", {LOS_ANGELES}")), "{here}");
     // The zone is known now; and then another.
-    world.model.push(Turn::call("list_tasks", json!({})));
-    world.model.push(Turn::text("Two."));
-    let second = Answer::of(say(&world, &conversation, "how many?")).await;
+    system.model.push(Turn::call("list_tasks", json!({})));
+    system.model.push(Turn::text("Two."));
+    let second = Answer::of(say(&system, &conversation, "how many?")).await;
     second.assert_ok();
-    assert!(told(&world).ends_with(LOS_ANGELES));
-    world.start_worker().await;
-    world.model.push(Turn::text("Yes."));
-    let third = say(&world, &conversation, "sure?").header("x-time-zone", BERLIN);
+    assert!(told(&system).ends_with(LOS_ANGELES));
+    system.start_worker().await;
+    system.model.push(Turn::text("Yes."));
+    let third = say(&system, &conversation, "sure?").header("x-time-zone", BERLIN);
     Answer::of(third).await.assert_ok();
-    assert!(told(&world).ends_with(BERLIN));
+    assert!(told(&system).ends_with(BERLIN));
 
-    let requests = world.model.requests();
+    let requests = system.model.requests();
     assert_eq!(requests.len(), 6);
     let bytes = |messages: &[Value]| serde_json::to_string(messages).unwrap();
     for pair in requests.windows(2) {
@@ -80,61 +80,61 @@ async fn each_request_begins_with_the_one_before_it() {
         assert_eq!(pair[0]["tools"].to_string(), pair[1]["tools"].to_string());
     }
     // What everybody's requests begin with is the same, too.
-    world.model.push(Turn::text("Hello."));
-    world.say("bob", "hi").await.assert_ok();
-    let his = world.model.requests().pop().unwrap();
+    system.model.push(Turn::text("Hello."));
+    system.say("bob", "hi").await.assert_ok();
+    let his = system.model.requests().pop().unwrap();
     assert_eq!(his["messages"][0], requests[0]["messages"][0]);
     assert_eq!(his["tools"], requests[0]["tools"]);
-    assert!(told(&world).ends_with(", UTC"));
+    assert!(told(&system).ends_with(", UTC"));
 }
 
 /// Date, weekday, time and zone, by the user's own clock.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_model_is_told_the_users_own_time() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Yes."));
-    let first = say(&world, &Value::Null, "hi").header("x-time-zone", "Asia/Kathmandu");
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Yes."));
+    let first = say(&system, &Value::Null, "hi").header("x-time-zone", "Asia/Kathmandu");
     let conversation = Answer::of(first).await.assert_ok()["conversation_id"].clone();
     let expected: String = sqlx::query_scalar(
         "select to_char(created_at at time zone 'Asia/Kathmandu', 'FMDay, YYYY-MM-DD HH24:MI') || ', Asia/Kathmandu' from runs",
     )
-    .fetch_one(&world.db)
+    .fetch_one(&system.db)
     .await
     .unwrap();
-    assert_eq!(told(&world), expected);
+    assert_eq!(told(&system), expected);
     // Days later that is still when it was said.
     sqlx::raw_sql("update runs set created_at = '2026-03-01T20:30:00Z'")
-        .execute(&world.db)
+        .execute(&system.db)
         .await
         .unwrap();
-    Answer::of(say(&world, &conversation, "and now?"))
+    Answer::of(say(&system, &conversation, "and now?"))
         .await
         .assert_ok();
-    let asked = world.model.requests().pop().unwrap();
+    let asked = system.model.requests().pop().unwrap();
     assert_eq!(
         request::messages(&asked)[1]["content"],
         "hi\n\n[Sent: Monday, 2026-03-02 02:15, Asia/Kathmandu]"
     );
     // What is stored of the message is what was said.
     let noted = "select count(*) from messages where content like '%Sent:%'";
-    assert_eq!(world.count(noted).await, 0);
+    assert_eq!(system.count(noted).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zone_is_taken_from_wherever_a_client_tells_it_and_remembered() {
-    let world = World::start().await;
-    world.model.script(|_| Turn::text("Yes."));
-    assert_eq!(remembered(&world, "ada").await, None);
-    world.say("ada", "hi").await.assert_ok();
-    assert!(told(&world).ends_with(", UTC"));
+    let system = TestSystem::start().await;
+    system.model.script(|_| Turn::text("Yes."));
+    assert_eq!(remembered(&system, "ada").await, None);
+    system.say("ada", "hi").await.assert_ok();
+    assert!(told(&system).ends_with(", UTC"));
     let context = |description: &str, value: Value| {
         json!({"context": [{"description": "The weather", "value": "rain"},
                                                                        {"description": description, "value": value}]})
     };
     let header =
-        |zone: &str| say(&world, &Value::Null, "hi").header("x-time-zone", zone.to_owned());
+        |zone: &str| say(&system, &Value::Null, "hi").header("x-time-zone", zone.to_owned());
     let metadata = |zone: Value| {
-        world.post_chat(
+        system.post_chat(
             "ada",
             &json!({"message": "hi", "metadata": {"source": "test", "time_zone": zone}}),
         )
@@ -150,60 +150,63 @@ async fn a_zone_is_taken_from_wherever_a_client_tells_it_and_remembered() {
         (metadata(Value::Null), "Europe/Paris"),
         (
             agent_input(
-                &world,
+                &system,
                 json!({"forwardedProps": {"timeZone": "Asia/Dubai"}}),
             ),
             "Asia/Dubai",
         ),
         (
             agent_input(
-                &world,
+                &system,
                 context("The user's time zone (IANA)", json!("America/Bogota")),
             ),
             "America/Bogota",
         ),
         // As some front ends send every value.
         (
-            agent_input(&world, context("timezone", json!("\"America/Lima\""))),
+            agent_input(&system, context("timezone", json!("\"America/Lima\""))),
             "America/Lima",
         ),
         (
-            agent_input(&world, json!({"context": [], "forwardedProps": "anything"})),
+            agent_input(
+                &system,
+                json!({"context": [], "forwardedProps": "anything"}),
+            ),
             "America/Lima",
         ),
         (
-            agent_input(&world, json!({"forwardedProps": {}})).header("x-time-zone", "Asia/Seoul"),
+            agent_input(&system, json!({"forwardedProps": {}})).header("x-time-zone", "Asia/Seoul"),
             "Asia/Seoul",
         ),
     ] {
         Answer::of(told_so).await.assert_ok();
         assert!(
-            told(&world).ends_with(&format!(", {zone}")),
+            told(&system).ends_with(&format!(", {zone}")),
             "{zone}: {}",
-            told(&world)
+            told(&system)
         );
-        assert_eq!(remembered(&world, "ada").await.as_deref(), Some(zone));
+        assert_eq!(remembered(&system, "ada").await.as_deref(), Some(zone));
     }
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     let start = json!({"message": "hi", "timeZone": BERLIN});
     let started = socket.call("run.start", start).await;
     socket
         .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
-    assert!(told(&world).ends_with(BERLIN), "{started}");
+    assert!(told(&system).ends_with(BERLIN), "{started}");
     // Nobody else's, and not written anew while it stays the same.
-    assert_eq!(remembered(&world, "bob").await, None);
+    assert_eq!(remembered(&system, "bob").await, None);
     let row = "select xmin::text from user_settings where user_id = 'ada'";
-    let written: String = sqlx::query_scalar(row).fetch_one(&world.db).await.unwrap();
+    let written: String = sqlx::query_scalar(row).fetch_one(&system.db).await.unwrap();
     Answer::of(header(BERLIN)).await.assert_ok();
-    let again: String = sqlx::query_scalar(row).fetch_one(&world.db).await.unwrap();
+    let again: String = sqlx::query_scalar(row).fetch_one(&system.db).await.unwrap();
     assert_eq!(written, again);
 }
 
 /// An unknown zone is refused by the name of its field, and nothing is accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_zone_is_400() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
@@ -221,10 +224,10 @@ async fn an_unknown_zone_is_400() {
         let metadata = json!({"message": "hi", "metadata": {"time_zone": zone}});
         let context = json!({"context": [{"description": "time zone", "value": zone}]});
         let post =
-            |path: String, body: Value| world.request(Method::POST, "ada", &path).json(&body);
+            |path: String, body: Value| system.request(Method::POST, "ada", &path).json(&body);
         for (request, field) in [
             (
-                say(&world, &Value::Null, "hi").header("x-time-zone", zone),
+                say(&system, &Value::Null, "hi").header("x-time-zone", zone),
                 "X-Time-Zone",
             ),
             (
@@ -236,14 +239,14 @@ async fn an_unknown_zone_is_400() {
                     .header("x-time-zone", zone),
                 "X-Time-Zone",
             ),
-            (world.post_chat("ada", &metadata), "metadata.time_zone"),
-            (agent_input(&world, context), "context"),
+            (system.post_chat("ada", &metadata), "metadata.time_zone"),
+            (agent_input(&system, context), "context"),
             (
-                agent_input(&world, json!({"forwardedProps": {"timeZone": zone}})),
+                agent_input(&system, json!({"forwardedProps": {"timeZone": zone}})),
                 "forwardedProps.timeZone",
             ),
             (
-                agent_input(&world, json!({})).header("x-time-zone", zone),
+                agent_input(&system, json!({})).header("x-time-zone", zone),
                 "X-Time-Zone",
             ),
         ] {
@@ -252,19 +255,19 @@ async fn an_unknown_zone_is_400() {
             assert_eq!(details["field"], field, "{zone}: {}", refused.body);
         }
     }
-    let twice = say(&world, &Value::Null, "hi")
+    let twice = say(&system, &Value::Null, "hi")
         .header("x-time-zone", BERLIN)
         .header("x-time-zone", BERLIN);
     Answer::of(twice).await.assert_error(400, "invalid_request");
     for value in [json!(7), json!(["Europe/Berlin"]), json!({})] {
         let body = json!({"message": "hi", "metadata": {"time_zone": value}});
-        let refused = Answer::of(world.post_chat("ada", &body)).await;
+        let refused = Answer::of(system.post_chat("ada", &body)).await;
         let details = refused.assert_error(400, "invalid_request");
         assert_eq!(details["field"], "metadata.time_zone");
-        let input = agent_input(&world, json!({"forwardedProps": {"timeZone": value}}));
+        let input = agent_input(&system, json!({"forwardedProps": {"timeZone": value}}));
         Answer::of(input).await.assert_error(400, "invalid_request");
     }
-    let mut socket = Socket::connect(&world, "ada").await;
+    let mut socket = Socket::connect(&system, "ada").await;
     for (method, mut params) in [
         ("run.start", json!({"message": "hi"})),
         ("run.retry", json!({"runId": id})),
@@ -278,33 +281,33 @@ async fn an_unknown_zone_is_400() {
             "{answer}"
         );
     }
-    assert_eq!(world.count("select count(*) from runs").await, 0);
-    assert_eq!(world.count("select count(*) from user_settings").await, 0);
+    assert_eq!(system.count("select count(*) from runs").await, 0);
+    assert_eq!(system.count("select count(*) from user_settings").await, 0);
 }
 
 /// Whoever decides or retries tells where they are now; the message stays where and when it was said.
 #[tokio::test(flavor = "multi_thread")]
 async fn decisions_and_retries_tell_a_zone_too() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--require-approval", "delete_task"],
         ..Options::default()
     })
     .await;
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "milk"})));
-    world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add it").await;
+    system.model.push(Turn::text("Added."));
+    let added = system.say("ada", "add it").await;
     let task = added.assert_ok()["tool_calls"][0]["result"]["task_id"].clone();
-    world
+    system
         .model
         .push(Turn::call("delete_task", json!({"task_id": task})));
-    let asks = say(&world, &Value::Null, "delete it").header("x-time-zone", LOS_ANGELES);
+    let asks = say(&system, &Value::Null, "delete it").header("x-time-zone", LOS_ANGELES);
     let waits = Answer::of(asks).await;
-    let sent = told(&world);
+    let sent = told(&system);
     let path = |run: &Value, what: &str| format!("runs/{}/{what}", run.as_str().unwrap());
-    world.model.push(Turn::status(400));
-    let decision = world
+    system.model.push(Turn::status(400));
+    let decision = system
         .request(
             Method::POST,
             "ada",
@@ -314,14 +317,14 @@ async fn decisions_and_retries_tell_a_zone_too() {
         .header("x-time-zone", BERLIN);
     let failed = Answer::of(decision).await;
     let failed = failed.assert_error(502, "model_error")["run_id"].clone();
-    assert_eq!(told(&world), sent);
-    assert_eq!(remembered(&world, "ada").await.as_deref(), Some(BERLIN));
-    world.model.push(Turn::text("It is gone."));
-    let retry = world
+    assert_eq!(told(&system), sent);
+    assert_eq!(remembered(&system, "ada").await.as_deref(), Some(BERLIN));
+    system.model.push(Turn::text("It is gone."));
+    let retry = system
         .request(Method::POST, "ada", &path(&failed, "retry"))
         .header("x-time-zone", "Asia/Tokyo");
     Answer::of(retry).await.assert_ok();
-    let again = told(&world);
+    let again = told(&system);
     assert!(
         again.starts_with(&format!("{sent}; tried again: ")),
         "{again}"
@@ -329,7 +332,7 @@ async fn decisions_and_retries_tell_a_zone_too() {
     assert!(again.ends_with("Asia/Tokyo"), "{again}");
     let zones: Vec<Option<String>> =
         sqlx::query_scalar("select time_zone from runs order by position")
-            .fetch_all(&world.db)
+            .fetch_all(&system.db)
             .await
             .unwrap();
     let zones: Vec<Option<&str>> = zones.iter().map(Option::as_deref).collect();
@@ -342,7 +345,7 @@ async fn decisions_and_retries_tell_a_zone_too() {
 /// A page adds a task by hand before anybody has written a message: the day is its user's own all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tool_call_from_outside_tells_a_zone_too() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let call = |zone: &str, arguments: Value| {
         let mut arguments = arguments;
         arguments["user_id"] = json!("ada");
@@ -351,9 +354,9 @@ async fn a_tool_call_from_outside_tells_a_zone_too() {
         } else {
             "list_tasks"
         };
-        world
+        system
             .bare(Method::POST, "/mcp")
-            .bearer_auth(world.identity.token("ada"))
+            .bearer_auth(system.identity.token("ada"))
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", "2025-11-25")
             .header("x-time-zone", zone.to_owned())
@@ -365,7 +368,7 @@ async fn a_tool_call_from_outside_tells_a_zone_too() {
     let today = |zone: &str| {
         let query = format!("select to_char(now() at time zone '{zone}', 'YYYY-MM-DD') as today");
         let query = sqlx::AssertSqlSafe(query);
-        let db = world.db.clone();
+        let db = system.db.clone();
         async move {
             sqlx::query_scalar::<_, String>(query)
                 .fetch_one(&db)
@@ -377,26 +380,26 @@ async fn a_tool_call_from_outside_tells_a_zone_too() {
     let added = Answer::of(call(late, json!({"title": "pay", "due_date": due}))).await;
     let task = &added.assert_ok()["result"]["structuredContent"]["task"];
     assert!(task["due"].as_str().unwrap().ends_with(", today"), "{task}");
-    assert_eq!(remembered(&world, "ada").await.as_deref(), Some(late));
+    assert_eq!(remembered(&system, "ada").await.as_deref(), Some(late));
     // What was remembered counts where nothing is said; a reading by itself says it for itself.
     for (zone, view, expected) in [
         (None, "today", 1),
         (Some(early), "today", 0),
         (Some(early), "upcoming", 1),
     ] {
-        let mut list = world.request(Method::GET, "ada", &format!("tasks?view={view}"));
+        let mut list = system.request(Method::GET, "ada", &format!("tasks?view={view}"));
         if let Some(zone) = zone {
             list = list.header("x-time-zone", zone);
         }
         let list = Answer::of(list).await;
         assert_eq!(list.assert_ok()["total"], expected, "{zone:?} {view}");
     }
-    assert_eq!(remembered(&world, "ada").await.as_deref(), Some(late));
+    assert_eq!(remembered(&system, "ada").await.as_deref(), Some(late));
     let calls = "select count(*) from mcp_calls";
-    let before = world.count(calls).await;
+    let before = system.count(calls).await;
     for zone in ["Mars/Olympus", "", "europe/berlin", "+02:00"] {
         let refused = Answer::of(call(zone, json!({}))).await;
         refused.assert_error(400, "invalid_request");
     }
-    assert_eq!(world.count(calls).await, before);
+    assert_eq!(system.count(calls).await, before);
 }

@@ -5,7 +5,7 @@
 
 use errand_core::{calendar::Moment, ids::CallKey, pending::Effect};
 use errand_store::{
-    lifecycle::AskedCall,
+    lifecycle::RequestedCall,
     read::history::{PastTurn, RecordedCall, RecordedStep},
 };
 use serde_json::Value;
@@ -22,11 +22,11 @@ mod pieces;
 mod said;
 pub mod title;
 
-pub(crate) use answer::{AnswerBuilder, Endless};
+pub(crate) use answer::{AnswerBuilder, AnswerTooLarge};
 pub(crate) use calls::CallPiece;
 use conversation::Conversation;
 pub use message::Message;
-pub use model::{Answer, Model, ModelError, Request, Told, ToolDefinition};
+pub use model::{Answer, Model, ModelError, Progress, Request, ToolDefinition};
 
 /// Calls of one answer that are executed; the model is told that the others were not. Somebody may say forty tasks in one message.
 const MAX_CALLS_PER_STEP: i32 = 128;
@@ -91,7 +91,7 @@ pub trait Toolbox: Send + Sync {
         &self,
         key: CallKey,
         user_id: &str,
-        call: &AskedCall,
+        call: &RequestedCall,
         refused: Option<Refusal>,
     ) -> impl Future<Output = Result<ToolOutcome, Interrupted>> + Send;
 
@@ -99,7 +99,7 @@ pub trait Toolbox: Send + Sync {
     fn previews(
         &self,
         user_id: &str,
-        calls: &[&AskedCall],
+        calls: &[&RequestedCall],
     ) -> impl Future<Output = Result<Vec<Option<Effect>>, Interrupted>> + Send;
 }
 
@@ -124,7 +124,7 @@ impl Refusal {
 /// Where the agent's steps are kept and told of.
 pub trait Journal: Send + Sync {
     /// The model is talking.
-    fn tell(&self, told: Told<'_>);
+    fn tell(&self, told: Progress<'_>);
 
     /// Commits an answer with calls. Only then are the calls executed.
     fn commit(
@@ -137,7 +137,7 @@ pub trait Journal: Send + Sync {
     fn acted(
         &self,
         told: CallKey,
-        call: &AskedCall,
+        call: &RequestedCall,
         outcome: &ToolOutcome,
     ) -> impl Future<Output = ()> + Send;
 }
@@ -277,7 +277,7 @@ fn mark_if_cut_short(answer: &mut Answer, journal: &impl Journal) {
     };
     let gap = if answer.text.is_empty() { "" } else { "\n\n" };
     let mark = format!("{gap}{mark}");
-    journal.tell(Told::Text(&mark));
+    journal.tell(Progress::Text(&mark));
     answer.text.push_str(&mark);
 }
 
@@ -289,7 +289,7 @@ async fn ask(
     journal: &impl Journal,
     last: bool,
 ) -> Result<Answer, ModelError> {
-    let tell = |told: Told<'_>| journal.tell(told);
+    let tell = |told: Progress<'_>| journal.tell(told);
     loop {
         let request = Request {
             messages: conversation.messages(),
@@ -321,7 +321,7 @@ async fn questions(
     let gated = &gated[..gated.len().min(MAX_QUESTIONS_PER_STEP)];
     let calls = answer.calls.iter().zip(0..);
     let calls = calls.filter(|(_, ordinal)| gated.contains(ordinal));
-    let calls: Vec<&AskedCall> = calls.map(|(call, _)| call).collect();
+    let calls: Vec<&RequestedCall> = calls.map(|(call, _)| call).collect();
     let previews = tools.previews(&assignment.user_id, &calls).await?;
     let questions = gated.iter().zip(previews).filter_map(|(ordinal, effect)| {
         Some(Question {
@@ -377,7 +377,7 @@ impl Step {
 
     /// Why a call may not be made. One that needs approval is made behind a recorded yes only: also if a worker that did not ask
     /// for it yet has committed the step.
-    fn refusal(&self, call: &AskedCall, ordinal: i32) -> Option<Refusal> {
+    fn refusal(&self, call: &RequestedCall, ordinal: i32) -> Option<Refusal> {
         const UNCLEAR: &str = "The parts of this call could not be told from those of another; it was not executed. Make it \
                                again, one call at a time.";
         const TOO_MANY: &str = "too many calls in one answer; this one was not executed: make it again in the next one";

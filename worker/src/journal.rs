@@ -15,7 +15,7 @@ use errand_core::{
 };
 use errand_store::{
     self as store, Pool, StoreError, UserPool, WriteError, events,
-    lifecycle::{self, AskedCall, Claimed, Ending, NewStep, Outcome},
+    lifecycle::{self, Claimed, Ending, NewStep, Outcome, RequestedCall},
     read::usage::Tokens,
     tasks,
 };
@@ -23,7 +23,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    agent::{Answer, Interrupted, Journal, Reply, Told, ToolOutcome},
+    agent::{Answer, Interrupted, Journal, Progress, Reply, ToolOutcome},
     meter::Meter,
     publisher::{End, Publisher, RunStream},
 };
@@ -40,12 +40,12 @@ pub(crate) struct RunJournal<'a> {
     /// The model that answers.
     model: &'a str,
     stream: RunStream,
-    story: Mutex<Story>,
+    state: Mutex<StreamState>,
 }
 
 /// What clients have been told.
 #[derive(Default)]
-struct Story {
+struct StreamState {
     open: Open,
     /// The text of the open message.
     text: String,
@@ -86,27 +86,27 @@ impl<'a> RunJournal<'a> {
             let started = Event::run_started(run.conversation_id, run.id, run.parent_run_id);
             stream.push(started);
         }
-        let story = Mutex::new(Story {
+        let state = Mutex::new(StreamState {
             open,
-            ..Story::default()
+            ..StreamState::default()
         });
         Ok(Self {
             pool,
             run,
             model,
             stream,
-            story,
+            state,
         })
     }
 
     /// The reply so far, for one that is cut short.
     pub(crate) fn partial(&self) -> String {
-        self.story().text.clone()
+        self.state().text.clone()
     }
 
     /// Tokens of this attempt that no step counts.
     pub(crate) fn cut_off(&self) -> Tokens {
-        self.story().meter.cut_off()
+        self.state().meter.cut_off()
     }
 
     /// Waits until it turns out that nothing more can be written.
@@ -127,17 +127,17 @@ impl<'a> RunJournal<'a> {
     ) -> Result<(), WriteError> {
         faults::point("finish.before");
         let (mut closing, message_id, cut_off) = {
-            let mut story = self.story();
+            let mut state = self.state();
             if reply.is_some() {
-                story.meter.keep();
+                state.meter.keep();
             }
             (
-                story.open.close(),
-                story.last_message,
-                story.meter.cut_off(),
+                state.open.close(),
+                state.last_message,
+                state.meter.cut_off(),
             )
         };
-        if let (Outcome::Waiting(_), Some(reply)) = (outcome, reply) {
+        if let (Outcome::AwaitingApproval(_), Some(reply)) = (outcome, reply) {
             closing.extend(self.tell_calls(reply.step, &reply.answer));
         }
         let end = outcome.event(self.run.conversation_id, self.run.id);
@@ -196,27 +196,27 @@ impl<'a> RunJournal<'a> {
         // A client that misses this looks at the list itself.
         let Ok(tasks) = listed.await else { return };
         let now = telling::task_list(&tasks);
-        let before = self.story().tasks.replace(now.clone());
+        let before = self.state().tasks.replace(now.clone());
         self.stream.push(telling::tasks_event(before.as_ref(), now));
     }
 
-    fn story(&self) -> std::sync::MutexGuard<'_, Story> {
-        self.story.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> std::sync::MutexGuard<'_, StreamState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Journal for RunJournal<'_> {
-    fn tell(&self, told: Told<'_>) {
-        let mut story = self.story();
+    fn tell(&self, told: Progress<'_>) {
+        let mut state = self.state();
         match told {
-            Told::Text(delta) => {
+            Progress::Text(delta) => {
                 faults::point("model.delta");
-                let message_id = match story.open.message {
+                let message_id = match state.open.message {
                     Some(message_id) => message_id,
                     None => {
                         let message_id = ids::new_id();
-                        story.open.message = Some(message_id);
-                        story.last_message = Some(message_id);
+                        state.open.message = Some(message_id);
+                        state.last_message = Some(message_id);
                         self.stream.push(Event::TextMessageStart {
                             message_id,
                             role: "assistant".to_owned(),
@@ -224,7 +224,7 @@ impl Journal for RunJournal<'_> {
                         message_id
                     }
                 };
-                story.text.push_str(delta);
+                state.text.push_str(delta);
                 for delta in telling::pieces(delta) {
                     self.stream.push(Event::TextMessageContent {
                         message_id,
@@ -232,11 +232,11 @@ impl Journal for RunJournal<'_> {
                     });
                 }
             }
-            Told::Tokens(tokens) => story.meter.see(tokens),
-            Told::Restart => {
-                story.meter.lose();
-                story.text.clear();
-                if let Some(message_id) = story.open.message.take() {
+            Progress::Tokens(tokens) => state.meter.see(tokens),
+            Progress::Restart => {
+                state.meter.lose();
+                state.text.clear();
+                if let Some(message_id) = state.open.message.take() {
                     self.stream.push(Event::TextMessageEnd { message_id });
                 }
             }
@@ -245,9 +245,9 @@ impl Journal for RunJournal<'_> {
 
     async fn commit(&self, number: i32, answer: &Answer) -> Result<(), Interrupted> {
         let mut events = {
-            let mut story = self.story();
-            story.text.clear();
-            story.open.close()
+            let mut state = self.state();
+            state.text.clear();
+            state.open.close()
         };
         events.extend(self.tell_calls(number, answer));
         let commit = async {
@@ -259,13 +259,13 @@ impl Journal for RunJournal<'_> {
         };
         match commit.await {
             Ok(()) => {
-                self.story().meter.keep();
+                self.state().meter.keep();
                 faults::point("step.committed");
                 Ok(())
             }
             // Only this attempt can have written it, so the first try did, and its answer was lost.
             Err(WriteError::Store(error)) if error.constraint() == Some("steps_pkey") => {
-                self.story().meter.keep();
+                self.state().meter.keep();
                 Ok(())
             }
             Err(WriteError::Fenced) => Err(Interrupted::Fenced),
@@ -276,10 +276,10 @@ impl Journal for RunJournal<'_> {
         }
     }
 
-    async fn acted(&self, told: CallKey, call: &AskedCall, outcome: &ToolOutcome) {
+    async fn acted(&self, told: CallKey, call: &RequestedCall, outcome: &ToolOutcome) {
         let tool_call_id = told.to_string();
         // An earlier attempt may have told of it already.
-        if self.story().open.answered.contains(&tool_call_id) {
+        if self.state().open.answered.contains(&tool_call_id) {
             return;
         }
         self.stream.push(Event::ToolCallResult {

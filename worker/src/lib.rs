@@ -25,9 +25,9 @@ mod openai;
 mod publisher;
 mod purge;
 mod queue;
+mod run_executor;
 mod titles;
 mod toolbox;
-mod turn;
 
 use cancels::Cancels;
 pub use config::Config;
@@ -68,7 +68,7 @@ pub struct Worker {
     pool: Pool,
     keep: purge::Keep,
     queue: queue::Queue,
-    turns: Arc<turn::Turns>,
+    executor: Arc<run_executor::RunExecutor>,
     supervisor: Supervisor,
 }
 
@@ -97,7 +97,7 @@ impl Worker {
         let server = TaskServer::for_agent(pool.clone());
         let toolbox = toolbox::Toolbox::start(server, supervisor.clone()).await?;
         let queue = queue::Queue::new(pool.clone(), config.into(), supervisor.clone());
-        let turns = Arc::new(turn::Turns {
+        let executor = Arc::new(run_executor::RunExecutor {
             users: UserPool::new(pool.clone(), ENDS),
             pool: pool.clone(),
             model,
@@ -110,7 +110,7 @@ impl Worker {
             pool,
             keep: config.into(),
             queue,
-            turns,
+            executor,
             supervisor,
         })
     }
@@ -134,12 +134,15 @@ impl Worker {
 
     async fn work(self, stop: CancellationToken) -> Result<(), WorkerError> {
         wait_for_database(&self.pool, &stop).await?;
-        let turns = self.turns;
+        let executor = self.executor;
         // They go on until the last run is over.
         let over = CancellationToken::new();
-        let publisher = turns.publisher.clone().run(self.pool.clone(), over.clone());
+        let publisher = executor
+            .publisher
+            .clone()
+            .run(self.pool.clone(), over.clone());
         self.supervisor.permanent("publisher", &over, publisher);
-        let cancels = turns.cancels.clone();
+        let cancels = executor.cancels.clone();
         let listening = cancels.clone().listen(self.pool.clone(), over.clone());
         self.supervisor
             .permanent("cancels listener", &over, listening);
@@ -148,16 +151,16 @@ impl Worker {
         // Nothing waits for a purge: it ends with the claims.
         let purges = purge::keep(self.pool.clone(), self.keep, stop.clone());
         self.supervisor.permanent("purge", &stop, purges);
-        let work = Arc::clone(&turns);
+        let work = Arc::clone(&executor);
         let result = self
             .queue
             .run(stop, move |delivery, drain| {
-                let turns = Arc::clone(&work);
-                async move { turns.take(delivery, drain).await }
+                let executor = Arc::clone(&work);
+                async move { executor.handle(delivery, drain).await }
             })
             .await;
-        turns.toolbox.told().await;
-        turns.toolbox.close().await;
+        executor.toolbox.told().await;
+        executor.toolbox.close().await;
         over.cancel();
         self.supervisor.ended().await;
         Ok(result?)

@@ -7,7 +7,7 @@ use futures::{StreamExt, pin_mut};
 use serde::Serialize;
 
 use crate::{
-    agent::{Answer, AnswerBuilder, Message, Model, ModelError, Request, Told, ToolDefinition},
+    agent::{Answer, AnswerBuilder, Message, Model, ModelError, Progress, Request, ToolDefinition},
     config::{ModelConfig, ReasoningEffort},
 };
 
@@ -57,7 +57,7 @@ impl OpenAi {
     async fn call(
         &self,
         request: Request<'_>,
-        tell: &(dyn Fn(Told<'_>) + Sync),
+        tell: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Answer, CallFailure> {
         loop {
             let body = Body::new(self, request);
@@ -81,20 +81,20 @@ impl OpenAi {
 async fn read(
     response: reqwest::Response,
     asked: usize,
-    tell: &(dyn Fn(Told<'_>) + Sync),
+    tell: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Answer, CallFailure> {
     let mut answer = AnswerBuilder::default();
     let mut reader = Reader::default();
     // From here on it is paid for, however it ends.
-    tell(Told::Tokens(answer.tokens(asked)));
+    tell(Progress::Tokens(answer.tokens(asked)));
     let mut add = |answer: &mut AnswerBuilder, chunk: &str| {
         let before = answer.text_len();
         let added = reader.add(chunk, answer);
         let text = answer.text_from(before);
         if !text.is_empty() {
-            tell(Told::Text(text));
+            tell(Progress::Text(text));
         }
-        tell(Told::Tokens(answer.tokens(asked)));
+        tell(Progress::Tokens(answer.tokens(asked)));
         added
     };
     match stream::chunks(response).await? {
@@ -127,7 +127,7 @@ impl Model for OpenAi {
     async fn answer(
         &self,
         request: Request<'_>,
-        tell: &(dyn Fn(Told<'_>) + Sync),
+        tell: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Answer, ModelError> {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(FIRST_PAUSE)
@@ -143,7 +143,7 @@ impl Model for OpenAi {
             })
             .notify(|failure: &CallFailure, pause| {
                 tracing::warn!(%failure, ?pause, "the model failed; trying again");
-                tell(Told::Restart);
+                tell(Progress::Restart);
             })
             .await
             .map_err(ModelError::from)

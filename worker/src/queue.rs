@@ -63,7 +63,7 @@ impl From<&Config> for Settings {
 pub(crate) struct Delivery {
     /// What to do.
     pub(crate) taken: Taken,
-    pub(crate) hold: Hold,
+    pub(crate) guard: InFlightGuard,
 }
 
 /// Takes jobs for one process.
@@ -71,7 +71,7 @@ pub(crate) struct Queue {
     pool: Pool,
     settings: Settings,
     worker: Arc<str>,
-    held: Held,
+    in_flight: InFlight,
     supervisor: Supervisor,
 }
 
@@ -83,7 +83,7 @@ impl Queue {
             pool,
             settings,
             worker: worker.into(),
-            held: Held::default(),
+            in_flight: InFlight::default(),
             supervisor,
         }
     }
@@ -101,25 +101,25 @@ impl Queue {
         H: Fn(Delivery, CancellationToken) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut heart = lease::Heart::new(
+        let mut heartbeat = lease::Heartbeat::new(
             self.pool.clone(),
             Arc::clone(&self.worker),
-            self.held.clone(),
+            self.in_flight.clone(),
             self.settings.lease,
         );
-        heart.beat().await?;
+        heartbeat.tick().await?;
         tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
 
         let over = CancellationToken::new();
         let supervisor = self.supervisor.clone();
-        let heart = supervisor.permanent("heartbeat", &over, heart.keep(over.clone()));
+        let heartbeat = supervisor.permanent("heartbeat", &over, heartbeat.keep(over.clone()));
         let sweeps = sweep::keep(self.pool.clone(), over.clone());
         supervisor.permanent("sweep", &over, sweeps);
         let (jobs, feed) = mpsc::channel(self.settings.concurrency);
         let claims = claims::Claims {
             pool: self.pool.clone(),
             worker: Arc::clone(&self.worker),
-            held: self.held.clone(),
+            in_flight: self.in_flight.clone(),
             concurrency: self.settings.concurrency,
             wake: Arc::default(),
         };
@@ -140,7 +140,7 @@ impl Queue {
 
         // The lease is kept until the last handler is done; only then do the jobs that were not begun go back.
         over.cancel();
-        let _ = tokio::join!(claims, heart);
+        let _ = tokio::join!(claims, heartbeat);
         self.leave().await?;
         tracing::info!(worker = %self.worker, "drained");
         result
@@ -222,15 +222,15 @@ async fn expire(
 /// The jobs this process knows to be its own, with the number of hands each is in: a job that was given back in an outage may
 /// come here again while its first handler is still on its way out.
 #[derive(Debug, Clone, Default)]
-struct Held(Arc<Mutex<HashMap<Uuid, usize>>>);
+struct InFlight(Arc<Mutex<HashMap<Uuid, usize>>>);
 
-impl Held {
+impl InFlight {
     /// Holds a job and its slot until the returned guard is dropped.
-    fn hold(&self, run_id: Uuid, slot: OwnedSemaphorePermit) -> Hold {
+    fn hold(&self, run_id: Uuid, slot: OwnedSemaphorePermit) -> InFlightGuard {
         *self.lock().entry(run_id).or_default() += 1;
-        Hold {
+        InFlightGuard {
             run_id,
-            held: self.clone(),
+            in_flight: self.clone(),
             _slot: slot,
         }
     }
@@ -245,19 +245,19 @@ impl Held {
 }
 
 #[derive(Debug)]
-pub(crate) struct Hold {
+pub(crate) struct InFlightGuard {
     run_id: Uuid,
-    held: Held,
+    in_flight: InFlight,
     _slot: OwnedSemaphorePermit,
 }
 
-impl Drop for Hold {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        let mut held = self.held.lock();
-        if let Some(hands) = held.get_mut(&self.run_id) {
+        let mut in_flight = self.in_flight.lock();
+        if let Some(hands) = in_flight.get_mut(&self.run_id) {
             *hands -= 1;
             if *hands == 0 {
-                held.remove(&self.run_id);
+                in_flight.remove(&self.run_id);
             }
         }
     }

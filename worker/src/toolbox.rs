@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use backon::{ConstantBuilder, Retryable};
 use errand_core::{ids::CallKey, pending::Effect};
 use errand_server::supervise::Supervisor;
-use errand_store::lifecycle::{AskedCall, Claimed};
+use errand_store::lifecycle::{Claimed, RequestedCall};
 use errand_tools::{Caller, FENCED, OUTAGE, TaskServer};
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,
@@ -188,7 +188,7 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
         &self,
         key: CallKey,
         user_id: &str,
-        call: &AskedCall,
+        call: &RequestedCall,
         refused: Option<Refusal>,
     ) -> Result<ToolOutcome, Interrupted> {
         let (arguments, malformed) = arguments(user_id, call);
@@ -225,7 +225,7 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
     async fn previews(
         &self,
         user_id: &str,
-        calls: &[&AskedCall],
+        calls: &[&RequestedCall],
     ) -> Result<Vec<Option<Effect>>, Interrupted> {
         let calls = calls
             .iter()
@@ -240,7 +240,7 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
 }
 
 /// The arguments with the user filled in. Text that is no JSON object is kept for the record, and the call refused.
-fn arguments(user_id: &str, call: &AskedCall) -> (Map<String, Value>, Option<&'static str>) {
+fn arguments(user_id: &str, call: &RequestedCall) -> (Map<String, Value>, Option<&'static str>) {
     let (mut arguments, malformed) = match call.object() {
         Some(arguments) => (arguments, None),
         None => {
@@ -261,8 +261,8 @@ fn arguments(user_id: &str, call: &AskedCall) -> (Map<String, Value>, Option<&'s
 mod tests {
     use super::*;
 
-    fn asked(arguments: &str) -> AskedCall {
-        AskedCall {
+    fn asked(arguments: &str) -> RequestedCall {
+        RequestedCall {
             id: String::new(),
             name: "add_task".to_owned(),
             arguments: arguments.to_owned(),

@@ -1,4 +1,4 @@
-//! The hub: hears of new events once for the whole process, reads them once, and hands them to whoever follows.
+//! The broker: hears of new events once for the whole process, reads them once, and hands them to whoever follows.
 //!
 //! A hint only says that there is something to read. Order and completeness come from the key (run, seq): each round
 //! asks for `seq > n` of all followed runs in one query, after each hint, after each connect, and once a second. So what the database has to
@@ -25,7 +25,7 @@ mod inbox;
 mod state;
 
 use inbox::Inbox;
-pub(crate) use inbox::{News, TooSlow};
+pub(crate) use inbox::{TooSlow, Update};
 use state::State;
 
 /// The slow poll: what a lost notification costs.
@@ -42,7 +42,7 @@ const ROUND: Bounds = Bounds {
 };
 
 /// Who follows which conversation.
-pub(crate) struct Hub {
+pub(crate) struct EventBroker {
     db: Pool,
     state: Mutex<State>,
     look: Notify,
@@ -50,7 +50,7 @@ pub(crate) struct Hub {
 
 /// A place among the followers of a conversation, until it is dropped.
 pub(crate) struct Following {
-    hub: Arc<Hub>,
+    broker: Arc<EventBroker>,
     conversation_id: Uuid,
     follower: u64,
     inbox: Inbox,
@@ -58,28 +58,28 @@ pub(crate) struct Following {
 
 impl Following {
     /// The next news; none if this follower was too slow.
-    pub(crate) async fn next(&mut self) -> Option<News> {
+    pub(crate) async fn next(&mut self) -> Option<Update> {
         self.inbox.next().await
     }
 
     /// Says which runs of the conversation are not over, as far as the caller has read: of each its seq and attempt. What comes behind
     /// that, its end above all, is news; also if the run has ended meanwhile.
     pub(crate) fn has_read(&self, runs: impl Iterator<Item = (Uuid, i64, i32)>) {
-        let mut state = self.hub.lock();
+        let mut state = self.broker.lock();
         state.follow_on(self.conversation_id, self.follower, runs);
-        self.hub.look.notify_one();
+        self.broker.look.notify_one();
     }
 
     /// The next news that is there already.
     ///
     /// # Errors
     /// This follower was too slow.
-    pub(crate) fn next_ready(&mut self) -> Result<Option<News>, TooSlow> {
+    pub(crate) fn next_ready(&mut self) -> Result<Option<Update>, TooSlow> {
         self.inbox.next_ready()
     }
 }
 
-impl Hub {
+impl EventBroker {
     pub(crate) fn new(db: Pool) -> Self {
         Self {
             db,
@@ -88,7 +88,7 @@ impl Hub {
         }
     }
 
-    /// Begins to follow a conversation, whose owner the caller has checked. News may come that the caller knows already,
+    /// Begins to follow a conversation, whose owner the caller has checked. Update may come that the caller knows already,
     /// and a first gap is the caller's to fill: it reads the rows after this returns, and says how far ([`Following::has_read`]).
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Hub {
         let follower = self.lock().enter(conversation_id, span, place);
         self.look.notify_one();
         Ok(Following {
-            hub: Arc::clone(self),
+            broker: Arc::clone(self),
             conversation_id,
             follower,
             inbox,
@@ -169,7 +169,7 @@ impl Hub {
             let mut db = store::connection(&self.db).await?;
             let news = lifecycle::news(&mut db, &conversations, &positions, NEW_RUNS).await?;
             db.release();
-            if self.lock().learn(news, NEW_RUNS) {
+            if self.lock().register(news, NEW_RUNS) {
                 self.look.notify_one();
             }
         }
@@ -198,6 +198,8 @@ pub(crate) fn is_terminal(event: &serde_json::Value) -> bool {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        self.hub.lock().leave(self.conversation_id, self.follower);
+        self.broker
+            .lock()
+            .leave(self.conversation_id, self.follower);
     }
 }

@@ -9,14 +9,14 @@ use errand_store::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{broker::Hub, waiters::Waiting};
+use super::{broker::EventBroker, waiters::Waiting};
 use crate::task_watch::TaskWatch;
 
 /// Listens until the stop.
 pub(crate) async fn listen(
     direct: Pool,
     waiting: Arc<Waiting>,
-    hub: Arc<Hub>,
+    broker: Arc<EventBroker>,
     task_watch: Arc<TaskWatch>,
     stop: CancellationToken,
 ) {
@@ -27,7 +27,7 @@ pub(crate) async fn listen(
         |hint| match hint {
             Heard::Connected => {
                 waiting.look_at_all();
-                hub.look_at_all();
+                broker.look_at_all();
                 task_watch.hear_of_all();
             }
             Heard::Notification { channel, payload } => match channel.as_str() {
@@ -38,16 +38,16 @@ pub(crate) async fn listen(
                 }
                 CONVERSATION => {
                     if let Ok(conversation_id) = payload.parse() {
-                        hub.hear_of_conversation(conversation_id);
+                        broker.hear_of_conversation(conversation_id);
                     }
                 }
                 TASKS_CHANGED => {
                     let changes = payload.split(',').filter_map(TaskChange::parse);
                     changes.for_each(|change| task_watch.hear_of(change));
                 }
-                RUN_EVENTS if payload.is_empty() => hub.look_at_all(),
+                RUN_EVENTS if payload.is_empty() => broker.look_at_all(),
                 RUN_EVENTS => {
-                    hub.hear_of_events(payload.split(',').filter_map(|id| id.parse().ok()))
+                    broker.hear_of_events(payload.split(',').filter_map(|id| id.parse().ok()))
                 }
                 _ => {}
             },

@@ -15,7 +15,7 @@ use errand_store::{
 };
 use uuid::Uuid;
 
-use super::broker::{Following, News, TooSlow};
+use super::broker::{Following, TooSlow, Update};
 use crate::App;
 
 mod pages;
@@ -37,7 +37,7 @@ pub(crate) struct After {
 
 /// What a follower is told.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub(crate) enum Delivery {
     /// An event of a run, the next one.
     Event(Arc<Stored>),
     /// A run waits for this many others of its conversation.
@@ -49,7 +49,7 @@ pub(crate) enum Told {
 }
 
 /// One follower.
-pub(crate) struct Follower {
+pub(crate) struct Subscription {
     app: App,
     user_id: String,
     following: Following,
@@ -62,7 +62,7 @@ pub(crate) struct Follower {
 
 /// What comes next.
 enum Todo {
-    Tell(Told),
+    Tell(Delivery),
     /// Read on in a run, which has at least this many events.
     Read {
         run_id: Uuid,
@@ -70,7 +70,7 @@ enum Todo {
     },
 }
 
-impl Follower {
+impl Subscription {
     /// Follows a conversation, whose owner the caller has checked: from a place, or from the start of what is not over.
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl Follower {
     ) -> Result<Self, StoreError> {
         let turn = app.reads.enter(user_id).await?;
         // First the place among the followers, then the rows: nothing falls in between.
-        let following = app.hub.follow(conversation_id).await?;
+        let following = app.broker.follow(conversation_id).await?;
         let runs = store::within(async {
             let mut db = turn.begin().await?;
             let read = lifecycle::to_follow(
@@ -113,7 +113,7 @@ impl Follower {
                 .iter()
                 .any(|run| run.last_seq == 0 && !run.status.is_active());
             if !known || purged || i64::try_from(runs.len()).is_ok_and(|read| read == MAX_RUNS) {
-                follower.tell(Told::ResyncRequired);
+                follower.tell(Delivery::ResyncRequired);
                 return Ok(follower);
             }
             follower.seen.insert(after.run_id, after.seq);
@@ -126,7 +126,7 @@ impl Follower {
         for run in &runs {
             let is_open = run.status.is_active();
             if run.status == RunStatus::Queued && before > 0 {
-                follower.tell(Told::Queued {
+                follower.tell(Delivery::Queued {
                     run_id: run.id,
                     position: before,
                 });
@@ -139,14 +139,17 @@ impl Follower {
 
     /// Whether what was asked for is no longer stored.
     pub(crate) fn must_resync(&self) -> bool {
-        matches!(self.todo.front(), Some(Todo::Tell(Told::ResyncRequired)))
+        matches!(
+            self.todo.front(),
+            Some(Todo::Tell(Delivery::ResyncRequired))
+        )
     }
 
     /// The next thing to tell; none if this follower was too slow and has to resume.
     ///
     /// # Errors
     /// The database failed.
-    pub(crate) async fn next(&mut self) -> Result<Option<Told>, StoreError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Delivery>, StoreError> {
         loop {
             match self.todo.front() {
                 Some(Todo::Tell(_)) => {
@@ -165,7 +168,7 @@ impl Follower {
                 }
                 None => match self.following.next().await {
                     None => return Ok(None),
-                    Some(News::Event(event)) if event.seq == self.seen(event.run_id) + 1 => {
+                    Some(Update::Event(event)) if event.seq == self.seen(event.run_id) + 1 => {
                         return Ok(Some(self.told(event)));
                     }
                     Some(news) => self.take(news),
@@ -174,16 +177,16 @@ impl Follower {
         }
     }
 
-    fn told(&mut self, event: Arc<Stored>) -> Told {
+    fn told(&mut self, event: Arc<Stored>) -> Delivery {
         self.seen.insert(event.run_id, event.seq);
-        Told::Event(event)
+        Delivery::Event(event)
     }
 
     fn seen(&self, run_id: Uuid) -> i64 {
         self.seen.get(&run_id).copied().unwrap_or(0)
     }
 
-    /// Takes what came live while the rows are caught up with, so that the hub need not wait: of events only that they are there.
+    /// Takes what came live while the rows are caught up with, so that the broker need not wait: of events only that they are there.
     fn keep_up(&mut self) -> Result<(), TooSlow> {
         while let Some(news) = self.following.next_ready()? {
             if self.todo.len() >= MAX_TODO {
@@ -195,18 +198,18 @@ impl Follower {
     }
 
     /// Notes what is to be told, or read, because of this; leaves out what was told.
-    fn take(&mut self, news: News) {
+    fn take(&mut self, news: Update) {
         match news {
-            News::Event(event) if event.seq <= self.seen(event.run_id) => {}
-            News::Event(event) => self.want(event.run_id, event.seq),
-            News::More { run_id, seq } if seq <= self.seen(run_id) => {}
-            News::More { run_id, seq } => self.want(run_id, seq),
-            News::Queued { run_id, position } => self.tell(Told::Queued { run_id, position }),
-            News::Attempt { run_id, attempt } => self.tell(Told::Attempt { run_id, attempt }),
+            Update::Event(event) if event.seq <= self.seen(event.run_id) => {}
+            Update::Event(event) => self.want(event.run_id, event.seq),
+            Update::More { run_id, seq } if seq <= self.seen(run_id) => {}
+            Update::More { run_id, seq } => self.want(run_id, seq),
+            Update::Queued { run_id, position } => self.tell(Delivery::Queued { run_id, position }),
+            Update::Attempt { run_id, attempt } => self.tell(Delivery::Attempt { run_id, attempt }),
         }
     }
 
-    fn tell(&mut self, told: Told) {
+    fn tell(&mut self, told: Delivery) {
         self.todo.push_back(Todo::Tell(told));
     }
 
@@ -254,7 +257,7 @@ impl Follower {
             self.todo.pop_front();
             if seen < last_seq {
                 // It was there when it was looked for, and is purged.
-                self.todo.push_front(Todo::Tell(Told::ResyncRequired));
+                self.todo.push_front(Todo::Tell(Delivery::ResyncRequired));
             }
         }
         Ok(())

@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::{decisions, message::check_text};
 use crate::{
     App,
-    accept::{self, Accepted, Idempotency, OnBusy, Thread},
+    accept::{self, AcceptedRun, Idempotency, OnBusy, Thread},
     auth::User,
     body,
-    decide::{self, Wish},
+    decide::{self, DecisionCommand},
     error::ApiError,
     request,
 };
@@ -128,7 +128,7 @@ impl ResumeEntry<'_> {
 pub(super) struct AgentInput {
     thread: ThreadName,
     run: String,
-    wish: Saying,
+    command: Saying,
     time_zone: Option<Tz>,
 }
 
@@ -171,7 +171,7 @@ impl<'a> RunAgentInput<'a> {
         let time_zone =
             ambient::time_zone(self.forwarded_props, &self.context.unwrap_or_default())?;
         let resume = self.resume.unwrap_or_default();
-        let wish = if resume.is_empty() {
+        let command = if resume.is_empty() {
             Saying::Text(text(self.messages)?)
         } else {
             Saying::Decisions(decisions_of(&resume)?)
@@ -179,7 +179,7 @@ impl<'a> RunAgentInput<'a> {
         Ok(AgentInput {
             thread,
             run,
-            wish,
+            command,
             time_zone,
         })
     }
@@ -242,7 +242,7 @@ pub(super) async fn accept(
     user: &User,
     headers: &HeaderMap,
     input: &AgentInput,
-) -> Result<(Accepted, Names), ApiError> {
+) -> Result<(AcceptedRun, Names), ApiError> {
     let of_request = request::time_zone(headers)?;
     let time_zone = input.time_zone.or(of_request);
     let run_id = Uuid::parse_str(&input.run);
@@ -255,7 +255,7 @@ pub(super) async fn accept(
         // A name has no NUL, so that here it ends where it ends.
         ThreadName::Name(name) => (Thread::Named(name), format!("{name}\0").into_bytes()),
     };
-    let accepted = match &input.wish {
+    let accepted = match &input.command {
         Saying::Text(text) => {
             let message = accept::Message {
                 run_id,
@@ -273,7 +273,7 @@ pub(super) async fn accept(
             accept::accept(app, &message).await?
         }
         Saying::Decisions(each) => {
-            let wish = Wish {
+            let command = DecisionCommand {
                 user_id: &user.id,
                 run_id: waiting_run(each)?,
                 thread: Some(thread),
@@ -281,7 +281,7 @@ pub(super) async fn accept(
                 child: run_id,
                 time_zone,
             };
-            decide::decide(app, &wish).await?
+            decide::decide(app, &command).await?
         }
     };
     let names = input.names(&accepted);
@@ -301,7 +301,7 @@ fn waiting_run(each: &HashMap<String, bool>) -> Result<Uuid, ApiError> {
 }
 
 impl AgentInput {
-    fn names(&self, accepted: &Accepted) -> Names {
+    fn names(&self, accepted: &AcceptedRun) -> Names {
         let other = |written: &str, id: Uuid| {
             (written != id.to_string().as_str()).then(|| written.to_owned())
         };

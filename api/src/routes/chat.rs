@@ -121,7 +121,7 @@ pub(crate) async fn post(
 pub(super) async fn reply(
     app: &App,
     user: &User,
-    accepted: accept::Accepted,
+    accepted: accept::AcceptedRun,
     preference: Preference,
     deadline: Instant,
 ) -> Result<Response, ApiError> {
@@ -176,7 +176,7 @@ fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Res
             run.error_message.as_deref(),
         )),
         (status, ..) => {
-            let accepted = accept::Accepted {
+            let accepted = accept::AcceptedRun {
                 run_id: run.id,
                 conversation_id: run.conversation_id,
                 quota: None,
@@ -188,7 +188,7 @@ fn answer(user: &User, run: runs::Outcome, preference: Preference) -> Result<Res
 
 fn under_way(
     user: &User,
-    accepted: accept::Accepted,
+    accepted: accept::AcceptedRun,
     status: RunStatus,
     preference: Preference,
 ) -> Response {

@@ -21,7 +21,7 @@ use crate::{
     App,
     auth::User,
     body::{self, JsonBody},
-    decide::{self, Wish},
+    decide::{self, DecisionCommand},
     error::{ApiError, ErrorBody},
     request::{self, Preference},
 };
@@ -109,7 +109,7 @@ pub(crate) async fn post(
     let Path((_, id)) = path;
     let run_id = id.parse().map_err(|_| ApiError::not_found("run"))?;
     let request: DecisionRequest = body.parse().await?;
-    let wish = Wish {
+    let command = DecisionCommand {
         user_id: &user.id,
         run_id,
         thread: None,
@@ -119,7 +119,7 @@ pub(crate) async fn post(
     };
     let place = request::wants_events(&headers).then(|| app.connections.stream(&user.id));
     let place = place.transpose()?;
-    let accepted = decide::decide(&app, &wish).await?;
+    let accepted = decide::decide(&app, &command).await?;
     if let Some(place) = place {
         streams::stream_accepted(&app, &user, place, accepted).await
     } else {

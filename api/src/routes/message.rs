@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::agent_input::{AgentInput, RunAgentInput};
 use crate::{
     App,
-    accept::{self, Accepted, Idempotency, OnBusy, Thread},
+    accept::{self, AcceptedRun, Idempotency, OnBusy, Thread},
     auth::User,
     body::{self, MAX_BODY},
     error::ApiError,
@@ -152,7 +152,7 @@ pub(super) async fn accept_chat(
     headers: &HeaderMap,
     request: &ChatRequest,
     run_id: Uuid,
-) -> Result<Accepted, ApiError> {
+) -> Result<AcceptedRun, ApiError> {
     request.check()?;
     let of_request = request::time_zone(headers)?;
     let time_zone = request.time_zone()?.or(of_request);

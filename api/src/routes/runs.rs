@@ -227,7 +227,7 @@ async fn read(app: &App, user: &User, id: Uuid) -> Result<Outcome, ApiError> {
     let found = store::within(lifecycle::read(&turn, &user.id, id)).await?;
     let (run, tool_calls) = found.ok_or_else(|| ApiError::not_found("run"))?;
     let pending = match run.status {
-        RunStatus::Waiting => store::within(pending(&turn, &user.id, id)).await?,
+        RunStatus::AwaitingApproval => store::within(pending(&turn, &user.id, id)).await?,
         _ => Vec::new(),
     };
     Ok(Outcome {

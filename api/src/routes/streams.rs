@@ -25,14 +25,14 @@ use super::{
 };
 use crate::{
     App,
-    accept::Accepted,
+    accept::AcceptedRun,
     auth::User,
     body::JsonBody,
     connections::Streaming,
     error::{ApiError, ErrorBody},
     live::{
         broker::is_terminal,
-        subscription::{After, Follower, Told},
+        subscription::{After, Delivery, Subscription},
     },
     task_watch::Watching,
 };
@@ -130,7 +130,7 @@ pub(super) async fn stream_accepted(
     app: &App,
     user: &User,
     place: Streaming,
-    accepted: Accepted,
+    accepted: AcceptedRun,
 ) -> Result<Response, ApiError> {
     stream_named(app, user, place, accepted, Names::default()).await
 }
@@ -141,7 +141,7 @@ async fn stream_named(
     app: &App,
     user: &User,
     place: Streaming,
-    accepted: Accepted,
+    accepted: AcceptedRun,
     names: Names,
 ) -> Result<Response, ApiError> {
     let run_id = accepted.run_id;
@@ -178,7 +178,7 @@ async fn stream_run(
     let run = run.await?.ok_or_else(|| ApiError::not_found("run"))?;
     drop(turn);
     let after = After { run_id, seq };
-    let follower = Follower::start(app, &user.id, run.conversation_id, Some(after)).await?;
+    let follower = Subscription::start(app, &user.id, run.conversation_id, Some(after)).await?;
     if follower.must_resync() {
         return Err(ApiError::not_found(
             "place in the events of this run: they are purged, or never were",
@@ -240,7 +240,7 @@ fn changes_by_others(
 
 /// The run's next event, and whether it is the last. None if the stream has to end for now.
 async fn next_of(
-    follower: &mut Follower,
+    follower: &mut Subscription,
     run_id: Uuid,
     names: &Names,
 ) -> Option<(Result<Event, Infallible>, bool)> {
@@ -248,15 +248,15 @@ async fn next_of(
         // An error of the database ends the stream; the client resumes.
         let told = follower.next().await.ok()??;
         match told {
-            Told::Event(event) if event.run_id == run_id => {
+            Delivery::Event(event) if event.run_id == run_id => {
                 let sse = Event::default()
                     .id(event.seq.to_string())
                     .data(in_words_of(names, &event.event));
                 return Some((Ok(sse), is_terminal(&event.event)));
             }
             // Purged meanwhile; a client that comes back is told so.
-            Told::ResyncRequired => return None,
-            Told::Event(_) | Told::Queued { .. } | Told::Attempt { .. } => {}
+            Delivery::ResyncRequired => return None,
+            Delivery::Event(_) | Delivery::Queued { .. } | Delivery::Attempt { .. } => {}
         }
     }
 }

@@ -26,7 +26,7 @@ pub const POINTS: &[&str] = &[
     "finish.before",
     "finish.before-commit",
     "finish.committed",
-    "give-back.before-commit",
+    "release.before-commit",
 ];
 
 /// Takes away the attempt's fence, to prove that the campaign notices.

@@ -14,7 +14,9 @@ pub enum RunStatus {
     /// A worker has it.
     Running,
     /// Its user has to decide about calls of tools. It holds no worker, and nothing behind it waits for it.
-    Waiting,
+    #[serde(rename = "waiting")]
+    #[sqlx(rename = "waiting")]
+    AwaitingApproval,
     /// It came to a reply, or to a decision that another run goes on from.
     Completed,
     /// It came to no reply.
@@ -23,7 +25,7 @@ pub enum RunStatus {
     Cancelled,
 }
 
-use RunStatus::{Cancelled, Completed, Failed, Queued, Running, Waiting};
+use RunStatus::{AwaitingApproval, Cancelled, Completed, Failed, Queued, Running};
 
 /// What leads from one status to another. Nothing else does: the database refuses it (`runs_transitions`).
 pub const TRANSITIONS: [(RunStatus, &str, RunStatus); 10] = [
@@ -33,15 +35,22 @@ pub const TRANSITIONS: [(RunStatus, &str, RunStatus); 10] = [
     (Running, "finish", Completed),
     (Running, "finish", Failed),
     (Running, "finish", Cancelled),
-    (Running, "finish", Waiting),
-    (Waiting, "decide", Completed),
-    (Waiting, "cancel", Cancelled),
+    (Running, "finish", AwaitingApproval),
+    (AwaitingApproval, "decide", Completed),
+    (AwaitingApproval, "cancel", Cancelled),
     (Failed, "requeue", Queued),
 ];
 
 impl RunStatus {
     /// All of them.
-    pub const ALL: [Self; 6] = [Queued, Running, Waiting, Completed, Failed, Cancelled];
+    pub const ALL: [Self; 6] = [
+        Queued,
+        Running,
+        AwaitingApproval,
+        Completed,
+        Failed,
+        Cancelled,
+    ];
 
     /// Its name, here as in the database and in answers of the API.
     #[must_use]
@@ -49,7 +58,7 @@ impl RunStatus {
         match self {
             Queued => "queued",
             Running => "running",
-            Waiting => "waiting",
+            AwaitingApproval => "waiting",
             Completed => "completed",
             Failed => "failed",
             Cancelled => "cancelled",

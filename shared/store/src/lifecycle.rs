@@ -26,14 +26,14 @@ pub use accept::{
 pub(super) use admit::lock_user;
 pub use admit::{Bounds, Usage, admit, usage};
 pub use cancel::cancel;
-pub use claim::{Claimed, Taken, claim, fence};
+pub use claim::{Claimed, Taken, claim};
 pub(super) use complete::Complete;
 pub use decide::{Decided, Decision, MAX_WAITING, decide, decisions, pending};
 pub use finish::{Ending, Outcome, finish};
 pub(super) use read::Read;
 pub use read::{Followed, Run, Span, at_work, ended, find, news, read, span, to_cancel, to_follow};
-pub use release::{Return, release};
+pub use release::{Release, release};
 pub use requeue::{Requeued, requeue};
 pub use retry::{Retriable, retriable, retry};
 pub(super) use step::Step;
-pub use step::{AskedCall, NewStep, commit_step};
+pub use step::{NewStep, RequestedCall, commit_step};

@@ -19,12 +19,12 @@ use crate::TaskServer;
 
 mod bearer;
 mod body;
-mod door;
-mod refusal;
+mod host_guard;
+mod http_error;
 
 pub use bearer::Access;
 use bearer::METADATA;
-pub use refusal::{Refusal, in_our_words};
+pub use http_error::{HttpError, in_our_words};
 
 /// The path that MCP clients are given.
 pub(crate) const PATH: &str = "/mcp";
@@ -33,12 +33,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// MCP at `/mcp`, and where its clients get their tokens. Complete: no answer needs anything of the routes around it.
 pub fn routes(server: TaskServer, access: Access) -> Router {
-    let door = Arc::clone(&access.door);
+    let host_guard = Arc::clone(&access.host_guard);
     let access = Arc::new(access);
     let cors = {
-        let door = Arc::clone(&door);
+        let host_guard = Arc::clone(&host_guard);
         cors(AllowOrigin::predicate(move |origin, request| {
-            door.admits_origin(origin, &request.uri, &request.headers)
+            host_guard.admits_origin(origin, &request.uri, &request.headers)
         }))
     };
     let mcp = Router::new()
@@ -59,10 +59,13 @@ pub fn routes(server: TaskServer, access: Access) -> Router {
         ))
         .layer(middleware::from_fn(in_our_words))
         .layer(CatchPanicLayer::custom(|_| {
-            Refusal::internal().into_response()
+            HttpError::internal().into_response()
         }))
         .layer(cors)
-        .layer(middleware::from_fn_with_state(door, door::guard))
+        .layer(middleware::from_fn_with_state(
+            host_guard,
+            host_guard::guard,
+        ))
 }
 
 /// MCP without sessions: each request stands for itself, as every process may die and any may answer the next one.
@@ -71,7 +74,7 @@ fn service(server: TaskServer) -> StreamableHttpService<TaskServer, NeverSession
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .with_max_request_body_bytes(body::MAX)
-        // The door has looked at both, before the token was.
+        // The host_guard has looked at both, before the token was.
         .disable_allowed_hosts()
         .disable_allowed_origins();
     let server = move || Ok(server.clone());

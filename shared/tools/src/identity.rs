@@ -37,7 +37,7 @@ pub(super) enum Who {
     /// The agent, in a run.
     Agent(Caller),
     /// A client from outside.
-    Outsider(Outsider),
+    ExternalCaller(ExternalCaller),
 }
 
 impl fmt::Display for Who {
@@ -45,7 +45,7 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Agent(caller) => caller.key.fmt(f),
-            Self::Outsider(_) => f.write_str("from outside"),
+            Self::ExternalCaller(_) => f.write_str("from outside"),
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) struct Bearer {
 
 /// A client from outside, and its user.
 #[derive(Debug)]
-pub(super) struct Outsider {
+pub(super) struct ExternalCaller {
     pub(super) user_id: String,
     /// What it says it is.
     pub(super) client: Option<String>,
@@ -104,7 +104,7 @@ impl Identity {
                 (bearer.user_id.clone(), bearer.zone, Some(too_many))
             }
         };
-        Some(Who::Outsider(Outsider {
+        Some(Who::ExternalCaller(ExternalCaller {
             user_id,
             client: client(context),
             zone,
@@ -118,7 +118,7 @@ impl Who {
     pub(super) fn run_id(&self) -> Option<Uuid> {
         match self {
             Self::Agent(caller) => Some(caller.key.run_id),
-            Self::Outsider(_) => None,
+            Self::ExternalCaller(_) => None,
         }
     }
 
@@ -126,12 +126,12 @@ impl Who {
     pub(super) fn user_id(&self) -> &str {
         match self {
             Self::Agent(caller) => &caller.user_id,
-            Self::Outsider(outsider) => &outsider.user_id,
+            Self::ExternalCaller(outsider) => &outsider.user_id,
         }
     }
 }
 
-impl Outsider {
+impl ExternalCaller {
     pub(super) fn has_to_wait(&self, pause: Duration) {
         if let Some(slot) = &self.too_many {
             let _ = slot.set(pause);

@@ -36,6 +36,7 @@ mod config;
 mod contract;
 mod edit;
 mod error;
+mod execute;
 pub mod http;
 mod identity;
 mod kept;
@@ -43,15 +44,14 @@ mod list;
 pub mod listing;
 mod plan;
 mod preview;
-mod record;
 mod subject;
 
 pub use config::McpConfig;
 pub use contract::NAMES;
 pub use error::ToolError;
+use execute::CallError;
 pub use identity::Caller;
 use identity::{Identity, Who};
-use record::CallError;
 
 /// Answered to a caller whose attempt no longer owns the run: nothing was written.
 pub const FENCED: ErrorCode = ErrorCode(-32_010);
@@ -148,7 +148,7 @@ impl TaskServer {
     /// What a model outside is told: also its user's id, which it has no other way to know and each tool asks for.
     fn instructions(&self, context: &RequestContext<RoleServer>) -> String {
         match self.identity.of(context) {
-            Some(Who::Outsider(outsider)) => {
+            Some(Who::ExternalCaller(outsider)) => {
                 format!("{INSTRUCTIONS} The user_id is \"{}\".", outsider.user_id)
             }
             _ => INSTRUCTIONS.to_owned(),
@@ -160,12 +160,13 @@ impl TaskServer {
         let work = async {
             match who {
                 Who::Agent(caller) => {
-                    store::within(record::for_agent(&self.pool, caller, name, parameters)).await
+                    store::within(execute::for_agent(&self.pool, caller, name, parameters)).await
                 }
-                Who::Outsider(outsider) => {
+                Who::ExternalCaller(outsider) => {
                     let turn = self.outside.enter(&outsider.user_id).await;
                     let turn = turn.map_err(CallError::of_crowd)?;
-                    let call = record::for_outsider(&turn, outsider, self.limit, name, parameters);
+                    let call =
+                        execute::for_external_caller(&turn, outsider, self.limit, name, parameters);
                     store::within(call).await
                 }
             }
@@ -201,7 +202,7 @@ fn refusal(who: &Who, error: &CallError) -> ErrorData {
             ErrorData::new(code, "the store is unavailable", None)
         }
         CallError::TooMany(pause) => {
-            if let Who::Outsider(outsider) = who {
+            if let Who::ExternalCaller(outsider) = who {
                 outsider.has_to_wait(*pause);
             }
             let seconds = whole_seconds(*pause);

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 const ANSWER: Duration = Duration::from_secs(40);
 
 /// What all clients know.
-pub(crate) struct World<'a> {
+pub(crate) struct TestSystem<'a> {
     pub(crate) apis: &'a [String],
     pub(crate) identity: &'a IdentityProvider,
     pub(crate) history: &'a History,
@@ -37,7 +37,7 @@ pub(crate) struct World<'a> {
 
 /// One client.
 struct Client<'a> {
-    world: &'a World<'a>,
+    world: &'a TestSystem<'a>,
     pen: Pen<'a>,
     http: reqwest::Client,
     random: StdRng,
@@ -54,7 +54,7 @@ struct End {
 }
 
 /// Takes turns until the time is over, the last one to its end. Returns how many.
-pub(crate) async fn live(world: &World<'_>, number: usize) -> Result<u64> {
+pub(crate) async fn live(world: &TestSystem<'_>, number: usize) -> Result<u64> {
     let user = format!("user{}", number % USERS);
     let mut client = Client {
         world,

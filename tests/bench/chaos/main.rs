@@ -4,11 +4,11 @@
 //! `--mutate` a safeguard is taken away: then the checker has to find violations.
 #![expect(clippy::print_stdout, reason = "a campaign prints its verdict")]
 
-mod brain;
 mod check;
 mod clients;
 mod faults;
 mod history;
+mod model_script;
 mod proxy;
 mod slot;
 mod stage;
@@ -129,7 +129,7 @@ async fn turns(options: &Options, stage: &mut Stage, history: &History) -> Resul
     let apis = stage.apis.clone();
     let slots = stage.slots.clone();
     let database = stage.database.clone();
-    let world = clients::World {
+    let world = clients::TestSystem {
         apis: &apis,
         identity: &stage.identity.clone(),
         history,

@@ -18,8 +18,8 @@ use tokio::{
 
 /// What happens to bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Weather {
-    Fair,
+enum Link {
+    Up,
     /// Every piece is late by this.
     Slow(Duration),
     /// Nothing arrives and nobody is told. A connection that lost bytes stays silent for ever.
@@ -30,7 +30,7 @@ enum Weather {
 #[derive(Clone)]
 pub(crate) struct Proxy {
     port: u16,
-    weather: Arc<watch::Sender<Weather>>,
+    link: Arc<watch::Sender<Link>>,
     /// Counts cuts; each ends all connections there are.
     cuts: Arc<watch::Sender<u64>>,
 }
@@ -41,7 +41,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let proxy = Self {
             port: listener.local_addr()?.port(),
-            weather: Arc::new(watch::Sender::new(Weather::Fair)),
+            link: Arc::new(watch::Sender::new(Link::Up)),
             cuts: Arc::default(),
         };
         tokio::spawn(proxy.clone().serve(listener, server));
@@ -63,20 +63,20 @@ impl Proxy {
 
     /// Delays every piece for a while.
     pub(crate) async fn slow(&self, by: Duration, time: Duration) {
-        self.weather.send_replace(Weather::Slow(by));
+        self.link.send_replace(Link::Slow(by));
         sleep(time).await;
         self.heal();
     }
 
     /// Swallows everything for a while.
     pub(crate) async fn silent(&self, time: Duration) {
-        self.weather.send_replace(Weather::Silent);
+        self.link.send_replace(Link::Silent);
         sleep(time).await;
         self.heal();
     }
 
     pub(crate) fn heal(&self) {
-        self.weather.send_replace(Weather::Fair);
+        self.link.send_replace(Link::Up);
     }
 
     async fn serve(self, listener: TcpListener, server: u16) {
@@ -113,11 +113,11 @@ impl Proxy {
             let Ok(read @ 1..) = from.read(&mut buffer).await else {
                 return;
             };
-            let weather = *self.weather.borrow();
-            match weather {
-                Weather::Fair => {}
-                Weather::Slow(by) => sleep(by).await,
-                Weather::Silent => dead.store(true, Ordering::Relaxed),
+            let link = *self.link.borrow();
+            match link {
+                Link::Up => {}
+                Link::Slow(by) => sleep(by).await,
+                Link::Silent => dead.store(true, Ordering::Relaxed),
             }
             if dead.load(Ordering::Relaxed) {
                 continue;

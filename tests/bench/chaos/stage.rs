@@ -14,8 +14,8 @@ use errand_store::db::migrate;
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 
 use crate::{
-    brain,
     history::History,
+    model_script,
     proxy::Proxy,
     slot::{Kind, Plan, Slot},
 };
@@ -53,7 +53,7 @@ impl Stage {
         migrate::run(&database).await?;
         let identity = Arc::new(IdentityProvider::start(IdentityOptions::default()).await?);
         let model = ScriptedModel::start().await?;
-        model.script(brain::answer);
+        model.script(model_script::answer);
         let mut stage = Self {
             cluster,
             identity,

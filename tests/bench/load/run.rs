@@ -121,7 +121,7 @@ impl Seats {
         free.pop_front()
     }
 
-    fn give_back(&self, seat: Seat) {
+    fn release(&self, seat: Seat) {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         free.push_back(seat);
     }
@@ -148,7 +148,7 @@ impl Shared {
             Deed::Text => "thanks, that is all that I wanted to know".to_owned(),
         };
         let taken = self.target.turn(&mut seat, deed, message, due).await;
-        self.seats.give_back(seat);
+        self.seats.release(seat);
         self.ended.fetch_add(1, Relaxed);
         taken
     }

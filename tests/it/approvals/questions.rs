@@ -6,10 +6,10 @@ use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
 use super::{add, decide, view};
-use crate::world::{Answer, Options, World, events::stored, mcp::Mcp, socket::Socket};
+use crate::system::{Answer, Options, TestSystem, events::stored, mcp::Mcp, socket::Socket};
 
-async fn world() -> World {
-    World::with(Options {
+async fn system() -> TestSystem {
+    TestSystem::with(Options {
         worker: vec![
             "--require-approval",
             "delete_task,update_task,complete_task",
@@ -20,26 +20,26 @@ async fn world() -> World {
 }
 
 /// One answer with these calls, as ada hears of it.
-async fn asks(world: &World, calls: &[(&str, Value)]) -> Value {
+async fn asks(system: &TestSystem, calls: &[(&str, Value)]) -> Value {
     let mut turn = Turn::call(calls[0].0, calls[0].1.clone());
     for (tool, arguments) in &calls[1..] {
         turn = turn.and_call(tool, arguments.clone());
     }
-    world.model.push(turn);
-    world.say("ada", "go").await.body
+    system.model.push(turn);
+    system.say("ada", "go").await.body
 }
 
-async fn interrupts(world: &World, run: &Value) -> Vec<Value> {
-    let interrupts = view(world, &run["run_id"]).await["interrupts"].clone();
+async fn interrupts(system: &TestSystem, run: &Value) -> Vec<Value> {
+    let interrupts = view(system, &run["run_id"]).await["interrupts"].clone();
     serde_json::from_value(interrupts).expect("interrupts")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_names_the_task_and_what_would_become_of_it() {
-    let world = world().await;
-    let task = add(&world, "buy milk").await;
+    let system = system().await;
+    let task = add(&system, "buy milk").await;
     let run = asks(
-        &world,
+        &system,
         &[
             ("update_task", json!({"task_id": task, "title": "take over the world", "description": "<b>quietly</b>", "completed": false})),
             ("complete_task", json!({"task_id": task})),
@@ -48,7 +48,7 @@ async fn a_question_names_the_task_and_what_would_become_of_it() {
     )
     .await;
     assert_eq!(run["status"], "waiting", "{run}");
-    let asked = interrupts(&world, &run).await;
+    let asked = interrupts(&system, &run).await;
     let subject = json!({"id": task, "title": "buy milk"});
     for interrupt in &asked {
         assert_eq!(interrupt["metadata"]["task"], subject, "{interrupt}");
@@ -74,28 +74,28 @@ async fn a_question_names_the_task_and_what_would_become_of_it() {
             (&json!("Delete \"buy milk\"?"), &json!([])),
         ]
     );
-    let events = stored(&world, run["run_id"].as_str().expect("a run")).await;
+    let events = stored(&system, run["run_id"].as_str().expect("a run")).await;
     let (_, last) = events.last().expect("events");
     assert_eq!(last["outcome"]["interrupts"], json!(asked));
     // Whenever it is looked at, it is what was asked.
-    let mcp = Mcp::on(&world.database_url, &[]).await;
+    let mcp = Mcp::on(&system.database_url, &[]).await;
     let renamed = json!({"user_id": "ada", "task_id": task, "title": "something else"});
     assert_eq!(
         mcp.call("ada", "update_task", renamed).await["success"],
         true
     );
-    assert_eq!(interrupts(&world, &run).await, asked);
+    assert_eq!(interrupts(&system, &run).await, asked);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_asked_about_a_call_that_comes_to_an_error() {
-    let world = world().await;
-    let task = add(&world, "buy milk").await;
-    world
+    let system = system().await;
+    let task = add(&system, "buy milk").await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "his"})));
-    world.model.push(Turn::text("Added."));
-    let his = world.say("bob", "add his").await;
+    system.model.push(Turn::text("Added."));
+    let his = system.say("bob", "add his").await;
     let his = &his.assert_ok()["tool_calls"][0]["result"]["task_id"];
     let calls = [
         (
@@ -149,8 +149,8 @@ async fn nobody_is_asked_about_a_call_that_comes_to_an_error() {
         .map(|(tool, arguments, _)| (*tool, arguments.clone()))
         .collect();
     let answer = {
-        let (world, asks) = (&world, asks(&world, &only));
-        let then = async { world.model.push(Turn::text("Hm.")) };
+        let (system, asks) = (&system, asks(&system, &only));
+        let then = async { system.model.push(Turn::text("Hm.")) };
         tokio::join!(asks, then).0
     };
     assert_eq!(answer["response"], "Hm.", "{answer}");
@@ -164,40 +164,40 @@ async fn nobody_is_asked_about_a_call_that_comes_to_an_error() {
     }
     // Among others, they are answered like that when the others have been decided.
     let run = asks(
-        &world,
+        &system,
         &[
             ("delete_task", json!({"task_id": uuid::Uuid::nil()})),
             ("delete_task", json!({"task_id": task})),
         ],
     )
     .await;
-    let asked = interrupts(&world, &run).await;
+    let asked = interrupts(&system, &run).await;
     assert_eq!(asked.len(), 1, "{asked:?}");
-    world.model.push(Turn::text("Deleted."));
-    let done = decide(&world, "ada", &run, json!({"approve": true})).await;
+    system.model.push(Turn::text("Deleted."));
+    let done = decide(&system, "ada", &run, json!({"approve": true})).await;
     let made = &done.assert_ok()["tool_calls"];
     assert_eq!(
         made[0]["result"]["error"]["type"], "resource_not_found",
         "{made}"
     );
     assert_eq!(made[1]["result"]["success"], true, "{made}");
-    assert_eq!(world.titles("ada").await, Vec::<String>::new());
-    assert_eq!(world.titles("bob").await, ["his"]);
+    assert_eq!(system.titles("ada").await, Vec::<String>::new());
+    assert_eq!(system.titles("bob").await, ["his"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_about_long_texts_fits_into_an_event() {
-    let world = world().await;
-    let task = add(&world, "buy milk").await;
+    let system = system().await;
+    let task = add(&system, "buy milk").await;
     let long = |letter: &str| json!({"task_id": task, "title": letter.repeat(255), "description": letter.repeat(8_000)});
-    let mcp = Mcp::on(&world.database_url, &[]).await;
+    let mcp = Mcp::on(&system.database_url, &[]).await;
     let mut first = long("\u{1}");
     first["user_id"] = json!("ada");
     assert_eq!(mcp.call("ada", "update_task", first).await["success"], true);
     let calls: Vec<(&str, Value)> = (0..8).map(|_| ("update_task", long("😀"))).collect();
-    let run = asks(&world, &calls).await;
+    let run = asks(&system, &calls).await;
     assert_eq!(run["status"], "waiting", "{run}");
-    let events = stored(&world, run["run_id"].as_str().expect("a run")).await;
+    let events = stored(&system, run["run_id"].as_str().expect("a run")).await;
     let (_, last) = events.last().expect("events");
     assert!(last.to_string().len() <= MAX_EVENT_BYTES);
     let metadata = &last["outcome"]["interrupts"][7]["metadata"];
@@ -205,7 +205,7 @@ async fn a_question_about_long_texts_fits_into_an_event() {
     assert_eq!(metadata["changes"][0]["field"], "title");
     assert_eq!(metadata["changes"][1]["field"], "description");
     // Stored, the texts are cut where nobody reads on, and the parameters are whole.
-    let stored = &interrupts(&world, &run).await[7]["metadata"];
+    let stored = &interrupts(&system, &run).await[7]["metadata"];
     assert_eq!(stored["changes"][0]["new"], "😀".repeat(255));
     assert_eq!(
         stored["changes"][1]["new"],
@@ -217,40 +217,40 @@ async fn a_question_about_long_texts_fits_into_an_event() {
 /// Whoever wants to be asked is, about deleting and nothing else, whatever the operator has set.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_wants_to_be_asked_is_asked() {
-    let world = World::start().await;
+    let system = TestSystem::start().await;
     let (milk, bread) = (
-        add(&world, "buy milk").await,
-        add(&world, "buy bread").await,
+        add(&system, "buy milk").await,
+        add(&system, "buy bread").await,
     );
     let delete = |task: &str| Turn::call("delete_task", json!({"task_id": task}));
-    world.model.push(delete(&bread));
-    world.model.push(Turn::text("Gone."));
-    world.say("ada", "delete the bread").await.assert_ok();
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    system.model.push(delete(&bread));
+    system.model.push(Turn::text("Gone."));
+    system.say("ada", "delete the bread").await.assert_ok();
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
 
-    world
+    system
         .model
         .push(Turn::call("complete_task", json!({"task_id": milk})));
-    world.model.push(delete(&milk));
+    system.model.push(delete(&milk));
     let body = json!({"message": "delete the milk", "metadata": {"ask_before_deleting": true}});
-    let asked = Answer::of(world.post_chat("ada", &body)).await.body;
+    let asked = Answer::of(system.post_chat("ada", &body)).await.body;
     assert_eq!(asked["status"], "waiting", "{asked}");
-    let interrupts = interrupts(&world, &asked).await;
+    let interrupts = interrupts(&system, &asked).await;
     assert_eq!(interrupts.len(), 1);
     assert_eq!(interrupts[0]["metadata"]["toolName"], "delete_task");
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
     // The turn that goes on is the same turn: it asks again before it deletes again.
-    world.model.push(delete(&milk));
-    let next = decide(&world, "ada", &asked, json!({"approve": false})).await;
+    system.model.push(delete(&milk));
+    let next = decide(&system, "ada", &asked, json!({"approve": false})).await;
     assert_eq!(next.body["status"], "waiting", "{}", next.body);
 
-    let mut socket = Socket::connect(&world, "ada").await;
-    world.model.push(delete(&milk));
+    let mut socket = Socket::connect(&system, "ada").await;
+    system.model.push(delete(&milk));
     let start = json!({"message": "delete it", "askBeforeDeleting": true});
     socket.call("run.start", start).await;
     let end = socket
         .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;
     assert_eq!(end["event"]["outcome"]["type"], "interrupt", "{end}");
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
 }

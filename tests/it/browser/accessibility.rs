@@ -6,7 +6,7 @@ use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
 use super::{by_name, chrome::Browser};
-use crate::world::World;
+use crate::system::TestSystem;
 
 /// What is on the page, beside an empty one: tasks of all kinds, and a turn that changed one.
 const TASKS: [&str; 4] = [
@@ -50,23 +50,23 @@ async fn axe_finds_nothing_serious() {
     let (Some(axe), Some(browser)) = (axe(), Browser::start().await) else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     for arguments in TASKS {
         let arguments: Value = serde_json::from_str(arguments).expect("arguments");
-        world.model.push(Turn::call("add_task", arguments));
-        world.model.push(Turn::text("It is on your list."));
-        world.say("ada", "add it").await.assert_ok();
+        system.model.push(Turn::call("add_task", arguments));
+        system.model.push(Turn::text("It is on your list."));
+        system.say("ada", "add it").await.assert_ok();
     }
-    browser.open(&world.url).await;
+    browser.open(&system.url).await;
     browser
         .shows("return document.activeElement.id", "sign-in-name")
         .await;
     assert_eq!(broken(&browser, &axe).await, json!([]), "signing in");
-    browser.sign_in(&world.url, "ada").await;
-    world
+    browser.sign_in(&system.url, "ada").await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text(
+    system.model.push(Turn::text(
         "**Milk** is on your list:\n\n- buy milk\n- and `more`",
     ));
     browser.say("add buy milk").await;

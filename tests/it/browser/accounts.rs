@@ -6,8 +6,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::chrome::Browser;
-use crate::world::{
-    Answer, Options, World,
+use crate::system::{
+    Answer, Options, TestSystem,
     better_auth::{BetterAuth, PASSWORD, email},
 };
 
@@ -15,28 +15,28 @@ use crate::world::{
 const UNAUTHORIZED: &str = "the server responded with a status of 401";
 
 /// A browser, a provider whose tokens live for so long, and an API with a worker. None where one cannot be had.
-async fn set_up(lifetime: &str) -> Option<(Browser, BetterAuth, World)> {
+async fn set_up(lifetime: &str) -> Option<(Browser, BetterAuth, TestSystem)> {
     let mut provider = BetterAuth::prepare().await?;
     let browser = Browser::start().await?;
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         issuer: Some(provider.url().to_owned()),
         ..Options::default()
     })
     .await;
-    run(&mut provider, &world, lifetime).await;
-    Some((browser, provider, world))
+    run(&mut provider, &system, lifetime).await;
+    Some((browser, provider, system))
 }
 
 /// Starts the provider for this page, under both names of its address.
-async fn run(provider: &mut BetterAuth, world: &World, lifetime: &str) {
-    let origins = format!("{},{}", world.url, by_other_name(world));
+async fn run(provider: &mut BetterAuth, system: &TestSystem, lifetime: &str) {
+    let origins = format!("{},{}", system.url, by_other_name(system));
     let environment = [("TRUSTED_ORIGINS", &*origins), ("TOKEN_LIFETIME", lifetime)];
     provider.run(&environment).await;
 }
 
 /// The page under a name that makes it another site than the provider.
-fn by_other_name(world: &World) -> String {
-    world.url.replace("127.0.0.1", "localhost")
+fn by_other_name(system: &TestSystem) -> String {
+    system.url.replace("127.0.0.1", "localhost")
 }
 
 impl Browser {
@@ -74,20 +74,20 @@ impl Browser {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_an_account_to_signing_out() {
-    let Some((browser, provider, world)) = set_up("6s").await else {
+    let Some((browser, provider, system)) = set_up("6s").await else {
         return;
     };
-    browser.open(&world.url).await;
+    browser.open(&system.url).await;
     browser.finds("h1", "Welcome back").await;
     // From here on the page's sockets are counted: it needs one.
     let count = "window.sockets = 0; window.WebSocket = new Proxy(WebSocket, \
                  { construct: (target, given) => { window.sockets++; return new target(...given); } });";
     browser.script(count).await;
     browser.sign_up("Ada").await;
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("Milk is on your list."));
+    system.model.push(Turn::text("Milk is on your list."));
     browser.say("add buy milk").await;
     browser
         .sees("the reply", |seen| {
@@ -102,7 +102,7 @@ async fn from_an_account_to_signing_out() {
             provider.requests("token").await >= begun + 6
         })
         .await;
-    world.model.push(Turn::text("Yes."));
+    system.model.push(Turn::text("Yes."));
     browser.say("still there?").await;
     browser
         .sees("the second reply", |seen| seen.replies.len() == 2)
@@ -153,15 +153,15 @@ async fn from_an_account_to_signing_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn signing_out_in_one_window_is_signing_out_in_all() {
     // No token ends while this lasts: a window that still had one would go on.
-    let Some((browser, provider, world)) = set_up("15m").await else {
+    let Some((browser, provider, system)) = set_up("15m").await else {
         return;
     };
     let (first, second) = (browser.window().await, browser.new_window().await);
-    browser.open(&world.url).await;
+    browser.open(&system.url).await;
     browser.finds("h1", "Welcome back").await;
     browser.sign_up("Ada").await;
     browser.look_at(&second).await;
-    browser.open(&world.url).await;
+    browser.open(&system.url).await;
     browser.is_in("Ada").await;
     browser.look_at(&first).await;
     browser.click("#sign-out").await;
@@ -176,17 +176,17 @@ async fn signing_out_in_one_window_is_signing_out_in_all() {
 /// Whoever sits there next goes back and finds nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn going_back_after_signing_out_shows_nothing() {
-    let Some((browser, _provider, world)) = set_up("15m").await else {
+    let Some((browser, _provider, system)) = set_up("15m").await else {
         return;
     };
-    browser.open(&format!("{}/ui/icon.svg", world.url)).await;
-    browser.open(&world.url).await;
+    browser.open(&format!("{}/ui/icon.svg", system.url)).await;
+    browser.open(&system.url).await;
     browser.finds("h1", "Welcome back").await;
     browser.sign_up("Ada").await;
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "a secret task"})));
-    world.model.push(Turn::text("A secret is on your list."));
+    system.model.push(Turn::text("A secret is on your list."));
     browser.say("add a secret task").await;
     browser
         .sees("the reply", |seen| {
@@ -194,7 +194,7 @@ async fn going_back_after_signing_out_shows_nothing() {
         })
         .await;
     // Another page of the same site and back: a page that is shown as it was left still knows who is there.
-    browser.open(&format!("{}/docs/", world.url)).await;
+    browser.open(&format!("{}/docs/", system.url)).await;
     browser.post("/back", json!({})).await;
     browser
         .sees("the conversation", |seen| seen.tasks == ["a secret task"])
@@ -221,17 +221,17 @@ async fn going_back_after_signing_out_shows_nothing() {
         let text = text.as_str().expect("a text");
         assert!(!text.contains("secret"), "{text}");
     }
-    let page = Answer::of(world.bare(Method::GET, "/")).await;
+    let page = Answer::of(system.bare(Method::GET, "/")).await;
     assert_eq!(page.header("cache-control"), "no-store");
     browser.end(&[UNAUTHORIZED, "favicon.ico"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_is_renewed() {
-    let Some((browser, provider, world)) = set_up("15m").await else {
+    let Some((browser, provider, system)) = set_up("15m").await else {
         return;
     };
-    browser.open(&world.url).await;
+    browser.open(&system.url).await;
     browser.finds("h1", "Welcome back").await;
     browser.sign_up("Ada").await;
     browser
@@ -253,7 +253,7 @@ async fn a_refused_token_is_renewed() {
     let used = "return window.fetch !== window.spoiled";
     assert_eq!(browser.script(used).await, true);
     assert_eq!(provider.requests("token").await, begun + 1);
-    world.model.push(Turn::text("Hello."));
+    system.model.push(Turn::text("Hello."));
     browser.say("hi").await;
     browser
         .sees("the reply", |seen| seen.replies == ["Hello."])
@@ -263,13 +263,13 @@ async fn a_refused_token_is_renewed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_away_is_waited_for() {
-    let Some((browser, mut provider, world)) = set_up("4s").await else {
+    let Some((browser, mut provider, system)) = set_up("4s").await else {
         return;
     };
-    browser.open(&world.url).await;
+    browser.open(&system.url).await;
     browser.finds("h1", "Welcome back").await;
     browser.sign_up("Ada").await;
-    world.model.push(Turn::text("Hello."));
+    system.model.push(Turn::text("Hello."));
     browser.say("hi").await;
     browser
         .sees("the first reply, so a socket", |seen| {
@@ -284,9 +284,9 @@ async fn a_provider_that_is_away_is_waited_for() {
             seen.connection.contains("Reconnecting")
         })
         .await;
-    world.model.push(Turn::text("At last."));
+    system.model.push(Turn::text("At last."));
     browser.say("anybody there?").await;
-    run(&mut provider, &world, "4s").await;
+    run(&mut provider, &system, "4s").await;
     browser
         .sees("the answer to what was written meanwhile", |seen| {
             seen.replies == ["Hello.", "At last."] && seen.messages == ["hi", "anybody there?"]
@@ -303,7 +303,7 @@ async fn a_provider_that_is_away_is_waited_for() {
     browser
         .finds("[role=alert]", "The sign-in service cannot be reached.")
         .await;
-    run(&mut provider, &world, "4s").await;
+    run(&mut provider, &system, "4s").await;
     assert_eq!(provider.sessions().await, 1);
     browser.reload().await;
     browser.finds("h1", "Welcome back").await;
@@ -317,7 +317,7 @@ async fn a_provider_that_is_away_is_waited_for() {
     provider.stop().await;
     browser.reload().await;
     browser.finds("h1", "Signing in is not possible now").await;
-    run(&mut provider, &world, "4s").await;
+    run(&mut provider, &system, "4s").await;
     browser.click("#gate button").await;
     browser.is_in("Ada").await;
     browser.end(&[UNAUTHORIZED, "net::ERR_"]).await;
@@ -325,12 +325,12 @@ async fn a_provider_that_is_away_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_keeps_no_cookie_says_so() {
-    let Some((browser, provider, world)) = set_up("15m").await else {
+    let Some((browser, provider, system)) = set_up("15m").await else {
         return;
     };
     provider.member("Ada").await;
     // Another site than the provider, as far as cookies are concerned.
-    browser.open(&by_other_name(&world)).await;
+    browser.open(&by_other_name(&system)).await;
     browser
         .submit(&[("email", &email("Ada")), ("password", PASSWORD)])
         .await;

@@ -4,7 +4,7 @@ use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::world::{Options, World};
+use crate::system::{Options, TestSystem};
 
 const QUESTION: &str = "return [...document.querySelectorAll('.approval-question')].map((words) => words.innerText).join()";
 const CHANGES: &str = "return [...document.querySelectorAll('.approval-changes li')].map((change) => change.innerText).join('|')";
@@ -16,22 +16,22 @@ async fn a_question_outlives_a_reload_and_is_answered_from_another_window() {
     let (Some(asking), Some(answering)) = (Browser::start().await, Browser::start().await) else {
         return;
     };
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--require-approval", "delete_task"],
         ..by_name()
     })
     .await;
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add buy milk").await;
+    system.model.push(Turn::text("Added."));
+    let added = system.say("ada", "add buy milk").await;
     let task = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
-    world
+    system
         .model
         .push(Turn::call("delete_task", json!({"task_id": task})));
 
-    asking.sign_in(&world.url, "ada").await;
+    asking.sign_in(&system.url, "ada").await;
     asking.say("delete it").await;
     asking.shows(QUESTION, "Delete “buy milk”?").await;
     let place = asking.script("return location.href").await;
@@ -44,10 +44,10 @@ async fn a_question_outlives_a_reload_and_is_answered_from_another_window() {
     asking.reload().await;
     asking.shows(QUESTION, "Delete “buy milk”?").await;
 
-    answering.sign_in(&world.url, "ada").await;
+    answering.sign_in(&system.url, "ada").await;
     answering.open(place.as_str().expect("an address")).await;
     answering.shows(QUESTION, "Delete “buy milk”?").await;
-    world.model.push(Turn::text("It is gone."));
+    system.model.push(Turn::text("It is gone."));
     answering.click(".approval .approve").await;
     for window in [&answering, &asking] {
         window
@@ -58,7 +58,7 @@ async fn a_question_outlives_a_reload_and_is_answered_from_another_window() {
         assert_eq!(seen.tools, ["Deleted “buy milk”, done"]);
         window.shows(QUESTION, "").await;
     }
-    assert_eq!(world.titles("ada").await, Vec::<String>::new());
+    assert_eq!(system.titles("ada").await, Vec::<String>::new());
     asking.reload().await;
     asking
         .sees("the stored turn", |seen| {
@@ -74,24 +74,24 @@ async fn what_was_rejected_has_not_failed() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--require-approval", "delete_task"],
         ..by_name()
     })
     .await;
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add buy milk").await;
+    system.model.push(Turn::text("Added."));
+    let added = system.say("ada", "add buy milk").await;
     let task = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
-    world
+    system
         .model
         .push(Turn::call("delete_task", json!({"task_id": task})));
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.say("delete it").await;
     browser.shows(QUESTION, "Delete “buy milk”?").await;
-    world.model.push(Turn::text("It stays, then."));
+    system.model.push(Turn::text("It stays, then."));
     browser.click(".approval .reject").await;
     let state = "return [...document.querySelectorAll('.trouble')].map((line) => line.dataset.state).join()";
     for look in ["live", "stored"] {
@@ -104,7 +104,7 @@ async fn what_was_rejected_has_not_failed() {
         browser.picture("rejected").await;
         browser.reload().await;
     }
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
     browser.end(&[]).await;
 }
 
@@ -114,20 +114,20 @@ async fn what_is_overwritten_is_named_first_and_texts_are_no_markup() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--require-approval", "update_task"],
         ..by_name()
     })
     .await;
     let precious = json!({"title": "call the <i>doctor</i>", "description": "on Monday"});
-    world.model.push(Turn::call("add_task", precious));
-    world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add it").await;
+    system.model.push(Turn::call("add_task", precious));
+    system.model.push(Turn::text("Added."));
+    let added = system.say("ada", "add it").await;
     let task = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
     let hostile =
         json!({"task_id": task, "title": "buy <b>milk</b>", "description": "", "completed": true});
-    world.model.push(Turn::call("update_task", hostile));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(Turn::call("update_task", hostile));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("go on").await;
     for look in ["live", "stored"] {
         browser
@@ -143,13 +143,13 @@ async fn what_is_overwritten_is_named_first_and_texts_are_no_markup() {
         browser.picture(&format!("overwritten-{look}")).await;
         browser.reload().await;
     }
-    world.model.push(Turn::text("It stays, then."));
+    system.model.push(Turn::text("It stays, then."));
     browser.click(".approval .reject").await;
     browser
         .sees("what was rejected", |seen| {
             seen.tools == ["Change “call the <i>doctor</i>”: you said no"]
         })
         .await;
-    assert_eq!(world.titles("ada").await, ["call the <i>doctor</i>"]);
+    assert_eq!(system.titles("ada").await, ["call the <i>doctor</i>"]);
     browser.end(&[]).await;
 }

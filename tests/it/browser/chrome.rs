@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::world::PATIENCE;
+use crate::system::PATIENCE;
 
 /// A browser is a dozen processes.
 static SEATS: Semaphore = Semaphore::const_new(2);

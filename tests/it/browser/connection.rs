@@ -1,15 +1,15 @@
 //! What is said about the connection, and when.
 
 use super::{by_name, chrome::Browser};
-use crate::world::{World, door::Door};
+use crate::system::{TestSystem, db_proxy::DbProxy};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn offline_is_said_at_once() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(by_name()).await;
+    browser.sign_in(&system.url, "ada").await;
     let settled = "return document.querySelector('#connection').innerText";
     browser.shows(settled, "").await;
     // What is to be read a moment after the browser has noticed. The socket has not, and will not for a while.
@@ -36,8 +36,8 @@ async fn the_first_connection_is_none_that_is_back() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    let network = Door::open_to(&format!("{}/", world.url)).await;
+    let system = TestSystem::with(by_name()).await;
+    let network = DbProxy::open_to(&format!("{}/", system.url)).await;
     browser.open(network.url()).await;
     // Loaded, and now there is no way to the server for a while.
     browser.type_into("#sign-in-name", "ada").await;

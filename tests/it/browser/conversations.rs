@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::world::{Answer, World, rows};
+use crate::system::{Answer, TestSystem, rows};
 
 const TITLES: &str = "return [...document.querySelectorAll('.conversation-title')].filter((it) => it.checkVisibility()).map((it) => it.innerText).join()";
 const HEADING: &str = "return document.querySelector('#chat-title').innerText";
@@ -32,13 +32,13 @@ async fn choose(browser: &Browser, item: usize) {
 const NOTICE: &str = "return document.querySelector('.welcome-title')?.innerText ?? ''";
 
 /// A page on which one conversation has been begun.
-async fn begin(browser: &Browser, world: &World, message: &str) {
-    browser.sign_in(&world.url, "ada").await;
-    greet(browser, world, message).await;
+async fn begin(browser: &Browser, system: &TestSystem, message: &str) {
+    browser.sign_in(&system.url, "ada").await;
+    greet(browser, system, message).await;
 }
 
-async fn greet(browser: &Browser, world: &World, message: &str) {
-    world.model.push(Turn::text("Hello."));
+async fn greet(browser: &Browser, system: &TestSystem, message: &str) {
+    system.model.push(Turn::text("Hello."));
     browser.say(message).await;
     browser
         .sees("the reply", |seen| {
@@ -57,9 +57,9 @@ async fn a_long_title_is_cut_where_its_row_ends() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let title = "add water the plants every day, starting tomorrow at noon";
-    begin(&browser, &world, title).await;
+    begin(&browser, &system, title).await;
     // Not the list, but the title in it.
     browser.shows(WIDER, "false,true").await;
 }
@@ -69,10 +69,10 @@ async fn a_new_name_reaches_the_server_and_a_second_window() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let first = browser.window().await;
     let second = browser.new_window().await;
-    begin(&browser, &world, "hi").await;
+    begin(&browser, &system, "hi").await;
     let address = browser.address().await;
     browser.look_at(&second).await;
     browser.open(&address).await;
@@ -90,7 +90,7 @@ async fn a_new_name_reaches_the_server_and_a_second_window() {
         browser.shows(HEADING, "Shopping, 🛒").await;
     }
     let stored = "select count(*) from conversations where title = 'Shopping, 🛒'";
-    world.until(stored, 1).await;
+    system.until(stored, 1).await;
     browser.look_at(&first).await;
     browser.shows(FOCUSED, "Shopping, 🛒").await;
     browser.press(&F2.to_string()).await;
@@ -105,7 +105,7 @@ async fn a_new_name_reaches_the_server_and_a_second_window() {
     let problem = "return [...document.querySelectorAll('.row-problem')].filter((it) => it.checkVisibility()).map((it) => it.innerText.split('.')[0]).join()";
     browser.shows(problem, "It keeps its name").await;
     browser.shows(TITLES, "Shopping, 🛒").await;
-    assert_eq!(world.count(stored).await, 1);
+    assert_eq!(system.count(stored).await, 1);
     browser.end(&["400"]).await;
 }
 
@@ -114,13 +114,13 @@ async fn deleting_asks_first_and_is_told_in_a_second_window() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    world
+    let system = TestSystem::with(by_name()).await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
     let first = browser.window().await;
     let second = browser.new_window().await;
-    begin(&browser, &world, "add milk").await;
+    begin(&browser, &system, "add milk").await;
     let address = browser.address().await;
     browser.look_at(&second).await;
     browser.open(&address).await;
@@ -139,12 +139,12 @@ async fn deleting_asks_first_and_is_told_in_a_second_window() {
     browser.shows(question, "").await;
     browser.shows(FOCUSED, "add milk").await;
     let kept = "select count(*) from conversations where deleted_at is null";
-    assert_eq!(world.count(kept).await, 1);
+    assert_eq!(system.count(kept).await, 1);
 
     choose(&browser, 2).await;
     browser.click("dialog[open] .danger-button").await;
     browser.shows(TITLES, "").await;
-    assert_eq!(world.count(kept).await, 0);
+    assert_eq!(system.count(kept).await, 0);
     browser.shows("return location.hash", "#/").await;
     browser.shows(NOTICE, "What needs doing, ada?").await;
     browser.shows(FOCUSED, "composer-text").await;
@@ -162,13 +162,13 @@ async fn deleting_asks_first_and_is_told_in_a_second_window() {
 }
 
 /// Deletes the one conversation there is, from another device.
-async fn delete_elsewhere(world: &World) {
+async fn delete_elsewhere(system: &TestSystem) {
     let id: String = sqlx::query_scalar("select id::text from conversations")
-        .fetch_one(&world.db)
+        .fetch_one(&system.db)
         .await
         .expect("the conversation");
     let path = format!("conversations/{id}");
-    let deleted = Answer::of(world.request(Method::DELETE, "ada", &path)).await;
+    let deleted = Answer::of(system.request(Method::DELETE, "ada", &path)).await;
     assert_eq!(deleted.status, StatusCode::NO_CONTENT);
 }
 
@@ -181,15 +181,15 @@ async fn words_for_a_conversation_that_is_gone_are_not_lost() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(by_name()).await;
+    browser.sign_in(&system.url, "ada").await;
     // The list, which would tell, is read again some seconds after a first reply; from now on it never comes.
     let deaf = "
         const real = window.fetch;
         window.fetch = (url, ...rest) => String(url).includes('/conversations?') ? new Promise(() => {}) : real(url, ...rest);";
     browser.script(deaf).await;
-    greet(&browser, &world, "hi").await;
-    delete_elsewhere(&world).await;
+    greet(&browser, &system, "hi").await;
+    delete_elsewhere(&system).await;
     browser.say("a long thought").await;
     browser.shows(NOTICE, "This conversation was deleted").await;
     let seen = browser.look().await;
@@ -205,10 +205,10 @@ async fn words_that_are_being_typed_outlive_their_conversation() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    begin(&browser, &world, "hi").await;
+    let system = TestSystem::with(by_name()).await;
+    begin(&browser, &system, "hi").await;
     browser.type_into("#composer-text", "a long th").await;
-    delete_elsewhere(&world).await;
+    delete_elsewhere(&system).await;
     browser
         .script("window.dispatchEvent(new Event('focus'))")
         .await;
@@ -230,15 +230,15 @@ async fn a_search_finds_what_was_said() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     for (message, reply) in [
         ("where is the key?", "Under the Doormat."),
         ("something else", "Yes."),
     ] {
-        world.model.push(Turn::text(reply));
-        world.say("ada", message).await.assert_ok();
+        system.model.push(Turn::text(reply));
+        system.say("ada", message).await.assert_ok();
     }
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser
         .shows(TITLES, "something else,where is the key?")
         .await;
@@ -274,8 +274,8 @@ async fn a_search_looks_on_as_far_as_its_bound() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    browser.open(&world.url).await;
+    let system = TestSystem::with(by_name()).await;
+    browser.open(&system.url).await;
     let story = |pages: &str| {
         format!(
             "return import('/ui/search.js').then(async ({{ Search }}) => {{
@@ -322,10 +322,10 @@ async fn a_better_title_is_taken_over() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let gate = Gate::closed();
-    world.model.push(Turn::text("Hello.").gate_after(0, &gate));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(Turn::text("Hello.").gate_after(0, &gate));
+    browser.sign_in(&system.url, "ada").await;
     browser.script("window.sentAt = performance.now()").await;
     let message = "please add milk and bread and so on";
     browser.say(message).await;
@@ -334,7 +334,7 @@ async fn a_better_title_is_taken_over() {
     let read = "return String(performance.getEntriesByType('resource').some(({ name, startTime, responseEnd }) =>
         name.includes('/conversations?') && startTime > window.sentAt + 300 && responseEnd > 0))";
     browser.shows(read, "true").await;
-    rows::execute(&world.db, "update conversations set title = 'Groceries'").await;
+    rows::execute(&system.db, "update conversations set title = 'Groceries'").await;
     gate.open();
     browser.shows(TITLES, "Groceries").await;
     browser.shows(HEADING, "Groceries").await;

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{by_name, chrome::Browser};
-use crate::world::{Answer, World};
+use crate::system::{Answer, TestSystem};
 
 /// Bytes that a first visit may transfer, headers included.
 const MAX_WEIGHT: u64 = 150 * 1024;
@@ -30,8 +30,8 @@ async fn a_first_visit_is_light_and_the_next_one_fetches_the_page_alone() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(by_name()).await;
+    browser.sign_in(&system.url, "ada").await;
     let first = browser.script(FETCHED).await;
     let weight = first["weight"].as_u64().expect("a weight");
     assert!((20_000..MAX_WEIGHT).contains(&weight), "{first}");
@@ -45,7 +45,7 @@ async fn a_first_visit_is_light_and_the_next_one_fetches_the_page_alone() {
     browser
         .tell("Network.emulateNetworkConditions", conditions)
         .await;
-    browser.open(&format!("{}/?again", world.url)).await;
+    browser.open(&format!("{}/?again", system.url)).await;
     browser
         .shows(
             "return document.querySelector('#user-name').innerText",
@@ -67,7 +67,7 @@ async fn a_first_visit_is_light_and_the_next_one_fetches_the_page_alone() {
     assert!(
         fetched
             .iter()
-            .all(|name| *name == format!("{}/?again", world.url)),
+            .all(|name| *name == format!("{}/?again", system.url)),
         "files that were there: {again}"
     );
     browser.end(&[]).await;
@@ -75,9 +75,9 @@ async fn a_first_visit_is_light_and_the_next_one_fetches_the_page_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_compressed_and_kept_under_their_version_only() {
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let get = async |path: &str, encodings: &str| {
-        let request = world
+        let request = system
             .bare(Method::GET, path)
             .header("accept-encoding", encodings);
         request.send().await.expect("an answer")
@@ -115,7 +115,7 @@ async fn files_are_compressed_and_kept_under_their_version_only() {
     let answer = get(path, "identity").await;
     assert_eq!(answer.headers()["cache-control"], "no-cache");
     assert_eq!(answer.bytes().await.expect("a file"), plain);
-    let known = world
+    let known = system
         .bare(Method::GET, path)
         .header("if-none-match", &tag)
         .send();
@@ -130,7 +130,7 @@ async fn files_are_compressed_and_kept_under_their_version_only() {
         "/ui/nothing.js",
         "/ui/../Cargo.toml",
     ] {
-        let request = world.bare(Method::GET, path);
+        let request = system.bare(Method::GET, path);
         Answer::of(request).await.assert_error(404, "not_found");
     }
 }
@@ -141,8 +141,8 @@ async fn the_page_can_be_installed() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    browser.open(&world.url).await;
+    let system = TestSystem::with(by_name()).await;
+    browser.open(&system.url).await;
     let manifest = browser
         .script(
             "const { href } = document.querySelector('link[rel=manifest]');

@@ -4,7 +4,7 @@ use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::world::World;
+use crate::system::TestSystem;
 
 const BOX: &str = "#composer-text";
 const TYPED: &str = "return document.querySelector('#composer-text')?.value ?? 'no box'";
@@ -21,9 +21,9 @@ async fn a_draft_stays_in_its_conversation_and_outlives_a_reload() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    world.model.push(Turn::text("Hello."));
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(by_name()).await;
+    system.model.push(Turn::text("Hello."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("hi").await;
     browser
         .sees("the reply", |seen| {
@@ -47,7 +47,7 @@ async fn a_draft_stays_in_its_conversation_and_outlives_a_reload() {
     browser.shows(TYPED, "quite another").await;
 
     // Sent is sent, and in the other conversation nothing was lost.
-    world.model.push(Turn::text("I see."));
+    system.model.push(Turn::text("I see."));
     browser.say("").await;
     browser
         .sees("the message and its reply", |seen| {
@@ -74,8 +74,8 @@ async fn a_draft_is_nobody_elses() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(by_name()).await;
+    browser.sign_in(&system.url, "ada").await;
     browser.type_into(BOX, "a secret of ada").await;
     browser.reload().await;
     browser.shows(TYPED, "a secret of ada").await;
@@ -83,7 +83,7 @@ async fn a_draft_is_nobody_elses() {
     // Waits for the name to be asked for.
     browser.type_into("#sign-in-name", "").await;
     browser.shows(STORED, "").await;
-    browser.sign_in(&world.url, "bob").await;
+    browser.sign_in(&system.url, "bob").await;
     browser.shows(TYPED, "").await;
     browser.end(&[]).await;
 }
@@ -93,20 +93,20 @@ async fn two_windows_take_no_draft_from_each_other() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let first = browser.window().await;
     let second = browser.new_window().await;
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.type_into(BOX, "the first").await;
     browser.look_at(&second).await;
-    browser.open(&world.url).await;
+    browser.open(&system.url).await;
     // A window that is opened finds what was typed last.
     browser.shows(TYPED, "the first").await;
     browser.type_into(BOX, " and the second").await;
     browser.look_at(&first).await;
     browser.reload().await;
     browser.shows(TYPED, "the first").await;
-    world.model.push(Turn::text("Hello."));
+    system.model.push(Turn::text("Hello."));
     browser.say("").await;
     browser
         .sees("the reply", |seen| {
@@ -130,15 +130,15 @@ async fn to_write_about_a_task_takes_no_word_of_a_draft() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     for title in ["buy milk", "call Ann"] {
-        world
+        system
             .model
             .push(Turn::call("add_task", json!({"title": title})));
-        world.model.push(Turn::text("Added."));
-        world.say("ada", title).await;
+        system.model.push(Turn::text("Added."));
+        system.say("ada", title).await;
     }
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     let write_about = async |place: usize| {
         let task = format!("[aria-label='Open tasks'] .task:nth-child({place}) .task-open");
         browser.click(&task).await;

@@ -4,7 +4,7 @@ use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::world::World;
+use crate::system::TestSystem;
 
 const TABLE: &str = "
 | Appointment | Responsibility | Municipality | Notes |
@@ -33,11 +33,11 @@ async fn a_table_on_a_phone_splits_no_word_and_scrolls_in_its_own_box() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    world
+    let system = TestSystem::with(by_name()).await;
+    system
         .model
         .push(Turn::text(format!("Here they are:\n{TABLE}")));
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.be_a_phone().await;
     browser.say("as a table").await;
     browser
@@ -62,11 +62,11 @@ async fn code_is_copied_with_a_button_and_that_is_said() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let code = "cargo dev\ncargo test";
     let reply = format!("Try this:\n\n```sh\n{code}\n```\n\nor\n\n- this:\n\n  ```\n  ls\n  ```\n");
-    world.model.push(Turn::text(reply));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(Turn::text(reply));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("how?").await;
     browser
         .sees("the reply", |seen| {
@@ -95,14 +95,14 @@ async fn words_from_right_to_left_run_so_wherever_they_stand() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let (message, title) = ("תוסיף לקנות חלב", "לקנות חלב");
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": title})));
     let reply = "החלב ברשימה.\n\n- אחד\n- שתיים\n\nAnd in English.\n\n```\nlet x = 1;\n```";
-    world.model.push(Turn::text(reply));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(Turn::text(reply));
+    browser.sign_in(&system.url, "ada").await;
     browser.say(message).await;
     browser
         .sees("the reply and the task", |seen| {

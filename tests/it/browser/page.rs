@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::chrome::Browser;
-use crate::world::PATIENCE;
+use crate::system::PATIENCE;
 
 /// The Enter key in the WebDriver protocol.
 const ENTER: char = '\u{E007}';

@@ -6,7 +6,7 @@ use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
 use super::{by_name, chrome::Browser};
-use crate::world::{Options, World};
+use crate::system::{Options, TestSystem};
 
 /// More than the page reads at first.
 const TURNS: usize = 70;
@@ -41,10 +41,10 @@ async fn earlier_messages_come_in_above_what_is_read() {
     };
     let mut options: Options = by_name();
     options.api.extend(["--rate-runs-per-minute", "0"]);
-    let world = World::with(options).await;
+    let system = TestSystem::with(options).await;
     let mut conversation = Value::Null;
     for turn in 0..TURNS {
-        world
+        system
             .model
             .push(Turn::call("list_tasks", json!({"search": "x"})));
         // No two are of one height, and none is what the browser guesses.
@@ -52,18 +52,18 @@ async fn earlier_messages_come_in_above_what_is_read() {
         for line in 0..turn % 7 * 3 {
             write!(reply, "Line {line} of {turn}.\n\n").expect("text");
         }
-        world.model.push(Turn::text(format!("{reply}Done.")));
+        system.model.push(Turn::text(format!("{reply}Done.")));
         let mut body = json!({"message": format!("message {turn}")});
         if !conversation.is_null() {
             body["conversation_id"] = conversation.clone();
         }
-        let said = world.post_chat("ada", &body);
-        let said = crate::world::Answer::of(said).await;
+        let said = system.post_chat("ada", &body);
+        let said = crate::system::Answer::of(said).await;
         conversation = said.assert_ok()["conversation_id"].clone();
     }
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     let id = conversation.as_str().expect("an id");
-    browser.open(&format!("{}/#/c/{id}", world.url)).await;
+    browser.open(&format!("{}/#/c/{id}", system.url)).await;
     let last = format!("message {}", TURNS - 1);
     browser
         .sees("the end", |seen| seen.messages.last() == Some(&last))
@@ -112,18 +112,18 @@ async fn a_long_conversation_opens_at_its_end() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..by_name()
     })
     .await;
-    crate::world::rows::execute(&world.db, SIX_THOUSAND).await;
+    crate::system::rows::execute(&system.db, SIX_THOUSAND).await;
     let id: String = sqlx::query_scalar("select id::text from conversations")
-        .fetch_one(&world.db)
+        .fetch_one(&system.db)
         .await
         .expect("the conversation");
-    browser.sign_in(&world.url, "ada").await;
-    browser.open(&format!("{}/#/c/{id}", world.url)).await;
+    browser.sign_in(&system.url, "ada").await;
+    browser.open(&format!("{}/#/c/{id}", system.url)).await;
     let end = "
         const last = [...document.querySelectorAll('.md')].at(-1);
         const frame = document.querySelector('#scroller').getBoundingClientRect();
@@ -182,14 +182,14 @@ async fn an_opened_receipt_stays_where_it_was_clicked() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let lines: Vec<String> = (0..40).map(|line| format!("Line {line}.")).collect();
-    world.model.push(Turn::text(lines.join("\n\n")));
-    world
+    system.model.push(Turn::text(lines.join("\n\n")));
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("It is on the list."));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(Turn::text("It is on the list."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("tell me much").await;
     browser
         .sees("the long reply", |seen| {

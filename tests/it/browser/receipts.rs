@@ -4,7 +4,7 @@ use errand_devkit::model::{Gate, Turn};
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::world::{Options, World};
+use crate::system::{Options, TestSystem};
 
 const ROWS: &str = "return [...document.querySelectorAll('.receipt-row')].filter((row) => row.checkVisibility()).map((row) => [...row.querySelectorAll('.task-reference, .receipt-title, .task-chip')].map((it) => it.innerText).join(' ')).join('|')";
 const CARDS: &str = "return [...document.querySelectorAll('details.tool > summary')].filter((card) => card.checkVisibility()).map((card) => card.innerText.replaceAll('\\n', '')).join('|')";
@@ -15,14 +15,14 @@ async fn all_that_was_done_is_told_in_one_line() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let calls = Turn::call("list_tasks", json!({"view": "today"}))
         .and_call("add_task", json!({"title": "Book the flight", "due_date": "2031-05-02", "due_time": "17:00", "priority": "p1", "tags": ["travel"]}))
         .and_call("add_task", json!({"title": "Pay the rent", "due_date": "2031-05-01", "repeat": "FREQ=MONTHLY;BYMONTHDAY=1"}))
         .and_call("add_task", json!({"title": "Pack"}));
-    world.model.push(calls);
-    world.model.push(Turn::text("All set."));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(calls);
+    system.model.push(Turn::text("All set."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("plan the trip").await;
     for look in ["live", "stored"] {
         browser
@@ -69,19 +69,19 @@ async fn tasks_are_ticked_and_taken_back_at_the_receipt() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    world
+    let system = TestSystem::with(by_name()).await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "old"})));
-    world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add old").await;
+    system.model.push(Turn::text("Added."));
+    let added = system.say("ada", "add old").await;
     let old = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
     let calls = Turn::call("add_task", json!({"title": "milk"}))
         .and_call("add_task", json!({"title": "bread"}))
         .and_call("delete_task", json!({"task_id": old}));
-    world.model.push(calls);
-    world.model.push(Turn::text("Done."));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(calls);
+    system.model.push(Turn::text("Done."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("go").await;
     browser
         .sees("the receipt", |seen| {
@@ -91,38 +91,38 @@ async fn tasks_are_ticked_and_taken_back_at_the_receipt() {
     browser.click(".receipt-toggle").await;
     browser.click(".receipt-row:nth-child(1) .tick").await;
     let done = "select count(*) from tasks where title = 'milk' and completed";
-    world.until(done, 1).await;
+    system.until(done, 1).await;
     let ticks = "return [...document.querySelectorAll('.tick')].map((it) => it.ariaChecked).join()";
     browser.shows(ticks, "true,false,false").await;
     browser.click(".receipt-row:nth-child(1) .tick").await;
-    world.until(done, 0).await;
+    system.until(done, 0).await;
     browser.shows(ticks, "false,false,false").await;
 
     let open = "select count(*) from tasks where not completed and deleted_at is null";
-    assert_eq!(world.count(open).await, 2);
+    assert_eq!(system.count(open).await, 2);
     browser
         .click(".receipt-row:nth-child(2) .receipt-undo")
         .await;
-    world.until(open, 1).await;
+    system.until(open, 1).await;
     browser
         .click(".receipt-row:nth-child(3) .receipt-undo")
         .await;
-    world.until(open, 2).await;
+    system.until(open, 2).await;
     let verbs = "return [...document.querySelectorAll('.receipt-row .receipt-verb')].map((it) => it.innerText).join()";
     browser.shows(verbs, "Added,Undone,Undone").await;
     browser.picture("receipt-undone").await;
-    assert_eq!(world.titles("ada").await, ["old", "milk"]);
+    assert_eq!(system.titles("ada").await, ["old", "milk"]);
 
     // Somebody else does the same elsewhere.
     let milk: String = sqlx::query_scalar("select id::text from tasks where title = 'milk'")
-        .fetch_one(&world.db)
+        .fetch_one(&system.db)
         .await
         .expect("milk");
-    world
+    system
         .model
         .push(Turn::call("complete_task", json!({"task_id": milk})));
-    world.model.push(Turn::text("Done, too."));
-    world.say("ada", "milk is done").await.assert_ok();
+    system.model.push(Turn::text("Done, too."));
+    system.say("ada", "milk is done").await.assert_ok();
     browser.shows(ticks, "true,false,false").await;
     browser.end(&[]).await;
 }
@@ -133,12 +133,12 @@ async fn what_cannot_be_taken_back_says_why() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    world
+    let system = TestSystem::with(by_name()).await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "milk"})));
-    world.model.push(Turn::text("Added."));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(Turn::text("Added."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("add milk").await;
     browser
         .sees("the receipt", |seen| {
@@ -146,8 +146,8 @@ async fn what_cannot_be_taken_back_says_why() {
         })
         .await;
     // Gone for good, and nobody has told the page.
-    crate::world::rows::execute(
-        &world.db,
+    crate::system::rows::execute(
+        &system.db,
         "alter table tasks disable trigger user; delete from tasks; alter table tasks enable trigger user",
     )
     .await;
@@ -165,10 +165,10 @@ async fn a_look_at_the_list_is_no_receipt() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    world.model.push(Turn::call("list_tasks", json!({})));
-    world.model.push(Turn::text("Nothing is left."));
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(by_name()).await;
+    system.model.push(Turn::call("list_tasks", json!({})));
+    system.model.push(Turn::text("Nothing is left."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("what is left?").await;
     for look in ["live", "stored"] {
         browser
@@ -190,13 +190,13 @@ async fn what_failed_is_never_hidden() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let nobody = "01a216da-1c38-7659-ae28-06af053dd9ec";
     let calls = Turn::call("add_task", json!({"title": "Pack"}))
         .and_call("complete_task", json!({"task_id": nobody}));
-    world.model.push(calls);
-    world.model.push(Turn::text("One of the two."));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(calls);
+    system.model.push(Turn::text("One of the two."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("go").await;
     for look in ["live", "stored"] {
         browser
@@ -225,19 +225,19 @@ async fn a_task_that_is_changed_twice_is_told_once() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    world
+    let system = TestSystem::with(by_name()).await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "milk"})));
-    world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add milk").await;
+    system.model.push(Turn::text("Added."));
+    let added = system.say("ada", "add milk").await;
     let milk = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
     let calls = Turn::call("update_task", json!({"task_id": milk, "priority": "p2"}))
         .and_call("complete_task", json!({"task_id": milk}))
         .and_call("add_task", json!({"title": "bread"}));
-    world.model.push(calls);
-    world.model.push(Turn::text("Done."));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(calls);
+    system.model.push(Turn::text("Done."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("go").await;
     for look in ["live", "stored"] {
         browser
@@ -257,12 +257,12 @@ async fn the_name_of_a_task_shows_it_in_the_list() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    world
+    let system = TestSystem::with(by_name()).await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "milk"})));
-    world.model.push(Turn::text("Added."));
-    browser.sign_in(&world.url, "ada").await;
+    system.model.push(Turn::text("Added."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("add milk").await;
     browser
         .sees("the receipt", |seen| {
@@ -282,8 +282,8 @@ async fn the_name_of_a_task_shows_it_in_the_list() {
     browser
         .script("document.querySelector('.receipt-words .task-reference').focus()")
         .await;
-    crate::world::rows::execute(
-        &world.db,
+    crate::system::rows::execute(
+        &system.db,
         "alter table tasks disable trigger user; update tasks set priority = 'p1'; alter table tasks enable trigger user",
     )
     .await;
@@ -310,13 +310,13 @@ async fn failing_and_waiting_are_heard() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--require-approval", "delete_task"],
         ..by_name()
     })
     .await;
-    browser.sign_in(&world.url, "ada").await;
-    world.model.push(Turn::status(400));
+    browser.sign_in(&system.url, "ada").await;
+    system.model.push(Turn::status(400));
     browser.say("hello?").await;
     let failed = "return document.querySelector('#announcer').textContent.split('.')[0]";
     browser
@@ -328,13 +328,13 @@ async fn failing_and_waiting_are_heard() {
         .await;
     browser.picture("failed-run").await;
 
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "milk"})));
-    world.model.push(Turn::text("Added."));
-    let added = world.say("ada", "add milk").await;
+    system.model.push(Turn::text("Added."));
+    let added = system.say("ada", "add milk").await;
     let milk = &added.assert_ok()["tool_calls"][0]["result"]["task_id"];
-    world
+    system
         .model
         .push(Turn::call("delete_task", json!({"task_id": milk})));
     browser.say("delete it").await;
@@ -351,17 +351,17 @@ async fn a_streaming_reply_moves_nothing() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let (before, within) = (Gate::closed(), Gate::closed());
-    world
+    system
         .model
         .push(Turn::call("list_tasks", json!({})).and_call("add_task", json!({"title": "milk"})));
-    world.model.push(
+    system.model.push(
         Turn::text("One two three four.\n\nFive six seven.\n\n- eight\n- nine")
             .gate_after(1, &before)
             .gate_after(6, &within),
     );
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser
         .script(
             "window.shifts = [];

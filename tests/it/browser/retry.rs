@@ -4,7 +4,7 @@ use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::world::{Options, World, door::Door};
+use crate::system::{Options, TestSystem, db_proxy::DbProxy};
 
 /// The buttons at the ends of the turns.
 const OFFERED: &str = "return [...document.querySelectorAll('.turn-end button')].map((button) => button.innerText).join()";
@@ -16,17 +16,17 @@ async fn after_a_stop_the_rest_is_done_and_nothing_twice() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     let mut calls = Turn::call("add_task", json!({"title": "one"}));
     for title in &FOUR[1..] {
         calls = calls.and_call("add_task", json!({"title": title}));
     }
-    world.model.push(calls);
-    world
+    system.model.push(calls);
+    system
         .model
         .push(Turn::text("Now there are four more").stall_after(4));
 
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.say("add four").await;
     let part = "Now there are";
     browser
@@ -51,7 +51,7 @@ async fn after_a_stop_the_rest_is_done_and_nothing_twice() {
     browser.shows(OFFERED, "Continue").await;
     browser.look_at(&first).await;
 
-    world.model.push(Turn::text("All four are there."));
+    system.model.push(Turn::text("All four are there."));
     browser.click(AGAIN).await;
     for window in [&first, &other] {
         browser.look_at(window).await;
@@ -67,7 +67,7 @@ async fn after_a_stop_the_rest_is_done_and_nothing_twice() {
             .await;
         browser.shows(OFFERED, "").await;
     }
-    assert_eq!(world.titles("ada").await, FOUR);
+    assert_eq!(system.titles("ada").await, FOUR);
     browser.picture("continued").await;
     browser.reload().await;
     browser
@@ -86,15 +86,15 @@ async fn after_a_failure_without_an_effect_it_is_tried_again_for_the_same_messag
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
+    let system = TestSystem::with(by_name()).await;
     // The model has nothing to say: a 400.
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.say("hello?").await;
     browser.shows(OFFERED, "Try again").await;
     browser.click(AGAIN).await;
     // It fails once more, behind the first; only the last can be gone on from.
     let failed = "select count(*) from runs where status = 'failed'";
-    world.until(failed, 2).await;
+    system.until(failed, 2).await;
     browser
         .sees("both failures", |seen| seen.notices.len() == 2)
         .await;
@@ -107,10 +107,10 @@ async fn after_a_failure_without_an_effect_it_is_tried_again_for_the_same_messag
         .await;
     browser.shows(OFFERED, "Try again").await;
 
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world
+    system
         .model
         .push(Turn::text("Hello.").error_after(0, 400, "this model has gone"));
     browser.click(AGAIN).await;
@@ -118,7 +118,7 @@ async fn after_a_failure_without_an_effect_it_is_tried_again_for_the_same_messag
     browser.shows(OFFERED, "Continue").await;
     browser.reload().await;
     browser.shows(OFFERED, "Continue").await;
-    world.model.push(Turn::text("Here I am."));
+    system.model.push(Turn::text("Here I am."));
     browser.click(AGAIN).await;
     browser
         .sees("the reply to the one message", |seen| {
@@ -127,7 +127,7 @@ async fn after_a_failure_without_an_effect_it_is_tried_again_for_the_same_messag
         .await;
     assert_eq!(browser.look().await.tasks, ["buy milk"]);
     let messages = "select count(*) from messages where role = 'user'";
-    assert_eq!(world.count(messages).await, 1);
+    assert_eq!(system.count(messages).await, 1);
     browser.end(&[]).await;
 }
 
@@ -138,9 +138,9 @@ async fn a_message_that_was_never_accepted_is_sent_again_as_it_was() {
     };
     let mut options: Options = by_name();
     options.api.extend(["--rate-runs-per-minute", "1"]);
-    let world = World::with(options).await;
-    world.model.push(Turn::text("Hello."));
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(options).await;
+    system.model.push(Turn::text("Hello."));
+    browser.sign_in(&system.url, "ada").await;
     browser.say("hi").await;
     browser
         .sees("the reply", |seen| {
@@ -151,8 +151,8 @@ async fn a_message_that_was_never_accepted_is_sent_again_as_it_was() {
     browser.shows(OFFERED, "Try again").await;
     // The minute is over.
     let earlier = "update runs set created_at = created_at - interval '2 minutes'";
-    crate::world::rows::execute(&world.db, earlier).await;
-    world.model.push(Turn::text("Yes?"));
+    crate::system::rows::execute(&system.db, earlier).await;
+    system.model.push(Turn::text("Yes?"));
     browser.click(AGAIN).await;
     browser
         .sees("both, once", |seen| {
@@ -168,12 +168,12 @@ async fn going_on_without_a_network_waits_for_one() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    let network = Door::open_to(&format!("{}/", world.url)).await;
-    world
+    let system = TestSystem::with(by_name()).await;
+    let network = DbProxy::open_to(&format!("{}/", system.url)).await;
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("It is there").stall_after(3));
+    system.model.push(Turn::text("It is there").stall_after(3));
     browser.sign_in(network.url(), "ada").await;
     browser.say("add buy milk").await;
     browser
@@ -187,7 +187,7 @@ async fn going_on_without_a_network_waits_for_one() {
             seen.connection.contains("Reconnecting")
         })
         .await;
-    world.model.push(Turn::text("It is on the list."));
+    system.model.push(Turn::text("It is on the list."));
     browser.click(AGAIN).await;
     let waits = "return [...document.querySelectorAll('.waiting')].filter((it) => it.checkVisibility()).map((it) => it.innerText.split('.')[0]).join()";
     browser.shows(waits, "Not sent yet").await;
@@ -199,7 +199,7 @@ async fn going_on_without_a_network_waits_for_one() {
         })
         .await;
     browser.shows(waits, "").await;
-    assert_eq!(world.count("select count(*) from runs").await, 2);
+    assert_eq!(system.count("select count(*) from runs").await, 2);
     browser
         .end(&["net::ERR_", "WebSocket connection to 'ws://"])
         .await;
@@ -210,15 +210,15 @@ async fn what_was_approved_counts_when_the_rest_fails() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         worker: vec!["--require-approval", "add_task"],
         ..by_name()
     })
     .await;
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     for (answer, offer) in [(".reject", "Try again"), (".approve", "Continue")] {
         browser.click("#new-conversation").await;
-        world
+        system
             .model
             .push(Turn::call("add_task", json!({"title": "buy milk"})));
         browser.say("add buy milk").await;
@@ -233,13 +233,13 @@ async fn what_was_approved_counts_when_the_rest_fails() {
             .await;
         browser.shows(OFFERED, offer).await;
     }
-    world.model.push(Turn::text("It is on the list."));
+    system.model.push(Turn::text("It is on the list."));
     browser.click(AGAIN).await;
     browser
         .sees("the reply", |seen| {
             seen.replies == ["It is on the list."] && seen.messages == ["add buy milk"]
         })
         .await;
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
     browser.end(&[]).await;
 }

@@ -7,7 +7,7 @@ use super::{
     chrome::Browser,
     task_panel::{LINES, TABS, freely},
 };
-use crate::world::World;
+use crate::system::TestSystem;
 
 /// The file that the page gives away, as a text.
 const EXPORT: &str = "
@@ -48,8 +48,8 @@ async fn another_zone_is_sent_with_everything() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(freely()).await;
+    browser.sign_in(&system.url, "ada").await;
     browser
         .shows(TABS, "Today 0, Upcoming 0, All 0, Done 0")
         .await;
@@ -74,7 +74,7 @@ async fn another_zone_is_sent_with_everything() {
             "select count(*) from tasks where title = '{title}' and due_date = (now() at time zone '{zone}')::date"
         );
         let due: &'static str = due.leak();
-        world.until(due, 1).await;
+        system.until(due, 1).await;
         // In the view that the server makes of it.
         browser
             .until("it is due today", async || {
@@ -84,14 +84,14 @@ async fn another_zone_is_sent_with_everything() {
                     .is_some_and(|lines| lines.ends_with(&format!("Today1\n{title}")))
             })
             .await;
-        world.model.push(Turn::text("Hello."));
+        system.model.push(Turn::text("Hello."));
         browser.script("document.activeElement.blur()").await;
         browser.say("hi").await;
         let known = format!(
             "select count(*) from user_settings where user_id = 'ada' and time_zone = '{zone}'"
         );
         let known: &'static str = known.leak();
-        world.until(known, 1).await;
+        system.until(known, 1).await;
         browser
             .sees("the reply", |seen| {
                 !seen.can_stop && seen.replies.len() == replies
@@ -112,7 +112,7 @@ async fn another_zone_is_sent_with_everything() {
             })
             .await;
         // Another request may be about the conversation's title.
-        let asked = world.model.requests();
+        let asked = system.model.requests();
         let told = asked.iter().rfind(|asked| asked["tools"].is_array());
         let told = format!("{told:?}");
         assert!(told.contains(zone), "{told}");
@@ -128,17 +128,17 @@ async fn all_tasks_are_exported_in_three_formats() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
+    let system = TestSystem::with(freely()).await;
     let long = "Grüße, ".repeat(30);
-    world
+    system
         .task(json!({"title": "=HYPERLINK(\"x\"), \"quoted\"", "description": format!("one; two,\nthree \\ {long}"),
             "due_date": "2026-12-01", "due_time": "17:05", "priority": "p1", "tags": ["home", "a,b"], "repeat": "FREQ=WEEKLY;UNTIL=20271231"}))
         .await;
-    world
+    system
         .task(json!({"title": "a day", "due_date": "2026-12-02"}))
         .await;
-    let done = world.task(json!({"title": "done"})).await;
-    world
+    let done = system.task(json!({"title": "done"})).await;
+    system
         .mcp()
         .call(
             "ada",
@@ -148,9 +148,9 @@ async fn all_tasks_are_exported_in_three_formats() {
         .await;
     // More than a page of them.
     for n in 0..205 {
-        world.task(json!({"title": format!("task {n}")})).await;
+        system.task(json!({"title": format!("task {n}")})).await;
     }
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.click("#settings-button").await;
 
     let all: Value = serde_json::from_str(&export(&browser, "json").await).expect("JSON");
@@ -223,11 +223,11 @@ async fn the_theme_is_kept_and_what_was_deleted_comes_back() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    let id = world
+    let system = TestSystem::with(freely()).await;
+    let id = system
         .task(json!({"title": "buy milk", "tags": ["home"]}))
         .await;
-    world
+    system
         .mcp()
         .call(
             "ada",
@@ -235,7 +235,7 @@ async fn the_theme_is_kept_and_what_was_deleted_comes_back() {
             json!({"user_id": "ada", "task_id": id}),
         )
         .await;
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.click("#settings-button").await;
     browser
         .script("document.querySelector('.choice [value=dark]').click()")
@@ -244,9 +244,9 @@ async fn the_theme_is_kept_and_what_was_deleted_comes_back() {
         .shows("return document.documentElement.dataset.theme", "dark")
         .await;
     let address = "return document.querySelector('.snippet code').textContent";
-    assert_eq!(browser.script(address).await, format!("{}/mcp", world.url));
+    assert_eq!(browser.script(address).await, format!("{}/mcp", system.url));
     browser.click("[aria-label='Restore buy milk']").await;
-    world
+    system
         .until("select count(*) from tasks where deleted_at is null", 1)
         .await;
     browser.press("\u{E00C}").await;
@@ -272,20 +272,20 @@ async fn a_zone_that_the_server_does_not_know_costs_the_zone_and_not_the_page() 
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    browser.open(&world.url).await;
+    let system = TestSystem::with(freely()).await;
+    browser.open(&system.url).await;
     browser
         .script("localStorage.setItem('errand.zone', '+03:30')")
         .await;
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser
         .shows(TABS, "Today 0, Upcoming 0, All 0, Done 0")
         .await;
     browser.type_into("#add-task", "buy milk\u{E007}").await;
-    world
+    system
         .until("select count(*) from tasks where title = 'buy milk'", 1)
         .await;
-    world.model.push(Turn::text("Hello."));
+    system.model.push(Turn::text("Hello."));
     browser.script("document.activeElement.blur()").await;
     browser.say("hi").await;
     browser
@@ -295,7 +295,7 @@ async fn a_zone_that_the_server_does_not_know_costs_the_zone_and_not_the_page() 
         .await;
     // The browser's own zone, which the server knows.
     let known = "select count(*) from user_settings where time_zone <> '+03:30'";
-    world.until(known, 1).await;
+    system.until(known, 1).await;
     browser.end(&["400"]).await;
 }
 
@@ -304,9 +304,9 @@ async fn the_agent_asks_before_it_deletes_where_that_is_wanted() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    let id = world.task(json!({"title": "buy milk"})).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(freely()).await;
+    let id = system.task(json!({"title": "buy milk"})).await;
+    browser.sign_in(&system.url, "ada").await;
     browser.click("#settings-button").await;
     browser.click("#ask").await;
     browser.press("\u{E00C}").await;
@@ -315,7 +315,7 @@ async fn the_agent_asks_before_it_deletes_where_that_is_wanted() {
     browser
         .sees("the task", |seen| seen.tasks == ["buy milk"])
         .await;
-    world
+    system
         .model
         .push(Turn::call("delete_task", json!({"task_id": id})));
     browser.say("delete the milk").await;
@@ -327,6 +327,6 @@ async fn the_agent_asks_before_it_deletes_where_that_is_wanted() {
                 == "Delete"
         })
         .await;
-    assert_eq!(world.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
     browser.end(&[]).await;
 }

@@ -4,7 +4,7 @@ use errand_devkit::model::Turn;
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::world::World;
+use crate::system::TestSystem;
 
 const CHIPS: &str =
     "return [...document.querySelectorAll('.suggestion')].map((it) => it.innerText).join('|')";
@@ -16,21 +16,21 @@ async fn suggestions_fit_the_list_and_send_on_a_click() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(by_name()).await;
+    browser.sign_in(&system.url, "ada").await;
     let for_an_empty_list = "Add call Ann tomorrow at 5|Pay rent on the 1st of every month|Buy milk, eggs and bread today|Water the plants every Sunday";
     browser.shows(CHIPS, for_an_empty_list).await;
     browser.picture("suggestions").await;
     // What is typed stays typed.
     browser.type_into("#composer-text", "half a thought").await;
-    world.model.push(
+    system.model.push(
         Turn::call(
             "add_task",
             json!({"title": "pay the rent", "due_date": "2020-01-01"}),
         )
         .and_call("add_task", json!({"title": "call Ann"})),
     );
-    world.model.push(Turn::text("Done."));
+    system.model.push(Turn::text("Done."));
     browser.click(".suggestion:nth-child(2)").await;
     browser
         .sees("what was sent", |seen| {
@@ -51,10 +51,10 @@ async fn the_last_message_is_edited_and_sent_as_another() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(by_name()).await;
+    browser.sign_in(&system.url, "ada").await;
     for (message, reply) in [("first", "One."), ("buy milc", "Two.")] {
-        world.model.push(Turn::text(reply));
+        system.model.push(Turn::text(reply));
         browser.say(message).await;
         browser
             .sees(reply, |seen| {
@@ -82,7 +82,7 @@ async fn the_last_message_is_edited_and_sent_as_another() {
 
     browser.script(EDIT).await;
     browser.shows(TYPED, "buy milc").await;
-    world.model.push(Turn::text("Three."));
+    system.model.push(Turn::text("Three."));
     browser
         .type_into("#composer-text", "\u{E003}k\u{E007}")
         .await;
@@ -94,6 +94,6 @@ async fn the_last_message_is_edited_and_sent_as_another() {
         .await;
     browser.shows(note, "").await;
     let stored = "select count(*) from messages where role = 'user'";
-    assert_eq!(world.count(stored).await, 3);
+    assert_eq!(system.count(stored).await, 3);
     browser.end(&[]).await;
 }

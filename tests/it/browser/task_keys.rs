@@ -6,7 +6,7 @@ use super::{
     chrome::Browser,
     task_panel::{LINES, TABS, UNDO_BAR, freely},
 };
-use crate::world::World;
+use crate::system::TestSystem;
 
 const ENTER: &str = "\u{E007}";
 const ESCAPE: &str = "\u{E00C}";
@@ -21,8 +21,8 @@ async fn a_list_is_kept_by_keys_alone() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(freely()).await;
+    browser.sign_in(&system.url, "ada").await;
     // In the message box a letter is a letter.
     browser.press("n").await;
     browser
@@ -44,7 +44,7 @@ async fn a_list_is_kept_by_keys_alone() {
         .await;
     // It is another row's place, and still the same task.
     browser.shows(FOCUSED, "two").await;
-    world
+    system
         .until(
             "select count(*) from tasks where title = 'two' and priority = 'p1'",
             1,
@@ -60,7 +60,7 @@ async fn a_list_is_kept_by_keys_alone() {
     browser.shows(LINES, "").await;
     // Nothing is left to have it, but the list itself.
     browser.shows(FOCUSED, "task-panel").await;
-    world
+    system
         .until("select count(*) from tasks where completed", 2)
         .await;
     // Three steps back.
@@ -68,7 +68,7 @@ async fn a_list_is_kept_by_keys_alone() {
     browser
         .shows(LINES, "No date3\ntwo | P1Priority 1. \none\nthree")
         .await;
-    world
+    system
         .until(
             "select count(*) from tasks where not completed and deleted_at is null",
             3,
@@ -115,11 +115,11 @@ async fn on_a_phone_the_panel_is_a_drawer_and_all_targets_are_large() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    world
+    let system = TestSystem::with(freely()).await;
+    system
         .task(json!({"title": "pay rent", "tags": ["home", "x"], "due_date": "2026-01-01"}))
         .await;
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.be_a_phone().await;
     browser.click("[data-opens=tasks]").await;
     browser.click("#tasks .task-open").await;

@@ -4,16 +4,16 @@ use errand_devkit::model::{Gate, Turn};
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::world::{World, mcp::Mcp};
+use crate::system::{TestSystem, mcp::Mcp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_changed_elsewhere_are_seen_without_a_reload() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    let outside = Mcp::on(&world.database_url, &[]).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(by_name()).await;
+    let outside = Mcp::on(&system.database_url, &[]).await;
+    browser.sign_in(&system.url, "ada").await;
     // It reads the list once at its start and whenever it gets the focus; both are over.
     browser
         .shows(
@@ -31,10 +31,10 @@ async fn tasks_changed_elsewhere_are_seen_without_a_reload() {
 
     // In another conversation that this page does not follow, and in the middle of a run that it follows.
     let gate = Gate::closed();
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "mine"})));
-    world
+    system
         .model
         .push(Turn::text("It is there").gate_after(2, &gate));
     browser.say("add mine").await;
@@ -65,8 +65,8 @@ async fn what_was_too_large_for_the_stream_is_shown_at_its_end() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    let outside = Mcp::on(&world.database_url, &["--rate-calls-per-minute", "0"]).await;
+    let system = TestSystem::with(by_name()).await;
+    let outside = Mcp::on(&system.database_url, &["--rate-calls-per-minute", "0"]).await;
     // More than an event holds, and no more than that: a browser takes its time over long texts.
     for n in 0..40 {
         let description = "x y z ".repeat(1300);
@@ -74,14 +74,14 @@ async fn what_was_too_large_for_the_stream_is_shown_at_its_end() {
             json!({"user_id": "ada", "title": format!("task {n}"), "description": description});
         outside.call("ada", "add_task", task).await;
     }
-    browser.sign_in(&world.url, "ada").await;
-    world
+    browser.sign_in(&system.url, "ada").await;
+    system
         .model
         .push(Turn::call("list_tasks", json!({"limit": 200})));
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));
-    world.model.push(Turn::text("There are 41."));
+    system.model.push(Turn::text("There are 41."));
     browser.say("list them, add milk").await;
     browser
         .sees("the whole list in the panel", |seen| {
@@ -106,8 +106,8 @@ async fn a_part_of_the_list_is_told_as_a_part() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(by_name()).await;
-    browser.open(&world.url).await;
+    let system = TestSystem::with(by_name()).await;
+    browser.open(&system.url).await;
     let tell = |result: &str, arguments: &str| {
         format!(
             "return import('/ui/phrases.js').then(({{ tellCall }}) => tellCall(
@@ -143,8 +143,8 @@ async fn a_part_of_the_list_is_told_as_a_part() {
 /// Runs a story with the page's own model of tasks: `list` are those of a server, `calls` what it was asked to do and `tasks` the model.
 async fn story(told: &str) -> (Browser, String) {
     let browser = Browser::start().await.expect("a browser");
-    let world = World::with(by_name()).await;
-    browser.open(&world.url).await;
+    let system = TestSystem::with(by_name()).await;
+    browser.open(&system.url).await;
     let story = format!(
         "return import('/ui/tasks.js').then(async ({{ Tasks }}) => {{
             const id = (n) => `01a216da-2ae8-76ce-b52c-20cc6ba7f0d${{n}}`;

@@ -4,7 +4,7 @@ use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
 use super::{Options, by_name, chrome::Browser};
-use crate::world::World;
+use crate::system::TestSystem;
 
 /// As in development, and as many calls as a test likes.
 pub(super) fn freely() -> Options {
@@ -45,7 +45,7 @@ pub(super) fn day(days: i64) -> String {
     day.to_string()
 }
 
-impl World {
+impl TestSystem {
     /// A task from outside; its id.
     pub(super) async fn task(&self, mut arguments: Value) -> String {
         arguments["user_id"] = json!("ada");
@@ -59,11 +59,11 @@ async fn a_tick_is_seen_at_once_is_a_call_and_can_be_undone() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
+    let system = TestSystem::with(freely()).await;
     for title in ["buy milk", "call Ann"] {
-        world.task(json!({"title": title})).await;
+        system.task(json!({"title": title})).await;
     }
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser
         .sees("both", |seen| seen.tasks == ["buy milk", "call Ann"])
         .await;
@@ -91,17 +91,17 @@ async fn a_tick_is_seen_at_once_is_a_call_and_can_be_undone() {
         .await;
     assert_eq!(browser.look().await.tasks, ["call Ann"]);
     let done = "select count(*) from tasks where completed and title = 'buy milk'";
-    assert_eq!(world.count(done).await, 0);
+    assert_eq!(system.count(done).await, 0);
     browser.script("window.release()").await;
-    world.until(done, 1).await;
+    system.until(done, 1).await;
     let calls = "select count(*) from mcp_calls where tool_name = 'complete_task' and user_id = 'ada' and not is_error";
-    assert_eq!(world.count(calls).await, 1);
+    assert_eq!(system.count(calls).await, 1);
 
     browser.click(".undo-button").await;
     browser
         .sees("both again", |seen| seen.tasks == ["buy milk", "call Ann"])
         .await;
-    world.until(done, 0).await;
+    system.until(done, 0).await;
     browser
         .shows(TABS, "Today 0, Upcoming 0, All 2, Done 0")
         .await;
@@ -115,11 +115,11 @@ async fn what_was_read_before_a_tick_does_not_undo_it() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
+    let system = TestSystem::with(freely()).await;
     for title in ["buy milk", "call Ann"] {
-        world.task(json!({"title": title})).await;
+        system.task(json!({"title": title})).await;
     }
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser
         .sees("both", |seen| seen.tasks == ["buy milk", "call Ann"])
         .await;
@@ -139,7 +139,7 @@ async fn what_was_read_before_a_tick_does_not_undo_it() {
         .shows("return String(window.held() >= 4)", "true")
         .await;
     browser.click(&check("buy milk")).await;
-    world
+    system
         .until("select count(*) from tasks where completed", 1)
         .await;
     browser
@@ -157,7 +157,7 @@ async fn what_was_read_before_a_tick_does_not_undo_it() {
         window.release();";
     browser.script(watch).await;
     let outside = json!({"title": "sign that it was read again"});
-    world.task(outside).await;
+    system.task(outside).await;
     browser
         .sees("what came last", |seen| {
             seen.tasks == ["call Ann", "sign that it was read again"]
@@ -172,8 +172,8 @@ async fn a_task_is_added_with_all_it_has() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(freely()).await;
+    browser.sign_in(&system.url, "ada").await;
     browser.type_into("#add-task", "water the plants").await;
     browser.click(".adder [data-quick=Tomorrow]").await;
     browser.click(".adder .priority[data-priority=p2]").await;
@@ -192,7 +192,7 @@ async fn a_task_is_added_with_all_it_has() {
         .await;
     let stored = "select count(*) from tasks where title = 'water the plants' and due_date = (now() at time zone 'UTC')::date + 1
         and priority = 'p2' and tags = '{home,garden}' and repeat = 'FREQ=DAILY'";
-    world.until(stored, 1).await;
+    system.until(stored, 1).await;
     // The line is ready for the next one.
     let focus = "return document.activeElement.id + document.activeElement.value";
     assert_eq!(browser.script(focus).await, "add-task");
@@ -207,7 +207,7 @@ async fn a_task_is_added_with_all_it_has() {
     browser.click("#tab-today").await;
     browser.type_into("#add-task", "pay rent\u{E007}").await;
     browser.shows(LINES, "Today1\npay rent").await;
-    world
+    system
         .until("select count(*) from tasks where title = 'pay rent' and due_date = (now() at time zone 'UTC')::date", 1)
         .await;
     browser.end(&[]).await;
@@ -218,13 +218,13 @@ async fn a_task_is_edited_in_its_place() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    world
+    let system = TestSystem::with(freely()).await;
+    system
         .task(
             json!({"title": "pay rent", "due_date": day(1), "due_time": "23:59", "tags": ["home"]}),
         )
         .await;
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.click(OPEN).await;
     browser.press(" twice\u{E00C}").await;
     // Esc leaves it, and the focus is where it was.
@@ -245,21 +245,21 @@ async fn a_task_is_edited_in_its_place() {
         .await;
     let stored = "select count(*) from tasks where title = 'pay rent now' and description = 'to the new account'
         and due_date = (now() at time zone 'UTC')::date and due_time = '23:59' and tags = '{home}'";
-    world.until(stored, 1).await;
+    system.until(stored, 1).await;
     assert_eq!(browser.script(focus).await, "task-open");
     // No date, and with it no time.
     browser.press("e").await;
     browser.click(".task-editor [data-quick=Today]").await;
     browser.click(".task-editor [type=submit]").await;
     browser.shows(LINES, "No date1\npay rent now | #home").await;
-    world
+    system
         .until(
             "select count(*) from tasks where due_date is null and due_time is null",
             1,
         )
         .await;
     browser.press("z").await;
-    world.until(stored, 1).await;
+    system.until(stored, 1).await;
     browser
         .shows(LINES, "Today1\npay rent now | 23:59 | #home")
         .await;
@@ -271,11 +271,11 @@ async fn what_is_refused_goes_back_with_its_reason() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    let id = world
+    let system = TestSystem::with(freely()).await;
+    let id = system
         .task(json!({"title": "pay rent", "due_date": day(1)}))
         .await;
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.click(OPEN).await;
     let never = "const list = document.querySelector('.task-editor [data-field=repeat]');
         list.value = 'custom'; list.dispatchEvent(new Event('change', { bubbles: true }));";
@@ -313,7 +313,7 @@ async fn what_is_refused_goes_back_with_its_reason() {
         .await;
     browser.be_offline(false).await;
     browser.click(".task-problem [data-act=retry]").await;
-    world
+    system
         .until("select count(*) from tasks where completed", 1)
         .await;
     browser
@@ -327,7 +327,7 @@ async fn what_is_refused_goes_back_with_its_reason() {
         .await;
     browser.script(HOLD).await;
     browser.click(&check("pay rent")).await;
-    world
+    system
         .mcp()
         .call(
             "ada",
@@ -350,17 +350,19 @@ async fn views_have_what_their_names_say_and_the_tab_says_what_is_due() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
+    let system = TestSystem::with(freely()).await;
     for (title, days) in [("late", -3), ("now", 0), ("soon", 2), ("far", 30)] {
-        world
+        system
             .task(json!({"title": title, "due_date": day(days)}))
             .await;
     }
-    world
+    system
         .task(json!({"title": "whenever", "tags": ["Home"]}))
         .await;
-    let done = world.task(json!({"title": "done", "tags": ["home"]})).await;
-    world
+    let done = system
+        .task(json!({"title": "done", "tags": ["home"]}))
+        .await;
+    system
         .mcp()
         .call(
             "ada",
@@ -368,7 +370,7 @@ async fn views_have_what_their_names_say_and_the_tab_says_what_is_due() {
             json!({"user_id": "ada", "task_id": done}),
         )
         .await;
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser
         .shows(TABS, "Today 2, Upcoming 1, All 5, Done 1")
         .await;
@@ -422,11 +424,11 @@ async fn a_task_that_repeats_moves_on_and_comes_back() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    world
+    let system = TestSystem::with(freely()).await;
+    system
         .task(json!({"title": "take the pill", "due_date": day(0), "repeat": "FREQ=DAILY;COUNT=9"}))
         .await;
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.click("#tab-today").await;
     browser.click(&check("take the pill")).await;
     browser
@@ -448,8 +450,8 @@ async fn a_task_that_repeats_moves_on_and_comes_back() {
         .shows(LINES, "Today1\ntake the pill | Every day, 9 more times")
         .await;
     let stored = "select count(*) from tasks where deleted_at is null and not completed and due_date = (now() at time zone 'UTC')::date and repeat = 'FREQ=DAILY;COUNT=9'";
-    world.until(stored, 1).await;
-    world
+    system.until(stored, 1).await;
+    system
         .until("select count(*) from tasks where deleted_at is null", 1)
         .await;
     browser.end(&[]).await;
@@ -460,15 +462,15 @@ async fn two_windows_and_an_outsider_see_the_same_in_the_end() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    let id = world.task(json!({"title": "report"})).await;
+    let system = TestSystem::with(freely()).await;
+    let id = system.task(json!({"title": "report"})).await;
     let (first, second) = (browser.window().await, browser.new_window().await);
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser
         .sees("the task", |seen| seen.tasks == ["report"])
         .await;
     browser.look_at(&second).await;
-    browser.open(&world.url).await;
+    browser.open(&system.url).await;
     browser
         .sees("the task", |seen| seen.tasks == ["report"])
         .await;
@@ -479,7 +481,7 @@ async fn two_windows_and_an_outsider_see_the_same_in_the_end() {
     browser.press("e").await;
     let update =
         json!({"user_id": "ada", "task_id": id, "title": "final report", "due_date": day(1)});
-    world.mcp().call("ada", "update_task", update).await;
+    system.mcp().call("ada", "update_task", update).await;
     browser
         .shows(TABS, "Today 0, Upcoming 1, All 1, Done 0")
         .await;
@@ -527,12 +529,12 @@ async fn two_windows_and_a_chat_that_change_a_task_at_once_show_the_same_in_the_
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    let id = world.task(json!({"title": "report"})).await;
+    let system = TestSystem::with(freely()).await;
+    let id = system.task(json!({"title": "report"})).await;
     let (first, second) = (browser.window().await, browser.new_window().await);
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser.look_at(&second).await;
-    browser.open(&world.url).await;
+    browser.open(&system.url).await;
     for window in [&first, &second] {
         browser.look_at(window).await;
         browser
@@ -542,8 +544,8 @@ async fn two_windows_and_a_chat_that_change_a_task_at_once_show_the_same_in_the_
     for round in 1..=3 {
         // The chat is the third, and has the same field in hand as one of the windows.
         let change = json!({"task_id": id, "title": format!("report {round}"), "priority": "p3"});
-        world.model.push(Turn::call("update_task", change));
-        world.model.push(Turn::text("It is changed."));
+        system.model.push(Turn::call("update_task", change));
+        system.model.push(Turn::text("It is changed."));
         let focus = "document.querySelector('#tasks .task-open').focus()";
         let by_hand = async {
             browser.look_at(&first).await;
@@ -569,16 +571,16 @@ async fn two_windows_and_a_chat_that_change_a_task_at_once_show_the_same_in_the_
             browser.script(&set).await;
             browser.press("\u{E007}").await;
         };
-        let (said, ()) = tokio::join!(world.say("ada", "change it"), by_hand);
+        let (said, ()) = tokio::join!(system.say("ada", "change it"), by_hand);
         said.assert_ok();
         let changed = format!(
             "select count(*) from tasks where title = 'report {round}' and due_date = '{}'",
             day(round.try_into().expect("a day"))
         );
-        world.until(changed.leak(), 1).await;
+        system.until(changed.leak(), 1).await;
         let stored: (String, String) =
             sqlx::query_as("select title, priority from tasks where deleted_at is null")
-                .fetch_one(&world.db)
+                .fetch_one(&system.db)
                 .await
                 .expect("the task");
         for window in [&first, &second] {
@@ -604,11 +606,11 @@ async fn a_long_list_is_read_as_it_is_scrolled_and_a_tick_does_not_scroll_it() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
+    let system = TestSystem::with(freely()).await;
     for n in 1..=230 {
-        world.task(json!({"title": format!("task {n}")})).await;
+        system.task(json!({"title": format!("task {n}")})).await;
     }
-    browser.sign_in(&world.url, "ada").await;
+    browser.sign_in(&system.url, "ada").await;
     browser
         .shows(TABS, "Today 0, Upcoming 0, All 230, Done 0")
         .await;
@@ -635,7 +637,7 @@ async fn a_long_list_is_read_as_it_is_scrolled_and_a_tick_does_not_scroll_it() {
         .shows(TABS, "Today 0, Upcoming 0, All 229, Done 1")
         .await;
     // The row has gone, what it was read from has been read again, and the focus is on the next one.
-    world
+    system
         .until("select count(*) from tasks where completed", 1)
         .await;
     browser
@@ -658,9 +660,9 @@ async fn a_refused_token_is_renewed_for_a_tick() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let world = World::with(freely()).await;
-    world.task(json!({"title": "buy milk"})).await;
-    browser.sign_in(&world.url, "ada").await;
+    let system = TestSystem::with(freely()).await;
+    system.task(json!({"title": "buy milk"})).await;
+    browser.sign_in(&system.url, "ada").await;
     browser.sees("it", |seen| seen.tasks == ["buy milk"]).await;
     let spoil = "
         const honest = window.fetch;
@@ -671,7 +673,7 @@ async fn a_refused_token_is_renewed_for_a_tick() {
         };";
     browser.script(spoil).await;
     browser.click(&check("buy milk")).await;
-    world
+    system
         .until("select count(*) from tasks where completed", 1)
         .await;
     browser.shows("return String(window.calls)", "2").await;

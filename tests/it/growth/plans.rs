@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use uuid::Uuid;
 
 use super::{HOUR, calls, done_jobs, ended_runs, runs_in};
-use crate::world;
+use crate::system;
 
 /// Blocks of tables and indexes that this connection has read in its transaction so far, from the disk or not.
 async fn blocks(db: &mut PgConnection) -> i64 {
@@ -39,7 +39,7 @@ macro_rules! reads_at_most {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
-    let database = world::database().await;
+    let database = system::database().await;
     let mut db = PgConnection::connect(&database).await.unwrap();
     // 100,000 turns, of which one conversation has 20,000. Their events are long gone, but for some.
     for statement in [
@@ -185,7 +185,7 @@ async fn turn(db: &mut Transaction, user: &str, conversation: Uuid) {
 /// A planner that knows conversations as short reads and sorts a long one as a whole, once its plan is for any conversation.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_history_of_a_long_conversation_costs_what_is_read_of_it() {
-    let database = world::database().await;
+    let database = system::database().await;
     let mut owner = PgConnection::connect(&database).await.unwrap();
     let past = "insert into conversations (id, user_id, title) select gen_random_uuid(), 'user-' || n % 200, 't' from generate_series(1, 1000) n;
         insert into runs (id, conversation_id, user_id, status, admitted_at, finished_at)

@@ -8,7 +8,7 @@ use errand_store::db::migrate;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
-use crate::world::{Options, World, rows};
+use crate::system::{Options, TestSystem, rows};
 
 /// A server of its own: what is looked at here belongs to servers.
 struct Server {
@@ -50,15 +50,21 @@ impl Server {
 }
 
 /// A turn that changes a task, and who has the right to do so.
-async fn a_turn_works(world: &World, title: &str) {
-    world
+async fn a_turn_works(system: &TestSystem, title: &str) {
+    system
         .model
         .push(Turn::call("add_task", json!({"title": title})));
-    world.model.push(Turn::text("Done."));
-    let answer = world.say("ada", "add it").await;
+    system.model.push(Turn::text("Done."));
+    let answer = system.say("ada", "add it").await;
     let calls = &answer.assert_ok()["tool_calls"];
     assert_eq!(calls[0]["result"]["success"], true, "{calls}");
-    assert!(world.titles("ada").await.iter().any(|found| found == title));
+    assert!(
+        system
+            .titles("ada")
+            .await
+            .iter()
+            .any(|found| found == title)
+    );
 }
 
 fn code(error: &sqlx::Error) -> String {
@@ -73,18 +79,18 @@ async fn the_login_of_one_database_reaches_nothing_of_another() {
     let mut server = Server::start().await;
     let one = server.database("one", "createrole").await;
     let two = server.database("two", "createrole").await;
-    let here = World::on(&one, Options::default()).await;
-    let there = World::on(&two, Options::default()).await;
+    let here = TestSystem::on(&one, Options::default()).await;
+    let there = TestSystem::on(&two, Options::default()).await;
     a_turn_works(&here, "hers").await;
     a_turn_works(&there, "another").await;
     let (user_role, tool_role) = rows::roles(&here.db).await;
-    for world in [&here, &there] {
-        let mut tx = rows::begin_for(&world.db, "ada").await;
+    for system in [&here, &there] {
+        let mut tx = rows::begin_for(&system.db, "ada").await;
         let role: String = sqlx::query_scalar("select current_user::text")
             .fetch_one(&mut *tx)
             .await
             .unwrap();
-        assert_eq!(role, rows::roles(&world.db).await.0);
+        assert_eq!(role, rows::roles(&system.db).await.0);
     }
     assert_ne!(rows::roles(&there.db).await.0, user_role);
 
@@ -134,24 +140,24 @@ async fn the_login_of_one_database_reaches_nothing_of_another() {
 async fn a_login_that_may_not_take_the_roles_still_works() {
     let mut server = Server::start().await;
     let url = server.database("plain", "").await;
-    let world = World::on(&url, Options::default()).await;
-    a_turn_works(&world, "without the roles").await;
-    let (user_role, tool_role) = rows::roles(&world.db).await;
+    let system = TestSystem::on(&url, Options::default()).await;
+    a_turn_works(&system, "without the roles").await;
+    let (user_role, tool_role) = rows::roles(&system.db).await;
     // They are there, for somebody else; and so are those of an earlier version's databases.
     for role in [&user_role, &tool_role, "errand_user", "errand_tool"] {
         server.execute(format!("create role {role}")).await;
     }
     migrate::run(&url).await.unwrap();
-    a_turn_works(&world, "beside the roles").await;
+    a_turn_works(&system, "beside the roles").await;
     // The rule that there is a call holds all the same.
     let outside = sqlx::query("update tasks set title = 'x'")
-        .execute(&world.db)
+        .execute(&system.db)
         .await;
     assert_eq!(code(&outside.expect_err("no call")), REFUSED);
     server
         .execute(format!("grant {user_role}, {tool_role} to plain"))
         .await;
-    a_turn_works(&world, "with the roles").await;
+    a_turn_works(&system, "with the roles").await;
 }
 
 /// A login that may not make roles, for which an administrator had made the shared ones: nothing gets worse before its own are there.
@@ -164,19 +170,19 @@ async fn shared_roles_stay_in_force_until_a_database_can_have_its_own() {
     let url = server
         .database("plain", "in role errand_user, errand_tool")
         .await;
-    let world = World::on(&url, Options::default()).await;
-    let acts_as = async |world: &World| {
-        let mut tx = rows::begin_for(&world.db, "ada").await;
+    let system = TestSystem::on(&url, Options::default()).await;
+    let acts_as = async |system: &TestSystem| {
+        let mut tx = rows::begin_for(&system.db, "ada").await;
         let role: String = sqlx::query_scalar("select current_user::text")
             .fetch_one(&mut *tx)
             .await
             .unwrap();
         role
     };
-    a_turn_works(&world, "with shared roles").await;
-    assert_eq!(acts_as(&world).await, "errand_user");
+    a_turn_works(&system, "with shared roles").await;
+    assert_eq!(acts_as(&system).await, "errand_user");
     let suffix: String = sqlx::query_scalar("select suffix from isolation_roles()")
-        .fetch_one(&world.db)
+        .fetch_one(&system.db)
         .await
         .unwrap();
     for role in ["errand_user", "errand_tool"] {
@@ -187,9 +193,9 @@ async fn shared_roles_stay_in_force_until_a_database_can_have_its_own() {
             .await;
     }
     migrate::run(&url).await.unwrap();
-    a_turn_works(&world, "with its own").await;
-    assert_eq!(acts_as(&world).await, format!("errand_user_{suffix}"));
-    assert_eq!(world.count(GRANTED_TO_SHARED).await, 0);
+    a_turn_works(&system, "with its own").await;
+    assert_eq!(acts_as(&system).await, format!("errand_user_{suffix}"));
+    assert_eq!(system.count(GRANTED_TO_SHARED).await, 0);
 }
 
 /// Whoever was granted something by name keeps the right to connect, and so do members of the owner.
@@ -255,9 +261,9 @@ async fn shared_roles_are_given_up_while_processes_are_at_work() {
     let url = server
         .database("old", "createrole in role errand_user, errand_tool")
         .await;
-    let world = World::on(&url, Options::default()).await;
-    let (own_user, own_tool) = rows::roles(&world.db).await;
-    rows::execute(&world.db, SHARED).await;
+    let system = TestSystem::on(&url, Options::default()).await;
+    let (own_user, own_tool) = rows::roles(&system.db).await;
+    rows::execute(&system.db, SHARED).await;
     let mut acting =
         include_str!("../../../migrations/20261121000010_acting_is_cheap.sql").to_owned();
     let trigger = include_str!("../../../migrations/20261121000006_isolation.sql");
@@ -271,12 +277,12 @@ async fn shared_roles_are_given_up_while_processes_are_at_work() {
                 "is_written_here(c.xmin)",
             ),
     );
-    rows::execute(&world.db, &acting).await;
-    rows::execute(&world.db, &format!("drop owned by {own_user}, {own_tool}")).await;
-    a_turn_works(&world, "before").await;
+    rows::execute(&system.db, &acting).await;
+    rows::execute(&system.db, &format!("drop owned by {own_user}, {own_tool}")).await;
+    a_turn_works(&system, "before").await;
 
     // A call that has begun, with the shared roles, when the migration comes.
-    let mut call = rows::begin_for(&world.db, "ada").await;
+    let mut call = rows::begin_for(&system.db, "ada").await;
     let opened = "insert into mcp_calls (id, user_id, tool_name, parameters)
                       values ('01890000-0000-7000-8000-000000000000', 'ada', 'x', '{}');
                   select act_as_tool('mcp/01890000-0000-7000-8000-000000000000')";
@@ -286,21 +292,21 @@ async fn shared_roles_are_given_up_while_processes_are_at_work() {
                   update mcp_calls set result = '{}'";
     let at_work = async {
         let named = "select count(*) from isolation_roles() where user_role <> 'errand_user'";
-        world.until(named, 1).await;
-        a_turn_works(&world, "meanwhile").await;
+        system.until(named, 1).await;
+        a_turn_works(&system, "meanwhile").await;
         sqlx::raw_sql(effect).execute(&mut *call).await.unwrap();
         call.commit().await.unwrap();
     };
     let (migrated, ()) = tokio::join!(migrate::run(&url), at_work);
     migrated.unwrap();
-    let titles = world.titles("ada").await;
+    let titles = system.titles("ada").await;
     assert_eq!(titles.len(), 3, "{titles:?}");
-    a_turn_works(&world, "after").await;
+    a_turn_works(&system, "after").await;
 
     // Nothing here is theirs any more. Another database's may be, so the roles stay.
-    assert_eq!(world.count(GRANTED_TO_SHARED).await, 0);
+    assert_eq!(system.count(GRANTED_TO_SHARED).await, 0);
     let roles = "select count(*) from pg_roles where rolname in ('errand_user', 'errand_tool')";
-    assert_eq!(world.count(roles).await, 2);
+    assert_eq!(system.count(roles).await, 2);
     server
         .execute("grant connect on database old to another")
         .await;

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use crate::{
     matrix::{self, Matrix},
-    world::{Answer, World, openapi::Belongings, rows, socket::Socket},
+    system::{Answer, TestSystem, openapi::Belongings, rows, socket::Socket},
 };
 
-async fn deny_all(world: &World) {
+async fn deny_all(system: &TestSystem) {
     for (table, _) in rows::TABLES {
         let deny = format!("alter policy own_rows on {table} using (false)");
-        rows::execute(&world.db, &deny).await;
+        rows::execute(&system.db, &deny).await;
     }
 }
 
@@ -21,18 +21,18 @@ async fn deny_all(world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_works_past_the_policies() {
     let matrix = Matrix::build().await;
-    let (world, ids) = (
-        &matrix.world,
+    let (system, ids) = (
+        &matrix.system,
         Belongings {
             key: None,
             ..matrix.ids.clone()
         },
     );
-    deny_all(world).await;
-    let before = rows::of(&world.db, "ada").await;
-    let token = world.identity.token("ada");
+    deny_all(system).await;
+    let before = rows::of(&system.db, "ada").await;
+    let token = system.identity.token("ada");
     for operation in matrix.for_users() {
-        let request = operation.request(world, "ada", &ids).bearer_auth(&token);
+        let request = operation.request(system, "ada", &ids).bearer_auth(&token);
         let answer = Answer::of(request).await;
         match answer.status {
             StatusCode::NOT_FOUND => drop(answer.assert_error(404, "not_found")),
@@ -46,25 +46,25 @@ async fn no_route_works_past_the_policies() {
         }
     }
     // A new conversation cannot be opened either, and nothing is told of why.
-    let chat = world.post_chat("ada", &json!({"message": "hi"}));
+    let chat = system.post_chat("ada", &json!({"message": "hi"}));
     let chat = Answer::of(chat).await;
     assert_eq!(chat.assert_error(500, "internal_error"), &json!({}));
     for thread in [Uuid::now_v7().to_string(), "main".to_owned()] {
         let input = json!({"threadId": thread, "runId": Uuid::now_v7(),
                            "messages": [{"id": "1", "role": "user", "content": "hi"}]});
-        let stream = world
+        let stream = system
             .request(Method::POST, "ada", "chat")
             .header("accept", "text/event-stream");
         Answer::of(stream.json(&input))
             .await
             .assert_error(500, "internal_error");
     }
-    on_a_socket(world, &ids).await;
-    assert_eq!(rows::of(&world.db, "ada").await, before);
+    on_a_socket(system, &ids).await;
+    assert_eq!(rows::of(&system.db, "ada").await, before);
 }
 
-async fn on_a_socket(world: &World, ids: &Belongings) {
-    let mut socket = Socket::connect(world, "ada").await;
+async fn on_a_socket(system: &TestSystem, ids: &Belongings) {
+    let mut socket = Socket::connect(system, "ada").await;
     let (thread, run) = (&ids.conversation, &ids.run);
     for method in matrix::methods(&mut socket).await {
         let (params, error) = match method.as_str() {
@@ -85,30 +85,30 @@ async fn on_a_socket(world: &World, ids: &Belongings) {
 /// A worker's reads and writes for a run act for its owner too.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_worker_works_past_the_policies() {
-    let world = World::start().await;
-    world.model.push(Turn::text("Hello."));
-    let earlier = world.say("ada", "an earlier turn").await;
+    let system = TestSystem::start().await;
+    system.model.push(Turn::text("Hello."));
+    let earlier = system.say("ada", "an earlier turn").await;
     let conversation = earlier.assert_ok()["conversation_id"].clone();
     let gate = Gate::closed();
-    world
+    system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})).gate_after(0, &gate));
-    world
+    system
         .model
         .script(|_| Turn::call("add_task", json!({"title": "buy bread"})));
     let body = json!({"message": "go", "conversation_id": conversation});
-    let chat = world
+    let chat = system
         .post_chat("ada", &body)
         .header("prefer", "respond-async");
     assert_eq!(Answer::of(chat).await.status, StatusCode::ACCEPTED);
     gate.reached(1).await.unwrap();
-    let asked = world.model.request_count();
-    let before = rows::of(&world.db, "ada").await;
-    deny_all(&world).await;
+    let asked = system.model.request_count();
+    let before = rows::of(&system.db, "ada").await;
+    deny_all(&system).await;
     gate.open();
     // The step cannot be committed, so its call is not made; the next attempt finds no history, and cannot either.
-    world.model.requests_seen(asked + 1).await.unwrap();
-    let again = &world.model.requests()[asked]["messages"];
+    system.model.requests_seen(asked + 1).await.unwrap();
+    let again = &system.model.requests()[asked]["messages"];
     assert_eq!(again.as_array().unwrap().len(), 2, "{again}");
     let unchanged = |rows: Vec<(&'static str, i64, String)>| {
         let kept = ["steps", "tool_calls", "tasks", "messages"];
@@ -117,7 +117,7 @@ async fn no_worker_works_past_the_policies() {
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        unchanged(rows::of(&world.db, "ada").await),
+        unchanged(rows::of(&system.db, "ada").await),
         unchanged(before)
     );
 }

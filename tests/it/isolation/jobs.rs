@@ -5,12 +5,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{REFUSED, attempt};
-use crate::world::{Answer, Options, World, rows};
+use crate::system::{Answer, Options, TestSystem, rows};
 
 /// A run of this user that waits for a worker.
-async fn queued(world: &World, user: &str) -> Uuid {
+async fn queued(system: &TestSystem, user: &str) -> Uuid {
     let body = json!({"message": "go"});
-    let request = world.post_chat(user, &body);
+    let request = system.post_chat(user, &body);
     let accepted = Answer::of(request.header("prefer", "respond-async")).await;
     accepted.body["run_id"].as_str().unwrap().parse().unwrap()
 }
@@ -25,14 +25,14 @@ fn insert(id: Uuid, payload: Uuid) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_jobs_of_others_can_be_neither_seen_nor_changed() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
     .await;
-    let (hers, his) = (queued(&world, "ada").await, queued(&world, "bob").await);
+    let (hers, his) = (queued(&system, "ada").await, queued(&system, "bob").await);
     let (her_job, his_job) = (job_id(hers), job_id(his));
-    let mut tx = rows::begin_for(&world.db, "ada").await;
+    let mut tx = rows::begin_for(&system.db, "ada").await;
     let seen: Vec<String> = sqlx::query_scalar("select id from apalis.jobs")
         .fetch_all(&mut *tx)
         .await
@@ -69,8 +69,8 @@ async fn the_jobs_of_others_can_be_neither_seen_nor_changed() {
     }
     tx.rollback().await.unwrap();
 
-    rows::execute(&world.db, "delete from apalis.jobs").await;
-    let mut tx = rows::begin_for(&world.db, "ada").await;
+    rows::execute(&system.db, "delete from apalis.jobs").await;
+    let mut tx = rows::begin_for(&system.db, "ada").await;
     for statement in [
         insert(his, his),
         // By its id it would stand in the way of his, by its payload it would start it.
@@ -88,7 +88,7 @@ async fn the_jobs_of_others_can_be_neither_seen_nor_changed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_found_by_the_id_of_its_run() {
-    let world = World::with(Options {
+    let system = TestSystem::with(Options {
         workers: Some(0),
         ..Options::default()
     })
@@ -102,7 +102,7 @@ async fn a_job_is_found_by_the_id_of_its_run() {
     for id in ids {
         let run: Option<Uuid> = sqlx::query_scalar("select run_of_job($1)")
             .bind(job_id(id))
-            .fetch_one(&world.db)
+            .fetch_one(&system.db)
             .await
             .unwrap();
         assert_eq!(run, Some(id));
@@ -116,7 +116,7 @@ async fn a_job_is_found_by_the_id_of_its_run() {
     ] {
         let run: Option<Uuid> = sqlx::query_scalar("select run_of_job($1)")
             .bind(text)
-            .fetch_one(&world.db)
+            .fetch_one(&system.db)
             .await
             .unwrap();
         assert_eq!(run, None, "{text:?}");

@@ -8,7 +8,7 @@ use errand_devkit::{
 use serde_json::json;
 use sqlx::{Connection, PgConnection, PgPool};
 
-use crate::world::{
+use crate::system::{
     self, Answer,
     process::{self, Process},
     rows,
@@ -77,13 +77,13 @@ impl Outside {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_weakens_isolation_is_reported() {
     let outside = Outside::start().await;
-    let url = world::database().await;
+    let url = system::database().await;
     let copied = outside.warnings(&url).await;
     assert!(copied.contains(SHARED), "{copied}");
     assert_eq!(copied.lines().count(), 1, "{copied}");
     migrate(&url).await;
     assert_eq!(outside.warnings(&url).await, "");
-    let warnings = outside.warnings(&world::as_superuser(&url)).await;
+    let warnings = outside.warnings(&system::as_superuser(&url)).await;
     assert!(warnings.contains(BYPASSES), "{warnings}");
     assert_eq!(warnings.lines().count(), 1, "{warnings}");
     let db = PgPool::connect(&url).await.unwrap();

@@ -4,12 +4,12 @@ use rmcp::model::Tool;
 use serde_json::{Value, json};
 
 use super::{HERS, Matrix};
-use crate::world::{Answer, rows};
+use crate::system::{Answer, rows};
 
 impl Matrix {
     pub(super) async fn at_mcp(&self) {
-        let before = rows::of(&self.world.db, "ada").await;
-        let mcp = self.world.mcp();
+        let before = rows::of(&self.system.db, "ada").await;
+        let mcp = self.system.mcp();
         let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
         for token in [None, Some("not.a.token")] {
             let request = mcp.post(&list);
@@ -46,7 +46,7 @@ impl Matrix {
             let tasks = result.get("tasks");
             assert!(tasks.is_none_or(|tasks| *tasks == json!([])), "{result}");
         }
-        assert_eq!(rows::of(&self.world.db, "ada").await, before);
+        assert_eq!(rows::of(&self.system.db, "ada").await, before);
         // The positive control: she finds what is hers.
         let found = mcp.call("ada", "list_tasks", json!({"user_id": "ada"}));
         let found: Value = found.await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{HERS, Matrix};
-use crate::world::socket::Socket;
+use crate::system::socket::Socket;
 
 /// The methods, as the socket itself lists them to who asks for another one.
 pub(crate) async fn methods(socket: &mut Socket) -> Vec<String> {
@@ -92,14 +92,14 @@ impl Matrix {
 
     /// Bob on his own path with Ada's ids, and on Ada's path with his own token.
     pub(super) async fn on_sockets(&self) {
-        let mut lost = Socket::open(&self.world, "ada").await;
-        let token = self.world.identity.token("bob");
+        let mut lost = Socket::open(&self.system, "ada").await;
+        let token = self.system.identity.token("bob");
         let answer = lost.call("auth", json!({"token": token})).await;
         assert_eq!(answer["error"], "forbidden");
         assert_eq!(lost.closed().await, 4401);
 
-        let mut bob = Socket::connect(&self.world, "bob").await;
-        let token = self.world.identity.token("ada");
+        let mut bob = Socket::connect(&self.system, "bob").await;
+        let token = self.system.identity.token("ada");
         for method in methods(&mut bob).await {
             for (params, expected) in self.calls(&method, &token) {
                 let answer = bob.call(&method, params.clone()).await;
@@ -151,9 +151,9 @@ impl Matrix {
 
     /// The positive control: each method works for her, and Bob, who is connected, hears nothing of it.
     pub(super) async fn her_own_on_sockets(&self) {
-        let mut bob = Socket::connect(&self.world, "bob").await;
-        let mut ada = Socket::connect(&self.world, "ada").await;
-        let token = self.world.identity.token("ada");
+        let mut bob = Socket::connect(&self.system, "bob").await;
+        let mut ada = Socket::connect(&self.system, "ada").await;
+        let token = self.system.identity.token("ada");
         for method in methods(&mut ada).await {
             for (mut params, _) in self.calls(&method, &token) {
                 // Her run is over, so a start under its id is a repeat of another request.

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{HERS, Matrix};
-use crate::world::rows;
+use crate::system::rows;
 
 /// A client of the MCP server that makes calls in a run of somebody's.
 pub(crate) struct Desk {
@@ -34,9 +34,9 @@ impl Desk {
                  values ('{run_id}', '{run_id}', '{user}', 'running', 1, now());
              insert into steps (run_id, step, attempt, content, tool_calls) values ('{run_id}', 1, 1, '', '[]')"
         );
-        rows::execute(&matrix.world.db, &open).await;
+        rows::execute(&matrix.system.db, &open).await;
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let pool = store::pool(&matrix.world.database_url, "tools", 4, true).expect("a pool");
+        let pool = store::pool(&matrix.system.database_url, "tools", 4, true).expect("a pool");
         let server = TaskServer::for_agent(pool);
         tokio::spawn(async move {
             let running = Box::pin(server.serve(theirs)).await.expect("a handshake");
@@ -130,7 +130,7 @@ impl Matrix {
     }
 
     pub(super) async fn with_tools(&self) {
-        let before = rows::of(&self.world.db, "ada").await;
+        let before = rows::of(&self.system.db, "ada").await;
         let mut desk = Desk::open(self, "bob").await;
         let tools = desk.tools().await;
         assert_eq!(tools.len(), 5);
@@ -174,7 +174,7 @@ impl Matrix {
                 tool.name
             );
         }
-        assert_eq!(rows::of(&self.world.db, "ada").await, before);
+        assert_eq!(rows::of(&self.system.db, "ada").await, before);
         self.tools_work(&tools).await;
     }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
-use crate::world::{database, rows};
+use crate::system::{database, rows};
 
 /// Tables that transitions write, without what differs from one time to the next: times, and places in an order that is the server's.
 const TABLES: [(&str, &str); 9] = [

@@ -19,7 +19,7 @@ const MAX_REASON: usize = 128;
 /// The answer is larger than any honest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer has no end")]
-pub(crate) struct Endless;
+pub(crate) struct AnswerTooLarge;
 
 /// Puts an answer together.
 #[derive(Debug, Default)]
@@ -36,9 +36,9 @@ pub(crate) struct AnswerBuilder {
 
 impl AnswerBuilder {
     /// More text, as WTF-8.
-    pub(crate) fn text(&mut self, delta: &[u8]) -> Result<(), Endless> {
+    pub(crate) fn text(&mut self, delta: &[u8]) -> Result<(), AnswerTooLarge> {
         if self.text.as_str().len() + delta.len() > MAX_TEXT {
-            return Err(Endless);
+            return Err(AnswerTooLarge);
         }
         self.received += delta.len();
         self.text.push(delta);
@@ -56,7 +56,7 @@ impl AnswerBuilder {
     }
 
     /// More of a call.
-    pub(crate) fn call(&mut self, piece: CallPiece) -> Result<(), Endless> {
+    pub(crate) fn call(&mut self, piece: CallPiece) -> Result<(), AnswerTooLarge> {
         self.received += piece.arguments.len() + piece.name.as_ref().map_or(0, String::len);
         self.calls.push(piece)
     }

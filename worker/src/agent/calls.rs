@@ -8,10 +8,10 @@
 //! Known habits: no `index` and no id (Gemini), all calls at index 0 (Ollama), name and id null or repeated in later
 //! fragments (vLLM), a new id in each fragment (some gateways), indexes that begin at 1.
 
-use errand_store::lifecycle::AskedCall;
+use errand_store::lifecycle::RequestedCall;
 use serde_json::{Map, Value};
 
-use super::{Endless, pieces::Pieces};
+use super::{AnswerTooLarge, pieces::Pieces};
 
 mod progress;
 
@@ -71,7 +71,7 @@ impl Calls {
     ///
     /// # Errors
     /// There are more calls, or more arguments of one, than any honest answer has.
-    pub(crate) fn push(&mut self, mut piece: CallPiece) -> Result<(), Endless> {
+    pub(crate) fn push(&mut self, mut piece: CallPiece) -> Result<(), AnswerTooLarge> {
         piece.id = piece.id.filter(|id| !id.is_empty());
         piece.name = piece.name.filter(|name| !name.is_empty());
         if piece.id.is_none()
@@ -107,7 +107,7 @@ impl Calls {
     }
 
     /// The whole calls, in the order of their indexes if all have one, under ids that are there and differ.
-    pub(crate) fn build(mut self) -> Vec<AskedCall> {
+    pub(crate) fn build(mut self) -> Vec<RequestedCall> {
         if self.calls.iter().all(|call| call.index.is_some()) {
             self.calls.sort_by_key(|call| call.index);
         }
@@ -120,7 +120,7 @@ impl Calls {
                 id = format!("call{number:05}");
                 number += MAX_CALLS;
             }
-            AskedCall {
+            RequestedCall {
                 id,
                 name: call.name.unwrap_or_default(),
                 arguments: call.arguments.into_string(),
@@ -131,9 +131,9 @@ impl Calls {
         self.calls.into_iter().enumerate().map(with_id).collect()
     }
 
-    fn begin(&mut self) -> Result<usize, Endless> {
+    fn begin(&mut self) -> Result<usize, AnswerTooLarge> {
         if self.calls.len() == MAX_CALLS {
-            return Err(Endless);
+            return Err(AnswerTooLarge);
         }
         self.calls.push(Call::default());
         Ok(self.calls.len() - 1)
@@ -301,7 +301,7 @@ impl Call {
         !self.is_unclear && self.progress.phase() == Phase::Behind
     }
 
-    fn add(&mut self, piece: CallPiece) -> Result<(), Endless> {
+    fn add(&mut self, piece: CallPiece) -> Result<(), AnswerTooLarge> {
         self.index = self.index.or(piece.index);
         // The first id stays: it is under that one that the model knows the call.
         self.id = self.id.take().or_else(|| piece.id.map(|id| short(&id)));
@@ -311,7 +311,7 @@ impl Call {
             self.extra.insert(field, value);
         }
         if self.arguments.as_str().len() + piece.arguments.len() > MAX_ARGUMENTS {
-            return Err(Endless);
+            return Err(AnswerTooLarge);
         }
         self.progress.see(&piece.arguments);
         self.arguments.push(&piece.arguments);

@@ -4,7 +4,7 @@
 //! can have, for arguments that are no JSON object, or for an id in a form that is not theirs; so what is echoed is made
 //! valid here, while the record keeps what really came.
 
-use errand_store::lifecycle::AskedCall;
+use errand_store::lifecycle::RequestedCall;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -106,7 +106,7 @@ struct CalledFunction {
 impl MessageCall {
     /// The call as it is echoed. `key` is its place in the record: the run, the step and the ordinal. `is_own`: the model that
     /// is asked now has made it.
-    pub(super) fn new(call: &AskedCall, key: (Uuid, i32, usize), is_own: bool) -> Self {
+    pub(super) fn new(call: &RequestedCall, key: (Uuid, i32, usize), is_own: bool) -> Self {
         let is_id = (1..=MAX_ID).contains(&call.id.len())
             && call.id.bytes().all(|byte| byte.is_ascii_graphic());
         Self {
@@ -176,8 +176,8 @@ fn made_id((run_id, step, ordinal): (Uuid, i32, usize)) -> String {
 mod tests {
     use super::*;
 
-    fn asked(name: &str, arguments: &str) -> AskedCall {
-        AskedCall {
+    fn asked(name: &str, arguments: &str) -> RequestedCall {
+        RequestedCall {
             id: "functions.add_task:0".to_owned(),
             name: name.to_owned(),
             arguments: arguments.to_owned(),

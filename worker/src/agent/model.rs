@@ -1,7 +1,7 @@
 //! The model as the agent sees it: what it is asked, what it answers, how it fails.
 
 use errand_store::{
-    lifecycle::AskedCall,
+    lifecycle::RequestedCall,
     read::{history::RecordedStep, usage::Tokens},
 };
 use serde::Serialize;
@@ -19,13 +19,13 @@ pub trait Model: Send + Sync {
     fn answer(
         &self,
         request: Request<'_>,
-        tell: &(dyn Fn(Told<'_>) + Sync),
+        tell: &(dyn Fn(Progress<'_>) + Sync),
     ) -> impl Future<Output = Result<Answer, ModelError>> + Send;
 }
 
 /// What the model is saying, while it says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told<'a> {
+pub enum Progress<'a> {
     /// More text.
     Text(&'a str),
     /// What this answer has taken so far; the last word counts.
@@ -62,7 +62,7 @@ pub struct Answer {
     /// The text, possibly empty.
     pub text: String,
     /// The calls it asks for, possibly none.
-    pub calls: Vec<AskedCall>,
+    pub calls: Vec<RequestedCall>,
     /// Why it stopped, in the provider's words.
     pub finish_reason: Option<String>,
     /// What it took.

@@ -5,7 +5,7 @@ use errand_core::{
     ids::CallKey,
     shorten::{self, Level},
 };
-use errand_store::{lifecycle::AskedCall, tasks::Task};
+use errand_store::{lifecycle::RequestedCall, tasks::Task};
 use serde_json::{Value, json};
 
 /// Tasks of the list that clients are shown live.
@@ -35,7 +35,7 @@ pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The events that tell of a call.
-pub(super) fn call(key: CallKey, call: &AskedCall) -> Vec<Event> {
+pub(super) fn call(key: CallKey, call: &RequestedCall) -> Vec<Event> {
     let tool_call_id = key.to_string();
     let arguments = match call.arguments.as_str() {
         "" => "{}",
@@ -193,7 +193,7 @@ mod tests {
                     changes: vec![change("title", 255), change("description", 2_000)],
                 }),
             };
-            let outcome = Outcome::Waiting((0..count).map(pending).collect());
+            let outcome = Outcome::AwaitingApproval((0..count).map(pending).collect());
             let event = end(outcome.event(uuid::Uuid::nil(), uuid::Uuid::nil()));
             assert!(
                 size(&event) <= MAX_EVENT_BYTES,

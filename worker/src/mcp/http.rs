@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{Router, middleware, response::IntoResponse, routing::get};
 use errand_server::request_id::REQUEST_ID;
 use errand_store::{self as store, Pool, StoreError, db::migrate};
-use errand_tools::http::{Refusal, in_our_words};
+use errand_tools::http::{HttpError, in_our_words};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use tower_http::{
@@ -32,7 +32,7 @@ pub(super) fn router(mcp: Router, pool: Pool) -> Router {
     let routes = mcp
         // Whoever asks for health addresses a process, not a name.
         .merge(health)
-        .fallback(async || Refusal::not_found());
+        .fallback(async || HttpError::not_found());
     common(routes)
 }
 
@@ -57,7 +57,7 @@ fn common(routes: Router) -> Router {
             HeaderValue::from_static("no-referrer"),
         ))
         .layer(CatchPanicLayer::custom(|_| {
-            Refusal::internal().into_response()
+            HttpError::internal().into_response()
         }))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(TraceLayer::new_for_http().make_span_with(span))
@@ -65,7 +65,7 @@ fn common(routes: Router) -> Router {
 }
 
 /// The database answers and is migrated: the process can serve.
-async fn ready(pool: Pool) -> Result<axum::Json<serde_json::Value>, Refusal> {
+async fn ready(pool: Pool) -> Result<axum::Json<serde_json::Value>, HttpError> {
     let check = async {
         store::ping(&pool).await?;
         migrate::is_current(&pool).await
@@ -73,13 +73,13 @@ async fn ready(pool: Pool) -> Result<axum::Json<serde_json::Value>, Refusal> {
     match tokio::time::timeout(HEALTH_TIMEOUT, check).await {
         Ok(Ok(true)) => Ok(axum::Json(json!({"status": "ready"}))),
         Ok(Ok(false) | Err(StoreError::NotMigrated)) => {
-            Err(Refusal::unavailable("The database is not migrated."))
+            Err(HttpError::unavailable("The database is not migrated."))
         }
         Ok(Err(error)) => {
             tracing::warn!(%error, "the database is unavailable");
-            Err(Refusal::unavailable("The database is not available."))
+            Err(HttpError::unavailable("The database is not available."))
         }
-        Err(_) => Err(Refusal::unavailable("The database does not answer.")),
+        Err(_) => Err(HttpError::unavailable("The database does not answer.")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use http::StatusCode;
 use serde_json::Value;
 
-use crate::agent::{Endless, ModelError};
+use crate::agent::{AnswerTooLarge, ModelError};
 
 /// Characters of an error that are kept for the log.
 const MAX_MESSAGE: usize = 300;
@@ -116,8 +116,8 @@ impl From<CallFailure> for ModelError {
     }
 }
 
-impl From<Endless> for CallFailure {
-    fn from(endless: Endless) -> Self {
+impl From<AnswerTooLarge> for CallFailure {
+    fn from(endless: AnswerTooLarge) -> Self {
         Self::permanent(endless.to_string())
     }
 }

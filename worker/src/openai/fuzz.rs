@@ -12,14 +12,14 @@ use std::{
 };
 
 use errand_core::{calendar::Moment, ids::CallKey, pending::Effect};
-use errand_store::lifecycle::AskedCall;
+use errand_store::lifecycle::RequestedCall;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::agent::{
-    self, Answer, Assignment, Interrupted, Journal, Message, Model, ModelError, Refusal, Request,
-    Told, ToolDefinition, ToolOutcome, Toolbox,
+    self, Answer, Assignment, Interrupted, Journal, Message, Model, ModelError, Progress, Refusal,
+    Request, ToolDefinition, ToolOutcome, Toolbox,
 };
 
 /// Streams of one run of this test, unless `ERRAND_STREAMS` says how many; `.ci/run` asks for 100,000.
@@ -314,7 +314,7 @@ impl Model for Player {
     async fn answer(
         &self,
         request: Request<'_>,
-        tell: &(dyn Fn(Told<'_>) + Sync),
+        tell: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Answer, ModelError> {
         if let Err(complaint) = check(request.messages) {
             let messages = serde_json::to_string_pretty(request.messages).expect("plain data");
@@ -384,7 +384,7 @@ fn role_of(role: &str) -> &'static str {
 /// Keeps the calls that are made.
 #[derive(Default)]
 struct Recorder {
-    made: Mutex<Vec<AskedCall>>,
+    made: Mutex<Vec<RequestedCall>>,
 }
 
 impl Toolbox for Recorder {
@@ -396,7 +396,7 @@ impl Toolbox for Recorder {
         &self,
         _: CallKey,
         _: &str,
-        call: &AskedCall,
+        call: &RequestedCall,
         refused: Option<Refusal>,
     ) -> Result<ToolOutcome, Interrupted> {
         if refused.is_none() && call.object().is_some() && !call.name.is_empty() {
@@ -410,7 +410,7 @@ impl Toolbox for Recorder {
     async fn previews(
         &self,
         _: &str,
-        calls: &[&AskedCall],
+        calls: &[&RequestedCall],
     ) -> Result<Vec<Option<Effect>>, Interrupted> {
         Ok(vec![None; calls.len()])
     }
@@ -419,11 +419,11 @@ impl Toolbox for Recorder {
 struct Deaf;
 
 impl Journal for Deaf {
-    fn tell(&self, _: Told<'_>) {}
+    fn tell(&self, _: Progress<'_>) {}
 
     async fn commit(&self, _: i32, _: &Answer) -> Result<(), Interrupted> {
         Ok(())
     }
 
-    async fn acted(&self, _: CallKey, _: &AskedCall, _: &ToolOutcome) {}
+    async fn acted(&self, _: CallKey, _: &RequestedCall, _: &ToolOutcome) {}
 }

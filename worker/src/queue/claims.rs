@@ -16,7 +16,7 @@ use errand_store::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, Held};
+use super::{Delivery, InFlight};
 use crate::config::MAX_HISTORY_TURNS;
 
 /// The slow poll: what a lost notification costs at most, and how late a delayed retry may start.
@@ -30,7 +30,7 @@ const BATCH: usize = 8;
 pub(super) struct Claims {
     pub(super) pool: Pool,
     pub(super) worker: Arc<str>,
-    pub(super) held: Held,
+    pub(super) in_flight: InFlight,
     pub(super) concurrency: usize,
     /// Rung when there may be jobs.
     pub(super) wake: Arc<Notify>,
@@ -108,7 +108,7 @@ impl Claims {
             .into_iter()
             .zip(slots)
             .map(|(taken, slot)| Delivery {
-                hold: self.held.hold(taken.run.id, slot),
+                guard: self.in_flight.hold(taken.run.id, slot),
                 taken,
             })
             .collect();

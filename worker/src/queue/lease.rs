@@ -12,7 +12,7 @@ use errand_store::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Held;
+use super::InFlight;
 
 /// Beats within one lease: so many may be lost before a live worker looks dead.
 const BEATS_PER_LEASE: u32 = 5;
@@ -23,20 +23,20 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 /// What beats for a worker.
 ///
 /// It has a connection of its own: a pool whose places are all taken, or whose connections fell silent, would cost the lease.
-pub(super) struct Heart {
+pub(super) struct Heartbeat {
     pool: Pool,
     worker: Arc<str>,
-    held: Held,
+    in_flight: InFlight,
     lease: Duration,
     session: Option<Session>,
 }
 
-impl Heart {
-    pub(super) fn new(pool: Pool, worker: Arc<str>, held: Held, lease: Duration) -> Self {
+impl Heartbeat {
+    pub(super) fn new(pool: Pool, worker: Arc<str>, in_flight: InFlight, lease: Duration) -> Self {
         Self {
             pool,
             worker,
-            held,
+            in_flight,
             lease,
             session: None,
         }
@@ -44,15 +44,15 @@ impl Heart {
 
     /// Beats until `over`.
     pub(super) async fn keep(mut self, over: CancellationToken) {
-        let mut tick = tokio::time::interval(self.lease / BEATS_PER_LEASE);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut interval = tokio::time::interval(self.lease / BEATS_PER_LEASE);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut outage_logged = false;
         loop {
             tokio::select! {
                 () = over.cancelled() => return,
-                _ = tick.tick() => {}
+                _ = interval.tick() => {}
             }
-            match self.beat().await {
+            match self.tick().await {
                 Ok(()) => outage_logged = false,
                 Err(error) if !outage_logged => {
                     tracing::warn!(%error, "cannot renew the lease; others may take over this worker's runs");
@@ -67,13 +67,13 @@ impl Heart {
     ///
     /// # Errors
     /// The database failed.
-    pub(super) async fn beat(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn tick(&mut self) -> Result<(), StoreError> {
         let found = match self.session.take() {
-            Some(session) => match self.beat_over(session).await {
+            Some(session) => match self.tick_over(session).await {
                 Ok(found) => found,
-                Err(_) => self.beat_anew().await?,
+                Err(_) => self.tick_anew().await?,
             },
-            None => self.beat_anew().await?,
+            None => self.tick_anew().await?,
         };
         if found.freed > 0 {
             self.pool.tell(Hint::JobReady);
@@ -82,33 +82,33 @@ impl Heart {
         Ok(())
     }
 
-    async fn beat_anew(&mut self) -> Result<Found, StoreError> {
+    async fn tick_anew(&mut self) -> Result<Found, StoreError> {
         let open = Session::open(&self.pool, &self.worker);
         let session = store::within_time(OPEN_TIMEOUT, open).await?;
-        self.beat_over(session).await
+        self.tick_over(session).await
     }
 
     /// Keeps the session if it answers.
-    async fn beat_over(&mut self, mut session: Session) -> Result<Found, StoreError> {
-        let held = self.held.job_ids();
-        let beat = session.beat(&held, self.lease);
-        let found = store::within_time(self.lease / 2, beat).await?;
+    async fn tick_over(&mut self, mut session: Session) -> Result<Found, StoreError> {
+        let in_flight = self.in_flight.job_ids();
+        let renewed = session.renew(&in_flight, self.lease);
+        let found = store::within_time(self.lease / 2, renewed).await?;
         self.session = Some(session);
         Ok(found)
     }
 }
 
 fn report(found: &Found) {
-    if found.orphaned > 0 {
-        let jobs = found.orphaned;
+    if found.rescued > 0 {
+        let jobs = found.rescued;
         tracing::warn!(jobs, "took over the jobs of a worker that fell silent");
     }
-    if found.unknown > 0 {
-        let jobs = found.unknown;
+    if found.unacknowledged > 0 {
+        let jobs = found.unacknowledged;
         tracing::warn!(jobs, "gave back jobs that nobody here is working on");
     }
-    if found.spared > 0 {
-        let workers = found.spared;
+    if found.renewed > 0 {
+        let workers = found.renewed;
         tracing::warn!(
             workers,
             "nobody was heard for a while; the leases of all that hold jobs begin anew"

@@ -16,7 +16,7 @@ const QUEUE_BYTES: usize = 256 << 10;
 
 /// Something new in a conversation.
 #[derive(Debug, Clone)]
-pub(crate) enum News {
+pub(crate) enum Update {
     /// An event of a run.
     Event(Arc<Stored>),
     /// A run has events up to this one that are not handed out, because too much waits already: read them.
@@ -29,13 +29,13 @@ pub(crate) enum News {
 
 /// Where one follower is told.
 pub(super) struct Place {
-    news: mpsc::Sender<News>,
+    news: mpsc::Sender<Update>,
     waiting: Arc<AtomicUsize>,
 }
 
 /// Where one follower hears. It closes when the follower is too slow.
 pub(super) struct Inbox {
-    news: mpsc::Receiver<News>,
+    news: mpsc::Receiver<Update>,
     /// Bytes of the events among them.
     waiting: Arc<AtomicUsize>,
 }
@@ -53,7 +53,7 @@ pub(super) fn open() -> (Place, Inbox) {
 
 impl Inbox {
     /// The next news; none if this follower was too slow.
-    pub(super) async fn next(&mut self) -> Option<News> {
+    pub(super) async fn next(&mut self) -> Option<Update> {
         let news = self.news.recv().await?;
         self.waiting.fetch_sub(news.bytes(), Ordering::Relaxed);
         Some(news)
@@ -63,7 +63,7 @@ impl Inbox {
     ///
     /// # Errors
     /// This follower was too slow.
-    pub(super) fn next_ready(&mut self) -> Result<Option<News>, TooSlow> {
+    pub(super) fn next_ready(&mut self) -> Result<Option<Update>, TooSlow> {
         match self.news.try_recv() {
             Ok(news) => {
                 self.waiting.fetch_sub(news.bytes(), Ordering::Relaxed);
@@ -77,12 +77,12 @@ impl Inbox {
 
 impl Place {
     /// Hands news over, without waiting. False if the follower's queue is full.
-    pub(super) fn tell(&self, news: News) -> bool {
+    pub(super) fn tell(&self, news: Update) -> bool {
         let news = match news {
-            News::Event(event)
+            Update::Event(event)
                 if self.waiting.load(Ordering::Relaxed) + event.bytes > QUEUE_BYTES =>
             {
-                News::More {
+                Update::More {
                     run_id: event.run_id,
                     seq: event.seq,
                 }
@@ -98,7 +98,7 @@ impl Place {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TooSlow;
 
-impl News {
+impl Update {
     fn bytes(&self) -> usize {
         match self {
             Self::Event(event) => event.bytes,

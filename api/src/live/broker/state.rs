@@ -1,4 +1,4 @@
-//! Who follows what, and how far it is told: what the hub knows, without any waiting.
+//! Who follows what, and how far it is told: what the broker knows, without any waiting.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,7 +13,7 @@ use errand_store::{
 use uuid::Uuid;
 
 use super::{
-    inbox::{News, Place},
+    inbox::{Place, Update},
     is_terminal,
 };
 
@@ -98,7 +98,7 @@ impl State {
             });
             if live.seq > seq {
                 let seq = live.seq;
-                conversation.tell_one(follower, News::More { run_id, seq });
+                conversation.tell_one(follower, Update::More { run_id, seq });
             }
             state.new_events_of.insert(run_id);
         }
@@ -138,7 +138,7 @@ impl State {
 
     /// Takes note of runs, of which at most `limit` new ones of each conversation were read: they are followed, and followers hear of
     /// queues and of attempts. True if there may be more of them.
-    pub(super) fn learn(&mut self, news: Vec<Followed>, limit: i64) -> bool {
+    pub(super) fn register(&mut self, news: Vec<Followed>, limit: i64) -> bool {
         let state = self;
         let mut read: HashMap<Uuid, i64> = HashMap::new();
         for run in news {
@@ -164,7 +164,7 @@ impl State {
             let live = conversation.runs.entry(run.id).or_insert_with(|| {
                 state.runs.insert(run.id, run.conversation_id);
                 if !is_new && run.last_seq > 0 {
-                    told.push(News::More {
+                    told.push(Update::More {
                         run_id: run.id,
                         seq: run.last_seq,
                     });
@@ -177,7 +177,7 @@ impl State {
             });
             state.new_events_of.insert(run.id);
             if let Some(position) = live.queued.take() {
-                told.push(News::Queued {
+                told.push(Update::Queued {
                     run_id: run.id,
                     position,
                 });
@@ -185,7 +185,7 @@ impl State {
             if run.attempt > live.attempt {
                 live.attempt = run.attempt;
                 if run.attempt > 1 {
-                    told.push(News::Attempt {
+                    told.push(Update::Attempt {
                         run_id: run.id,
                         attempt: run.attempt,
                     });
@@ -216,7 +216,7 @@ impl State {
             };
             live.seq = event.seq;
             let over = is_terminal(&event.event);
-            conversation.tell(&News::Event(Arc::new(event)));
+            conversation.tell(&Update::Event(Arc::new(event)));
             if over {
                 conversation.runs.remove(&run_id);
                 state.runs.remove(&run_id);
@@ -227,11 +227,11 @@ impl State {
 
 impl Conversation {
     /// Hands news to every follower; one whose queue is full is dropped and resumes later. Nobody waits for it.
-    fn tell(&mut self, news: &News) {
+    fn tell(&mut self, news: &Update) {
         self.followers.retain(|_, place| place.tell(news.clone()));
     }
 
-    fn tell_one(&mut self, follower: u64, news: News) {
+    fn tell_one(&mut self, follower: u64, news: Update) {
         if let Some(place) = self.followers.get(&follower)
             && !place.tell(news)
         {

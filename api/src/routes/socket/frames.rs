@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{accept::OnBusy, body, error::ApiError, live::subscription::Told};
+use crate::{accept::OnBusy, body, error::ApiError, live::subscription::Delivery};
 
 /// Why a socket is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,16 +166,16 @@ pub(super) fn answer(id: &str, result: Result<Value, ApiError>) -> String {
 }
 
 /// What a follower is told, as a frame.
-pub(super) fn told(thread_id: Uuid, told: &Told) -> String {
+pub(super) fn told(thread_id: Uuid, told: &Delivery) -> String {
     let frame = match told {
-        Told::ResyncRequired => json!({"type": "resync_required", "threadId": thread_id}),
-        Told::Event(event) => json!({
+        Delivery::ResyncRequired => json!({"type": "resync_required", "threadId": thread_id}),
+        Delivery::Event(event) => json!({
             "type": "event", "threadId": thread_id, "runId": event.run_id, "seq": event.seq, "event": event.event,
         }),
-        Told::Queued { run_id, position } => {
+        Delivery::Queued { run_id, position } => {
             json!({"type": "run.queued", "threadId": thread_id, "runId": run_id, "position": position})
         }
-        Told::Attempt { run_id, attempt } => {
+        Delivery::Attempt { run_id, attempt } => {
             json!({"type": "run.attempt", "threadId": thread_id, "runId": run_id, "attempt": attempt})
         }
     };

@@ -19,9 +19,9 @@ use crate::{
     App,
     accept::{self, Idempotency},
     body,
-    decide::{self, Wish},
+    decide::{self, DecisionCommand},
     error::ApiError,
-    live::subscription::{After, Follower},
+    live::subscription::{After, Subscription},
     request,
     retry::{self, Retry},
 };
@@ -94,10 +94,10 @@ pub(super) struct Done {
     /// The frame that answers it.
     pub(super) answer: String,
     /// A conversation that this socket follows from now on: events come behind the answer.
-    pub(super) follows: Option<(Uuid, Follower)>,
+    pub(super) follows: Option<(Uuid, Subscription)>,
 }
 
-type Answer = (Value, Option<(Uuid, Follower)>);
+type Answer = (Value, Option<(Uuid, Subscription)>);
 
 impl Methods {
     /// Does what is called for.
@@ -150,7 +150,7 @@ impl Methods {
 
     async fn decide(&self, call: &Call) -> Result<Answer, ApiError> {
         let wanted: RunDecide = params(call)?;
-        let wish = Wish {
+        let command = DecisionCommand {
             user_id: &self.user_id,
             run_id: wanted.run_id,
             thread: None,
@@ -158,7 +158,7 @@ impl Methods {
             child: wanted.new_run_id.unwrap_or_else(errand_core::ids::new_id),
             time_zone: zone(wanted.time_zone.as_deref())?,
         };
-        let run_id = decide::decide(&self.app, &wish).await?.run_id;
+        let run_id = decide::decide(&self.app, &command).await?.run_id;
         self.follow_new(run_id).await
     }
 
@@ -241,11 +241,15 @@ impl Methods {
         Ok((json!({"runId": run_id, "status": status}), None))
     }
 
-    async fn follow(&self, thread_id: Uuid, after: Option<After>) -> Result<Follower, ApiError> {
+    async fn follow(
+        &self,
+        thread_id: Uuid,
+        after: Option<After>,
+    ) -> Result<Subscription, ApiError> {
         if !self.threads.has_room_for(thread_id) {
             let message = format!("A socket may follow at most {MAX_THREADS} conversations.");
             return Err(ApiError::rate_limited(message, Duration::from_secs(1)));
         }
-        Ok(Follower::start(&self.app, &self.user_id, thread_id, after).await?)
+        Ok(Subscription::start(&self.app, &self.user_id, thread_id, after).await?)
     }
 }

@@ -9,7 +9,7 @@ use super::{
     MAX_SENT,
     frames::{self, Close},
 };
-use crate::live::subscription::{Follower, Told};
+use crate::live::subscription::{Delivery, Subscription};
 
 /// Frames that wait to be sent, and their bytes; one that is larger than these waits alone.
 const QUEUE: usize = 256;
@@ -59,14 +59,14 @@ impl Queue {
     }
 }
 
-/// Hands on what a follower is told. It waits for the socket; the hub does not wait for it.
-pub(super) async fn relay(mut follower: Follower, thread_id: Uuid, queue: Queue) {
+/// Hands on what a follower is told. It waits for the socket; the broker does not wait for it.
+pub(super) async fn relay(mut follower: Subscription, thread_id: Uuid, queue: Queue) {
     loop {
         let Ok(Some(told)) = follower.next().await else {
             // Too slow, or the database failed: either way the client resumes where it is.
             return queue.close(Close::TooSlow).await;
         };
-        let over = matches!(told, Told::ResyncRequired);
+        let over = matches!(told, Delivery::ResyncRequired);
         if !queue.send(frames::told(thread_id, &told)).await || over {
             return;
         }

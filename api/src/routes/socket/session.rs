@@ -37,7 +37,7 @@ const FRAME_WINDOW: Duration = Duration::from_secs(10);
 
 /// Serves a socket until it closes.
 pub(super) async fn serve(app: App, user_id: String, address: IpAddr, mut socket: WebSocket) {
-    let Some(stranger) = app.connections.enter(address) else {
+    let Some(unauthenticated) = app.connections.enter(address) else {
         return close(socket, Close::TooMany).await;
     };
     // What is done now and then is boxed here and below: a socket is silent most of the time, and should be small then.
@@ -47,7 +47,7 @@ pub(super) async fn serve(app: App, user_id: String, address: IpAddr, mut socket
         Err(Some(code)) => return close(socket, code).await,
         Err(None) => return,
     };
-    let Some(_place) = app.connections.know(stranger, &user_id) else {
+    let Some(_place) = app.connections.know(unauthenticated, &user_id) else {
         return close(socket, Close::TooMany).await;
     };
     let mut session = Session::new(app, user_id, expires_at);

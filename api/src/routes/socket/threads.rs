@@ -10,7 +10,7 @@ use super::{
     frames::Close,
     queue::{Queue, relay},
 };
-use crate::live::subscription::Follower;
+use crate::live::subscription::Subscription;
 
 /// Conversations that one socket may follow.
 pub(super) const MAX_THREADS: usize = 32;
@@ -36,7 +36,7 @@ impl Threads {
     }
 
     /// Follows a conversation; whoever followed it before for this socket ends.
-    pub(super) fn follow(&mut self, thread_id: Uuid, follower: Follower, queue: Queue) {
+    pub(super) fn follow(&mut self, thread_id: Uuid, follower: Subscription, queue: Queue) {
         self.0.retain(|_, thread| !thread.is_finished());
         #[expect(
             clippy::disallowed_methods,

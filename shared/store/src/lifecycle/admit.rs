@@ -1,7 +1,7 @@
 //! Admission: which runs may be in the job queue.
 //!
 //! A run enters the queue only when its conversation is free and its user has fewer than `MAX_READY_RUNS` runs there;
-//! until then it waits in `runs` and holds no worker. So one user's herd never stands in front of the others.
+//! until then it waits in `runs` and holds no worker. So one user's backlog never stands in front of the others.
 //! Acceptance and the end of a run both happen under the user's lock, so neither can miss the other's rows.
 
 use errand_core::hints::Hint;

@@ -34,7 +34,7 @@ pub async fn cancel(
     .await?;
     let Some(run) = run else { return Ok(None) };
     match run.status {
-        RunStatus::Queued | RunStatus::Waiting => {
+        RunStatus::Queued | RunStatus::AwaitingApproval => {
             let took = end(tx, run_id, &CANCELLED, Tokens::default(), None).await?;
             // The events of a run that waits have ended.
             if run.status == RunStatus::Queued {

@@ -115,7 +115,11 @@ pub async fn claim(
 ///
 /// # Errors
 /// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed.
-pub async fn fence(db: &mut Connection, id: Uuid, attempt: i32) -> Result<(), WriteError> {
+pub(super) async fn lock_for_finish(
+    db: &mut Connection,
+    id: Uuid,
+    attempt: i32,
+) -> Result<(), WriteError> {
     if faults::is_mutated(faults::NO_FENCE) {
         return Ok(());
     }

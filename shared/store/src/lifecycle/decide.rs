@@ -145,7 +145,7 @@ pub async fn decide(
         return Ok(Decided::Unknown);
     };
     let conversation_id = run.conversation_id;
-    if run.status != RunStatus::Waiting {
+    if run.status != RunStatus::AwaitingApproval {
         return Ok(repeated(tx, user_id, run_id, decision).await?.map_or(
             Decided::NotWaiting,
             |run_id| Decided::Run {

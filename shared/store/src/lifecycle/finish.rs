@@ -48,7 +48,7 @@ pub enum Outcome {
         partial: String,
     },
     /// It waits for a decision about these calls, of which none has been executed.
-    Waiting(Vec<PendingCall>),
+    AwaitingApproval(Vec<PendingCall>),
 }
 
 impl Outcome {
@@ -72,7 +72,7 @@ impl Outcome {
             }
             Self::Completed { .. } => RunOutcome::Success,
             Self::Cancelled { .. } => RunOutcome::Cancelled,
-            Self::Waiting(pending) => RunOutcome::Interrupt {
+            Self::AwaitingApproval(pending) => RunOutcome::Interrupt {
                 interrupts: pending.iter().map(Interrupt::from).collect(),
             },
         };
@@ -121,13 +121,13 @@ pub async fn finish(
     }
     // The same order of locks as acceptance: the user, then the run.
     let mut tx = turn.lock().await?;
-    claim::fence(&mut tx, run.id, run.attempt).await?;
+    claim::lock_for_finish(&mut tx, run.id, run.attempt).await?;
     if let Some(step) = ending.step.clone() {
         step::insert(&mut tx, run, step).await?;
     }
     let mut events = ending.events.to_vec();
     let outcome = match ending.outcome {
-        Outcome::Waiting(_) if is_to_cancel(&mut tx, run.id).await? => {
+        Outcome::AwaitingApproval(_) if is_to_cancel(&mut tx, run.id).await? => {
             events.pop();
             events.push(CANCELLED.event(run.conversation_id, run.id));
             &CANCELLED
@@ -138,7 +138,7 @@ pub async fn finish(
     if let Some(last) = events.last_mut() {
         last.set_usage(took);
     }
-    if let Outcome::Waiting(pending) = outcome {
+    if let Outcome::AwaitingApproval(pending) = outcome {
         decide::ask(&mut tx, &run.user_id, pending).await?;
     }
     if let Some((content, partial)) = outcome.reply() {
@@ -158,7 +158,7 @@ pub async fn finish(
         Outcome::Failed { .. } | Outcome::Cancelled { .. } => {
             behind_the_last(&mut tx, run, ending.first_seq, events).await?
         }
-        Outcome::Completed { .. } | Outcome::Waiting(_) => (ending.first_seq, events),
+        Outcome::Completed { .. } | Outcome::AwaitingApproval(_) => (ending.first_seq, events),
     };
     events::write(&mut tx, run.id, first_seq, &events).await?;
     after_end(
@@ -243,7 +243,7 @@ pub(super) async fn end(
             Some("cancelled"),
             Some("The run was cancelled."),
         ),
-        Outcome::Waiting(_) => (RunStatus::Waiting, None, None),
+        Outcome::AwaitingApproval(_) => (RunStatus::AwaitingApproval, None, None),
     };
     let took = sqlx::query_scalar!(
         r#"select run_end($1, $2, $3, $4, $5, $6, $7, $8, $9) as "took!: Json<Usage>""#,

@@ -9,13 +9,13 @@ use crate::{Pool, WriteError, queue::jobs, read::usage::Tokens};
 
 /// Why a run goes back to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Return {
+pub enum Release {
     /// This attempt failed; the next one starts after the delay.
     Retry(Duration),
     /// The database was away; the next attempt starts after the delay, and this one is not counted.
     Outage(Duration),
     /// The worker stops in good order; another may start at once, and no attempt is counted.
-    Handback,
+    Drained,
 }
 
 /// Gives a run back to the queue. What was committed of it stays; tokens that were `cut_off` with an answer count at its end.
@@ -26,13 +26,13 @@ pub async fn release(
     pool: &Pool,
     run_id: Uuid,
     attempt: i32,
-    why: Return,
+    why: Release,
     cut_off: Tokens,
 ) -> Result<(), WriteError> {
     let (delay, handbacks) = match why {
-        Return::Retry(delay) => (delay, 0),
-        Return::Outage(delay) => (delay, 1),
-        Return::Handback => (Duration::ZERO, 1),
+        Release::Retry(delay) => (delay, 0),
+        Release::Outage(delay) => (delay, 1),
+        Release::Drained => (Duration::ZERO, 1),
     };
     let mut tx = pool.begin().await?;
     let returned = sqlx::query!(
@@ -53,8 +53,8 @@ pub async fn release(
     if returned.rows_affected() == 0 {
         return Err(WriteError::Fenced);
     }
-    jobs::give_back(&mut tx, run_id, delay).await?;
-    faults::point("give-back.before-commit");
+    jobs::release(&mut tx, run_id, delay).await?;
+    faults::point("release.before-commit");
     tx.commit().await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// A tool call as the model made it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AskedCall {
+pub struct RequestedCall {
     /// The model's own id for the call; unique within the step.
     pub id: String,
     /// The tool.
@@ -31,7 +31,7 @@ pub struct AskedCall {
     pub is_unclear: bool,
 }
 
-impl AskedCall {
+impl RequestedCall {
     /// The arguments as a tool takes them: a JSON object with each name once, an empty one if there is nothing at all. None if
     /// they are something else: then there is nothing to call a tool with.
     pub fn object(&self) -> Option<Map<String, Value>> {
@@ -52,7 +52,7 @@ pub struct NewStep<'a> {
     /// The text, possibly empty.
     pub content: &'a str,
     /// The calls it asks for.
-    pub calls: &'a [AskedCall],
+    pub calls: &'a [RequestedCall],
     /// Why the model stopped.
     pub finish_reason: Option<&'a str>,
     /// Tokens read.

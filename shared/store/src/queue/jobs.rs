@@ -54,7 +54,7 @@ pub async fn forget(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError>
 ///
 /// # Errors
 /// The database failed.
-pub async fn give_back(
+pub async fn release(
     tx: &mut Transaction,
     run_id: Uuid,
     delay: Duration,

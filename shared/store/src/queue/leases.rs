@@ -1,4 +1,4 @@
-//! Leases: which worker holds which job, for as long as its heart beats.
+//! Leases: which worker holds which job, for as long as its process is heard from.
 //!
 //! These are the rows `apalis.workers` and the locks in `apalis.jobs`. A lease only decides who is given a job; a
 //! worker that lost one without noticing is stopped by the fence on the run.
@@ -36,17 +36,17 @@ pub async fn leave(db: &mut Connection, worker: &str) -> Result<u64, StoreError>
 /// What a beat found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
-    /// Jobs of workers whose heart stopped, given back.
-    pub orphaned: u64,
+    /// Jobs of workers that fell silent, given back.
+    pub rescued: u64,
     /// Jobs that this worker holds by the database but does not know of, given back: the answer to its claim was lost.
-    pub unknown: u64,
+    pub unacknowledged: u64,
     /// Jobs that can be claimed now: all of these.
     pub freed: u64,
     /// Workers with jobs whose lease begins anew, as nobody could be heard for a while.
-    pub spared: u64,
+    pub renewed: u64,
 }
 
-/// A worker's session: the connection that its heart beats over, and a lock that falls with it.
+/// A worker's session: the connection that its process is heard from over, and a lock that falls with it.
 ///
 /// The server frees the lock at once when the process dies, and keeps it for one that is only frozen or cut off in
 /// silence. So others need not wait for the whole lease of a worker that is gone.
@@ -77,7 +77,7 @@ impl Session {
         })
     }
 
-    /// One beat: enters the worker or says that it lives, takes jobs from those that do not, and gives back its own that it
+    /// Renews the lease: enters the worker or says that it lives, takes jobs from those that do not, and gives back its own that it
     /// does not know.
     ///
     /// `held` are the jobs the worker knows of. A claim younger than `lease` may still be on its way here and is left alone.
@@ -92,7 +92,7 @@ impl Session {
     ///
     /// # Errors
     /// The database failed; the session may be over.
-    pub async fn beat(&mut self, held: &[String], lease: Duration) -> Result<Found, StoreError> {
+    pub async fn renew(&mut self, held: &[String], lease: Duration) -> Result<Found, StoreError> {
         // One statement: all of it sees the beats as they were before this one.
         let row = sqlx::query!(
             r#"with silence as (
@@ -104,7 +104,7 @@ impl Session {
                  values ($3, $1, 'errand', '', now())
                  on conflict (id) do update set last_seen = now()
              ),
-             spared as (
+             renewed as (
                  update apalis.workers set last_seen = now() where id in (
                      select w.id from apalis.workers w
                      where w.worker_type = $1 and w.id <> $3
@@ -137,8 +137,8 @@ impl Session {
                  where j.id = stale.id
                  returning j.id
              )
-             select (select count(*) from dead) as "orphaned!", (select count(*) from lost) as "unknown!",
-                    (select count(*) from spared) as "spared!", (select count(*) from freed) as "freed!""#,
+             select (select count(*) from dead) as "rescued!", (select count(*) from lost) as "unacknowledged!",
+                    (select count(*) from renewed) as "renewed!", (select count(*) from freed) as "freed!""#,
             QUEUE,
             lease.as_secs_f64(),
             self.worker,
@@ -148,10 +148,10 @@ impl Session {
         .await?;
         let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
         Ok(Found {
-            orphaned: count(row.orphaned),
-            unknown: count(row.unknown),
+            rescued: count(row.rescued),
+            unacknowledged: count(row.unacknowledged),
             freed: count(row.freed),
-            spared: count(row.spared),
+            renewed: count(row.renewed),
         })
     }
 }

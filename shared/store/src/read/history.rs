@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, StoreError,
-    lifecycle::{self, AskedCall, Claimed},
+    lifecycle::{self, Claimed, RequestedCall},
 };
 
 /// A step that was committed, with the results its calls have so far.
@@ -36,7 +36,7 @@ pub struct RecordedStep {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedCall {
     /// As the model asked for it.
-    pub asked: AskedCall,
+    pub asked: RequestedCall,
     /// The recorded result; none if the call has not been executed.
     pub result: Option<Value>,
     /// What the user decided about it; none if it needs no approval.
@@ -123,7 +123,7 @@ struct WrittenStep {
     told_by: Uuid,
     step: i32,
     content: String,
-    calls: Vec<AskedCall>,
+    calls: Vec<RequestedCall>,
     model: Option<String>,
     extra: Option<Map<String, Value>>,
     results: Option<Vec<(usize, Value)>>,
@@ -140,7 +140,9 @@ impl From<WrittenTurn> for PastTurn {
                 RunStatus::Completed => TurnEnd::Completed,
                 RunStatus::Failed => TurnEnd::Failed,
                 RunStatus::Cancelled => TurnEnd::Cancelled,
-                RunStatus::Queued | RunStatus::Running | RunStatus::Waiting => TurnEnd::Waits,
+                RunStatus::Queued | RunStatus::Running | RunStatus::AwaitingApproval => {
+                    TurnEnd::Waits
+                }
             },
         }
     }
@@ -226,7 +228,7 @@ async fn steps_of(
     let mut by_turn: HashMap<Uuid, Vec<RecordedStep>> = HashMap::new();
     for row in steps {
         // The error that serde has would repeat the row.
-        let asked: Vec<AskedCall> = serde_json::from_value(row.tool_calls).map_err(|_| {
+        let asked: Vec<RequestedCall> = serde_json::from_value(row.tool_calls).map_err(|_| {
             StoreError::Database(sqlx::Error::Decode("malformed steps.tool_calls".into()))
         })?;
         let calls = asked

@@ -20,7 +20,7 @@ use http::{
 };
 use serde_json::{Value, json};
 
-use super::{PATH, door::Door, refusal::Refusal};
+use super::{PATH, host_guard::HostGuard, http_error::HttpError};
 use crate::{McpConfig, identity::Bearer, whole_seconds};
 
 /// Where the metadata is; with the resource's path behind it as RFC 9728, 3.1 builds it, and without, as some clients ask.
@@ -29,7 +29,7 @@ pub(super) const METADATA: &str = "/.well-known/oauth-protected-resource";
 /// Who is let in, and where others are sent.
 pub struct Access {
     verifier: Verifier,
-    pub(super) door: Arc<Door>,
+    pub(super) host_guard: Arc<HostGuard>,
     issuer: String,
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn verify(
     };
     let zone = match time_zone::of_headers(request.headers()) {
         Ok(zone) => zone,
-        Err(error) => return Refusal::invalid(&error.to_string()).into_response(),
+        Err(error) => return HttpError::invalid(&error.to_string()).into_response(),
     };
     let too_many = Arc::<OnceLock<_>>::default();
     request.extensions_mut().insert(Bearer {
@@ -73,7 +73,7 @@ impl Access {
         config: &McpConfig,
         origins: &OriginsConfig,
     ) -> Self {
-        Self::new(verifier, issuer, config, Door::alone(config, origins))
+        Self::new(verifier, issuer, config, HostGuard::alone(config, origins))
     }
 
     /// To a server of MCP within an application: addressed as that is, by any name unless `MCP_ALLOWED_HOSTS` says by which; used by
@@ -84,19 +84,19 @@ impl Access {
         config: &McpConfig,
         origins: &OriginsConfig,
     ) -> Self {
-        let door = Door::within_application(config, origins);
-        Self::new(verifier, issuer, config, door)
+        let host_guard = HostGuard::within_application(config, origins);
+        Self::new(verifier, issuer, config, host_guard)
     }
 
-    fn new(verifier: &Verifier, issuer: &str, config: &McpConfig, door: Door) -> Self {
+    fn new(verifier: &Verifier, issuer: &str, config: &McpConfig, host_guard: HostGuard) -> Self {
         Self {
             verifier: verifier.for_resource(config.resource()),
-            door: Arc::new(door),
+            host_guard: Arc::new(host_guard),
             issuer: issuer.to_owned(),
         }
     }
 
-    async fn user(&self, uri: &Uri, headers: &HeaderMap) -> Result<String, Refusal> {
+    async fn user(&self, uri: &Uri, headers: &HeaderMap) -> Result<String, HttpError> {
         let values = headers.get_all(AUTHORIZATION).iter();
         // RFC 6750, 3.1: whoever sent no token is told no error.
         let token = auth::bearer(values.map(HeaderValue::as_bytes))
@@ -107,16 +107,16 @@ impl Access {
             .map_err(|error| self.refusal(uri, headers, error, ", error=\"invalid_token\""))
     }
 
-    fn refusal(&self, uri: &Uri, headers: &HeaderMap, error: AuthError, more: &str) -> Refusal {
+    fn refusal(&self, uri: &Uri, headers: &HeaderMap, error: AuthError, more: &str) -> HttpError {
         match error {
             AuthError::Unauthorized(reason) => {
-                let resource = self.door.resource(uri, headers);
+                let resource = self.host_guard.resource(uri, headers);
                 let server = resource.strip_suffix(PATH).unwrap_or(&resource);
                 let challenge =
                     format!("Bearer resource_metadata=\"{server}{METADATA}{PATH}\"{more}");
-                Refusal::unauthorized(reason, &challenge)
+                HttpError::unauthorized(reason, &challenge)
             }
-            AuthError::Unavailable => Refusal::unavailable(error.to_string()),
+            AuthError::Unavailable => HttpError::unavailable(error.to_string()),
         }
     }
 }
@@ -128,7 +128,7 @@ pub(super) async fn metadata(
     headers: HeaderMap,
 ) -> Json<Value> {
     Json(json!({
-        "resource": access.door.resource(&uri, &headers),
+        "resource": access.host_guard.resource(&uri, &headers),
         "authorization_servers": [access.issuer],
         "bearer_methods_supported": ["header"],
         "resource_name": "Errand",

@@ -8,7 +8,7 @@ use axum::{
 };
 use errand_core::json;
 
-use super::refusal::Refusal;
+use super::http_error::HttpError;
 
 /// Bytes of a body: the longest description, with every character escaped, fits twice.
 pub(super) const MAX: usize = 256 * 1024;
@@ -17,7 +17,7 @@ pub(super) const MAX: usize = 256 * 1024;
 pub(super) async fn without_ambiguity(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, MAX).await else {
-        return Refusal::too_large().into_response();
+        return HttpError::too_large().into_response();
     };
     // What is no text is for MCP to refuse.
     let checked = std::str::from_utf8(&bytes).map_or(Ok(()), json::check_keys);
@@ -26,6 +26,6 @@ pub(super) async fn without_ambiguity(request: Request, next: Next) -> Response 
             next.run(Request::from_parts(parts, Body::from(bytes)))
                 .await
         }
-        Err(ambiguous) => Refusal::invalid(&ambiguous.to_string()).into_response(),
+        Err(ambiguous) => HttpError::invalid(&ambiguous.to_string()).into_response(),
     }
 }

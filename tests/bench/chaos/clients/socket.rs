@@ -11,7 +11,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 use uuid::Uuid;
 
 use super::{ANSWER, Client, End, PAUSE};
-use crate::brain;
+use crate::model_script;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -82,7 +82,7 @@ impl Client<'_> {
             let subscribe = json!({"threadId": seen.thread, "after": after});
             return send(socket, "subscribe", subscribe).await;
         }
-        let message = brain::message(key);
+        let message = model_script::message(key);
         let start = json!({"message": message, "threadId": seen.thread, "runId": seen.run});
         send(socket, "run.start", start).await
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::{ANSWER, Client, End, PAUSE};
-use crate::brain;
+use crate::model_script;
 
 /// What a client has of a stream.
 #[derive(Default)]
@@ -22,7 +22,7 @@ impl Client<'_> {
             let request = match &seen.run {
                 // Nothing is known of the run: the same request again, which finds it if it is there.
                 None => {
-                    let mut body = json!({"message": brain::message(key)});
+                    let mut body = json!({"message": model_script::message(key)});
                     if let Some(conversation) = self.conversation {
                         body["conversation_id"] = json!(conversation);
                     }

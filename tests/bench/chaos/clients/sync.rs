@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{Client, End, PAUSE};
-use crate::brain;
+use crate::model_script;
 
 impl Client<'_> {
     pub(super) async fn sync_turn(&mut self, key: &str) -> End {
         let cancels = self.random.random_bool(self.world.cancels);
         let prefer = if cancels { "respond-async" } else { "wait=25" };
         loop {
-            let mut body = json!({"message": brain::message(key)});
+            let mut body = json!({"message": model_script::message(key)});
             if let Some(conversation) = self.conversation {
                 body["conversation_id"] = json!(conversation);
             }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::scripted::Turn;
-use super::wire::{Brain, Server};
+use super::wire::{Answers, Server};
 pub use decide::decide;
 
 /// Where and how fast the model speaks.
@@ -65,7 +65,7 @@ impl PlainModel {
     }
 }
 
-impl Brain for PlainSettings {
+impl Answers for PlainSettings {
     fn turn(&self, request: &Value) -> Turn {
         Turn::from(decide(request))
             .first_byte_after(self.first_token)

@@ -14,7 +14,7 @@ use errand_worker::agent::title;
 use serde_json::Value;
 
 use super::quirks::Dialect;
-use super::wire::{Brain, Server};
+use super::wire::{Answers, Server};
 pub use gate::Gate;
 pub use turn::Turn;
 
@@ -133,7 +133,7 @@ impl Part {
     }
 }
 
-impl Brain for Part {
+impl Answers for Part {
     fn turn(&self, request: &Value) -> Turn {
         // The script runs without the lock: it may well look at the model that it plays.
         let script = {

@@ -1,5 +1,5 @@
 //! The HTTP server that every stand-in shares: routes, checks, the record of what came in.
-//! Must not decide what to say; that is the [`Brain`]'s.
+//! Must not decide what to say; that is the [`Answers`]'s.
 
 mod check;
 mod ledger;
@@ -31,7 +31,7 @@ pub(super) use play::{Act, Reply};
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
 
 /// Says what to answer. Called once per accepted request.
-pub(super) trait Brain: Send + Sync + 'static {
+pub(super) trait Answers: Send + Sync + 'static {
     fn turn(&self, request: &Value) -> Turn;
 
     fn dialect(&self) -> Dialect {
@@ -49,14 +49,14 @@ pub(super) struct Server {
 
 #[derive(Clone)]
 struct Shared {
-    brain: Arc<dyn Brain>,
+    answers: Arc<dyn Answers>,
     ledger: Arc<Ledger>,
     closing: watch::Receiver<bool>,
 }
 
 impl Server {
     /// Listens on 127.0.0.1; port 0 takes a free one.
-    pub(super) async fn start(port: u16, brain: Arc<dyn Brain>) -> anyhow::Result<Self> {
+    pub(super) async fn start(port: u16, answers: Arc<dyn Answers>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .await
             .with_context(|| format!("the stand-in model cannot listen on port {port}"))?;
@@ -70,7 +70,7 @@ impl Server {
         let (closing, mut closed) = watch::channel(false);
         let ledger = Arc::new(Ledger::default());
         let app = router(Shared {
-            brain,
+            answers,
             ledger: ledger.clone(),
             closing: closed.clone(),
         });
@@ -118,7 +118,7 @@ fn router(shared: Shared) -> Router {
 }
 
 async fn chat(State(shared): State<Shared>, body: Bytes) -> Response {
-    let dialect = shared.brain.dialect();
+    let dialect = shared.answers.dialect();
     let request: Value = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => {
@@ -134,7 +134,7 @@ async fn chat(State(shared): State<Shared>, body: Bytes) -> Response {
         entry.finish();
         return refuse(dialect, 400, &complaint);
     }
-    let reply = shared.brain.turn(&request).perform(&request, dialect);
+    let reply = shared.answers.turn(&request).perform(&request, dialect);
     let mut playback = Playback::new(reply.acts, entry, shared.closing);
     playback.overture().await;
     let mut response = Response::new(Body::from_stream(playback.into_stream()));
@@ -163,7 +163,7 @@ async fn models() -> Json<Value> {
 
 async fn unknown(State(shared): State<Shared>, method: Method, uri: Uri) -> Response {
     refuse(
-        shared.brain.dialect(),
+        shared.answers.dialect(),
         404,
         &format!("Invalid URL ({method} {})", uri.path()),
     )

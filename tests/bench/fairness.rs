@@ -1,11 +1,11 @@
-//! One user's herd beside a quiet user: what thousands of messages at once cost somebody else.
+//! One user's crowd beside a quiet user: what thousands of messages at once cost somebody else.
 //!
-//! `cargo run --release -p errand-bench --bin herd`. The quiet user takes turn after turn: alone, while the herd is
-//! posted, while it is worked off. Everything runs on this machine, so the herd also takes the processor.
+//! `cargo run --release -p errand-bench --bin fairness`. The quiet user takes turn after turn: alone, while the crowd is
+//! posted, while it is worked off. Everything runs on this machine, so the crowd also takes the processor.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-#[path = "house.rs"]
-mod house;
+#[path = "system.rs"]
+mod system;
 
 use std::{
     collections::BTreeMap,
@@ -17,16 +17,16 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use errand_devkit::model::Turn;
 use futures::{StreamExt, TryStreamExt};
-use house::{House, quantile};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
+use system::{TestSystem, quantile};
 
 #[derive(Parser)]
 struct Options {
-    /// Messages of the herd
+    /// Messages of the crowd
     #[arg(long, default_value_t = 10_000)]
     messages: usize,
-    /// Messages of the herd on their way at the same time
+    /// Messages of the crowd on their way at the same time
     #[arg(long, default_value_t = 200)]
     at_once: usize,
     /// All in one conversation, instead of one for each message
@@ -48,16 +48,16 @@ async fn main() -> Result<()> {
 }
 
 async fn measure(options: &Options, state: &Path) -> Result<()> {
-    let house = House::open(state).await?;
+    let system = TestSystem::open(state).await?;
     let pace = Duration::from_millis(options.model_ms);
-    house
+    system
         .model
         .script(move |_| Turn::text("Done.").first_byte_after(pace));
-    let mut db = PgConnection::connect(&house.database()).await?;
-    let quiet = house.identity.token("quiet");
-    let shepherd = house.identity.token("shepherd");
+    let mut db = PgConnection::connect(&system.database()).await?;
+    let quiet = system.identity.token("quiet");
+    let crowd_token = system.identity.token("crowd");
     for _ in 0..20 {
-        turn(&house, &quiet).await?;
+        turn(&system, &quiet).await?;
     }
     println!(
         "{:<28} {:>7} {:>9} {:>9} {:>9} {:>9}",
@@ -65,16 +65,16 @@ async fn measure(options: &Options, state: &Path) -> Result<()> {
     );
     let mut alone = Vec::new();
     for _ in 0..100 {
-        alone.push(turn(&house, &quiet).await?);
+        alone.push(turn(&system, &quiet).await?);
     }
     print_turns("alone", &mut alone)?;
 
     let begun = Instant::now();
-    let herd = post_herd(&house, &shepherd, options);
-    let (mut during, statuses) = beside(&house, &quiet, herd).await?;
+    let crowd = post_crowd(&system, &crowd_token, options);
+    let (mut during, statuses) = beside(&system, &quiet, crowd).await?;
     let posted = begun.elapsed();
-    print_turns("while the herd is posted", &mut during)?;
-    let left = "select count(*) from runs where user_id = 'shepherd' and finished_at is null";
+    print_turns("while the crowd is posted", &mut during)?;
+    let left = "select count(*) from runs where user_id = 'crowd' and finished_at is null";
     let worked_off = async {
         while sqlx::query_scalar::<_, i64>(left)
             .fetch_one(&mut db)
@@ -85,7 +85,7 @@ async fn measure(options: &Options, state: &Path) -> Result<()> {
         }
         anyhow::Ok(())
     };
-    let (mut after, ()) = beside(&house, &quiet, worked_off).await?;
+    let (mut after, ()) = beside(&system, &quiet, worked_off).await?;
     print_turns("while it is worked off", &mut after)?;
     println!(
         "\n{} messages posted in {posted:.1?}, worked off after {:.1?}; answers {statuses:?}",
@@ -97,12 +97,12 @@ async fn measure(options: &Options, state: &Path) -> Result<()> {
         println!("{what}: {ratio:.2} times the unloaded turn (p50)");
     }
     db.close().await?;
-    house.close().await
+    system.close().await
 }
 
 /// Takes the quiet user's turns until something else is done.
 async fn beside<T>(
-    house: &House,
+    system: &TestSystem,
     token: &str,
     other: impl Future<Output = Result<T>>,
 ) -> Result<(Vec<Duration>, T)> {
@@ -111,23 +111,29 @@ async fn beside<T>(
     loop {
         tokio::select! {
             done = &mut other => return Ok((turns, done?)),
-            took = turn(house, token) => turns.push(took.context("the quiet user")?),
+            took = turn(system, token) => turns.push(took.context("the quiet user")?),
         }
     }
 }
 
-async fn turn(house: &House, token: &str) -> Result<Duration> {
+async fn turn(system: &TestSystem, token: &str) -> Result<Duration> {
     let begun = Instant::now();
     let body = json!({"message": "hello"});
-    house.post("quiet", token, &body, "wait=60", &[200]).await?;
+    system
+        .post("quiet", token, &body, "wait=60", &[200])
+        .await?;
     Ok(begun.elapsed())
 }
 
-/// Posts the herd; how often which status was answered.
-async fn post_herd(house: &House, token: &str, options: &Options) -> Result<BTreeMap<u16, usize>> {
+/// Posts the crowd; how often which status was answered.
+async fn post_crowd(
+    system: &TestSystem,
+    token: &str,
+    options: &Options,
+) -> Result<BTreeMap<u16, usize>> {
     let post = async |body| {
-        house
-            .post("shepherd", token, &body, "respond-async", &[202, 429, 503])
+        system
+            .post("crowd", token, &body, "respond-async", &[202, 429, 503])
             .await
     };
     let mut conversation = None;

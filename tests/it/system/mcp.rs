@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, PATIENCE, World, database};
+use super::{Answer, PATIENCE, TestSystem, database};
 
 /// What serves `/mcp`: whatever holds for one has to hold for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +33,13 @@ macro_rules! of_both_servers {
         mod by_the_program {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                super::$test($crate::world::mcp::Server::Program).await;
+                super::$test($crate::system::mcp::Server::Program).await;
             })+
         }
         mod by_the_api {
             $(#[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                super::$test($crate::world::mcp::Server::Api).await;
+                super::$test($crate::system::mcp::Server::Api).await;
             })+
         }
     };
@@ -209,7 +209,7 @@ impl Mcp {
     }
 }
 
-impl World {
+impl TestSystem {
     /// A client of the API's `/mcp`.
     pub(crate) fn mcp(&self) -> Client<'_> {
         Client {

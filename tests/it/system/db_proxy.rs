@@ -47,7 +47,7 @@ pub(crate) enum Cut {
 }
 
 /// A proxy on a port of its own.
-pub(crate) struct Door {
+pub(crate) struct DbProxy {
     url: String,
     state: watch::Sender<State>,
     trap: Arc<Trap>,
@@ -67,7 +67,7 @@ impl Trap {
     }
 }
 
-impl Door {
+impl DbProxy {
     /// A door to the server of this database URL.
     pub(crate) async fn open_to(database_url: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -120,7 +120,7 @@ impl Door {
         self.state.send_modify(|state| state.mode = Mode::Open);
     }
 
-    /// Keeps what clients send until [`Door::thaw`], even if they hang up meanwhile, as the sockets of a server do that is frozen.
+    /// Keeps what clients send until [`DbProxy::thaw`], even if they hang up meanwhile, as the sockets of a server do that is frozen.
     pub(crate) fn freeze(&self) {
         self.state.send_modify(|state| state.is_frozen = true);
     }

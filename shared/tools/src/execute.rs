@@ -16,7 +16,7 @@ use super::{
     calls::Call,
     check, contract,
     error::ToolError,
-    identity::{Caller, Outsider},
+    identity::{Caller, ExternalCaller},
     kept, list,
     plan::{self, Calendar, Plan},
     preview, subject,
@@ -175,9 +175,9 @@ async fn plan_call(
 }
 
 /// Makes a call of an outside client, if the user has tried fewer than `limit` in the last minute (0: any number).
-pub(super) async fn for_outsider(
+pub(super) async fn for_external_caller(
     turn: &UserTurn<'_>,
-    outsider: &Outsider,
+    outsider: &ExternalCaller,
     limit: u32,
     name: &str,
     parameters: Value,

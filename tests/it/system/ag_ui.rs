@@ -8,23 +8,23 @@ use std::{
 use serde_json::Value;
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
-use super::{PATIENCE, World};
+use super::{PATIENCE, TestSystem};
 
 /// Has the client take a turn of ada's; what it made of the streams. None, and a reason, if it is not installed.
-pub(crate) async fn turn(world: &World, thread: &str, message: &str) -> Option<Value> {
-    turn_after(world, thread, message, 0).await
+pub(crate) async fn turn(system: &TestSystem, thread: &str, message: &str) -> Option<Value> {
+    turn_after(system, thread, message, 0).await
 }
 
 /// As [`turn`], by a client that has so many bytes of history.
 pub(crate) async fn turn_after(
-    world: &World,
+    system: &TestSystem,
     thread: &str,
     message: &str,
     history: usize,
 ) -> Option<Value> {
     let client = installed()?;
-    let url = format!("{}/api/ada/chat", world.url);
-    let token = world.identity.token("ada");
+    let url = format!("{}/api/ada/chat", system.url);
+    let token = system.identity.token("ada");
     let history = history.to_string();
     let mut node = Command::new("node");
     node.current_dir(&client)

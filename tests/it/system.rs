@@ -1,4 +1,4 @@
-//! The world of one test: a database cloned from a template, an API, workers, a scripted model, an identity provider.
+//! The system of one test: a database cloned from a template, an API, workers, a scripted model, an identity provider.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) mod ag_ui;
 pub(crate) mod better_auth;
-pub(crate) mod door;
+pub(crate) mod db_proxy;
 pub(crate) mod events;
 pub(crate) mod load;
 pub(crate) mod mcp;
@@ -113,7 +113,7 @@ pub(crate) struct Options {
     pub(crate) issuer: Option<String>,
 }
 
-pub(crate) struct World {
+pub(crate) struct TestSystem {
     pub(crate) url: String,
     pub(crate) db: PgPool,
     pub(crate) database_url: String,
@@ -135,7 +135,7 @@ pub(crate) fn client() -> reqwest::Client {
     client.build().expect("a client")
 }
 
-impl World {
+impl TestSystem {
     pub(crate) async fn start() -> Self {
         Self::with(Options::default()).await
     }
@@ -167,7 +167,7 @@ impl World {
         let api = Api::build(&config, stop.clone()).await.expect("an API");
         let url = format!("http://{}", api.address().expect("an address"));
         let serve = tokio::spawn(async move { api.serve().await.expect("the API serves") });
-        let mut world = Self {
+        let mut system = Self {
             url,
             db: PgPool::connect_lazy(&database_url).expect("a URL"),
             database_url,
@@ -181,9 +181,9 @@ impl World {
             tasks: vec![serve],
         };
         for _ in 0..options.workers.unwrap_or(1) {
-            world.start_worker().await;
+            system.start_worker().await;
         }
-        world
+        system
     }
 
     /// Starts a worker in this process.
@@ -326,7 +326,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for TestSystem {
     fn drop(&mut self) {
         self.stop.cancel();
     }

@@ -6,7 +6,7 @@ use super::super::decide;
 
 /// A to-do list that executes the five tools, and the conversation so far. It is six in the evening of a Thursday.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct FakeTaskList {
     pub(super) tasks: Vec<Value>,
     pub(super) messages: Vec<Value>,
     /// The calls since the user spoke, in short.
@@ -16,20 +16,20 @@ pub(super) struct Desk {
 const SENT: &str = "\n\n[Sent: Thursday, 2026-11-26 18:03, America/Los_Angeles]";
 const TOOLS: &str = "add_task list_tasks complete_task delete_task update_task";
 
-impl Desk {
+impl FakeTaskList {
     /// A list of these tasks: `+` before a done one, `-` before a deleted one, a date behind a bar.
     pub(super) fn with(tasks: &[&str]) -> Self {
-        let mut desk = Self::default();
+        let mut list = Self::default();
         for task in tasks {
             let (title, due) = task.split_once(" | ").unwrap_or((task, ""));
             let title = title.trim_start_matches(['+', '-']);
             let due = Some(due).filter(|due| !due.is_empty());
-            desk.run("add_task", json!({"title": title, "due_date": due}));
-            let last = desk.tasks.last_mut().unwrap();
+            list.run("add_task", json!({"title": title, "due_date": due}));
+            let last = list.tasks.last_mut().unwrap();
             last["completed"] = json!(task.starts_with('+'));
             last["deleted"] = json!(task.starts_with('-'));
         }
-        desk
+        list
     }
 
     /// Lets the model answer a message, running its tools, and returns its last words.

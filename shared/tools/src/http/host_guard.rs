@@ -12,7 +12,7 @@ use errand_server::{config::OriginsConfig, origin};
 use http::{HeaderMap, HeaderValue, Uri, header::ORIGIN, uri::Authority};
 use url::Url;
 
-use super::{PATH, refusal::Refusal};
+use super::{PATH, http_error::HttpError};
 use crate::McpConfig;
 
 /// This machine, by its names. Nobody else's page can be addressed so.
@@ -22,7 +22,7 @@ const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// What is let in.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct HostGuard {
     /// Host names in lower case; a port of none means any. None: whatever the server is reached by.
     hosts: Option<Vec<(String, Option<u16>)>>,
     /// Exact origins whose pages may connect.
@@ -43,7 +43,7 @@ enum Pages {
     OfTheSameHost,
 }
 
-impl Door {
+impl HostGuard {
     /// Of a server that has nothing but MCP.
     pub(super) fn alone(config: &McpConfig, origins: &OriginsConfig) -> Self {
         let listed: Vec<String> = origins.given().map(str::to_owned).collect();
@@ -98,7 +98,7 @@ impl Door {
             }
     }
 
-    /// The URL of `/mcp` as this request's client knows it. The request has passed the door.
+    /// The URL of `/mcp` as this request's client knows it. The request has passed the host_guard.
     pub(super) fn resource(&self, uri: &Uri, headers: &HeaderMap) -> String {
         match (&self.public_url, origin::host(uri, headers)) {
             (Some(url), _) => url.clone(),
@@ -143,19 +143,23 @@ fn scheme(headers: &HeaderMap) -> &'static str {
 }
 
 /// Refuses what is addressed to another host, or comes from another's page. What is no browser sends no `Origin`.
-pub(super) async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(
+    State(host_guard): State<Arc<HostGuard>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (uri, headers) = (request.uri(), request.headers());
     let Some(host) = origin::host(uri, headers) else {
-        return Refusal::invalid("The request names no host, or several.").into_response();
+        return HttpError::invalid("The request names no host, or several.").into_response();
     };
-    if !door.admits_host(&host) {
+    if !host_guard.admits_host(&host) {
         let message = "This host is not served here; see MCP_URL and MCP_ALLOWED_HOSTS.";
-        return Refusal::forbidden(message).into_response();
+        return HttpError::forbidden(message).into_response();
     }
     let mut origins = headers.get_all(ORIGIN).iter();
-    if !origins.all(|origin| door.admits_origin(origin, uri, headers)) {
+    if !origins.all(|origin| host_guard.admits_origin(origin, uri, headers)) {
         let message = "This origin may not connect; see ALLOWED_ORIGINS.";
-        return Refusal::forbidden(message).into_response();
+        return HttpError::forbidden(message).into_response();
     }
     next.run(request).await
 }

@@ -8,7 +8,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use errand_core::{calendar::Moment, faults, hints::Hint, ids::CallKey, pending::PendingCall};
 use errand_store::{
     self as store, Pool, StoreError, UserPool, WriteError,
-    lifecycle::{self, Claimed, Outcome, Return},
+    lifecycle::{self, Claimed, Outcome, Release},
     read::{
         history::{self, PastTurn, RecordedStep},
         usage::Tokens,
@@ -60,7 +60,7 @@ impl From<&Config> for Limits {
 }
 
 /// What every turn of this process works with.
-pub(crate) struct Turns {
+pub(crate) struct RunExecutor {
     pub(crate) pool: Pool,
     /// The way to the pool for what takes a user's lock.
     pub(crate) users: UserPool,
@@ -91,10 +91,13 @@ enum Attempt {
     Drained,
 }
 
-impl Turns {
+impl RunExecutor {
     /// Works on a claimed run. Never fails: what cannot be finished here is left to the lease and another attempt.
-    pub(crate) async fn take(&self, delivery: Delivery, drain: CancellationToken) {
-        let Delivery { taken, hold: _hold } = delivery;
+    pub(crate) async fn handle(&self, delivery: Delivery, drain: CancellationToken) {
+        let Delivery {
+            taken,
+            guard: _guard,
+        } = delivery;
         faults::point("run.claimed");
         if taken.run.attempt > 1 {
             self.pool
@@ -111,9 +114,7 @@ impl Turns {
         let journal = match store::within(journal).await {
             Ok(journal) => journal,
             Err(error) => {
-                return self
-                    .give_back(run, of_store(&error), Tokens::default())
-                    .await;
+                return self.release(run, of_store(&error), Tokens::default()).await;
             }
         };
         let watch = self.cancels.watch(run.id, run.attempt);
@@ -139,7 +140,7 @@ impl Turns {
             }
             Attempt::Paused(reply, questions) => {
                 let pending = pending(run.id, &reply, questions);
-                (Outcome::Waiting(pending), Some(reply))
+                (Outcome::AwaitingApproval(pending), Some(reply))
             }
             Attempt::Failed { code, message } => (Outcome::Failed { code, message }, None),
             Attempt::Cancelled => (
@@ -148,7 +149,7 @@ impl Turns {
                 },
                 None,
             ),
-            unfinished => return self.give_back(run, unfinished, journal.cut_off()).await,
+            unfinished => return self.release(run, unfinished, journal.cut_off()).await,
         };
         log_end(&outcome, begun.elapsed());
         let max_ready = self.limits.max_ready_runs;
@@ -159,7 +160,7 @@ impl Turns {
             // If it took effect after all, the fence says so to whoever tries again.
             Err(WriteError::Store(error)) if error.is_outage() => {
                 let outage = Attempt::Outage(error.to_string());
-                self.give_back(run, outage, journal.cut_off()).await;
+                self.release(run, outage, journal.cut_off()).await;
             }
             Ok(()) => {
                 // A turn that goes on from another has no title to give: its conversation had one before.
@@ -172,7 +173,7 @@ impl Turns {
     }
 
     /// Gives back a run that is not at its end.
-    async fn give_back(&self, run: &Claimed, attempt: Attempt, cut_off: Tokens) {
+    async fn release(&self, run: &Claimed, attempt: Attempt, cut_off: Tokens) {
         let why = match attempt {
             Attempt::Fenced => return report(Err(WriteError::Fenced)),
             Attempt::Lost(reason) => {
@@ -183,18 +184,18 @@ impl Turns {
                     ?pause,
                     "the attempt failed; the run goes back to the queue"
                 );
-                Return::Retry(pause)
+                Release::Retry(pause)
             }
             Attempt::Outage(reason) => {
                 tracing::warn!(
                     reason,
                     "the database is away; the run goes back to the queue"
                 );
-                Return::Outage(FIRST_RETRY)
+                Release::Outage(FIRST_RETRY)
             }
             _ => {
                 tracing::info!("handed back to the queue: this worker stops");
-                Return::Handback
+                Release::Drained
             }
         };
         let given_back = lifecycle::release(&self.pool, run.id, run.attempt, why, cut_off);
@@ -349,7 +350,7 @@ fn report(written: Result<(), WriteError>) {
         Err(WriteError::Fenced) => {
             tracing::info!("another attempt owns the run; nothing was written")
         }
-        // The job is no longer held here, so a beat of the lease gives it back.
+        // The job is no longer in_flight here, so a beat of the lease gives it back.
         Err(WriteError::Store(error)) => {
             tracing::warn!(%error, "the run's end could not be written")
         }
@@ -360,7 +361,7 @@ fn log_end(outcome: &Outcome, took: Duration) {
     match outcome {
         Outcome::Completed { .. } => tracing::info!(?took, "run completed"),
         Outcome::Cancelled { .. } => tracing::info!(?took, "run cancelled"),
-        Outcome::Waiting(pending) => {
+        Outcome::AwaitingApproval(pending) => {
             let tools: Vec<_> = pending.iter().map(|call| &call.tool_name).collect();
             tracing::info!(?took, ?tools, "run waits for approval")
         }

@@ -13,7 +13,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest},
 };
 
-use super::{PATIENCE, World};
+use super::{PATIENCE, TestSystem};
 
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -25,11 +25,11 @@ pub(crate) struct Socket {
 impl Socket {
     /// Connects from an origin; the status if the upgrade is refused.
     pub(crate) async fn try_open(
-        world: &World,
+        system: &TestSystem,
         user: &str,
         origin: Option<&str>,
     ) -> Result<Self, u16> {
-        let url = format!("{}/api/{user}/chat", world.url.replacen("http", "ws", 1));
+        let url = format!("{}/api/{user}/chat", system.url.replacen("http", "ws", 1));
         let mut request = url.into_client_request().expect("a URL");
         if let Some(origin) = origin {
             request
@@ -48,13 +48,15 @@ impl Socket {
     }
 
     /// Connects without saying who it is.
-    pub(crate) async fn open(world: &World, user: &str) -> Self {
-        Self::try_open(world, user, None).await.expect("an upgrade")
+    pub(crate) async fn open(system: &TestSystem, user: &str) -> Self {
+        Self::try_open(system, user, None)
+            .await
+            .expect("an upgrade")
     }
 
     /// Connects as this user, with so small a buffer that a reader who pauses is soon felt.
-    pub(crate) async fn connect_with_small_buffer(world: &World, user: &str) -> Self {
-        let address = world
+    pub(crate) async fn connect_with_small_buffer(system: &TestSystem, user: &str) -> Self {
+        let address = system
             .url
             .trim_start_matches("http://")
             .parse()
@@ -62,7 +64,7 @@ impl Socket {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
         let stream = MaybeTlsStream::Plain(socket.connect(address).await.expect("a connection"));
-        let url = format!("{}/api/{user}/chat", world.url.replacen("http", "ws", 1));
+        let url = format!("{}/api/{user}/chat", system.url.replacen("http", "ws", 1));
         let (stream, _) = client_async(url, stream).await.expect("an upgrade");
         let mut socket = Self {
             stream,
@@ -70,7 +72,7 @@ impl Socket {
             next_id: 0,
         };
         socket
-            .call("auth", json!({"token": world.identity.token(user)}))
+            .call("auth", json!({"token": system.identity.token(user)}))
             .await;
         socket
     }
@@ -86,10 +88,10 @@ impl Socket {
     }
 
     /// Connects as this user.
-    pub(crate) async fn connect(world: &World, user: &str) -> Self {
-        let mut socket = Self::open(world, user).await;
+    pub(crate) async fn connect(system: &TestSystem, user: &str) -> Self {
+        let mut socket = Self::open(system, user).await;
         let answer = socket
-            .call("auth", json!({"token": world.identity.token(user)}))
+            .call("auth", json!({"token": system.identity.token(user)}))
             .await;
         assert_eq!(
             (answer["type"].as_str(), answer["userId"].as_str()),

@@ -12,7 +12,7 @@ use errand_devkit::model::{ScriptedModel, Turn, request};
 use serde_json::json;
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{Answer, World};
+use super::{Answer, TestSystem};
 
 /// What a client was told of one message.
 struct Told {
@@ -43,8 +43,8 @@ pub(crate) fn adds_what_is_said(model: &ScriptedModel) {
 
 impl Load {
     /// Clients of different users; half of them send keys and repeat what was refused, the others say something new.
-    pub(crate) fn start(world: &Arc<World>, clients: usize) -> Self {
-        adds_what_is_said(&world.model);
+    pub(crate) fn start(system: &Arc<TestSystem>, clients: usize) -> Self {
+        adds_what_is_said(&system.model);
         let mut load = Self {
             ledger: Arc::default(),
             answered: Arc::default(),
@@ -52,7 +52,7 @@ impl Load {
             clients: JoinSet::new(),
         };
         for client in 0..clients {
-            let world = Arc::clone(world);
+            let system = Arc::clone(system);
             let (ledger, answered) = (Arc::clone(&load.ledger), Arc::clone(&load.answered));
             let stop = Arc::clone(&load.stop);
             load.clients.spawn(async move {
@@ -60,7 +60,7 @@ impl Load {
                 let with_keys = client % 2 == 0;
                 let mut text = format!("{user}: 0");
                 for n in 1.. {
-                    let answer = say(&world, &user, &text, with_keys).await;
+                    let answer = say(&system, &user, &text, with_keys).await;
                     let run = answer.body["run_id"].as_str().map(str::to_owned);
                     match answer.status.as_u16() {
                         200 => answered.lock().expect("no panic").push(Instant::now()),
@@ -102,12 +102,12 @@ impl Load {
     }
 
     /// Ends the load and checks every message: accepted ones are answered, each had its effect once, and nothing else had any.
-    pub(crate) async fn finish(mut self, world: &World) {
+    pub(crate) async fn finish(mut self, system: &TestSystem) {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.clients.join_next().await {
             ended.expect("a client");
         }
-        world
+        system
             .until("select count(*) from runs where finished_at is null", 0)
             .await;
         let told = std::mem::take(&mut *self.ledger.lock().expect("no panic"));
@@ -117,20 +117,20 @@ impl Load {
             )
             .bind(run)
             .bind(text)
-            .fetch_one(&world.db)
+            .fetch_one(&system.db)
             .await
             .expect("the run of an accepted message");
             assert_eq!((status.as_str(), tasks), ("completed", 1), "{text}");
         }
         let doubled = "select count(*) from (select 1 from messages where role = 'user' and user_id like 'client-%' group by content having count(*) > 1) d";
-        assert_eq!(world.count(doubled).await, 0, "stored twice");
+        assert_eq!(system.count(doubled).await, 0, "stored twice");
         let gaps = "select count(*) from (select 1 from run_events group by run_id having count(*) <> max(seq)) g";
-        assert_eq!(world.count(gaps).await, 0, "events are missing");
+        assert_eq!(system.count(gaps).await, 0, "events are missing");
     }
 }
 
-async fn say(world: &World, user: &str, text: &str, with_key: bool) -> Answer {
-    let request = world
+async fn say(system: &TestSystem, user: &str, text: &str, with_key: bool) -> Answer {
+    let request = system
         .post_chat(user, &json!({"message": text}))
         .header("prefer", "wait=20");
     Answer::of(match with_key {

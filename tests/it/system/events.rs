@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
 use serde_json::Value;
 
-use super::{PATIENCE, World};
+use super::{PATIENCE, TestSystem};
 
 /// A stream of server-sent events.
 pub(crate) struct Sse {
@@ -85,10 +85,10 @@ pub(crate) async fn read_sse(request: reqwest::RequestBuilder, limit: usize) -> 
     Sse::open(request).await.rest(limit).await
 }
 
-pub(crate) async fn stored(world: &World, run: &str) -> Vec<(i64, Value)> {
+pub(crate) async fn stored(system: &TestSystem, run: &str) -> Vec<(i64, Value)> {
     sqlx::query_as("select seq, event from run_events where run_id = $1::uuid order by seq")
         .bind(run)
-        .fetch_all(&world.db)
+        .fetch_all(&system.db)
         .await
         .unwrap()
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, World};
+use super::{Answer, TestSystem};
 
 /// What one user has: an id for every place of a request.
 #[derive(Clone)]
@@ -38,8 +38,8 @@ pub(crate) struct Operation {
 }
 
 /// Every operation of the running API.
-pub(crate) async fn operations(world: &World) -> Vec<Operation> {
-    let document = Answer::of(world.bare(Method::GET, "/openapi.json")).await;
+pub(crate) async fn operations(system: &TestSystem) -> Vec<Operation> {
+    let document = Answer::of(system.bare(Method::GET, "/openapi.json")).await;
     let document = document.assert_ok();
     let paths = document["paths"].as_object().expect("paths");
     let mut operations = Vec::new();
@@ -88,9 +88,14 @@ impl Operation {
     /// A request to `user`'s path with these ids in every place, and no token yet.
     ///
     /// A place that is new panics here: give it an id of somebody's, so that the matrix covers it.
-    pub(crate) fn request(&self, world: &World, user: &str, ids: &Belongings) -> RequestBuilder {
+    pub(crate) fn request(
+        &self,
+        system: &TestSystem,
+        user: &str,
+        ids: &Belongings,
+    ) -> RequestBuilder {
         let path = self.path_of(user, ids);
-        let mut request = world.bare(self.method.clone(), &path);
+        let mut request = system.bare(self.method.clone(), &path);
         for (place, name) in &self.parameters {
             request = match (place.as_str(), name.as_str()) {
                 ("path", _) => request,

@@ -18,7 +18,7 @@ use crate::whole_seconds;
 
 /// An answer that is an error.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct HttpError {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -26,7 +26,7 @@ pub struct Refusal {
     authenticate: Option<HeaderValue>,
 }
 
-impl Refusal {
+impl HttpError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -108,7 +108,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let body = json!({"error": {"code": self.code, "message": self.message, "details": {}}});
         let mut response = (self.status, Json(body)).into_response();
@@ -140,7 +140,7 @@ pub async fn in_our_words(request: Request, next: Next) -> Response {
         return response;
     }
     let (parts, _) = response.into_parts();
-    let mut response = Refusal::of_status(status, sent_json).into_response();
+    let mut response = HttpError::of_status(status, sent_json).into_response();
     if let Some(allowed) = parts.headers.get(http::header::ALLOW) {
         response
             .headers_mut()

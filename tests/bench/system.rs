@@ -16,8 +16,8 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// A running house, without limits on users. The database is a real one with its default durability.
-pub(crate) struct House {
+/// A running system, without limits on users. The database is a real one with its default durability.
+pub(crate) struct TestSystem {
     pub(crate) model: ScriptedModel,
     pub(crate) identity: IdentityProvider,
     /// Of the API.
@@ -29,7 +29,7 @@ pub(crate) struct House {
     worker: JoinHandle<Result<(), WorkerError>>,
 }
 
-impl House {
+impl TestSystem {
     /// Starts everything, with its data in this folder.
     pub(crate) async fn open(state: &Path) -> Result<Self> {
         let cluster = Cluster::start(ClusterOptions::durable(state)).await?;
