@@ -15,6 +15,7 @@ mod page;
 mod reading;
 mod receipts;
 mod retry;
+mod screenshot;
 mod settings;
 mod suggestions;
 mod task_keys;

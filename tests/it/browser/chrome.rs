@@ -190,12 +190,16 @@ impl Browser {
         let Some(folder) = std::env::var_os("ERRAND_PICTURES") else {
             return;
         };
-        let png = self.get("/screenshot").await;
-        let png = base64::prelude::BASE64_STANDARD
-            .decode(png.as_str().expect("text"))
-            .expect("base64");
         let path = std::path::Path::new(&folder).join(format!("{name}.png"));
-        std::fs::write(path, png).expect("a picture");
+        std::fs::write(path, self.png().await).expect("a picture");
+    }
+
+    /// What the window shows, as a PNG.
+    pub(super) async fn png(&self) -> Vec<u8> {
+        let png = self.get("/screenshot").await;
+        base64::prelude::BASE64_STANDARD
+            .decode(png.as_str().expect("text"))
+            .expect("base64")
     }
 
     /// Clicks on the element of this selector, as soon as it can be clicked and stays in its place: a click goes to where it was last seen.
