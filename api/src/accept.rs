@@ -239,7 +239,7 @@ fn outcome(
         // The same bounds, and which of them it was.
         Acceptance::Limited(usage) => Err(Quota::take(&usage, &app.limits)
             .err()
-            .unwrap_or_else(ApiError::internal)),
+            .map_or_else(ApiError::internal, ApiError::from)),
         Acceptance::UnknownConversation => Err(ApiError::not_found("conversation")),
         Acceptance::Busy => Err(ApiError::conversation_busy()),
     }

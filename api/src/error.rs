@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::quota::Quota;
+use crate::quota::{LimitExceeded, Quota};
 
 /// When to try again after too many requests at the same time.
 const CROWD_PAUSE: Duration = Duration::from_secs(2);
@@ -245,6 +245,13 @@ impl ApiError {
     pub(crate) fn with_details(mut self, details: Value) -> Self {
         self.details = details;
         self
+    }
+}
+
+impl From<LimitExceeded> for ApiError {
+    /// 429 with Retry-After, and what remains of the limits over time.
+    fn from(exceeded: LimitExceeded) -> Self {
+        Self::rate_limited(exceeded.message, exceeded.pause).with_quota(exceeded.quota)
     }
 }
 

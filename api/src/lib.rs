@@ -1,4 +1,4 @@
-//! errand-api: the front of the house. It accepts messages, waits for their runs, and serves what its users may read.
+//! errand-api: the front. It accepts messages, waits for their runs, and serves what its users may read.
 //!
 //! It holds no state about users: every request proves who it is from, and every answer comes from the database.
 
@@ -21,6 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 mod accept;
 mod auth;
 mod body;
+mod chat;
 pub mod config;
 mod connections;
 mod decide;

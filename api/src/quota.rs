@@ -8,7 +8,7 @@ use std::time::Duration;
 use errand_store::lifecycle::{self, Usage};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{config::Limits, error::ApiError};
+use crate::config::Limits;
 
 pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub(crate) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -33,16 +33,30 @@ struct Remaining {
     more_in: u64,
 }
 
+/// A limit that is in the way of one more run.
+#[derive(Debug, Clone)]
+pub(crate) struct LimitExceeded {
+    /// For people.
+    pub(crate) message: String,
+    /// When to try again.
+    pub(crate) pause: Duration,
+    /// What remains of the limits over time.
+    pub(crate) quota: Quota,
+}
+
 impl Quota {
-    /// Lets one more run in, or says which limit is in the way.
+    /// Lets one more run in.
     ///
     /// # Errors
-    /// 429 with Retry-After.
-    pub(crate) fn take(usage: &Usage, limits: &Limits) -> Result<Self, ApiError> {
-        if usage.undecided >= lifecycle::MAX_WAITING {
-            let message = "Too many runs wait for a decision: approve, reject or cancel some.";
-            let refused = ApiError::rate_limited(message, BUSY_PAUSE);
-            return Err(refused.with_quota(Self::before(usage, limits)));
+    /// The limit that is in the way.
+    pub(crate) fn take(usage: &Usage, limits: &Limits) -> Result<Self, LimitExceeded> {
+        if usage.undecided >= lifecycle::MAX_UNDECIDED {
+            return Err(LimitExceeded {
+                message: "Too many runs wait for a decision: approve, reject or cancel some."
+                    .to_owned(),
+                pause: BUSY_PAUSE,
+                quota: Self::before(usage, limits),
+            });
         }
         Self::take_decision(usage, limits)
     }
@@ -50,11 +64,15 @@ impl Quota {
     /// As [`Self::take`], for the run that goes on after a decision: it makes those fewer that wait for one.
     ///
     /// # Errors
-    /// 429, with what remains of the limits over time.
-    pub(crate) fn take_decision(usage: &Usage, limits: &Limits) -> Result<Self, ApiError> {
+    /// The limit that is in the way.
+    pub(crate) fn take_decision(usage: &Usage, limits: &Limits) -> Result<Self, LimitExceeded> {
         let quota = Self::before(usage, limits);
         let refuse = |message: String, pause: Duration| {
-            Err(ApiError::rate_limited(message, pause).with_quota(quota))
+            Err(LimitExceeded {
+                message,
+                pause,
+                quota,
+            })
         };
         let queued = u64::from(limits.max_queued_runs);
         if queued > 0 && count(usage.queued) >= queued {

@@ -21,16 +21,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{App, error::ApiError, quota};
 
-mod agent_input;
 mod chat;
 mod conversations;
 mod decisions;
+mod events;
 mod health;
-mod message;
 mod retries;
-mod runs;
+pub(crate) mod runs;
 mod socket;
-mod streams;
 mod tasks;
 mod ui;
 
@@ -72,7 +70,7 @@ fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(runs::cancel))
         .routes(routes!(decisions::post))
         .routes(routes!(retries::post))
-        .routes(routes!(streams::events))
+        .routes(routes!(events::events))
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::rename, conversations::delete))
         .routes(routes!(conversations::messages))

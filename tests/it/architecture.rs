@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+mod circles;
+
 /// Each crate, by its folder, and the crates of Errand that it may use.
 const ARROWS: [(&str, &[&str]); 6] = [
     ("shared/core", &[]),

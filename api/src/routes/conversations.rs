@@ -16,12 +16,12 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::message::check_readable;
 use crate::{
     App,
     accept::unfenced,
     auth::User,
     body::JsonBody,
+    chat::input::check_readable,
     error::{ApiError, ErrorBody},
     request::{PageParams, Params, foreign_cursor},
 };

@@ -1,70 +1,26 @@
 //! `POST …/runs/{id}/decision`: the user's answer to a run that waits for approval.
 
-use std::collections::HashMap;
-
 use axum::{
     extract::{Path, State},
     response::Response,
 };
 use errand_core::ids;
-use errand_store::lifecycle::Decision;
 use http::HeaderMap;
-use serde::Deserialize;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use super::{
-    chat::{self, ChatResponse},
-    streams,
-};
 use crate::{
     App,
     auth::User,
-    body::{self, JsonBody},
+    body::JsonBody,
+    chat::{
+        input::decision::DecisionRequest,
+        respond::{self, Accepted, ChatResponse},
+        sse,
+    },
     decide::{self, DecisionCommand},
     error::{ApiError, ErrorBody},
     request::{self, Preference},
 };
-
-/// Calls of one run that can be decided about.
-const MAX_DECISIONS: usize = 512;
-
-/// What the user decides: `approve` for all calls alike, or `decisions` for each.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DecisionRequest {
-    /// All calls are approved, or all rejected.
-    #[serde(default)]
-    approve: Option<bool>,
-    /// By the id of each interrupt.
-    #[serde(default)]
-    #[schema(value_type = Option<HashMap<String, bool>>)]
-    decisions: Option<HashMap<String, bool>>,
-    /// The run that is to go on; made by the client, it is also the idempotency key.
-    #[serde(default, deserialize_with = "body::uuid_or_null")]
-    run_id: Option<Uuid>,
-}
-
-impl DecisionRequest {
-    fn decision(self) -> Result<Decision, ApiError> {
-        decision(self.approve, self.decisions)
-    }
-}
-
-/// # Errors
-/// Neither, both, or too many.
-pub(super) fn decision(
-    approve: Option<bool>,
-    decisions: Option<HashMap<String, bool>>,
-) -> Result<Decision, ApiError> {
-    match (approve, decisions) {
-        (Some(approve), None) => Ok(Decision::All(approve)),
-        (None, Some(each)) if (1..=MAX_DECISIONS).contains(&each.len()) => Ok(Decision::Each(each)),
-        _ => Err(ApiError::invalid(
-            "Send either approve, or decisions with one entry for each interrupt.",
-        )),
-    }
-}
 
 /// Approves or rejects the tool calls that a run waits for, and waits for the reply of the run that goes on, or streams it.
 ///
@@ -82,7 +38,7 @@ pub(super) fn decision(
     request_body = DecisionRequest,
     responses(
         (status = 200, description = "The reply; with `Accept: text/event-stream` the run's AG-UI events instead", body = ChatResponse),
-        (status = 202, description = "The wait has ended, the run goes on", body = chat::Accepted,
+        (status = 202, description = "The wait has ended, the run goes on", body = Accepted,
             headers(("Location" = String), ("Retry-After" = u64), ("Preference-Applied" = String))),
         (status = 400, description = "Malformed request, or a call is left out", body = ErrorBody),
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
@@ -121,10 +77,10 @@ pub(crate) async fn post(
     let place = place.transpose()?;
     let accepted = decide::decide(&app, &command).await?;
     if let Some(place) = place {
-        streams::stream_accepted(&app, &user, place, accepted).await
+        sse::stream_accepted(&app, &user, place, accepted).await
     } else {
         let preference = Preference::from_headers(&headers);
         let deadline = Instant::now() + preference.wait;
-        chat::reply(&app, &user, accepted, preference, deadline).await
+        respond::reply(&app, &user, accepted, preference, deadline).await
     }
 }

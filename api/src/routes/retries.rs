@@ -11,14 +11,14 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{
-    chat::{self, ChatResponse},
-    streams,
-};
 use crate::{
     App,
     auth::User,
     body::JsonBody,
+    chat::{
+        respond::{self, Accepted, ChatResponse},
+        sse,
+    },
     error::{ApiError, ErrorBody},
     request::{self, Preference},
     retry::{self, Retry},
@@ -61,7 +61,7 @@ impl FromRequest<App> for Nothing {
     responses(
         (status = 200, description = "The reply; with `Accept: text/event-stream` the run's AG-UI events instead", body = ChatResponse,
             headers(("RateLimit" = String), ("RateLimit-Policy" = String))),
-        (status = 202, description = "The wait has ended, the run goes on", body = chat::Accepted,
+        (status = 202, description = "The wait has ended, the run goes on", body = Accepted,
             headers(("Location" = String), ("Retry-After" = u64), ("Preference-Applied" = String))),
         (status = 400, description = "Malformed request", body = ErrorBody),
         (status = 401, description = "No token, or a bad one", body = ErrorBody),
@@ -99,9 +99,9 @@ pub(crate) async fn post(
     let place = place.transpose()?;
     let accepted = retry::retry(&app, &wanted).await?;
     if let Some(place) = place {
-        return streams::stream_accepted(&app, &user, place, accepted).await;
+        return sse::stream_accepted(&app, &user, place, accepted).await;
     }
     let preference = Preference::from_headers(&headers);
     let deadline = Instant::now() + preference.wait;
-    chat::reply(&app, &user, accepted, preference, deadline).await
+    respond::reply(&app, &user, accepted, preference, deadline).await
 }

@@ -11,6 +11,7 @@ mod cancel;
 mod claim;
 mod complete;
 mod decide;
+mod ending;
 mod finish;
 mod read;
 mod release;
@@ -24,12 +25,13 @@ pub use accept::{
     Acceptance, Keyed, Limits, NewRun, Successor, accept, accept_within, find_by_key,
 };
 pub(super) use admit::lock_user;
-pub use admit::{Bounds, Usage, admit, usage};
+pub use admit::{Bounds, MAX_UNDECIDED, Usage, admit, usage};
 pub use cancel::cancel;
 pub use claim::{Claimed, Taken, claim};
 pub(super) use complete::Complete;
-pub use decide::{Decided, Decision, MAX_WAITING, decide, decisions, pending};
-pub use finish::{Ending, Outcome, finish};
+pub use decide::{Decided, Decision, decide, decisions, pending};
+pub use ending::{Ending, Outcome};
+pub use finish::finish;
 pub(super) use read::Read;
 pub use read::{Followed, Run, Span, at_work, ended, find, news, read, span, to_cancel, to_follow};
 pub use release::{Release, release};

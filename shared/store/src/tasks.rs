@@ -9,13 +9,15 @@ use uuid::Uuid;
 
 use super::{Connection, Page, StoreError};
 
+mod candidates;
 mod change;
 mod list;
 mod live;
 mod views;
 
+pub use candidates::{Candidate, Candidates, candidates};
 pub use change::{Change, Refused, Stored, change, find, lock_list, read};
-pub use list::{Candidate, Candidates, Listed, candidates, list};
+pub use list::{Listed, list};
 pub(super) use live::Live;
 pub use live::live;
 pub use views::{Cursor, Filter, View};

@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    super::{
-        agent_input::request_hash, decisions::decision, message::check_text, runs::cancel_run,
-    },
+    super::runs::cancel_run,
     frames::{self, Call, RunDecide, RunRef, RunRetry, RunStart, Subscribe, Thread},
     threads::{MAX_THREADS, Threads},
 };
@@ -19,6 +17,7 @@ use crate::{
     App,
     accept::{self, Idempotency},
     body,
+    chat::input::{agent::request_hash, check_text, decision::decision},
     decide::{self, DecisionCommand},
     error::ApiError,
     live::subscription::{After, Subscription},

@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn every_file_is_applied_and_says_its_version() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/routines");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/routines");
         let mut files: Vec<String> = std::fs::read_dir(folder)
             .expect("the folder")
             .filter_map(|file| file.ok()?.file_name().into_string().ok())

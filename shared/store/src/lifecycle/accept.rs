@@ -9,8 +9,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
+    admit::MAX_UNDECIDED,
     admit::{Bounds, Usage},
-    decide::MAX_WAITING,
 };
 use crate::{
     Connection, StoreError, Transaction, UserTurn, WORK_TIMEOUT,
@@ -189,7 +189,7 @@ impl<'a> Row<'a> {
             max_queued: limits.bounds.queued,
             per_minute: limits.bounds.per_minute,
             tokens_per_day: limits.tokens_per_day,
-            max_undecided: MAX_WAITING,
+            max_undecided: MAX_UNDECIDED,
             max_ready: limits.max_ready,
             is_second_try: new.is_second_try,
             deadline: None,

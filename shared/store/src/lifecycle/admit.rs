@@ -7,10 +7,10 @@
 use errand_core::hints::Hint;
 use uuid::Uuid;
 
-use super::{
-    super::{Connection, StoreError, Transaction},
-    decide::MAX_WAITING,
-};
+use super::super::{Connection, StoreError, Transaction};
+
+/// Runs of one user that may wait for a decision; more messages are refused until some are decided or cancelled.
+pub const MAX_UNDECIDED: i64 = 100;
 
 /// Acts for the user and takes the user's lock until the transaction ends: acceptance, admission and limits of one user
 /// are serial.
@@ -106,7 +106,7 @@ pub async fn usage(
         bounds.active,
         bounds.queued,
         bounds.per_minute,
-        MAX_WAITING
+        MAX_UNDECIDED
     )
     .fetch_one(db)
     .await?)

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{claim::Claimed, finish::Ending, step::Columns};
+use super::{claim::Claimed, ending::Ending, step::Columns};
 use crate::{
     Connection, StoreError, UserTurn, WriteError,
     db::lane::{self, Answers, Lane, Lanes, Transition},

@@ -16,9 +16,6 @@ use super::{
     admit,
 };
 
-/// Runs of one user that may wait for a decision; more messages are refused until some are decided or cancelled.
-pub const MAX_WAITING: i64 = 100;
-
 /// Asks for approval of these calls, as part of the transaction that puts their run to `waiting`.
 ///
 /// # Errors

@@ -3,14 +3,10 @@
 
 use std::{borrow::Cow, convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{
-    extract::{Path, State},
-    response::{
-        IntoResponse, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+use axum::response::{
+    IntoResponse, Response,
+    sse::{Event, KeepAlive, Sse},
 };
-use errand_core::ids;
 use errand_store::{self as store, lifecycle};
 use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -19,9 +15,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    agent_input::{self, Names},
-    message::{self, Form},
-    runs,
+    input::{self, agent::Names},
+    submit,
 };
 use crate::{
     App,
@@ -29,11 +24,12 @@ use crate::{
     auth::User,
     body::JsonBody,
     connections::Streaming,
-    error::{ApiError, ErrorBody},
+    error::ApiError,
     live::{
         broker::is_terminal,
         subscription::{After, Delivery, Subscription},
     },
+    routes::runs,
     task_watch::Watching,
 };
 
@@ -52,58 +48,11 @@ pub(crate) struct ServerSentEvent {
     data: String,
 }
 
-/// The events of a run, from its start or behind `Last-Event-ID`, until its end or that of the token.
-#[utoipa::path(
-    get,
-    path = "/api/{user_id}/runs/{id}/events",
-    tag = "runs",
-    params(
-        ("user_id" = String, Path, description = "The user; must be the token's `sub`"),
-        ("id" = Uuid, Path, description = "The run"),
-        ("Last-Event-ID" = Option<i64>, Header, minimum = 0, description = "The seq of the last event seen"),
-    ),
-    responses(
-        (status = 200, description = "AG-UI events, each under its seq as id", content_type = "text/event-stream", body = ServerSentEvent),
-        (status = 400, description = "Malformed request", body = ErrorBody),
-        (status = 401, description = "No token, or a bad one", body = ErrorBody),
-        (status = 403, description = "Another user's path", body = ErrorBody),
-        (status = 404, description = "No such run, or its events are purged", body = ErrorBody),
-        (status = 429, description = "Too many streams", body = ErrorBody, headers(("Retry-After" = u64))),
-        (status = 503, description = "The database or the identity provider is down", body = ErrorBody),
-    )
-)]
-pub(crate) async fn events(
-    State(app): State<App>,
-    user: User,
-    path: Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let Path((_, id)) = path;
-    let run_id = id.parse().map_err(|_| ApiError::not_found("run"))?;
-    let seq = match headers.get("last-event-id") {
-        None => 0,
-        Some(seq) => {
-            let seq = seq
-                .to_str()
-                .ok()
-                .and_then(|seq| seq.trim().parse::<i64>().ok());
-            seq.filter(|seq| *seq >= 0).ok_or_else(|| {
-                ApiError::invalid_field(
-                    "Last-Event-ID",
-                    "Last-Event-ID must be the id of an event.",
-                )
-            })?
-        }
-    };
-    let place = app.connections.stream(&user.id)?;
-    stream_run(&app, &user, place, run_id, seq, Names::default()).await
-}
-
 /// `POST …/chat` with `Accept: text/event-stream`: accepts the message and streams its run.
 ///
 /// # Errors
 /// As for the plain answer.
-pub(super) async fn chat(
+pub(crate) async fn chat(
     app: &App,
     user: &User,
     headers: &HeaderMap,
@@ -111,14 +60,8 @@ pub(super) async fn chat(
 ) -> Result<Response, ApiError> {
     // Before the message is accepted: who is refused may say it again.
     let place = app.connections.stream(&user.id)?;
-    let (accepted, names) = match body.parse_with(message::read_either).await? {
-        Form::Agent(input) => agent_input::accept(app, user, headers, &input).await?,
-        Form::Chat(request) => {
-            let run_id = ids::new_id();
-            let accepted = message::accept_chat(app, user, headers, &request, run_id).await?;
-            (accepted, Names::default())
-        }
-    };
+    let form = body.parse_with(input::read_either).await?;
+    let (accepted, names) = submit::form(app, user, headers, &form).await?;
     stream_named(app, user, place, accepted, names).await
 }
 
@@ -126,7 +69,7 @@ pub(super) async fn chat(
 ///
 /// # Errors
 /// The database is down; the details name the run.
-pub(super) async fn stream_accepted(
+pub(crate) async fn stream_accepted(
     app: &App,
     user: &User,
     place: Streaming,
@@ -161,7 +104,7 @@ async fn stream_named(
     Ok(accepted.tell_quota(stream))
 }
 
-async fn stream_run(
+pub(crate) async fn stream_run(
     app: &App,
     user: &User,
     place: Streaming,

@@ -4,7 +4,6 @@
 use std::{borrow::Cow, collections::HashMap, fmt};
 
 use chrono_tz::Tz;
-use http::HeaderMap;
 use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
@@ -13,20 +12,11 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{decisions, message::check_text};
-use crate::{
-    App,
-    accept::{self, AcceptedRun, Idempotency, OnBusy, Thread},
-    auth::User,
-    body,
-    decide::{self, DecisionCommand},
-    error::ApiError,
-    request,
+use super::{
+    ambient::{self, Context},
+    check_text,
 };
-
-mod ambient;
-
-use ambient::Context;
+use crate::{accept::AcceptedRun, body, error::ApiError};
 
 /// Characters of the name that a client gives a thread or a run.
 const MAX_NAME: usize = 128;
@@ -34,7 +24,7 @@ const MAX_NAME: usize = 128;
 /// As far as it concerns us. Fields that are unknown here are other front ends' business.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "an object")]
-pub(super) struct RunAgentInput<'a> {
+pub(crate) struct RunAgentInput<'a> {
     #[serde(default)]
     thread_id: Option<String>,
     #[serde(default)]
@@ -125,22 +115,22 @@ impl ResumeEntry<'_> {
 
 /// What a client wants: its own names, and a message or decisions.
 #[derive(Debug)]
-pub(super) struct AgentInput {
-    thread: ThreadName,
-    run: String,
-    command: Saying,
-    time_zone: Option<Tz>,
+pub(crate) struct AgentInput {
+    pub(in super::super) thread: ThreadName,
+    pub(in super::super) run: String,
+    pub(in super::super) said: Saying,
+    pub(in super::super) time_zone: Option<Tz>,
 }
 
 #[derive(Debug)]
-enum Saying {
+pub(in super::super) enum Saying {
     Text(String),
     Decisions(HashMap<String, bool>),
 }
 
 /// How a client calls its thread.
 #[derive(Debug)]
-enum ThreadName {
+pub(in super::super) enum ThreadName {
     /// By the conversation's id. As it is written.
     Id(Uuid, String),
     Name(String),
@@ -148,20 +138,20 @@ enum ThreadName {
 
 /// What a client calls its thread and its run, where it is not as we do.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Names {
-    pub(super) thread: Option<String>,
-    pub(super) run: Option<String>,
+pub(crate) struct Names {
+    pub(crate) thread: Option<String>,
+    pub(crate) run: Option<String>,
 }
 
 impl<'a> RunAgentInput<'a> {
     /// Whether this is what the body is: a plain message has none of its fields.
-    pub(super) fn is_meant(&self) -> bool {
+    pub(crate) fn is_meant(&self) -> bool {
         self.thread_id.is_some() || self.messages.is_some()
     }
 
     /// # Errors
     /// A field is missing or of no use.
-    pub(super) fn read(self) -> Result<AgentInput, ApiError> {
+    pub(crate) fn read(self) -> Result<AgentInput, ApiError> {
         let thread = name("threadId", self.thread_id)?;
         let thread = match Uuid::parse_str(&thread) {
             Ok(id) => ThreadName::Id(id, thread),
@@ -171,7 +161,7 @@ impl<'a> RunAgentInput<'a> {
         let time_zone =
             ambient::time_zone(self.forwarded_props, &self.context.unwrap_or_default())?;
         let resume = self.resume.unwrap_or_default();
-        let command = if resume.is_empty() {
+        let said = if resume.is_empty() {
             Saying::Text(text(self.messages)?)
         } else {
             Saying::Decisions(decisions_of(&resume)?)
@@ -179,7 +169,7 @@ impl<'a> RunAgentInput<'a> {
         Ok(AgentInput {
             thread,
             run,
-            command,
+            said,
             time_zone,
         })
     }
@@ -232,76 +222,8 @@ fn decisions_of(entries: &[ResumeEntry<'_>]) -> Result<HashMap<String, bool>, Ap
     Ok(each)
 }
 
-/// Accepts the input as a run, or finds the run that its `runId` has begun. A `runId` that is a UUID is the run's id; any
-/// other is no more than the key under which the user's client asks for it again.
-///
-/// # Errors
-/// The input is of no use, a limit is reached, or the database is down.
-pub(super) async fn accept(
-    app: &App,
-    user: &User,
-    headers: &HeaderMap,
-    input: &AgentInput,
-) -> Result<(AcceptedRun, Names), ApiError> {
-    let of_request = request::time_zone(headers)?;
-    let time_zone = input.time_zone.or(of_request);
-    let run_id = Uuid::parse_str(&input.run);
-    let key = run_id
-        .as_ref()
-        .map_or_else(|_| input.run.clone(), Uuid::to_string);
-    let run_id = run_id.unwrap_or_else(|_| errand_core::ids::new_id());
-    let (thread, hashed) = match &input.thread {
-        ThreadName::Id(id, _) => (Thread::Own(*id), id.as_bytes().to_vec()),
-        // A name has no NUL, so that here it ends where it ends.
-        ThreadName::Name(name) => (Thread::Named(name), format!("{name}\0").into_bytes()),
-    };
-    let accepted = match &input.command {
-        Saying::Text(text) => {
-            let message = accept::Message {
-                run_id,
-                user_id: &user.id,
-                thread,
-                text,
-                metadata: None,
-                time_zone,
-                on_busy: OnBusy::Enqueue,
-                idempotency: Some(Idempotency {
-                    key: &key,
-                    request_hash: &request_hash(&hashed, text),
-                }),
-            };
-            accept::accept(app, &message).await?
-        }
-        Saying::Decisions(each) => {
-            let command = DecisionCommand {
-                user_id: &user.id,
-                run_id: waiting_run(each)?,
-                thread: Some(thread),
-                decision: &decisions::decision(None, Some(each.clone()))?,
-                child: run_id,
-                time_zone,
-            };
-            decide::decide(app, &command).await?
-        }
-    };
-    let names = input.names(&accepted);
-    Ok((accepted, names))
-}
-
-/// The run that waits: the interrupts' ids name it.
-fn waiting_run(each: &HashMap<String, bool>) -> Result<Uuid, ApiError> {
-    let mut runs = each.keys().map(|id| {
-        let (run_id, _) = id.split_once('/')?;
-        Uuid::parse_str(run_id).ok()
-    });
-    let run_id = runs.next().flatten();
-    run_id
-        .filter(|_| runs.all(|other| other == run_id))
-        .ok_or_else(|| ApiError::invalid_field("resume", "resume names no interrupt of one run."))
-}
-
 impl AgentInput {
-    fn names(&self, accepted: &AcceptedRun) -> Names {
+    pub(in super::super) fn names(&self, accepted: &AcceptedRun) -> Names {
         let other = |written: &str, id: Uuid| {
             (written != id.to_string().as_str()).then(|| written.to_owned())
         };
@@ -314,7 +236,7 @@ impl AgentInput {
 }
 
 /// What makes two requests under one run id the same: the thread, by its id or its name, and the text.
-pub(super) fn request_hash(thread: &[u8], text: &str) -> Vec<u8> {
+pub(crate) fn request_hash(thread: &[u8], text: &str) -> Vec<u8> {
     Sha256::new()
         .chain_update(thread)
         .chain_update(text)

@@ -1,7 +1,6 @@
-//! Messages as clients send them: the plain chat body, checked and accepted; and which of a body's two forms it has.
+//! Messages as clients send them: the plain chat body, checked; and which of a body's two forms it has. Nothing in here touches anything.
 
 use chrono_tz::Tz;
-use http::HeaderMap;
 use icu_properties::{
     CodePointSetData, CodePointSetDataBorrowed, props::DefaultIgnorableCodePoint,
 };
@@ -10,15 +9,18 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::agent_input::{AgentInput, RunAgentInput};
 use crate::{
-    App,
-    accept::{self, AcceptedRun, Idempotency, OnBusy, Thread},
-    auth::User,
+    accept::OnBusy,
     body::{self, MAX_BODY},
     error::ApiError,
     request,
 };
+
+pub(crate) mod agent;
+mod ambient;
+pub(crate) mod decision;
+
+use agent::{AgentInput, RunAgentInput};
 
 /// Characters of a message.
 const MAX_MESSAGE: usize = 8000;
@@ -31,24 +33,24 @@ const MAX_METADATA: usize = 64 * 1024;
 pub(crate) struct ChatRequest {
     /// What the user says, 1 to 8000 characters, and not only such as cannot be seen.
     #[schema(min_length = 1, max_length = 8000, pattern = "^[^\\u0000]+$")]
-    message: String,
+    pub(super) message: String,
     /// The conversation to go on with; a new one is opened if absent.
     #[serde(default, deserialize_with = "body::uuid_or_null")]
-    conversation_id: Option<Uuid>,
+    pub(super) conversation_id: Option<Uuid>,
     /// Anything the client wants to keep with the message, such as `timestamp` and `source`; at most 64 KiB. `time_zone` is the
     /// user's time zone, by its name in IANA's data base; it goes before `X-Time-Zone`, and is remembered. With `auto_title: true` the model
     /// gives the conversation that the message begins a title, after its reply. With `ask_before_deleting: true` the turn waits for a
     /// decision before it deletes a task.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    metadata: Option<serde_json::Map<String, Value>>,
+    pub(super) metadata: Option<serde_json::Map<String, Value>>,
     /// What to do if the conversation has a run that is not over.
     #[serde(default)]
-    on_busy: OnBusy,
+    pub(super) on_busy: OnBusy,
 }
 
 impl ChatRequest {
-    fn check(&self) -> Result<(), ApiError> {
+    pub(super) fn check(&self) -> Result<(), ApiError> {
         check_text(&self.message)?;
         let size = serde_json::to_string(&self.metadata).map_or(0, |metadata| metadata.len());
         if size > MAX_METADATA {
@@ -69,7 +71,7 @@ impl ChatRequest {
     }
 
     /// The user's zone, if the metadata tell it.
-    fn time_zone(&self) -> Result<Option<Tz>, ApiError> {
+    pub(super) fn time_zone(&self) -> Result<Option<Tz>, ApiError> {
         const FIELD: &str = "metadata.time_zone";
         let zone = self
             .metadata
@@ -83,7 +85,7 @@ impl ChatRequest {
     }
 
     /// What makes two requests the same: their content, whatever the order of fields.
-    fn hash(&self) -> Vec<u8> {
+    pub(super) fn hash(&self) -> Vec<u8> {
         let mut canonical = serde_json::to_value(self).unwrap_or_default();
         canonical.sort_all_objects();
         Sha256::digest(canonical.to_string()).to_vec()
@@ -94,7 +96,7 @@ impl ChatRequest {
 ///
 /// # Errors
 /// It is empty, too long, without anything to see, or holds NUL, which Postgres cannot store.
-pub(super) fn check_text(message: &str) -> Result<(), ApiError> {
+pub(crate) fn check_text(message: &str) -> Result<(), ApiError> {
     check_readable("message", message, MAX_MESSAGE)
 }
 
@@ -102,7 +104,7 @@ pub(super) fn check_text(message: &str) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// As for a message, with another length.
-pub(super) fn check_readable(field: &str, text: &str, max: usize) -> Result<(), ApiError> {
+pub(crate) fn check_readable(field: &str, text: &str, max: usize) -> Result<(), ApiError> {
     let refuse = |message: String| Err(ApiError::invalid_field(field, message));
     let length = text.chars().count();
     if !(1..=max).contains(&length) {
@@ -142,43 +144,8 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Accepts a plain chat body as this run; returns the run, which is an earlier one if the key has begun it.
-///
-/// # Errors
-/// The body is invalid, a limit is reached, or the database is down.
-pub(super) async fn accept_chat(
-    app: &App,
-    user: &User,
-    headers: &HeaderMap,
-    request: &ChatRequest,
-    run_id: Uuid,
-) -> Result<AcceptedRun, ApiError> {
-    request.check()?;
-    let of_request = request::time_zone(headers)?;
-    let time_zone = request.time_zone()?.or(of_request);
-    let request_hash = request.hash();
-    let key = request::idempotency_key(headers)?;
-    let metadata = request.metadata.clone().map(Value::Object);
-    let message = accept::Message {
-        run_id,
-        user_id: &user.id,
-        thread: request
-            .conversation_id
-            .map_or(Thread::New, Thread::Existing),
-        text: &request.message,
-        metadata: metadata.as_ref(),
-        time_zone,
-        on_busy: request.on_busy,
-        idempotency: key.map(|key| Idempotency {
-            key,
-            request_hash: &request_hash,
-        }),
-    };
-    accept::accept(app, &message).await
-}
-
 /// A body that is to be answered with events.
-pub(super) enum Form {
+pub(crate) enum Form {
     Chat(ChatRequest),
     Agent(AgentInput),
 }
@@ -187,7 +154,7 @@ pub(super) enum Form {
 ///
 /// # Errors
 /// It has neither; or it is too large for a plain one.
-pub(super) fn read_either(text: &str) -> Result<Form, ApiError> {
+pub(crate) fn read_either(text: &str) -> Result<Form, ApiError> {
     let input: RunAgentInput<'_> = body::parse(text)?;
     if input.is_meant() {
         return input.read().map(Form::Agent);
