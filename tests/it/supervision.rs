@@ -18,7 +18,7 @@ const PROGRAMS: [(&str, &str, &[&str]); 2] = [
     (
         "errand-api",
         "the database is ready",
-        &["listener", "waiting", "hub"],
+        &["listener", "waiting", "broker"],
     ),
     (
         "errand-worker",

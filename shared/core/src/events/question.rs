@@ -18,10 +18,10 @@ pub(crate) fn of(tool: &str, effect: Option<&Effect>) -> String {
     match (tool, task) {
         ("delete_task", Some(task)) => format!("Delete {task}?"),
         ("complete_task", Some(task)) => format!("Mark {task} as done?"),
-        (_, Some(task)) if changes.is_empty() => format!("FieldChange {task}?"),
+        (_, Some(task)) if changes.is_empty() => format!("Change {task}?"),
         (_, Some(task)) => {
             let changes: Vec<String> = changes.iter().map(told).collect();
-            format!("FieldChange {task}: {}?", changes.join(", "))
+            format!("Change {task}: {}?", changes.join(", "))
         }
         ("add_task", None) => {
             let title = changes.iter().find(|change| change.field == "title");
