@@ -68,6 +68,14 @@ pub(crate) struct Streaming {
 }
 
 impl Connections {
+    /// Streams of server-sent events and sockets that are open.
+    pub(crate) fn open(&self) -> (usize, usize) {
+        (
+            MAX_STREAMS.saturating_sub(self.streams.available_permits()),
+            MAX_SOCKETS.saturating_sub(self.sockets.available_permits()),
+        )
+    }
+
     /// A place for a new socket; none if there are too many.
     pub(crate) fn enter(&self, address: IpAddr) -> Option<Unauthenticated> {
         Some(Unauthenticated {

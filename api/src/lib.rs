@@ -27,6 +27,7 @@ mod connections;
 mod decide;
 mod error;
 mod live;
+mod metrics;
 mod quota;
 mod request;
 mod retry;
@@ -89,6 +90,7 @@ struct App {
     origins: Arc<[HeaderValue]>,
     ui: Arc<routes::Ui>,
     limits: Limits,
+    metrics: Arc<metrics::Metrics>,
     /// Filled once the database has been seen with every migration.
     ready: Arc<OnceCell<()>>,
     stop: CancellationToken,
@@ -149,8 +151,12 @@ impl Api {
         let direct_url = config.database.direct_url();
         let is_direct = url.expose_secret() == direct_url.expose_secret();
         let db = store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?;
+        let metrics = metrics::Metrics::default();
         let app = App {
-            broker: Arc::new(live::broker::EventBroker::new(db.clone())),
+            broker: Arc::new(live::broker::EventBroker::new(
+                db.clone(),
+                metrics.dropped.clone(),
+            )),
             users: Arc::new(UserPool::new(db.clone(), CHANGES)),
             reads: Arc::new(UserPool::new(db.clone(), READS)),
             searches: Arc::new(UserQueue::new(SEARCHES)),
@@ -169,6 +175,7 @@ impl Api {
                 config.auth.stand_in_sign_in,
             )),
             limits: config.limits,
+            metrics: Arc::new(metrics),
             ready: Arc::default(),
             stop,
         };

@@ -19,13 +19,14 @@ use tower_http::{
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, error::ApiError, quota};
+use crate::{App, error::ApiError, metrics, quota};
 
 mod chat;
 mod conversations;
 mod decisions;
 mod events;
 mod health;
+mod operations;
 mod retries;
 pub(crate) mod runs;
 mod socket;
@@ -77,6 +78,8 @@ fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(tasks::tasks))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
+        .routes(routes!(operations::metrics))
+        .routes(routes!(operations::scaling))
         .split_for_parts()
 }
 
@@ -90,6 +93,10 @@ pub(crate) fn router(app: App, mcp: Router) -> Router {
         .route("/ui/{*path}", get(ui::asset))
         .fallback(async || ApiError::not_found("page"))
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .route_layer(axum::middleware::from_fn_with_state(
+            app.clone(),
+            metrics::measure,
+        ))
         .with_state(app)
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::internal().into_response()

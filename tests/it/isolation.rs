@@ -72,7 +72,7 @@ async fn every_table_of_users_has_a_policy() {
     .unwrap();
     let mut known: Vec<&str> = rows::TABLES.iter().map(|(table, _)| *table).collect();
     // Nobody's.
-    known.extend(["periodic_work", "purge_cursors", "routines"]);
+    known.extend(["periodic_work", "purge_cursors", "queue_state", "routines"]);
     known.sort_unstable();
     assert_eq!(
         tables, known,

@@ -36,6 +36,7 @@ mod mcp_api;
 mod mcp_clients;
 mod mcp_door;
 mod mcp_stdio;
+mod metrics;
 mod model_trouble;
 mod operations;
 mod outages;

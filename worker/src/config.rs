@@ -81,6 +81,10 @@ pub struct Config {
     #[arg(long, env = "KEEP_JOBS", default_value = "1h", value_parser = retention)]
     pub keep_jobs: Duration,
 
+    /// Port for /metrics and /healthz of this worker, on all addresses [default: none]
+    #[arg(long, env = "METRICS_PORT")]
+    pub metrics_port: Option<u16>,
+
     /// Time that runs get to finish after SIGTERM; the rest goes back to the queue
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,

@@ -21,6 +21,7 @@ pub mod config;
 mod journal;
 pub mod mcp;
 mod meter;
+mod metrics;
 mod openai;
 mod publisher;
 mod purge;
@@ -47,6 +48,9 @@ pub enum WorkerError {
     /// The model's client could not be built.
     #[error("model client: {0}")]
     Model(#[from] reqwest::Error),
+    /// The port for metrics is taken, or may not be used.
+    #[error("cannot listen for METRICS_PORT: {0}")]
+    Metrics(#[source] std::io::Error),
     /// The tool server could not be started.
     #[error("tool server: {0}")]
     Tools(#[from] toolbox::ToolboxError),
@@ -70,6 +74,8 @@ pub struct Worker {
     queue: queue::Queue,
     executor: Arc<run_executor::RunExecutor>,
     supervisor: Supervisor,
+    /// Where it can be asked how it is, if anywhere.
+    metrics: Option<metrics::Server>,
 }
 
 impl Worker {
@@ -96,7 +102,21 @@ impl Worker {
         let supervisor = Supervisor::default();
         let server = TaskServer::for_agent(pool.clone());
         let toolbox = toolbox::Toolbox::start(server, supervisor.clone()).await?;
-        let queue = queue::Queue::new(pool.clone(), config.into(), supervisor.clone());
+        let metrics = Arc::new(metrics::Metrics::default());
+        let queue = queue::Queue::new(
+            pool.clone(),
+            config.into(),
+            supervisor.clone(),
+            Arc::clone(&metrics),
+        );
+        let server = match config.metrics_port {
+            None => None,
+            Some(port) => {
+                let server =
+                    metrics::Server::bind(port, Arc::clone(&metrics), queue.slots(), pool.clone());
+                Some(server.await.map_err(WorkerError::Metrics)?)
+            }
+        };
         let executor = Arc::new(run_executor::RunExecutor {
             users: UserPool::new(pool.clone(), ENDS),
             pool: pool.clone(),
@@ -105,6 +125,7 @@ impl Worker {
             publisher: Publisher::default(),
             cancels: Cancels::default(),
             limits: config.into(),
+            metrics,
         });
         Ok(Self {
             pool,
@@ -112,6 +133,7 @@ impl Worker {
             queue,
             executor,
             supervisor,
+            metrics: server,
         })
     }
 
@@ -148,8 +170,13 @@ impl Worker {
             .permanent("cancels listener", &over, listening);
         let looking = cancels.poll(self.pool.clone(), over.clone());
         self.supervisor.permanent("cancels", &over, looking);
+        if let Some(server) = self.metrics {
+            self.supervisor
+                .permanent("metrics", &over, server.serve(over.clone()));
+        }
         // Nothing waits for a purge: it ends with the claims.
-        let purges = purge::keep(self.pool.clone(), self.keep, stop.clone());
+        let measured = Arc::clone(&executor.metrics);
+        let purges = purge::keep(self.pool.clone(), self.keep, measured, stop.clone());
         self.supervisor.permanent("purge", &stop, purges);
         let work = Arc::clone(&executor);
         let result = self

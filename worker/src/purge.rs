@@ -1,6 +1,6 @@
 //! Purges: deletes what is kept for a time only, batch by batch until nothing is left, by one process in the whole installation.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use errand_store::{
     self as store, Pool, StoreError,
@@ -12,7 +12,7 @@ use errand_store::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::{config::Config, metrics::Metrics};
 
 /// How often a worker looks whether it is time for a purge.
 const LOOK: Duration = Duration::from_secs(10);
@@ -77,12 +77,12 @@ impl Keep {
 }
 
 /// Purges until `over`, when no other worker does. What fails is left to the next time.
-pub(crate) async fn keep(pool: Pool, keep: Keep, over: CancellationToken) {
+pub(crate) async fn keep(pool: Pool, keep: Keep, metrics: Arc<Metrics>, over: CancellationToken) {
     let lease = Lease::new("purge");
     let mut outage_logged = false;
     loop {
         let purged = async {
-            let purged = purge_all(&pool, &lease, keep).await;
+            let purged = purge_all(&pool, &lease, keep, &metrics).await;
             let failed = purged.is_err();
             if let Err(error) = purged
                 && !outage_logged
@@ -101,7 +101,12 @@ pub(crate) async fn keep(pool: Pool, keep: Keep, over: CancellationToken) {
 }
 
 /// Purges everything that is due, if it is time and nobody else does.
-async fn purge_all(pool: &Pool, lease: &Lease, keep: Keep) -> Result<(), StoreError> {
+async fn purge_all(
+    pool: &Pool,
+    lease: &Lease,
+    keep: Keep,
+    metrics: &Metrics,
+) -> Result<(), StoreError> {
     let take = async {
         let mut db = store::connection(pool).await?;
         let taken = lease.take(&mut db).await;
@@ -112,7 +117,7 @@ async fn purge_all(pool: &Pool, lease: &Lease, keep: Keep) -> Result<(), StoreEr
     }
     let mut result = Ok(());
     for purge in Purge::ALL {
-        match purge_one(pool, lease, purge, keep.of(purge)).await {
+        match purge_one(pool, lease, purge, keep.of(purge), metrics).await {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             // One table's trouble is not the others'.
@@ -134,6 +139,7 @@ async fn purge_one(
     lease: &Lease,
     purge: Purge,
     keep: Duration,
+    metrics: &Metrics,
 ) -> Result<bool, StoreError> {
     let mut limit = FIRST_LIMIT;
     let mut rows = 0;
@@ -143,6 +149,7 @@ async fn purge_one(
             return Ok(false);
         };
         rows += batch.rows;
+        metrics.purged(purge.name(), batch.rows);
         if batch.is_last {
             break;
         }

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::config::Config;
+use crate::{config::Config, metrics::Metrics};
 
 mod claims;
 mod feed;
@@ -73,11 +73,17 @@ pub(crate) struct Queue {
     worker: Arc<str>,
     in_flight: InFlight,
     supervisor: Supervisor,
+    metrics: Arc<Metrics>,
 }
 
 impl Queue {
     /// A queue under a worker name of its own: one that a dead process used would inherit that process's jobs.
-    pub(crate) fn new(pool: Pool, settings: Settings, supervisor: Supervisor) -> Self {
+    pub(crate) fn new(
+        pool: Pool,
+        settings: Settings,
+        supervisor: Supervisor,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let worker = format!("errand-worker-{}", Uuid::now_v7().simple());
         Self {
             pool,
@@ -85,6 +91,15 @@ impl Queue {
             worker: worker.into(),
             in_flight: InFlight::default(),
             supervisor,
+            metrics,
+        }
+    }
+
+    /// How many runs this process has at work, and could have.
+    pub(crate) fn slots(&self) -> Slots {
+        Slots {
+            in_flight: self.in_flight.clone(),
+            all: self.settings.concurrency,
         }
     }
 
@@ -105,7 +120,8 @@ impl Queue {
             self.pool.clone(),
             Arc::clone(&self.worker),
             self.in_flight.clone(),
-            self.settings.lease,
+            self.settings,
+            Arc::clone(&self.metrics),
         );
         heartbeat.tick().await?;
         tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
@@ -120,6 +136,7 @@ impl Queue {
             pool: self.pool.clone(),
             worker: Arc::clone(&self.worker),
             in_flight: self.in_flight.clone(),
+            metrics: Arc::clone(&self.metrics),
             concurrency: self.settings.concurrency,
             wake: Arc::default(),
         };
@@ -219,10 +236,25 @@ async fn expire(
     }
 }
 
-/// The jobs this process knows to be its own, with the number of hands each is in: a job that was given back in an outage may
+/// The jobs this process knows to be its own, with the number of handlers that have each: a job that was given back in an outage may
 /// come here again while its first handler is still on its way out.
 #[derive(Debug, Clone, Default)]
 struct InFlight(Arc<Mutex<HashMap<Uuid, usize>>>);
+
+/// The places for runs in this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Slots {
+    in_flight: InFlight,
+    /// All of them.
+    pub(crate) all: usize,
+}
+
+impl Slots {
+    /// Those in which a run is at work.
+    pub(crate) fn busy(&self) -> usize {
+        self.in_flight.lock().values().sum()
+    }
+}
 
 impl InFlight {
     /// Holds a job and its slot until the returned guard is dropped.
@@ -254,9 +286,9 @@ pub(crate) struct InFlightGuard {
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
         let mut in_flight = self.in_flight.lock();
-        if let Some(hands) = in_flight.get_mut(&self.run_id) {
-            *hands -= 1;
-            if *hands == 0 {
+        if let Some(handlers) = in_flight.get_mut(&self.run_id) {
+            *handlers -= 1;
+            if *handlers == 0 {
                 in_flight.remove(&self.run_id);
             }
         }

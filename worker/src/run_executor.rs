@@ -3,7 +3,7 @@
 //! No transaction spans the model's time. Whatever goes wrong, the run ends in exactly one way or goes back to the queue;
 //! what was committed of it stays.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use errand_core::{calendar::Moment, faults, hints::Hint, ids::CallKey, pending::PendingCall};
 use errand_store::{
@@ -25,6 +25,7 @@ use crate::{
     cancels::Cancels,
     config::{Config, MAX_HISTORY_TURNS},
     journal::RunJournal,
+    metrics::{MeasuredModel, MeasuredTools, Metrics},
     openai::OpenAi,
     publisher::{End, Publisher},
     queue::Delivery,
@@ -69,6 +70,7 @@ pub(crate) struct RunExecutor {
     pub(crate) publisher: Publisher,
     pub(crate) cancels: Cancels,
     pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// How an attempt came out.
@@ -163,19 +165,21 @@ impl RunExecutor {
                 self.release(run, outage, journal.cut_off()).await;
             }
             Ok(()) => {
+                self.metrics
+                    .ended(&outcome, self.pool.since(run.created_at));
                 // A turn that goes on from another has no title to give: its conversation had one before.
                 if let (true, Outcome::Completed { reply, .. }) = (run.wants_title, &outcome) {
                     titles::give(&self.pool, &self.model, run, reply, &drain).await;
                 }
             }
-            written => report(written),
+            written => self.report(written),
         }
     }
 
     /// Gives back a run that is not at its end.
     async fn release(&self, run: &Claimed, attempt: Attempt, cut_off: Tokens) {
         let why = match attempt {
-            Attempt::Fenced => return report(Err(WriteError::Fenced)),
+            Attempt::Fenced => return self.report(Err(WriteError::Fenced)),
             Attempt::Lost(reason) => {
                 let pause = FIRST_RETRY
                     * 2_u32.saturating_pow(run.lost_attempts.clamp(0, 5).unsigned_abs());
@@ -198,8 +202,28 @@ impl RunExecutor {
                 Release::Drained
             }
         };
+        self.metrics.released(match why {
+            Release::Retry(_) => "failure",
+            Release::Outage(_) => "outage",
+            Release::Drained => "drained",
+        });
         let given_back = lifecycle::release(&self.pool, run.id, run.attempt, why, cut_off);
-        report(store::within(given_back).await);
+        self.report(store::within(given_back).await);
+    }
+
+    /// Says how the last write of an attempt went.
+    fn report(&self, written: Result<(), WriteError>) {
+        match written {
+            Ok(()) => {}
+            Err(WriteError::Fenced) => {
+                self.metrics.fenced();
+                tracing::info!("another attempt owns the run; nothing was written")
+            }
+            // The job is no longer in flight here, so a beat of the lease gives it back.
+            Err(WriteError::Store(error)) => {
+                tracing::warn!(%error, "the run's end could not be written")
+            }
+        }
     }
 
     /// One attempt. Errors of the store become a lost attempt.
@@ -224,8 +248,13 @@ impl RunExecutor {
             Err(error) => return of_store(&error),
         };
         faults::point("model.before");
-        let tools = self.toolbox.for_attempt(run);
-        let work = agent::run(&assignment, &self.model, &tools, journal);
+        let metrics = &*self.metrics;
+        let tools = MeasuredTools {
+            tools: self.toolbox.for_attempt(run),
+            metrics,
+        };
+        let model = MeasuredModel::new(&self.model, metrics, &self.pool, run);
+        let work = agent::run(&assignment, &model, &tools, journal);
         match tokio::time::timeout(self.limits.run_timeout, work).await {
             Ok(Ok(Stop::Replied(reply))) => Attempt::Replied(reply),
             Ok(Ok(Stop::NeedsApproval(reply, questions))) => Attempt::Paused(reply, questions),
@@ -340,20 +369,6 @@ fn failed(code: &'static str, message: &str) -> Attempt {
     Attempt::Failed {
         code,
         message: message.to_owned(),
-    }
-}
-
-/// Says how the last write of an attempt went.
-fn report(written: Result<(), WriteError>) {
-    match written {
-        Ok(()) => {}
-        Err(WriteError::Fenced) => {
-            tracing::info!("another attempt owns the run; nothing was written")
-        }
-        // The job is no longer in_flight here, so a beat of the lease gives it back.
-        Err(WriteError::Store(error)) => {
-            tracing::warn!(%error, "the run's end could not be written")
-        }
     }
 }
 

@@ -17,6 +17,7 @@ use errand_store::{
     events::{self, Bounds},
     lifecycle,
 };
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -44,6 +45,7 @@ const ROUND: Bounds = Bounds {
 /// Who follows which conversation.
 pub(crate) struct EventBroker {
     db: Pool,
+    dropped: Counter,
     state: Mutex<State>,
     look: Notify,
 }
@@ -80,9 +82,11 @@ impl Following {
 }
 
 impl EventBroker {
-    pub(crate) fn new(db: Pool) -> Self {
+    /// `dropped` counts the followers that were too slow.
+    pub(crate) fn new(db: Pool, dropped: Counter) -> Self {
         Self {
             db,
+            dropped,
             state: Mutex::default(),
             look: Notify::new(),
         }
@@ -103,7 +107,7 @@ impl EventBroker {
             db.done(read)
         })
         .await?;
-        let (place, inbox) = inbox::open();
+        let (place, inbox) = inbox::open(self.dropped.clone());
         let follower = self.lock().enter(conversation_id, span, place);
         self.look.notify_one();
         Ok(Following {

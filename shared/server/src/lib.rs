@@ -3,6 +3,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod metrics;
 pub mod origin;
 pub mod process;
 pub mod request_id;

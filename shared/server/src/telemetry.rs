@@ -10,6 +10,7 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 
 use crate::{
     config::{Invalid, LogConfig, LogFormat},
+    metrics,
     supervise::what_is_safe_to_tell,
 };
 
@@ -63,6 +64,7 @@ pub fn start(config: &LogConfig) -> Result<(), Invalid> {
 
 /// A panic is a line of the log like any other, and tells no more than others: where it was, and what is written there.
 fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    metrics::count_panic();
     let reason = what_is_safe_to_tell(panic.payload());
     let place = panic.location().map(ToString::to_string);
     let backtrace = Backtrace::capture();

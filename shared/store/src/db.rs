@@ -15,5 +15,5 @@ pub use error::{StoreError, WriteError};
 pub use isolation::begin_for;
 pub(crate) use isolation::report;
 pub use nul::without_nul;
-pub use pool::{Pool, Pooled, Transaction, pool};
+pub use pool::{Pool, PoolUsage, Pooled, Transaction, pool};
 pub use user_pool::{UserPool, UserTurn};

@@ -4,4 +4,5 @@ pub mod jobs;
 pub mod leases;
 pub mod periodic;
 pub mod purge;
+pub mod state;
 pub mod sweep;

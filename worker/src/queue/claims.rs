@@ -17,7 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Delivery, InFlight};
-use crate::config::MAX_HISTORY_TURNS;
+use crate::{config::MAX_HISTORY_TURNS, metrics::Metrics};
 
 /// The slow poll: what a lost notification costs at most, and how late a delayed retry may start.
 const POLL: Duration = Duration::from_secs(1);
@@ -31,6 +31,7 @@ pub(super) struct Claims {
     pub(super) pool: Pool,
     pub(super) worker: Arc<str>,
     pub(super) in_flight: InFlight,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) concurrency: usize,
     /// Rung when there may be jobs.
     pub(super) wake: Arc<Notify>,
@@ -91,6 +92,10 @@ impl Claims {
         // One statement, so one transaction: nothing is held open between the claim and its answer.
         let claimed = lifecycle::claim(&mut db, &self.worker, limit, MAX_HISTORY_TURNS).await;
         let claimed = db.done(claimed)?;
+        for taken in claimed.iter().filter(|taken| taken.run.attempt == 1) {
+            self.metrics
+                .picked_up(self.pool.since(taken.run.created_at));
+        }
         let begun = claimed.iter().filter(|taken| taken.run.attempt == 1);
         self.pool
             .tell_all(begun.map(|taken| Hint::RunEvents(taken.run.id)));

@@ -12,7 +12,8 @@ use errand_store::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::InFlight;
+use super::{InFlight, Settings};
+use crate::metrics::Metrics;
 
 /// Beats within one lease: so many may be lost before a live worker looks dead.
 const BEATS_PER_LEASE: u32 = 5;
@@ -28,16 +29,26 @@ pub(super) struct Heartbeat {
     worker: Arc<str>,
     in_flight: InFlight,
     lease: Duration,
+    slots: i32,
+    metrics: Arc<Metrics>,
     session: Option<Session>,
 }
 
 impl Heartbeat {
-    pub(super) fn new(pool: Pool, worker: Arc<str>, in_flight: InFlight, lease: Duration) -> Self {
+    pub(super) fn new(
+        pool: Pool,
+        worker: Arc<str>,
+        in_flight: InFlight,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             pool,
             worker,
             in_flight,
-            lease,
+            lease: settings.lease,
+            slots: i32::try_from(settings.concurrency).unwrap_or(i32::MAX),
+            metrics,
             session: None,
         }
     }
@@ -78,12 +89,13 @@ impl Heartbeat {
         if found.freed > 0 {
             self.pool.tell(Hint::JobReady);
         }
+        self.metrics.rescued(found.rescued);
         report(&found);
         Ok(())
     }
 
     async fn tick_anew(&mut self) -> Result<Found, StoreError> {
-        let open = Session::open(&self.pool, &self.worker);
+        let open = Session::open(&self.pool, &self.worker, self.slots);
         let session = store::within_time(OPEN_TIMEOUT, open).await?;
         self.tick_over(session).await
     }

@@ -6,7 +6,11 @@ use std::sync::{
 };
 
 use errand_store::events::Stored;
-use tokio::sync::mpsc::{self, error::TryRecvError};
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::mpsc::{
+    self,
+    error::{TryRecvError, TrySendError},
+};
 use uuid::Uuid;
 
 /// Frames that wait for one follower before it counts as too slow.
@@ -30,6 +34,7 @@ pub(crate) enum Update {
 /// Where one follower is told.
 pub(super) struct Place {
     news: mpsc::Sender<Update>,
+    dropped: Counter,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -41,11 +46,12 @@ pub(super) struct Inbox {
 }
 
 /// The two ends of a follower's queue.
-pub(super) fn open() -> (Place, Inbox) {
+pub(super) fn open(dropped: Counter) -> (Place, Inbox) {
     let (sender, news) = mpsc::channel(QUEUE);
     let waiting = Arc::<AtomicUsize>::default();
     let place = Place {
         news: sender,
+        dropped,
         waiting: Arc::clone(&waiting),
     };
     (place, Inbox { news, waiting })
@@ -90,7 +96,12 @@ impl Place {
             news => news,
         };
         self.waiting.fetch_add(news.bytes(), Ordering::Relaxed);
-        self.news.try_send(news).is_ok()
+        let sent = self.news.try_send(news);
+        // One that is gone is none that was too slow.
+        if matches!(sent, Err(TrySendError::Full(_))) {
+            self.dropped.inc();
+        }
+        sent.is_ok()
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use connector::{Connector, Link};
 use deadpool::{
     Runtime,
@@ -91,7 +92,36 @@ pub fn pool(
     })
 }
 
+/// How the connections of a pool are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// Connections that somebody works with.
+    pub in_use: usize,
+    /// Connections that nobody works with.
+    pub idle: usize,
+    /// Callers that wait for one.
+    pub waiting: usize,
+}
+
 impl Pool {
+    /// How its connections are used just now.
+    #[must_use]
+    pub fn usage(&self) -> PoolUsage {
+        let status = self.connections.status();
+        PoolUsage {
+            in_use: status.size.saturating_sub(status.available),
+            idle: status.available,
+            waiting: status.waiting,
+        }
+    }
+
+    /// How long ago a moment of the database's clock was, as far as this process knows that clock; none if it never read it.
+    #[must_use]
+    pub fn since(&self, moment: DateTime<Utc>) -> Option<Duration> {
+        let now = self.clock.after(Duration::ZERO)?;
+        Some((now - moment).to_std().unwrap_or_default())
+    }
+
     /// Takes a connection, for at most as long as the pool waits for one.
     ///
     /// # Errors

@@ -5,7 +5,11 @@
 use crate::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 25] = [
+const ROUTINES: [(&str, &str); 26] = [
+    (
+        "queue_state",
+        include_str!("../../../../migrations/routines/queue_state.sql"),
+    ),
     (
         "job_of_run",
         include_str!("../../../../migrations/routines/job_of_run.sql"),

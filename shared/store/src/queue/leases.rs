@@ -21,6 +21,8 @@ pub async fn leave(db: &mut Connection, worker: &str) -> Result<u64, StoreError>
              where lock_by = $1 and status in ('Queued', 'Running')
              returning run_of_job(id) as run_id
          ),
+         -- It takes no more.
+         gone as (update apalis.workers set layers = 'slots=0' where id = $1),
          handed_back as (
              update runs r set status = 'queued', handbacks = r.handbacks + 1
              from freed where r.id = freed.run_id and r.status = 'running'
@@ -53,16 +55,17 @@ pub struct Found {
 pub struct Session {
     db: Connection,
     worker: String,
+    slots: i32,
 }
 
 impl Session {
-    /// Opens a session. One of the same worker that the server has not missed yet may still be there.
+    /// Opens a session of a worker that can have so many runs at work (`slots`). One of the same worker that the server has not missed yet may still be there.
     ///
     /// A worker's name is new for each start of a process: a reused one would inherit jobs it never had.
     ///
     /// # Errors
     /// The database is unreachable.
-    pub async fn open(pool: &Pool, worker: &str) -> Result<Self, StoreError> {
+    pub async fn open(pool: &Pool, worker: &str, slots: i32) -> Result<Self, StoreError> {
         let mut db = pool.connect().await?;
         // Who looks whether it is free has it for the moment of a beat.
         sqlx::query!(
@@ -74,6 +77,7 @@ impl Session {
         Ok(Self {
             db,
             worker: worker.to_owned(),
+            slots,
         })
     }
 
@@ -101,8 +105,8 @@ impl Session {
              ),
              beaten as (
                  insert into apalis.workers (id, worker_type, storage_name, layers, last_seen)
-                 values ($3, $1, 'errand', '', now())
-                 on conflict (id) do update set last_seen = now()
+                 values ($3, $1, 'errand', 'slots=' || $5::integer, now())
+                 on conflict (id) do update set last_seen = now(), layers = excluded.layers
              ),
              renewed as (
                  update apalis.workers set last_seen = now() where id in (
@@ -142,7 +146,8 @@ impl Session {
             QUEUE,
             lease.as_secs_f64(),
             self.worker,
-            held
+            held,
+            self.slots
         )
         .fetch_one(&mut self.db)
         .await?;

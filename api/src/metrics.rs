@@ -1,0 +1,216 @@
+//! What an API process measures, and what it says of the queue of the whole installation.
+//!
+//! Labels have few values: methods, patterns of routes, statuses. None of them is anybody's text.
+
+use std::{
+    sync::atomic::AtomicU64,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use errand_server::metrics::{self, seconds};
+use errand_store::{PoolUsage, queue::state::QueueState};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+};
+
+use crate::App;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransportLabel {
+    transport: &'static str,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// The metrics of one process.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    all: metrics::Metrics,
+    requests: Family<RequestLabels, Histogram>,
+    streams: Family<TransportLabel, Gauge>,
+    pool: Family<StateLabel, Gauge>,
+    /// Followers that were too slow, and have to begin anew.
+    pub(crate) dropped: Counter,
+    database_up: Gauge,
+    ready: Gauge,
+    oldest_ready: Seconds,
+    running: Gauge,
+    oldest_running: Seconds,
+    behind: Gauge,
+    awaiting_approval: Gauge,
+    workers: Gauge,
+    slots: Gauge,
+    age: Seconds,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut all = metrics::Metrics::default();
+        let new = Self {
+            requests: Family::new_with_constructor(seconds),
+            streams: Family::default(),
+            pool: Family::default(),
+            dropped: Counter::default(),
+            database_up: Gauge::default(),
+            ready: Gauge::default(),
+            oldest_ready: Seconds::default(),
+            running: Gauge::default(),
+            oldest_running: Seconds::default(),
+            behind: Gauge::default(),
+            awaiting_approval: Gauge::default(),
+            workers: Gauge::default(),
+            slots: Gauge::default(),
+            age: Seconds::default(),
+            all: metrics::Metrics::default(),
+        };
+        let registry = all.registry();
+        registry.register(
+            "http_request_seconds",
+            "Answers, to the beginning of their bodies, by method, route and status",
+            new.requests.clone(),
+        );
+        registry.register(
+            "open_streams",
+            "Streams that are open here, by transport (sse, websocket)",
+            new.streams.clone(),
+        );
+        registry.register("pool_connections", "Connections to the database that are in_use or idle, and callers that wait for one (waiting)", new.pool.clone());
+        registry.register(
+            "subscribers_dropped",
+            "Followers that were too slow and have to begin anew",
+            new.dropped.clone(),
+        );
+        registry.register("database_up", "1 if the database answered for this scrape; what is told of the queue is told only then", new.database_up.clone());
+        registry.register(
+            "runs_ready",
+            "Runs that a worker could take now",
+            new.ready.clone(),
+        );
+        registry.register(
+            "oldest_ready_run_seconds",
+            "How long the oldest ready run has been ready; 0 if there is none",
+            new.oldest_ready.clone(),
+        );
+        registry.register("runs_running", "Runs at work", new.running.clone());
+        registry.register(
+            "oldest_running_run_seconds",
+            "How long the oldest run at work has been, by its attempt; 0 if there is none",
+            new.oldest_running.clone(),
+        );
+        registry.register(
+            "runs_behind",
+            "Runs behind others of their conversation or their user",
+            new.behind.clone(),
+        );
+        registry.register(
+            "runs_awaiting_approval",
+            "Runs whose user has to decide",
+            new.awaiting_approval.clone(),
+        );
+        registry.register(
+            "workers",
+            "Workers that were heard of in the last 30 s",
+            new.workers.clone(),
+        );
+        registry.register(
+            "worker_slots",
+            "Runs that these can have at work together",
+            new.slots.clone(),
+        );
+        registry.register(
+            "queue_state_age_seconds",
+            "How old what is told of the queue is: it is counted once for all processes",
+            new.age.clone(),
+        );
+        Self { all, ..new }
+    }
+}
+
+impl Metrics {
+    /// All as text. What is not counted but looked at is what was seen for this scrape.
+    pub(crate) fn text(
+        &self,
+        queue: Option<QueueState>,
+        streams: usize,
+        sockets: usize,
+        pool: PoolUsage,
+    ) -> String {
+        for (transport, open) in [("sse", streams), ("websocket", sockets)] {
+            let gauge = self.streams.get_or_create(&TransportLabel { transport });
+            gauge.set(i64::try_from(open).unwrap_or(i64::MAX));
+        }
+        for (state, connections) in [
+            ("in_use", pool.in_use),
+            ("idle", pool.idle),
+            ("waiting", pool.waiting),
+        ] {
+            let gauge = self.pool.get_or_create(&StateLabel { state });
+            gauge.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        }
+        self.database_up.set(i64::from(queue.is_some()));
+        if let Some(queue) = queue {
+            self.see(queue);
+        }
+        self.all.text()
+    }
+
+    fn see(&self, queue: QueueState) {
+        self.ready.set(queue.ready);
+        self.oldest_ready.set(queue.oldest_ready.as_secs_f64());
+        self.running.set(queue.running);
+        self.oldest_running.set(queue.oldest_running.as_secs_f64());
+        self.behind.set(queue.behind);
+        self.awaiting_approval.set(queue.awaiting_approval);
+        self.workers.set(queue.workers);
+        self.slots.set(queue.slots);
+        self.age.set(queue.age.as_secs_f64());
+    }
+
+    fn answered(&self, labels: &RequestLabels, took: Duration) {
+        self.requests
+            .get_or_create(labels)
+            .observe(took.as_secs_f64());
+    }
+}
+
+/// Measures answers. A path that is no route has no name here: whoever asks may make up any number of them.
+pub(crate) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
+    let method = match request.method().as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        _ => "other",
+    };
+    let response = next.run(request).await;
+    let labels = RequestLabels {
+        method,
+        route: route.unwrap_or_else(|| "none".to_owned()),
+        status: response.status().as_u16(),
+    };
+    app.metrics.answered(&labels, begun.elapsed());
+    response
+}

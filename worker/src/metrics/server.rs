@@ -1,0 +1,55 @@
+//! Where a worker can be asked how it is: `/metrics` and `/healthz`, on a port of their own.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{Router, response::IntoResponse, routing::get};
+use errand_server::{metrics::CONTENT_TYPE, serve};
+use errand_store::Pool;
+use http::header;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Metrics;
+use crate::queue::Slots;
+
+/// A server that is bound to its port.
+pub(crate) struct Server {
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Server {
+    /// Binds the port, on all addresses.
+    ///
+    /// # Errors
+    /// The port is taken, or may not be used.
+    pub(crate) async fn bind(
+        port: u16,
+        metrics: Arc<Metrics>,
+        slots: Slots,
+        pool: Pool,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await?;
+        let text = move || {
+            let text = metrics.text(slots.busy(), slots.all, pool.usage());
+            async { ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response() }
+        };
+        let router = Router::new().route("/metrics", get(text)).route(
+            "/healthz",
+            get(async || axum::Json(serde_json::json!({"status": "ok"}))),
+        );
+        Ok(Self { listener, router })
+    }
+
+    /// Answers until `stop`.
+    pub(crate) async fn serve(self, stop: CancellationToken) {
+        if let Ok(address) = self.listener.local_addr() {
+            tracing::info!(%address, "metrics");
+        }
+        serve::serve(self.listener, self.router, stop).await;
+    }
+}
