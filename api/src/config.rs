@@ -20,6 +20,12 @@ pub enum Command {
     Migrate(MigrateConfig),
     /// Give a failed run another chance and end.
     Requeue(RequeueConfig),
+    /// Print what the queue is like.
+    Queue(QueueConfig),
+    /// Print what became of a run.
+    Run(RunConfig),
+    /// Cancel a run and end.
+    Cancel(CancelConfig),
 }
 
 impl Command {
@@ -35,11 +41,17 @@ impl Command {
     fn parse() -> Result<Self, clap::Error> {
         let migrate = MigrateConfig::augment_args(clap::Command::new("migrate"));
         let requeue = RequeueConfig::augment_args(clap::Command::new("requeue"));
+        let queue = QueueConfig::augment_args(clap::Command::new("queue"));
+        let run = RunConfig::augment_args(clap::Command::new("run"));
+        let cancel = CancelConfig::augment_args(clap::Command::new("cancel"));
         let matches = Config::augment_args(clap::Command::new("errand-api"))
             .version(env!("CARGO_PKG_VERSION"))
             .about("Accepts messages, answers them when their run has ended, serves what users may read")
             .subcommand(migrate.about("Brings the database to this version; safe to run twice"))
             .subcommand(requeue.about("Gives a failed run another chance; what it has done is not repeated"))
+            .subcommand(queue.about("Prints what waits, what is at work and with whom, and what failed lately"))
+            .subcommand(run.about("Prints what became of a run: attempts, steps, calls of tools, times"))
+            .subcommand(cancel.about("Cancels a run, as its user could"))
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true)
             .try_get_matches()?;
@@ -47,6 +59,9 @@ impl Command {
             Some(("requeue", requeue)) => {
                 RequeueConfig::from_arg_matches(requeue).map(Self::Requeue)
             }
+            Some(("queue", queue)) => QueueConfig::from_arg_matches(queue).map(Self::Queue),
+            Some(("run", run)) => RunConfig::from_arg_matches(run).map(Self::Run),
+            Some(("cancel", cancel)) => CancelConfig::from_arg_matches(cancel).map(Self::Cancel),
             Some((_, migrate)) => MigrateConfig::from_arg_matches(migrate).map(Self::Migrate),
             None => Config::from_arg_matches(&matches).map(|config| Self::Serve(Box::new(config))),
         }
@@ -57,6 +72,9 @@ impl Command {
             Self::Serve(config) => config.check(),
             Self::Migrate(config) => config.database.check(),
             Self::Requeue(config) => config.database.check(),
+            Self::Queue(config) => config.database.check(),
+            Self::Run(config) => config.database.check(),
+            Self::Cancel(config) => config.database.check(),
         }
     }
 
@@ -66,6 +84,9 @@ impl Command {
             Self::Serve(config) => &config.log,
             Self::Migrate(config) => &config.log,
             Self::Requeue(config) => &config.log,
+            Self::Queue(config) => &config.log,
+            Self::Run(config) => &config.log,
+            Self::Cancel(config) => &config.log,
         }
     }
 }
@@ -85,6 +106,64 @@ pub struct MigrateConfig {
 /// What `errand-api requeue` needs.
 #[derive(Debug, Clone, Args)]
 pub struct RequeueConfig {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Runs of one user that may be in the job queue or at work at the same time
+    #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_ready_runs: u16,
+
+    /// The run
+    pub run_id: uuid::Uuid,
+}
+
+/// What `errand-api queue` needs.
+#[derive(Debug, Clone, Args)]
+pub struct QueueConfig {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Print JSON, one object a look
+    #[arg(long)]
+    pub json: bool,
+
+    /// Look again every two seconds, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// What `errand-api run` needs.
+#[derive(Debug, Clone, Args)]
+pub struct RunConfig {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// The run
+    pub run_id: uuid::Uuid,
+}
+
+/// What `errand-api cancel` needs.
+#[derive(Debug, Clone, Args)]
+pub struct CancelConfig {
     /// Which database.
     #[command(flatten)]
     pub database: DatabaseConfig,

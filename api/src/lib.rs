@@ -28,6 +28,7 @@ mod decide;
 mod error;
 mod live;
 mod metrics;
+pub mod operate;
 mod quota;
 mod request;
 mod retry;
@@ -111,6 +112,9 @@ pub enum ApiStartError {
     /// A task that the process cannot do without has ended.
     #[error(transparent)]
     Task(#[from] TaskFailure),
+    /// What an operator asked for cannot be done.
+    #[error("{0}")]
+    Operate(String),
     /// A run cannot be requeued.
     #[error("cannot requeue: {0}")]
     Requeue(String),

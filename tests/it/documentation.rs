@@ -14,11 +14,14 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::system::{database, process};
 
 /// Headings of `docs/configuration.md`, each above what the program says of itself.
-const PROGRAMS: [(&str, &str, &[&str]); 5] = [
+const PROGRAMS: [(&str, &str, &[&str]); 8] = [
     ("errand-api", "errand-api", &[]),
     ("errand-worker", "errand-worker", &[]),
     ("errand-mcp", "errand-mcp", &[]),
     ("errand-api migrate", "errand-api", &["migrate"]),
+    ("errand-api queue", "errand-api", &["queue"]),
+    ("errand-api run", "errand-api", &["run"]),
+    ("errand-api cancel", "errand-api", &["cancel"]),
     ("errand-api requeue", "errand-api", &["requeue"]),
 ];
 

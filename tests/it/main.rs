@@ -39,6 +39,7 @@ mod mcp_stdio;
 mod metrics;
 mod model_trouble;
 mod operations;
+mod operator;
 mod outages;
 mod pool;
 mod pooler;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{RunStatus, admit};
 use crate::{StoreError, Transaction, queue::jobs};
 
-/// What became of the wish.
+/// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requeued {
     /// The run waits for a worker again.

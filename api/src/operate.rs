@@ -1,0 +1,310 @@
+//! What an operator asks on the command line: the queue, one run, and to have a run cancelled or queued again.
+//!
+//! Answers go to the standard output, as lines for people or, with `--json`, as JSON; what was done goes to the log, with who did it.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use errand_core::{RunStatus, user_queue::Bounds};
+use errand_store::{
+    self as store, Pool, StoreError, UserPool,
+    lifecycle::{self, Requeued},
+    queue::{
+        inspect::{self, AtWork, Cause, Story},
+        state::{self, QueueState},
+    },
+};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    ApiStartError,
+    config::{CancelConfig, QueueConfig, RequeueConfig, RunConfig},
+};
+
+/// Pause between two looks of `--watch`.
+const WATCH: Duration = Duration::from_secs(2);
+/// Runs at work that are listed.
+const MAX_AT_WORK: i64 = 50;
+/// Hours of failures that are told of.
+const HOURS: i32 = 24;
+/// One operator, one thing at a time.
+const ALONE: Bounds = Bounds {
+    at_once: 1,
+    waiting_of_one: 1,
+    total: 1,
+    patience: Duration::from_secs(5),
+};
+
+/// The queue as it is.
+#[derive(Debug, Serialize)]
+struct Queue {
+    ready: i64,
+    oldest_ready_seconds: f64,
+    running: i64,
+    oldest_running_seconds: f64,
+    behind: i64,
+    awaiting_approval: i64,
+    workers: i64,
+    slots: i64,
+    at_work: Vec<AtWork>,
+    failed_by_cause: Vec<Cause>,
+}
+
+/// `errand-api queue`: prints the queue, once or until the stop.
+///
+/// # Errors
+/// The database failed.
+pub async fn queue(config: &QueueConfig, stop: CancellationToken) -> Result<(), ApiStartError> {
+    let pool = pool(
+        config.database.direct_url().expose_secret(),
+        "errand-api-queue",
+    )?;
+    loop {
+        let seen = store::within(look(&pool)).await?;
+        let text = match config.json {
+            true => json(&seen),
+            false => table(&seen),
+        };
+        print(&text)?;
+        if !config.watch {
+            return Ok(());
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(WATCH) => {}
+        }
+    }
+}
+
+async fn look(pool: &Pool) -> Result<Queue, StoreError> {
+    let mut db = store::connection(pool).await?;
+    let QueueState {
+        ready,
+        oldest_ready,
+        running,
+        oldest_running,
+        behind,
+        awaiting_approval,
+        workers,
+        slots,
+        ..
+    } = state::queue_state(&mut db, Duration::ZERO).await?;
+    let at_work = inspect::at_work(&mut db, MAX_AT_WORK).await?;
+    let failed = inspect::causes(&mut db, HOURS).await;
+    Ok(Queue {
+        ready,
+        oldest_ready_seconds: oldest_ready.as_secs_f64(),
+        running,
+        oldest_running_seconds: oldest_running.as_secs_f64(),
+        behind,
+        awaiting_approval,
+        workers,
+        slots,
+        at_work,
+        failed_by_cause: db.done(failed)?,
+    })
+}
+
+fn table(queue: &Queue) -> String {
+    let mut text = format!(
+        "ready {} (oldest {:.1} s)   running {} (oldest {:.1} s)   behind {}   awaiting approval {}   workers {} with {} slots\n",
+        queue.ready,
+        queue.oldest_ready_seconds,
+        queue.running,
+        queue.oldest_running_seconds,
+        queue.behind,
+        queue.awaiting_approval,
+        queue.workers,
+        queue.slots,
+    );
+    if !queue.at_work.is_empty() {
+        text += "\nat work                               attempt   for     heard   worker                                         user\n";
+    }
+    for run in &queue.at_work {
+        let _ = writeln!(
+            text,
+            "{}  {:>7}  {:>6}  {:>6}   {}  {}",
+            run.run_id,
+            run.attempt,
+            ago(run.since),
+            ago(run.heard),
+            run.worker,
+            run.user_id
+        );
+    }
+    if !queue.failed_by_cause.is_empty() {
+        text += "\nfailed in the last 24 h    runs   the last one\n";
+    }
+    for cause in &queue.failed_by_cause {
+        let _ = writeln!(
+            text,
+            "{:<24} {:>6}   {}",
+            cause.code, cause.runs, cause.last_run_id
+        );
+    }
+    text
+}
+
+/// `errand-api run`: prints what became of a run.
+///
+/// # Errors
+/// There is no such run; the database failed.
+pub async fn run(config: &RunConfig) -> Result<(), ApiStartError> {
+    let pool = pool(
+        config.database.direct_url().expose_secret(),
+        "errand-api-run",
+    )?;
+    let story = store::within(async {
+        let mut db = store::connection(&pool).await?;
+        let story = inspect::story(&mut db, config.run_id).await;
+        db.done(story)
+    });
+    let story = story.await?.ok_or_else(unknown)?;
+    let text = match config.json {
+        true => json(&story),
+        false => lines(&story),
+    };
+    Ok(print(&text)?)
+}
+
+fn lines(story: &Story) -> String {
+    let mut text = format!(
+        "run {}: {}\nuser {}, conversation {}\nattempts {}, given back {}; tokens {} read, {} written; events kept {}\n",
+        story.run_id,
+        story.status,
+        story.user_id,
+        story.conversation_id,
+        story.attempt,
+        story.given_back,
+        story.input_tokens,
+        story.output_tokens,
+        story.events,
+    );
+    for (what, whose) in [
+        ("at work with", story.worker.clone()),
+        ("goes on from", story.parent_run_id.map(|id| id.to_string())),
+        ("continued by", story.continued_by.map(|id| id.to_string())),
+        ("error", story.error_code.clone()),
+        ("told", story.error_message.clone()),
+    ] {
+        if let Some(whose) = whose {
+            let _ = writeln!(text, "{what} {whose}");
+        }
+    }
+    let first = story.happened.first().map(|happened| happened.at);
+    for happened in &story.happened {
+        let behind = first.map_or(0, |first| (happened.at - first).num_milliseconds());
+        let at = happened.at.format("%Y-%m-%d %H:%M:%S%.3f");
+        let _ = writeln!(
+            text,
+            "{at}  +{behind:>7} ms  {:<9}  {}",
+            happened.what, happened.detail
+        );
+    }
+    text
+}
+
+/// `errand-api cancel`: asks for a run to be cancelled, as its user could.
+///
+/// # Errors
+/// There is no such run; the database failed.
+pub async fn cancel(config: &CancelConfig) -> Result<(), ApiStartError> {
+    let pool = pool(
+        config.database.direct_url().expose_secret(),
+        "errand-api-cancel",
+    )?;
+    let owner = store::within(async {
+        let mut db = store::connection(&pool).await?;
+        let owner = inspect::owner(&mut db, config.run_id).await;
+        db.done(owner)
+    });
+    let owner = owner.await?.ok_or_else(unknown)?;
+    let users = UserPool::new(pool.clone(), ALONE);
+    let turn = users.enter(&owner).await.map_err(StoreError::from)?;
+    let cancelled = store::within(async {
+        let mut tx = turn.lock().await?;
+        let max_ready = i64::from(config.max_ready_runs);
+        let status = lifecycle::cancel(&mut tx, &owner, config.run_id, max_ready).await?;
+        store::commit(tx).await?;
+        Ok::<_, store::WriteError>(status)
+    });
+    let status = cancelled.await.map_err(|error| match error {
+        store::WriteError::Store(error) => ApiStartError::Store(error),
+        store::WriteError::Fenced => {
+            ApiStartError::Operate("the run changed hands; try again".to_owned())
+        }
+    })?;
+    let status = status.ok_or_else(unknown)?;
+    tracing::info!(run = %config.run_id, %status, operator = operator(), "a cancel was asked for");
+    let text = match status {
+        RunStatus::Running => "its worker is told".to_owned(),
+        status => format!("it is {status}"),
+    };
+    // Hints are told behind the commit.
+    pool.close().await;
+    Ok(print(&format!("run {}: {text}\n", config.run_id))?)
+}
+
+/// `errand-api requeue`: gives a failed run another chance.
+///
+/// # Errors
+/// There is no such run, or it did not fail; the database failed.
+pub async fn requeue(config: &RequeueConfig) -> Result<(), ApiStartError> {
+    let pool = pool(
+        config.database.direct_url().expose_secret(),
+        "errand-api-requeue",
+    )?;
+    let requeued = store::within(async {
+        let mut tx = store::begin(&pool).await?;
+        let max_ready = i64::from(config.max_ready_runs);
+        let requeued = lifecycle::requeue(&mut tx, config.run_id, max_ready).await?;
+        store::commit(tx).await?;
+        Ok::<_, StoreError>(requeued)
+    });
+    match requeued.await? {
+        Requeued::Queued => {
+            tracing::info!(run = %config.run_id, operator = operator(), "the run is in the queue again");
+            Ok(())
+        }
+        Requeued::Unknown => Err(ApiStartError::Requeue("there is no such run".to_owned())),
+        Requeued::NotFailed(status) => Err(ApiStartError::Requeue(format!(
+            "the run is {status}; only one that failed can be requeued"
+        ))),
+        Requeued::Continued(run_id) => Err(ApiStartError::Requeue(format!(
+            "its user has retried the run; run {run_id} has gone on from it"
+        ))),
+    }
+}
+
+fn pool(url: &str, application: &str) -> Result<Pool, StoreError> {
+    store::pool(url, application, 1, true)
+}
+
+fn unknown() -> ApiStartError {
+    ApiStartError::Operate("there is no such run".to_owned())
+}
+
+/// Who asks, as far as the system knows.
+fn operator() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned())
+}
+
+fn ago(moment: DateTime<Utc>) -> String {
+    format!("{:.1} s", (Utc::now() - moment).as_seconds_f64().max(0.0))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default() + "\n"
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()
+}

@@ -1,0 +1,198 @@
+//! What an operator looks at: who has what at work, what failed lately and why, and the story of one run. For all users, and without a word
+//! of what anybody said.
+
+use chrono::{DateTime, Utc};
+use errand_core::RunStatus;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{Connection, StoreError};
+
+/// A run at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AtWork {
+    /// The run.
+    pub run_id: Uuid,
+    /// Its owner.
+    pub user_id: String,
+    /// Which attempt it is.
+    pub attempt: i32,
+    /// The worker that has it.
+    pub worker: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When that worker was heard of last.
+    pub heard: DateTime<Utc>,
+}
+
+/// Runs at work, those first that have been so for the longest time; at most `limit`.
+///
+/// # Errors
+/// The database failed.
+pub async fn at_work(db: &mut Connection, limit: i64) -> Result<Vec<AtWork>, StoreError> {
+    Ok(sqlx::query_as!(
+        AtWork,
+        r#"select r.id as run_id, r.user_id, r.attempt, w.id as worker, j.lock_at as "since!", w.last_seen as heard
+           from apalis.jobs j
+           join apalis.workers w on w.id = j.lock_by
+           join runs r on r.id = run_of_job(j.id)
+           where j.lock_by is not null and j.status in ('Running', 'Queued') and j.lock_at is not null
+           order by j.lock_at
+           limit $1"#,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// How often runs failed for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// The code of the error.
+    pub code: String,
+    /// How many runs.
+    pub runs: i64,
+    /// The last of them.
+    pub last_run_id: Uuid,
+}
+
+/// What made runs fail in the last so many hours, the most frequent first. No more than the last 10,000 runs that ended are looked at.
+///
+/// # Errors
+/// The database failed.
+pub async fn causes(db: &mut Connection, hours: i32) -> Result<Vec<Cause>, StoreError> {
+    Ok(sqlx::query_as!(
+        Cause,
+        r#"select coalesce(error_code, 'unknown') as "code!", count(*) as "runs!", (array_agg(id order by finished_at desc))[1] as "last_run_id!"
+           from (select id, status, error_code, finished_at from runs
+                 where finished_at > now() - make_interval(hours => $1)
+                 order by finished_at desc
+                 limit 10000) ended
+           where status = 'failed'
+           group by 1
+           order by 2 desc, 1"#,
+        hours
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// What became of a run so far.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Story {
+    /// The run.
+    pub run_id: Uuid,
+    /// Its owner.
+    pub user_id: String,
+    /// Its conversation.
+    pub conversation_id: Uuid,
+    /// Where it is.
+    pub status: RunStatus,
+    /// How often a worker has taken it.
+    pub attempt: i32,
+    /// How often one has given it back without failing.
+    pub given_back: i32,
+    /// Why it failed: a stable code.
+    pub error_code: Option<String>,
+    /// Why it failed, for people.
+    pub error_message: Option<String>,
+    /// Tokens read.
+    pub input_tokens: i64,
+    /// Tokens written.
+    pub output_tokens: i64,
+    /// The run that it goes on from.
+    pub parent_run_id: Option<Uuid>,
+    /// The run that goes on from it.
+    pub continued_by: Option<Uuid>,
+    /// Events that are kept.
+    pub events: i64,
+    /// The worker that has it.
+    pub worker: Option<String>,
+    /// What happened, in order.
+    pub happened: Vec<Happened>,
+}
+
+/// One thing that happened to a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Happened {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What: `accepted`, `admitted`, `started`, `step`, `tool_call` or `ended`.
+    pub what: String,
+    /// Which one, and how it was: the model and its tokens, or the tool and how long it took.
+    pub detail: String,
+}
+
+/// A run's story; none if there is no such run.
+///
+/// # Errors
+/// The database failed.
+pub async fn story(db: &mut Connection, run_id: Uuid) -> Result<Option<Story>, StoreError> {
+    let run = sqlx::query!(
+        r#"select r.user_id, r.conversation_id, r.status as "status: RunStatus", r.attempt, r.handbacks, r.error_code, r.error_message,
+                  r.input_tokens, r.output_tokens, r.parent_run_id,
+                  (select c.id from runs c where c.parent_run_id = r.id) as continued_by,
+                  (select count(*) from run_events e where e.run_id = r.id) as "events!",
+                  (select j.lock_by from apalis.jobs j where j.id = job_of_run(r.id)) as worker
+           from runs r where r.id = $1"#,
+        run_id
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    let Some(run) = run else { return Ok(None) };
+    let happened = sqlx::query_as!(
+        Happened,
+        r#"select at as "at!", what as "what!", detail as "detail!"
+           from (
+               select r.created_at as at, 0 as place, 'accepted' as what, '' as detail from runs r where r.id = $1
+               union all
+               select r.admitted_at, 1, 'admitted', 'to the queue' from runs r where r.id = $1 and r.admitted_at is not null
+               union all
+               select r.started_at, 2, 'started', '' from runs r where r.id = $1 and r.started_at is not null
+               union all
+               select s.created_at, 3, 'step', format('%s, attempt %s: %s, %s tokens read and %s written, %s calls', s.step, s.attempt,
+                      coalesce(s.model, 'unknown model'), s.input_tokens, s.output_tokens, jsonb_array_length(s.tool_calls))
+               from steps s where s.run_id = $1
+               union all
+               select c.created_at, 4, 'tool_call', format('%s/%s: %s, %s%s', c.step, c.ordinal, c.tool_name,
+                      case when c.is_error then 'refused' else 'done' end, coalesce(', ' || c.duration_ms || ' ms', ''))
+               from tool_calls c where c.run_id = $1
+               union all
+               select r.finished_at, 5, 'ended', r.status || coalesce(': ' || r.error_code, '') from runs r
+               where r.id = $1 and r.finished_at is not null
+           ) h
+           order by at, place"#,
+        run_id
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(Some(Story {
+        run_id,
+        user_id: run.user_id,
+        conversation_id: run.conversation_id,
+        status: run.status,
+        attempt: run.attempt,
+        given_back: run.handbacks,
+        error_code: run.error_code,
+        error_message: run.error_message,
+        input_tokens: run.input_tokens,
+        output_tokens: run.output_tokens,
+        parent_run_id: run.parent_run_id,
+        continued_by: run.continued_by,
+        events: run.events,
+        worker: run.worker,
+        happened,
+    }))
+}
+
+/// Whose run this is.
+///
+/// # Errors
+/// The database failed.
+pub async fn owner(db: &mut Connection, run_id: Uuid) -> Result<Option<String>, StoreError> {
+    Ok(
+        sqlx::query_scalar!("select user_id from runs where id = $1", run_id)
+            .fetch_optional(db)
+            .await?,
+    )
+}
