@@ -5,9 +5,12 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{
-    matrix::Matrix,
+    isolation::matrix::Matrix,
     system::{TestSystem, rows},
 };
+
+mod injection;
+pub(crate) mod matrix;
 
 mod databases;
 mod deny;

@@ -12,6 +12,11 @@ use crate::system::{
     mcp::{Mcp, Server, of_both_servers},
 };
 
+mod api;
+mod clients;
+mod host_guard;
+pub(crate) mod stdio;
+
 of_both_servers!(
     calls_have_their_effect_and_are_recorded_with_it,
     a_message_with_a_key_twice_is_refused,

@@ -16,6 +16,11 @@ use crate::system::{
     process::{self, Process},
 };
 
+mod architecture;
+mod documentation;
+mod metrics;
+mod operator;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_configuration_names_the_variable_and_exits_2() {
     let database = ("DATABASE_URL", "postgres://errand@localhost/errand");

@@ -5,10 +5,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{
-    matrix::{self, Matrix},
-    system::{Answer, TestSystem, openapi::Belongings, rows, socket::Socket},
-};
+use super::matrix::{self, Matrix};
+use crate::system::{Answer, TestSystem, openapi::Belongings, rows, socket::Socket};
 
 async fn deny_all(system: &TestSystem) {
     for (table, _) in rows::TABLES {

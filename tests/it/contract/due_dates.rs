@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    mcp_stdio::Desktop,
+    mcp::stdio::Desktop,
     system::{TestSystem, mcp::Mcp, rows},
 };
 

@@ -225,9 +225,9 @@ async fn dashboards_and_alerts_name_metrics_that_there_are() {
         .filter_map(|line| line.strip_prefix("# TYPE "))
         .filter_map(|line| line.split(' ').next())
         .collect();
-    let dashboard = include_str!("../../docs/grafana-dashboard.json");
+    let dashboard = include_str!("../../../docs/grafana-dashboard.json");
     let _: Value = serde_json::from_str(dashboard).expect("JSON");
-    let alerts = include_str!("../../docs/alerts.yml");
+    let alerts = include_str!("../../../docs/alerts.yml");
     let named: BTreeSet<&str> = [dashboard, alerts]
         .into_iter()
         .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'))

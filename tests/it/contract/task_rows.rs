@@ -343,7 +343,7 @@ async fn a_database_of_the_version_before_is_migrated_while_its_processes_work()
     let url = system::database().await;
     let db = PgPool::connect(&url).await.unwrap();
     rows::execute(&db, BEFORE).await;
-    let totals = include_str!("../../migrations/20261126000042_task_totals.sql");
+    let totals = include_str!("../../../migrations/20261126000042_task_totals.sql");
     let functions = &totals[totals.find("create function lock_task_totals").unwrap()
         ..totals.find("create trigger").unwrap()];
     let functions = functions.replace("create function", "create or replace function");

@@ -143,8 +143,8 @@ fn the_default_models_are_those_that_the_documents_name() {
         let config = errand_worker::Config::try_parse_from(arguments).expect("a configuration");
         assert_eq!(config.model.model(), model);
         for document in [
-            include_str!("../../docs/models.md"),
-            include_str!("../../.env.example"),
+            include_str!("../../../docs/models.md"),
+            include_str!("../../../.env.example"),
         ] {
             assert!(document.contains(model), "{model}");
         }

@@ -22,7 +22,7 @@ const HOSTILE: [&str; 8] = [
 /// In every text of Bob's.
 const HIS: &str = "only Bob's";
 
-const PROMPT: &str = include_str!("../../worker/src/agent/prompt.md");
+const PROMPT: &str = include_str!("../../../worker/src/agent/prompt.md");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_text_says_it_stays_in_its_role() {

@@ -1,0 +1,32 @@
+//! What clients rely on: routes, streams, sockets, tools, dates, limits.
+
+mod agent;
+mod agent_memory;
+mod approvals;
+mod bodies;
+mod cancels;
+mod chat;
+mod connections;
+mod conversations;
+mod due_dates;
+mod followers;
+mod fuzz;
+mod large_events;
+mod limits;
+mod protocol;
+mod provider_requests;
+mod provider_streams;
+mod reads;
+mod refused_events;
+mod retried_turns;
+mod retries;
+mod sockets;
+mod streams;
+mod task_changes;
+mod task_limits;
+mod task_rows;
+mod threads;
+mod titles;
+mod token_counts;
+mod tools;
+mod zones;

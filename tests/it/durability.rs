@@ -1,0 +1,19 @@
+//! What survives: crashes, outages, restarts, frozen clients, a year of running.
+
+mod accidents;
+mod commits;
+mod crashes;
+mod growth;
+mod leases;
+mod model_trouble;
+mod outages;
+mod pool;
+mod pooler;
+mod queue;
+mod restarts;
+mod sets;
+mod silences;
+mod supervision;
+mod sweeps;
+mod transitions;
+mod workers;
