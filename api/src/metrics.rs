@@ -98,7 +98,7 @@ impl Default for Metrics {
             "Followers that were too slow and have to begin anew",
             new.dropped.clone(),
         );
-        registry.register("database_up", "1 if the database answered for this scrape; what is told of the queue is told only then", new.database_up.clone());
+        registry.register("database_up", "1 if the database answered for this scrape; if not, what is told of the queue is as it was seen last", new.database_up.clone());
         registry.register(
             "runs_ready",
             "Runs that a worker could take now",

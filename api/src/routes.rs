@@ -32,6 +32,7 @@ pub(crate) mod runs;
 mod socket;
 mod tasks;
 mod ui;
+mod usage;
 
 pub(crate) use ui::Ui;
 
@@ -40,8 +41,7 @@ pub(crate) use ui::Ui;
 #[openapi(
     info(
         title = "Errand",
-        description = "Chat with an agent that keeps a to-do list. Every change of the list is a call of one of five tools, recorded and returned. \
-The same tools are at `/mcp` for clients of MCP (streamable HTTP), with the same tokens; MCP describes them itself."
+        description = include_str!("routes/openapi.md")
     ),
     modifiers(&BearerToken),
     security(("bearer" = []))
@@ -76,6 +76,7 @@ fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(conversations::rename, conversations::delete))
         .routes(routes!(conversations::messages))
         .routes(routes!(tasks::tasks))
+        .routes(routes!(usage::days))
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(operations::metrics))

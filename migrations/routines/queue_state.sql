@@ -1,6 +1,7 @@
 -- version 1
 -- What the queue is like, at most `p_max_age` old: whoever finds it older counts anew, and others are given what there is meanwhile. Counts go
--- no further than `p_bound`, so the cost grows neither with a backlog nor with what is done. `seconds_old` is how old the answer is.
+-- no further than `p_bound`, so the cost grows neither with a backlog nor with what is done. `seconds_old` is how old the
+-- answer is; ages are those of the moment when it was counted: what was taken since has not waited on.
 create or replace function queue_state(p_max_age interval, p_bound bigint)
 returns table (
     seconds_old float8, ready bigint, oldest_ready_seconds float8, running bigint, oldest_running_seconds float8,
@@ -35,15 +36,15 @@ begin
              -- A worker that says nothing for half a minute is none; what it had is with others by then.
              (select count(*) as workers, coalesce(sum(substring(w.layers from '^slots=(\d{1,6})$')::bigint), 0)::bigint as slots
               from (select w.layers from apalis.workers w
-                    where w.worker_type = 'errand.run' and w.last_seen > now() - interval '30 seconds' and w.layers <> 'slots=0' limit p_bound) w) s;
+                    where w.worker_type = 'errand.run' and w.last_seen > now() - interval '30 seconds' and w.layers ~ '^slots=[1-9]' limit p_bound) w) s;
         v_at := clock_timestamp();
         insert into queue_state as s (measured_at, state) values (v_at, v_state)
         on conflict (is_only) do update set measured_at = excluded.measured_at, state = excluded.state;
     end if;
     return query
     select extract(epoch from clock_timestamp() - v_at)::float8,
-           (v_state ->> 'ready')::bigint, coalesce(extract(epoch from clock_timestamp() - (v_state ->> 'oldest_ready')::timestamptz), 0)::float8,
-           (v_state ->> 'running')::bigint, coalesce(extract(epoch from clock_timestamp() - (v_state ->> 'oldest_running')::timestamptz), 0)::float8,
+           (v_state ->> 'ready')::bigint, coalesce(extract(epoch from v_at - (v_state ->> 'oldest_ready')::timestamptz), 0)::float8,
+           (v_state ->> 'running')::bigint, coalesce(extract(epoch from v_at - (v_state ->> 'oldest_running')::timestamptz), 0)::float8,
            (v_state ->> 'behind')::bigint, (v_state ->> 'awaiting_approval')::bigint,
            (v_state ->> 'workers')::bigint, (v_state ->> 'slots')::bigint;
 end

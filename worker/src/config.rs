@@ -81,7 +81,7 @@ pub struct Config {
     #[arg(long, env = "KEEP_JOBS", default_value = "1h", value_parser = retention)]
     pub keep_jobs: Duration,
 
-    /// Port for /metrics and /healthz of this worker, on all addresses [default: none]
+    /// Port for /metrics and /healthz of this worker, on all IPv4 addresses [default: none]
     #[arg(long, env = "METRICS_PORT")]
     pub metrics_port: Option<u16>,
 

@@ -1,8 +1,8 @@
 //! errand-worker: takes runs from the queue, runs the agent and its tools, commits the replies.
 //!
-//! The rooms: `queue` delivers jobs, `turn` walks one run from claim to end, `journal` keeps
-//! and `publisher` streams what happens in it, `purge` deletes what is kept for a time only, `agent` thinks (and knows neither SQL nor
-//! HTTP nor the queue), `toolbox` is its way to the MCP server (which is `errand_tools`, and never sees the agent),
+//! `queue` delivers jobs, `run_executor` takes one run from claim to end, `journal` keeps and `publisher` streams what happens in it,
+//! `metrics` measures it, `purge` deletes what is kept for a time only, `agent` asks the model and decides what to call (and knows neither
+//! SQL nor HTTP nor the queue), `toolbox` is its way to the MCP server (which is `errand_tools`, and never sees the agent),
 //! `mcp` is that of clients from outside: the second program of this package, errand-mcp.
 
 use std::{sync::Arc, time::Duration};
@@ -155,10 +155,14 @@ impl Worker {
     }
 
     async fn work(self, stop: CancellationToken) -> Result<(), WorkerError> {
-        wait_for_database(&self.pool, &stop).await?;
-        let executor = self.executor;
         // They go on until the last run is over.
         let over = CancellationToken::new();
+        if let Some(server) = self.metrics {
+            self.supervisor
+                .permanent("metrics", &over, server.serve(over.clone()));
+        }
+        wait_for_database(&self.pool, &stop).await?;
+        let executor = self.executor;
         let publisher = executor
             .publisher
             .clone()
@@ -170,10 +174,6 @@ impl Worker {
             .permanent("cancels listener", &over, listening);
         let looking = cancels.poll(self.pool.clone(), over.clone());
         self.supervisor.permanent("cancels", &over, looking);
-        if let Some(server) = self.metrics {
-            self.supervisor
-                .permanent("metrics", &over, server.serve(over.clone()));
-        }
         // Nothing waits for a purge: it ends with the claims.
         let measured = Arc::clone(&executor.metrics);
         let purges = purge::keep(self.pool.clone(), self.keep, measured, stop.clone());

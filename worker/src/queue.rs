@@ -58,7 +58,7 @@ impl From<&Config> for Settings {
     }
 }
 
-/// A claimed run in a handler's hands. While it lives, the slot is taken and the lease covers the job.
+/// A claimed run that a handler has. While it lives, the slot is taken and the lease covers the job.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     /// What to do.

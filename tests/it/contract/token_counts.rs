@@ -4,7 +4,7 @@ use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::system::{Answer, Options, TestSystem};
+use crate::system::{Answer, Options, TestSystem, rows};
 
 /// Starts a run, waits until its answer has come as far as the gate, and cancels it.
 async fn cancel_at(system: &TestSystem, gate: &Gate, times: usize) -> Value {
@@ -94,4 +94,35 @@ async fn tries_that_failed_count_too() {
         json!({"input_tokens": 400, "output_tokens": 40, "model_calls": 0})
     );
     assert_eq!(system.count(TODAY).await, 230 + 440);
+}
+
+/// The days on which a user took something, the last first; nobody else's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_is_told_by_day() {
+    let system = TestSystem::with(Options {
+        api: vec!["--tokens-per-day", "100000"],
+        ..Options::default()
+    })
+    .await;
+    system.model.push(Turn::text("Hi."));
+    let answer = system.say("ada", "hello").await;
+    let usage = &answer.assert_ok()["usage"];
+    let took = usage["input_tokens"].as_i64().expect("a number")
+        + usage["output_tokens"].as_i64().expect("a number");
+    rows::execute(
+        &system.db,
+        "insert into usage_days (user_id, day, tokens) values ('ada', '2026-01-01', 7), ('ada', '2026-01-02', 8), ('bob', '2026-01-03', 9)",
+    )
+    .await;
+    let first = system.get("ada", "usage?limit=2").await;
+    let first = first.assert_ok();
+    assert_eq!(first["tokens_per_day"], 100_000);
+    assert_eq!(first["usage"][0]["tokens"], took);
+    assert_eq!(first["usage"][1], json!({"day": "2026-01-02", "tokens": 8}));
+    let cursor = first["next_cursor"].as_str().expect("another page");
+    let last = system.get("ada", &format!("usage?cursor={cursor}")).await;
+    let rest = json!({"usage": [{"day": "2026-01-01", "tokens": 7}], "tokens_per_day": 100_000, "next_cursor": null});
+    assert_eq!(*last.assert_ok(), rest);
+    let foreign = system.get("ada", "usage?cursor=yesterday").await;
+    foreign.assert_error(400, "invalid_request");
 }

@@ -96,6 +96,12 @@ impl Matrix {
             key: Some("hers".to_owned()),
             cursors: HashMap::new(),
         };
+        // Two more days on which she took something.
+        rows::execute(
+            &system.db,
+            "insert into usage_days (user_id, day, tokens) values ('ada', '2026-01-01', 7), ('ada', '2026-01-02', 8)",
+        )
+        .await;
         // A place in the middle of each list: behind it there is something of hers.
         for operation in operations.iter().filter(|operation| operation.is_paged()) {
             let path = operation.path.replace("{user_id}", "ada");

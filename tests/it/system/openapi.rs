@@ -107,6 +107,7 @@ impl Operation {
                     request.query(&[(name, "")])
                 }
                 ("query", "tags" | "completed") => request,
+                ("query", "target_pickup") => request.query(&[(name, "2")]),
                 ("query", "order") => request.query(&[(name, "asc")]),
                 ("query", "search") => request.query(&[(name, "only")]),
                 ("header", "Idempotency-Key") => match &ids.key {

@@ -23,7 +23,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Binds the port, on all addresses.
+    /// Binds the port, on all IPv4 addresses.
     ///
     /// # Errors
     /// The port is taken, or may not be used.

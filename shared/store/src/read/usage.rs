@@ -1,6 +1,8 @@
 //! Tokens, as steps and runs count them.
 
-use crate::{Connection, StoreError};
+use chrono::NaiveDate;
+
+use crate::{Connection, Page, StoreError};
 
 /// What model calls took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,4 +44,38 @@ pub async fn count(db: &mut Connection, user_id: &str, tokens: Tokens) -> Result
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// What a user took in one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    /// The day in UTC, by which the daily budget counts.
+    pub day: NaiveDate,
+    /// Tokens read and written.
+    pub tokens: i64,
+}
+
+/// Days on which the user took something, the last first, those before `before`; they are kept for 35 days.
+///
+/// # Errors
+/// The database failed.
+pub async fn days(
+    db: &mut Connection,
+    user_id: &str,
+    before: Option<NaiveDate>,
+    limit: i64,
+) -> Result<Page<Day, NaiveDate>, StoreError> {
+    let rows = sqlx::query_as!(
+        Day,
+        "select day, tokens from usage_days
+         where user_id = $1 and ($2::date is null or day < $2)
+         order by day desc
+         limit $3",
+        user_id,
+        before,
+        limit + 1
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(Page::cut(rows, limit, |day| day.day))
 }
