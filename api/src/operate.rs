@@ -18,6 +18,7 @@ use errand_store::{
         state::{self, QueueState},
     },
 };
+use errand_tools::NAMES;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -66,12 +67,19 @@ pub async fn queue(config: &QueueConfig, stop: CancellationToken) -> Result<(), 
         "errand-api-queue",
     )?;
     loop {
-        let seen = store::within(look(&pool)).await?;
-        let text = match config.json {
-            true => json(&seen),
-            false => table(&seen),
-        };
-        print(&text)?;
+        match store::within(look(&pool)).await {
+            Ok(seen) if config.json => print(&json(&seen))?,
+            Ok(seen) if config.watch => print(&format!(
+                "{}\n{}",
+                Utc::now().format("%H:%M:%S"),
+                table(&seen)
+            ))?,
+            Ok(seen) => print(&table(&seen))?,
+            Err(error) if config.watch && error.is_outage() => {
+                tracing::warn!(%error, "the queue cannot be seen; looking again");
+            }
+            Err(error) => return Err(error.into()),
+        }
         if !config.watch {
             return Ok(());
         }
@@ -162,7 +170,7 @@ pub async fn run(config: &RunConfig) -> Result<(), ApiStartError> {
     )?;
     let story = store::within(async {
         let mut db = store::connection(&pool).await?;
-        let story = inspect::story(&mut db, config.run_id).await;
+        let story = inspect::story(&mut db, config.run_id, &NAMES.map(str::to_owned)).await;
         db.done(story)
     });
     let story = story.await?.ok_or_else(unknown)?;

@@ -123,11 +123,15 @@ pub struct Happened {
     pub detail: String,
 }
 
-/// A run's story; none if there is no such run.
+/// A run's story; none if there is no such run. Of tools those names are told that are `known`: a model may make up any.
 ///
 /// # Errors
 /// The database failed.
-pub async fn story(db: &mut Connection, run_id: Uuid) -> Result<Option<Story>, StoreError> {
+pub async fn story(
+    db: &mut Connection,
+    run_id: Uuid,
+    known: &[String],
+) -> Result<Option<Story>, StoreError> {
     let run = sqlx::query!(
         r#"select r.user_id, r.conversation_id, r.status as "status: RunStatus", r.attempt, r.handbacks, r.error_code, r.error_message,
                   r.input_tokens, r.output_tokens, r.parent_run_id,
@@ -154,7 +158,8 @@ pub async fn story(db: &mut Connection, run_id: Uuid) -> Result<Option<Story>, S
                       coalesce(s.model, 'unknown model'), s.input_tokens, s.output_tokens, jsonb_array_length(s.tool_calls))
                from steps s where s.run_id = $1
                union all
-               select c.created_at, 4, 'tool_call', format('%s/%s: %s, %s%s', c.step, c.ordinal, c.tool_name,
+               select c.created_at, 4, 'tool_call', format('%s/%s: %s, %s%s', c.step, c.ordinal,
+                      case when c.tool_name = any ($2) then c.tool_name else 'unknown tool' end,
                       case when c.is_error then 'refused' else 'done' end, coalesce(', ' || c.duration_ms || ' ms', ''))
                from tool_calls c where c.run_id = $1
                union all
@@ -162,7 +167,8 @@ pub async fn story(db: &mut Connection, run_id: Uuid) -> Result<Option<Story>, S
                where r.id = $1 and r.finished_at is not null
            ) h
            order by at, place"#,
-        run_id
+        run_id,
+        known
     )
     .fetch_all(db)
     .await?;
