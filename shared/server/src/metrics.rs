@@ -1,4 +1,4 @@
-//! What every program tells of itself in the text format of OpenMetrics (https://prometheus.io/docs/specs/om/open_metrics_spec/).
+//! What every program tells of itself in the text format of OpenMetrics (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
 //!
 //! A program has a registry of its own, and no global one: several run in one process when they are tested.
 
