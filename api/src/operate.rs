@@ -209,11 +209,11 @@ fn lines(story: &Story) -> String {
     for happened in &story.happened {
         let behind = first.map_or(0, |first| (happened.at - first).num_milliseconds());
         let at = happened.at.format("%Y-%m-%d %H:%M:%S%.3f");
-        let _ = writeln!(
-            text,
+        let line = format!(
             "{at}  +{behind:>7} ms  {:<9}  {}",
             happened.what, happened.detail
         );
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     text
 }

@@ -121,7 +121,7 @@ pub(crate) async fn stream_run(
     let run = run.await?.ok_or_else(|| ApiError::not_found("run"))?;
     drop(turn);
     let after = After { run_id, seq };
-    let follower = Subscription::start(app, &user.id, run.conversation_id, Some(after)).await?;
+    let follower = Subscription::start_at_run(app, &user.id, run.conversation_id, after).await?;
     if follower.must_resync() {
         return Err(ApiError::not_found(
             "place in the events of this run: they are purged, or never were",

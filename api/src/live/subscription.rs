@@ -81,6 +81,30 @@ impl Subscription {
         conversation_id: Uuid,
         after: Option<After>,
     ) -> Result<Self, StoreError> {
+        Self::begin(app, user_id, conversation_id, after, false).await
+    }
+
+    /// Follows one run of a conversation, whose owner the caller has checked, from a place in it. How much has happened in the conversation since
+    /// is no matter; what is told of other runs is for nobody.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn start_at_run(
+        app: &App,
+        user_id: &str,
+        conversation_id: Uuid,
+        after: After,
+    ) -> Result<Self, StoreError> {
+        Self::begin(app, user_id, conversation_id, Some(after), true).await
+    }
+
+    async fn begin(
+        app: &App,
+        user_id: &str,
+        conversation_id: Uuid,
+        after: Option<After>,
+        is_alone: bool,
+    ) -> Result<Self, StoreError> {
         let turn = app.reads.enter(user_id).await?;
         // First the place among the followers, then the rows: nothing falls in between.
         let following = app.broker.follow(conversation_id).await?;
@@ -109,10 +133,13 @@ impl Subscription {
             let known = runs
                 .first()
                 .is_some_and(|run| run.id == after.run_id && run.last_seq >= after.seq);
+            let asked = if is_alone { 1 } else { runs.len() };
             let purged = runs
                 .iter()
+                .take(asked)
                 .any(|run| run.last_seq == 0 && !run.status.is_active());
-            if !known || purged || i64::try_from(runs.len()).is_ok_and(|read| read == MAX_RUNS) {
+            let too_many = i64::try_from(asked).is_ok_and(|asked| asked == MAX_RUNS);
+            if !known || purged || too_many {
                 follower.tell(Delivery::ResyncRequired);
                 return Ok(follower);
             }
@@ -132,7 +159,9 @@ impl Subscription {
                 });
             }
             before += usize::from(is_open);
-            follower.want(run.id, run.last_seq);
+            if !is_alone || after.is_some_and(|after| after.run_id == run.id) {
+                follower.want(run.id, run.last_seq);
+            }
         }
         Ok(follower)
     }

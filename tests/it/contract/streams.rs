@@ -11,6 +11,7 @@ use crate::system::{
     Answer, Options, TestSystem, ag_ui,
     events::{assert_well_formed, kinds, read_sse, stored, text},
     process::Process,
+    rows,
     socket::Socket,
 };
 
@@ -362,4 +363,30 @@ async fn purged_events_ask_for_a_resync() {
         system.get("ada", &format!("runs/{run}")).await.assert_ok()["response"],
         "Hello."
     );
+}
+
+/// An old run is read from its events as long as these are kept, however much has been said in its conversation since.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_run_of_a_long_conversation_is_still_streamed() {
+    let system = TestSystem::start().await;
+    system.model.push(Turn::text("At last."));
+    let first = system.say("ada", "first").await;
+    let first = first.assert_ok();
+    let (run, conversation) = (
+        first["run_id"].as_str().expect("a run"),
+        first["conversation_id"].as_str().expect("an id"),
+    );
+    let later = format!(
+        "insert into runs (id, conversation_id, user_id, status, attempt, admitted_at, started_at, finished_at)
+         select gen_random_uuid(), '{conversation}', 'ada', 'completed', 1, now(), now(), now() from generate_series(1, 80)"
+    );
+    rows::execute(&system.db, &later).await;
+    let request = system.request(Method::GET, "ada", &format!("runs/{run}/events"));
+    let events = read_sse(request, 100).await;
+    assert_eq!(events, stored(&system, run).await);
+    assert_eq!(kinds(&events).last(), Some(&"RUN_FINISHED"));
+    let behind = system
+        .request(Method::GET, "ada", &format!("runs/{run}/events"))
+        .header("last-event-id", "2");
+    assert_eq!(read_sse(behind, 100).await, events[2..]);
 }
