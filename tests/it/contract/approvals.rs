@@ -458,6 +458,8 @@ async fn a_call_that_nobody_was_asked_about_is_refused() {
         system.until(STANDS_STILL, 1).await;
         careless.kill().await;
         let careful = worker(&system, true).await;
+        // The server may not know yet that nobody waits for the statement any more, and would go on with it.
+        system.until(STANDS_STILL, 0).await;
         held.rollback().await.expect("the task is free");
         careful
     };
