@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- Appends events to a run of the user who is acted for, as the owner of the tables: what the policy on events would ask of each row is asked once.
 -- The caller has proven that its attempt owns the run.
 create or replace function run_append(p_run_id uuid, p_first_seq bigint, p_events jsonb[]) returns void

@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- Puts runs into the job queue that were admitted in this transaction. Acts as the owner of the tables, for runs of the user who is acted for and no
 -- others: what the policy on jobs would ask of each row is asked once.
 create or replace function run_enqueue(p_runs uuid[]) returns void
