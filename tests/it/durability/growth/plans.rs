@@ -17,6 +17,8 @@ use uuid::Uuid;
 use super::{HOUR, calls, done_jobs, ended_runs, runs_in};
 use crate::system;
 
+mod sets;
+
 /// Blocks of tables and indexes that this connection has read in its transaction so far, from the disk or not.
 async fn blocks(db: &mut PgConnection) -> i64 {
     let fetched = "select sum(pg_stat_get_xact_blocks_fetched(c.oid))::bigint from pg_class c
@@ -90,6 +92,13 @@ async fn no_batch_and_no_turn_reads_more_because_the_tables_are_old() {
     .unwrap();
     for _ in 0..8 {
         turn(db, &user, conversation).await;
+    }
+    // As the programs call them.
+    let routines = "set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off; set local plan_cache_mode = force_generic_plan";
+    sqlx::raw_sql(routines).execute(&mut **db).await.unwrap();
+    for _ in 0..4 {
+        sets::turn(db).await;
+        sets::state(db).await;
     }
 }
 
