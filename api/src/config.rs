@@ -19,13 +19,13 @@ pub enum Command {
     /// Migrate the database and end.
     Migrate(MigrateConfig),
     /// Give a failed run another chance and end.
-    Requeue(RequeueConfig),
+    Requeue(ChangeRunConfig),
     /// Print what the queue is like.
     Queue(QueueConfig),
     /// Print what became of a run.
     Run(RunConfig),
     /// Cancel a run and end.
-    Cancel(CancelConfig),
+    Cancel(ChangeRunConfig),
 }
 
 impl Command {
@@ -40,10 +40,10 @@ impl Command {
     /// Put together by hand: what serving needs must not be asked of `migrate`.
     fn parse() -> Result<Self, clap::Error> {
         let migrate = MigrateConfig::augment_args(clap::Command::new("migrate"));
-        let requeue = RequeueConfig::augment_args(clap::Command::new("requeue"));
+        let requeue = ChangeRunConfig::augment_args(clap::Command::new("requeue"));
         let queue = QueueConfig::augment_args(clap::Command::new("queue"));
         let run = RunConfig::augment_args(clap::Command::new("run"));
-        let cancel = CancelConfig::augment_args(clap::Command::new("cancel"));
+        let cancel = ChangeRunConfig::augment_args(clap::Command::new("cancel"));
         let matches = Config::augment_args(clap::Command::new("errand-api"))
             .version(env!("CARGO_PKG_VERSION"))
             .about("Accepts messages, answers them when their run has ended, serves what users may read")
@@ -57,11 +57,11 @@ impl Command {
             .try_get_matches()?;
         match matches.subcommand() {
             Some(("requeue", requeue)) => {
-                RequeueConfig::from_arg_matches(requeue).map(Self::Requeue)
+                ChangeRunConfig::from_arg_matches(requeue).map(Self::Requeue)
             }
             Some(("queue", queue)) => QueueConfig::from_arg_matches(queue).map(Self::Queue),
             Some(("run", run)) => RunConfig::from_arg_matches(run).map(Self::Run),
-            Some(("cancel", cancel)) => CancelConfig::from_arg_matches(cancel).map(Self::Cancel),
+            Some(("cancel", cancel)) => ChangeRunConfig::from_arg_matches(cancel).map(Self::Cancel),
             Some((_, migrate)) => MigrateConfig::from_arg_matches(migrate).map(Self::Migrate),
             None => Config::from_arg_matches(&matches).map(|config| Self::Serve(Box::new(config))),
         }
@@ -103,9 +103,9 @@ pub struct MigrateConfig {
     pub log: LogConfig,
 }
 
-/// What `errand-api requeue` needs.
+/// What `errand-api requeue` and `errand-api cancel` need.
 #[derive(Debug, Clone, Args)]
-pub struct RequeueConfig {
+pub struct ChangeRunConfig {
     /// Which database.
     #[command(flatten)]
     pub database: DatabaseConfig,
@@ -156,25 +156,6 @@ pub struct RunConfig {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-
-    /// The run
-    pub run_id: uuid::Uuid,
-}
-
-/// What `errand-api cancel` needs.
-#[derive(Debug, Clone, Args)]
-pub struct CancelConfig {
-    /// Which database.
-    #[command(flatten)]
-    pub database: DatabaseConfig,
-
-    /// How to log.
-    #[command(flatten)]
-    pub log: LogConfig,
-
-    /// Runs of one user that may be in the job queue or at work at the same time
-    #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
-    pub max_ready_runs: u16,
 
     /// The run
     pub run_id: uuid::Uuid,

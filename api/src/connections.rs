@@ -15,9 +15,9 @@ const MAX_SOCKETS: usize = 10_000;
 /// Of these, of one user: more windows than anybody looks at.
 const MAX_SOCKETS_OF_ONE: usize = 50;
 /// Sockets of one process that have not said who they are.
-const MAX_STRANGERS: usize = 2_000;
+const MAX_UNAUTHENTICATED: usize = 2_000;
 /// Of these, from one address. Generous: a whole office may come from one.
-const MAX_STRANGERS_FROM_ONE: usize = 1_024;
+const MAX_UNAUTHENTICATED_FROM_ONE: usize = 1_024;
 /// Streams of server-sent events of one process.
 const MAX_STREAMS: usize = 10_000;
 /// Of these, of one user.
@@ -30,7 +30,7 @@ pub(crate) struct Connections {
     sockets: Arc<Semaphore>,
     sockets_of: Arc<Shares<String>>,
     unauthenticated: Arc<Semaphore>,
-    strangers_from: Arc<Shares<IpAddr>>,
+    unauthenticated_from: Arc<Shares<IpAddr>>,
     streams: Arc<Semaphore>,
     streams_of: Arc<Shares<String>>,
 }
@@ -40,8 +40,8 @@ impl Default for Connections {
         Self {
             sockets: Arc::new(Semaphore::new(MAX_SOCKETS)),
             sockets_of: Shares::of(MAX_SOCKETS_OF_ONE),
-            unauthenticated: Arc::new(Semaphore::new(MAX_STRANGERS)),
-            strangers_from: Shares::of(MAX_STRANGERS_FROM_ONE),
+            unauthenticated: Arc::new(Semaphore::new(MAX_UNAUTHENTICATED)),
+            unauthenticated_from: Shares::of(MAX_UNAUTHENTICATED_FROM_ONE),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             streams_of: Shares::of(MAX_STREAMS_OF_ONE),
         }
@@ -51,7 +51,7 @@ impl Default for Connections {
 /// The place of a socket that has not said who it is, until it is dropped.
 pub(crate) struct Unauthenticated {
     socket: OwnedSemaphorePermit,
-    _stranger: OwnedSemaphorePermit,
+    _unauthenticated: OwnedSemaphorePermit,
     _address: Share<IpAddr>,
 }
 
@@ -80,8 +80,8 @@ impl Connections {
     pub(crate) fn enter(&self, address: IpAddr) -> Option<Unauthenticated> {
         Some(Unauthenticated {
             socket: Arc::clone(&self.sockets).try_acquire_owned().ok()?,
-            _stranger: Arc::clone(&self.unauthenticated).try_acquire_owned().ok()?,
-            _address: self.strangers_from.take(network(address))?,
+            _unauthenticated: Arc::clone(&self.unauthenticated).try_acquire_owned().ok()?,
+            _address: self.unauthenticated_from.take(network(address))?,
         })
     }
 
@@ -175,7 +175,7 @@ mod tests {
         let connections = Connections::default();
         let fill = |address: &dyn Fn(usize) -> IpAddr| -> Vec<Unauthenticated> {
             let place = |n| connections.enter(address(n)).expect("a place");
-            (0..MAX_STRANGERS_FROM_ONE).map(place).collect()
+            (0..MAX_UNAUTHENTICATED_FROM_ONE).map(place).collect()
         };
         let held = fill(&|_| PEER);
         assert!(connections.enter(PEER).is_none());

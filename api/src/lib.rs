@@ -115,9 +115,6 @@ pub enum ApiStartError {
     /// What an operator asked for cannot be done.
     #[error("{0}")]
     Operate(String),
-    /// A run cannot be requeued.
-    #[error("cannot requeue: {0}")]
-    Requeue(String),
     /// The database is unusable.
     #[error(transparent)]
     Store(#[from] store::StoreError),

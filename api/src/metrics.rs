@@ -63,8 +63,7 @@ pub(crate) struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut all = metrics::Metrics::default();
-        let new = Self {
+        let mut new = Self {
             requests: Family::new_with_constructor(seconds),
             streams: Family::default(),
             pool: Family::default(),
@@ -81,7 +80,7 @@ impl Default for Metrics {
             age: Seconds::default(),
             all: metrics::Metrics::default(),
         };
-        let registry = all.registry();
+        let registry = new.all.registry();
         registry.register(
             "http_request_seconds",
             "Answers, to the beginning of their bodies, by method, route and status",
@@ -140,7 +139,7 @@ impl Default for Metrics {
             "How old what is told of the queue is: it is counted once for all processes",
             new.age.clone(),
         );
-        Self { all, ..new }
+        new
     }
 }
 
@@ -191,13 +190,13 @@ impl Metrics {
     }
 }
 
-/// Measures answers. A path that is no route has no name here: whoever asks may make up any number of them.
+/// Measures answers of routes. A path that is none has no name here: whoever asks may make up any number of them.
 pub(crate) async fn measure(State(app): State<App>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|path| path.as_str().to_owned());
+    let Some(route) = request.extensions().get::<MatchedPath>() else {
+        return next.run(request).await;
+    };
+    let route = route.as_str().to_owned();
     let method = match request.method().as_str() {
         "GET" => "GET",
         "POST" => "POST",
@@ -208,7 +207,7 @@ pub(crate) async fn measure(State(app): State<App>, request: Request, next: Next
     let response = next.run(request).await;
     let labels = RequestLabels {
         method,
-        route: route.unwrap_or_else(|| "none".to_owned()),
+        route,
         status: response.status().as_u16(),
     };
     app.metrics.answered(&labels, begun.elapsed());

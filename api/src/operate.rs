@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ApiStartError,
-    config::{CancelConfig, QueueConfig, RequeueConfig, RunConfig},
+    config::{ChangeRunConfig, QueueConfig, RunConfig},
 };
 
 /// Pause between two looks of `--watch`.
@@ -222,7 +222,7 @@ fn lines(story: &Story) -> String {
 ///
 /// # Errors
 /// There is no such run; the database failed.
-pub async fn cancel(config: &CancelConfig) -> Result<(), ApiStartError> {
+pub async fn cancel(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
     let pool = pool(
         config.database.direct_url().expose_secret(),
         "errand-api-cancel",
@@ -263,7 +263,7 @@ pub async fn cancel(config: &CancelConfig) -> Result<(), ApiStartError> {
 ///
 /// # Errors
 /// There is no such run, or it did not fail; the database failed.
-pub async fn requeue(config: &RequeueConfig) -> Result<(), ApiStartError> {
+pub async fn requeue(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
     let pool = pool(
         config.database.direct_url().expose_secret(),
         "errand-api-requeue",
@@ -280,12 +280,12 @@ pub async fn requeue(config: &RequeueConfig) -> Result<(), ApiStartError> {
             tracing::info!(run = %config.run_id, operator = operator(), "the run is in the queue again");
             Ok(())
         }
-        Requeued::Unknown => Err(ApiStartError::Requeue("there is no such run".to_owned())),
-        Requeued::NotFailed(status) => Err(ApiStartError::Requeue(format!(
-            "the run is {status}; only one that failed can be requeued"
+        Requeued::Unknown => Err(unknown()),
+        Requeued::NotFailed(status) => Err(ApiStartError::Operate(format!(
+            "cannot requeue: the run is {status}; only one that failed can be requeued"
         ))),
-        Requeued::Continued(run_id) => Err(ApiStartError::Requeue(format!(
-            "its user has retried the run; run {run_id} has gone on from it"
+        Requeued::Continued(run_id) => Err(ApiStartError::Operate(format!(
+            "cannot requeue: its user has retried the run; run {run_id} has gone on from it"
         ))),
     }
 }

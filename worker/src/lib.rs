@@ -92,7 +92,7 @@ impl Worker {
         let pool = store::pool(
             config.database.direct_url().expose_secret(),
             "errand-worker",
-            // A run holds a connection only for moments; 4 are for the lease, the publisher and the listeners.
+            // A run holds a connection only for moments; 4 more are for the publisher, hints, sweeps and purges.
             (concurrency / 4).clamp(4, 24) + 4,
             true,
         )?;

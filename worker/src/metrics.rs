@@ -72,8 +72,7 @@ pub(crate) struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut all = metrics::Metrics::default();
-        let new = Self {
+        let mut new = Self {
             slots: Family::default(),
             pool: Family::default(),
             pickup: seconds(),
@@ -101,7 +100,7 @@ impl Default for Metrics {
             drop(new.tool.get_or_create(&ToolLabel { tool }));
             drop(new.tool_errors.get_or_create(&ToolLabel { tool }));
         }
-        let registry = all.registry();
+        let registry = new.all.registry();
         registry.register(
             "slots",
             "Places for runs in this process, busy and free",
@@ -168,7 +167,7 @@ impl Default for Metrics {
             "Rows that were purged, by what they were",
             new.purged.clone(),
         );
-        Self { all, ..new }
+        new
     }
 }
 

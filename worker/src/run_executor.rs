@@ -219,7 +219,7 @@ impl RunExecutor {
                 self.metrics.fenced();
                 tracing::info!("another attempt owns the run; nothing was written")
             }
-            // The job is no longer in flight here, so a beat of the lease gives it back.
+            // The job is no longer in flight here, so the next heartbeat gives it back.
             Err(WriteError::Store(error)) => {
                 tracing::warn!(%error, "the run's end could not be written")
             }

@@ -173,7 +173,7 @@ fn for_the_model(tool: Tool) -> ToolDefinition {
     }
 }
 
-/// The toolbox in the hands of one attempt.
+/// The toolbox of one attempt.
 pub(crate) struct AttemptTools<'a> {
     toolbox: &'a Toolbox,
     run: &'a Claimed,

@@ -1,6 +1,6 @@
 //! `GET /api/{user_id}/chat` with `Upgrade: websocket`: the same entry, streaming.
 //!
-//! Here is the door: who may connect from where, and how many. What is said is in `session`, how it looks in `frames`.
+//! Here is the upgrade: who may connect from where, and how many. What is said is in `session`, how it looks in `frames`.
 
 use axum::{
     Extension,

@@ -1,7 +1,7 @@
 //! Supervision: a process is no better than the tasks that it cannot do without, so it ends with the first of them that does.
 //!
 //! A task that lives as long as its process is started here and with no bare `tokio::spawn`: one that panics or returns would leave a
-//! process that looks healthy and hears, claims or beats no more. What is started for one request, connection or run is no such task: a
+//! process that looks healthy and hears, claims or renews its lease no more. What is started for one request, connection or run is no such task: a
 //! panic there ends there.
 //!
 //! With the feature `failpoints` each task has a fail point, `task.` and its name, at which it panics when told to.

@@ -1,4 +1,5 @@
-//! The life of a run: each transition is one thing in one file, and nothing else writes a run's status.
+//! The life of a run: each transition is one thing in one file. Besides, only a worker that leaves writes a run's status, for the runs that it
+//! claimed and did not begin (`queue::leases::leave`).
 //!
 //! Whoever accepts, cancels, decides or ends takes the user's lock first, then the run's row. What an attempt writes is fenced by its
 //! number: a claim makes every earlier attempt's writes find nothing.

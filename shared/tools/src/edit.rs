@@ -15,7 +15,7 @@ use super::{
 
 /// What the arguments ask for, checked as far as they can be without the task.
 #[derive(Debug, Default)]
-struct Wishes {
+struct Requested {
     title: Option<String>,
     /// An empty one removes it.
     description: Option<String>,
@@ -35,9 +35,9 @@ pub(super) fn begin(call: &AddTask, now: &Now) -> Result<Fields, ToolError> {
     let named = |error: ToolError| error.with_detail("title", json!(check::cut(&title, 100)));
     // Some models send an empty text for what they leave out; there is nothing that it could remove.
     let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-    let wishes = Wishes {
+    let requested = Requested {
         title: Some(title.clone()),
-        ..Wishes::read(
+        ..Requested::read(
             Texts {
                 description: call.description.clone(),
                 due_date: given(call.due_date.clone()),
@@ -53,12 +53,12 @@ pub(super) fn begin(call: &AddTask, now: &Now) -> Result<Fields, ToolError> {
         .map_err(named)?
     };
     let nothing = Fields::default();
-    wishes.applied_to(&nothing, now).map_err(named)
+    requested.applied_to(&nothing, now).map_err(named)
 }
 
 /// The task as an update leaves it, but for its completion.
 pub(super) fn change(call: &UpdateTask, task: &Stored, now: &Now) -> Result<Stored, ToolError> {
-    let wishes = Wishes {
+    let requested = Requested {
         title: call
             .title
             .as_deref()
@@ -66,7 +66,7 @@ pub(super) fn change(call: &UpdateTask, task: &Stored, now: &Now) -> Result<Stor
             .transpose()?
             .map(str::to_owned),
         clear: cleared(call)?,
-        ..Wishes::read(
+        ..Requested::read(
             Texts {
                 description: call.description.clone(),
                 due_date: call.due_date.clone(),
@@ -80,13 +80,13 @@ pub(super) fn change(call: &UpdateTask, task: &Stored, now: &Now) -> Result<Stor
             now,
         )?
     };
-    if !wishes.ask_for_anything() && call.completed.is_none() && call.restore != Some(true) {
+    if !requested.ask_for_anything() && call.completed.is_none() && call.restore != Some(true) {
         return Err(ToolError::invalid(
             "Nothing to change: give a field of the task, completed, clear or restore.",
         ));
     }
     Ok(Stored {
-        fields: wishes.applied_to(&task.fields, now)?,
+        fields: requested.applied_to(&task.fields, now)?,
         is_deleted: task.is_deleted && call.restore != Some(true),
         ..task.clone()
     })
@@ -149,7 +149,7 @@ struct Texts {
     tags: Option<Vec<String>>,
 }
 
-impl Wishes {
+impl Requested {
     fn read(texts: Texts, now: &Now) -> Result<Self, ToolError> {
         let description = texts.description.as_deref().map(check::description);
         let date = |text: &str| check::date("due_date", text, now);

@@ -1,4 +1,4 @@
-//! The MCP server: five tools, the only hands that change a to-do list. It never sees the agent, a route of the API or the queue.
+//! The MCP server: five tools, and nothing else changes a to-do list. It never sees the agent, a route of the API or the queue.
 //!
 //! `call_tool` is the single place where a call is fenced, made, recorded and guarded against panics. Effect and record
 //! commit in one transaction: for the agent under the key (run, step, ordinal), so that a call that is repeated returns

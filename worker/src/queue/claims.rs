@@ -108,7 +108,7 @@ impl Claims {
         slots: Vec<OwnedSemaphorePermit>,
         jobs: &mpsc::Sender<Task<Delivery>>,
     ) -> Result<(), mpsc::error::SendError<Task<Delivery>>> {
-        // All are held before the first is sent, so that no beat of the lease takes one for unknown.
+        // All are held before the first is sent, so that no heartbeat takes one for unacknowledged.
         let deliveries: Vec<_> = claimed
             .into_iter()
             .zip(slots)

@@ -1,6 +1,6 @@
 //! The lease: a heartbeat of its own, so that a worker full of long runs is never taken for dead.
 //!
-//! The same beat takes over the jobs of workers that are, and gives back jobs that the database thinks are ours but whose
+//! The same heartbeat takes over the jobs of workers that are, and gives back jobs that the database thinks are ours but whose
 //! claim's answer never arrived.
 
 use std::{sync::Arc, time::Duration};
@@ -21,7 +21,7 @@ const BEATS_PER_LEASE: u32 = 5;
 /// How long it may take to begin a session.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What beats for a worker.
+/// The heartbeat of a worker.
 ///
 /// It has a connection of its own: a pool whose places are all taken, or whose connections fell silent, would cost the lease.
 pub(super) struct Heartbeat {

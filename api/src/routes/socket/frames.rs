@@ -76,17 +76,17 @@ pub(super) struct RunStart {
 }
 
 impl RunStart {
-    /// The wishes as the message's metadata has them; none if there are none.
+    /// The options as the message's metadata has them; none if there are none.
     pub(super) fn metadata(&self) -> Option<Value> {
-        let wishes = [
+        let options = [
             ("auto_title", self.auto_title),
             ("ask_before_deleting", self.ask_before_deleting),
         ];
-        let wishes = wishes.into_iter().filter(|(_, is_wanted)| *is_wanted);
-        let wishes: Map<String, Value> = wishes
+        let options = options.into_iter().filter(|(_, is_wanted)| *is_wanted);
+        let options: Map<String, Value> = options
             .map(|(name, _)| (name.to_owned(), Value::Bool(true)))
             .collect();
-        (!wishes.is_empty()).then_some(Value::Object(wishes))
+        (!options.is_empty()).then_some(Value::Object(options))
     }
 }
 

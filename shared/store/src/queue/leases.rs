@@ -35,7 +35,7 @@ pub async fn leave(db: &mut Connection, worker: &str) -> Result<u64, StoreError>
     Ok(u64::try_from(freed).unwrap_or(0))
 }
 
-/// What a beat found.
+/// What a heartbeat found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     /// Jobs of workers that fell silent, given back.
@@ -67,7 +67,7 @@ impl Session {
     /// The database is unreachable.
     pub async fn open(pool: &Pool, worker: &str, slots: i32) -> Result<Self, StoreError> {
         let mut db = pool.connect().await?;
-        // Who looks whether it is free has it for the moment of a beat.
+        // Who looks whether it is free has it for the moment of a heartbeat.
         sqlx::query!(
             "select pg_advisory_lock_shared(hashtextextended($1, 2))",
             worker
@@ -88,16 +88,16 @@ impl Session {
     ///
     /// A worker is dead after a lease of silence; after half of one if its session is gone, in which time it could have begun
     /// another. That says nothing after a crash of the server, which ends all sessions: one at least has to be older than
-    /// its last beat.
+    /// its last heartbeat.
     ///
-    /// Nobody can be told from dead when no beat of anybody arrived for half a lease: that was an outage. The first beat
+    /// Nobody can be told from dead when no heartbeat of anybody arrived for half a lease: that was an outage. The first heartbeat
     /// after it begins every lease anew, so that all have the time to be heard again. A `last_seen` in the future, left by a
     /// clock that was set back, is treated alike. All times are the database's.
     ///
     /// # Errors
     /// The database failed; the session may be over.
     pub async fn renew(&mut self, held: &[String], lease: Duration) -> Result<Found, StoreError> {
-        // One statement: all of it sees the beats as they were before this one.
+        // One statement: all of it sees the heartbeats as they were before this one.
         let row = sqlx::query!(
             r#"with silence as (
                  select coalesce(max(last_seen) < now() - make_interval(secs => $2::float8 / 2), false) as was
