@@ -70,6 +70,11 @@ impl Preference {
         }
     }
 
+    /// Whether the client wants no wait at all.
+    pub(crate) fn is_async(self) -> bool {
+        self.respond_async && self.wait.is_zero()
+    }
+
     /// What was applied, for `Preference-Applied`.
     pub(crate) fn applied(self) -> String {
         match (self.respond_async, self.wait.as_secs()) {

@@ -63,6 +63,12 @@ pub(crate) async fn reply(
     Ok(accepted.tell_quota(answer))
 }
 
+/// Answers for a run that has just been accepted that it goes on, whatever it may have come to meanwhile.
+pub(crate) fn at_once(user: &User, accepted: AcceptedRun, preference: Preference) -> Response {
+    let answer = under_way(user, accepted, RunStatus::Queued, preference);
+    accepted.tell_quota(Ok(answer))
+}
+
 /// Waits for a run; for one that another has gone on from meanwhile, for that one.
 async fn turn_end(
     app: &App,

@@ -77,6 +77,9 @@ pub(crate) async fn post(
     let waiter = app.waiting.watch(run_id, &user.id);
     let ended = waiter.as_ref().map(Waiter::ended);
     let accepted = submit::message(&app, &user, &headers, &request, run_id).await?;
+    if preference.is_async() && accepted.run_id == run_id {
+        return Ok(respond::at_once(&user, accepted, preference));
+    }
     if let Some(ended) = ended.filter(|_| accepted.run_id == run_id) {
         tokio::select! {
             () = ended => {}

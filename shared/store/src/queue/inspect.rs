@@ -150,7 +150,7 @@ pub async fn story(
            from (
                select r.created_at as at, 0 as place, 'accepted' as what, '' as detail from runs r where r.id = $1
                union all
-               select r.admitted_at, 1, 'admitted', 'to the queue' from runs r where r.id = $1 and r.admitted_at is not null
+               select greatest(r.admitted_at, r.created_at), 1, 'admitted', 'to the queue' from runs r where r.id = $1 and r.admitted_at is not null
                union all
                select r.started_at, 2, 'started', '' from runs r where r.id = $1 and r.started_at is not null
                union all
