@@ -1,7 +1,12 @@
 //! The system of one test: a database cloned from a template, an API, workers, a scripted model, an identity provider.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    cell::RefCell,
+    mem,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -62,13 +67,53 @@ async fn cluster() -> &'static Cluster {
         .await
 }
 
-/// A new, migrated database; returns its URL.
-pub(crate) async fn database() -> String {
+/// Databases whose test has ended: the next one to be made takes them away.
+static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// What the test of this thread has made. A test has a thread of its own, which ends with it.
+    static MADE: RefCell<MadeHere> = const { RefCell::new(MadeHere(Vec::new())) };
+}
+
+struct MadeHere(Vec<String>);
+
+impl Drop for MadeHere {
+    fn drop(&mut self) {
+        let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.append(&mut self.0);
+    }
+}
+
+/// A connection of the superuser, by which databases are made. The databases of tests that have ended are gone then: some hundreds of
+/// them would fill 3 GB.
+async fn admin() -> PgConnection {
     let cluster = cluster().await;
-    let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     let mut admin = PgConnection::connect(&cluster.admin_url("postgres"))
         .await
-        .expect("the cluster");
+        .unwrap_or_else(|error| panic!("{error}; {}", cluster.log_tail()));
+    let ended = mem::take(&mut *ENDED.lock().unwrap_or_else(PoisonError::into_inner));
+    for name in ended {
+        let drop = format!("drop database if exists {name} with (force)");
+        // Whoever still goes away there may hold it for a moment; a database that stays costs room and nothing else.
+        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await {
+            eprintln!("{name} stays: {error}");
+        }
+    }
+    admin
+}
+
+/// A name for a database of the test that runs on this thread.
+fn new_name(prefix: &str) -> String {
+    let name = format!("{prefix}_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    MADE.with_borrow_mut(|made| made.0.push(name.clone()));
+    name
+}
+
+/// A new, migrated database; returns its URL. It goes some time after the test has ended.
+pub(crate) async fn database() -> String {
+    let cluster = cluster().await;
+    let mut admin = admin().await;
+    let name = new_name("test");
     let create = format!("create database {name} template {TEMPLATE} owner errand_app");
     // A template with another clone under way is "being accessed by other users".
     for _ in 0..100 {
@@ -77,7 +122,8 @@ pub(crate) async fn database() -> String {
             .await
         {
             Ok(_) => return cluster.url(&name),
-            Err(error) => assert!(error.to_string().contains("being accessed"), "{error}"),
+            Err(error) if error.to_string().contains("being accessed") => {}
+            Err(error) => panic!("{create}: {error}; {}", cluster.log_tail()),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -92,7 +138,7 @@ pub(crate) fn as_superuser(url: &str) -> String {
 /// A new database without any table; returns its URL.
 pub(crate) async fn empty_database() -> String {
     let cluster = cluster().await;
-    let name = format!("empty_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    let name = new_name("empty");
     cluster
         .ensure_database(&name)
         .await

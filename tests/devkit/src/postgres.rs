@@ -163,6 +163,11 @@ impl Cluster {
         &self.data
     }
 
+    /// The end of the server's log, for whom it has failed.
+    pub fn log_tail(&self) -> String {
+        tail(&self.data.join("server.log"))
+    }
+
     /// Creates the database unless it exists. `name` has lower-case letters, digits and underscores, at most 63.
     pub async fn ensure_database(&self, name: &str) -> Result<()> {
         let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
