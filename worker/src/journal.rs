@@ -4,7 +4,7 @@
 //! the one that ends the run: a client never sees a step that could be lost.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,9 +17,7 @@ use errand_store::{
     self as store, Pool, StoreError, UserPool, WriteError, events,
     lifecycle::{self, Claimed, Ending, NewStep, Outcome, RequestedCall},
     read::usage::Tokens,
-    tasks,
 };
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -28,7 +26,10 @@ use crate::{
     publisher::{End, Publisher, RunStream},
 };
 
+mod listing;
 mod telling;
+
+use listing::TaskListing;
 
 /// Pause before a write is tried again.
 const SECOND_TRY: Duration = Duration::from_secs(1);
@@ -39,7 +40,8 @@ pub(crate) struct RunJournal<'a> {
     run: &'a Claimed,
     /// The model that answers.
     model: &'a str,
-    stream: RunStream,
+    stream: Arc<RunStream>,
+    tasks: TaskListing,
     state: Mutex<StreamState>,
 }
 
@@ -51,8 +53,6 @@ struct StreamState {
     text: String,
     /// The last message that was opened.
     last_message: Option<Uuid>,
-    /// The task list as clients have it, once they have it.
-    tasks: Option<Value>,
     meter: Meter,
 }
 
@@ -78,7 +78,7 @@ impl<'a> RunJournal<'a> {
             };
             (1, started)
         };
-        let stream = publisher.open(run.id, run.attempt, last + 1);
+        let stream = Arc::new(publisher.open(run.id, run.attempt, last + 1));
         for event in open.close() {
             stream.push(event);
         }
@@ -94,6 +94,7 @@ impl<'a> RunJournal<'a> {
             pool,
             run,
             model,
+            tasks: TaskListing::new(pool.clone(), run.user_id.clone(), Arc::clone(&stream)),
             stream,
             state,
         })
@@ -126,6 +127,7 @@ impl<'a> RunJournal<'a> {
         max_ready: i64,
     ) -> Result<(), WriteError> {
         faults::point("finish.before");
+        self.tasks.told().await;
         let (mut closing, message_id, cut_off) = {
             let mut state = self.state();
             if reply.is_some() {
@@ -186,20 +188,6 @@ impl<'a> RunJournal<'a> {
             .collect()
     }
 
-    /// Tells of the task list after a change: whole the first time, then only what changed.
-    async fn tell_tasks(&self) {
-        let listed = store::within(tasks::live(
-            self.pool,
-            &self.run.user_id,
-            telling::MAX_LIVE_TASKS,
-        ));
-        // A client that misses this looks at the list itself.
-        let Ok(tasks) = listed.await else { return };
-        let now = telling::task_list(&tasks);
-        let before = self.state().tasks.replace(now.clone());
-        self.stream.push(telling::tasks_event(before.as_ref(), now));
-    }
-
     fn state(&self) -> std::sync::MutexGuard<'_, StreamState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,7 +205,7 @@ impl Journal for RunJournal<'_> {
                         let message_id = ids::new_id();
                         state.open.message = Some(message_id);
                         state.last_message = Some(message_id);
-                        self.stream.push(Event::TextMessageStart {
+                        self.tasks.push_behind(Event::TextMessageStart {
                             message_id,
                             role: "assistant".to_owned(),
                         });
@@ -226,7 +214,7 @@ impl Journal for RunJournal<'_> {
                 };
                 state.text.push_str(delta);
                 for delta in telling::pieces(delta) {
-                    self.stream.push(Event::TextMessageContent {
+                    self.tasks.push_behind(Event::TextMessageContent {
                         message_id,
                         delta: delta.to_owned(),
                     });
@@ -237,13 +225,14 @@ impl Journal for RunJournal<'_> {
                 state.meter.lose();
                 state.text.clear();
                 if let Some(message_id) = state.open.message.take() {
-                    self.stream.push(Event::TextMessageEnd { message_id });
+                    self.tasks.push_behind(Event::TextMessageEnd { message_id });
                 }
             }
         }
     }
 
     async fn commit(&self, number: i32, answer: &Answer) -> Result<(), Interrupted> {
+        self.tasks.told().await;
         let mut events = {
             let mut state = self.state();
             state.text.clear();
@@ -289,7 +278,7 @@ impl Journal for RunJournal<'_> {
             role: "tool".to_owned(),
         });
         if errand_tools::changes_tasks(&call.name) && outcome.result["success"] == true {
-            self.tell_tasks().await;
+            self.tasks.changed();
         }
     }
 }

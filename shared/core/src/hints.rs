@@ -45,3 +45,13 @@ pub enum Hint {
     /// There are jobs to claim.
     JobReady,
 }
+
+impl Hint {
+    /// Whether somebody can do nothing until it comes: a run that waits to be taken, a request that waits for its answer.
+    pub fn is_urgent(self) -> bool {
+        match self {
+            Self::RunEnded(_) | Self::Cancel(_) | Self::JobReady => true,
+            Self::RunEvents(_) | Self::Conversation(_) | Self::TasksChanged(_) => false,
+        }
+    }
+}

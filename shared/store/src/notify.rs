@@ -1,6 +1,7 @@
 //! Telling hints: behind a commit and never in one, because commits that notify wait for one another.
 //!
-//! What a process has to tell within a moment is one statement, so its cost follows neither the number of runs nor that of changes.
+//! What a process has to tell within a moment is one statement, so its cost follows neither the number of runs nor that of changes. What
+//! somebody waits for does not wait for the end of such a moment, unless the last thing told was of that kind, too.
 
 use std::{
     collections::HashSet,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use errand_core::hints::Hint;
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
 use super::{Connection, Pool, StoreError, within_time};
 
@@ -28,11 +29,29 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// The hints that a process has not told yet.
 #[derive(Default)]
-pub(super) struct Hints(Mutex<State>);
+pub(super) struct Hints {
+    state: Mutex<State>,
+    /// Something more urgent has come.
+    hurry: Notify,
+}
+
+/// How long a hint may be kept for company.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Urgency {
+    /// For a pause: what is to be told besides comes soon.
+    #[default]
+    Low,
+    /// For a pause after whatever was told.
+    Normal,
+    /// For a pause after what was as urgent.
+    High,
+}
 
 #[derive(Default)]
 struct State {
     hints: HashSet<Hint>,
+    /// That of the most urgent one.
+    urgency: Urgency,
     /// Tells, until there is nothing left to tell.
     teller: Option<JoinHandle<()>>,
     is_telling: bool,
@@ -46,13 +65,33 @@ impl Pool {
 
     /// As [`Pool::tell`], of several.
     pub fn tell_all(&self, hints: impl IntoIterator<Item = Hint>) {
-        let mut state = self.hints().lock();
         for hint in hints {
-            if state.hints.len() < MAX_HINTS {
-                state.hints.insert(hint);
-            }
+            let urgency = if hint.is_urgent() {
+                Urgency::High
+            } else {
+                Urgency::Normal
+            };
+            self.hints().lock().add(hint, urgency);
         }
-        if !state.is_telling && !state.hints.is_empty() {
+        self.wake_teller();
+    }
+
+    /// As [`Pool::tell_all`], of what nobody waits for: at the end of a pause, or with the first hint that is told at once.
+    pub fn tell_soon(&self, hints: impl IntoIterator<Item = Hint>) {
+        for hint in hints {
+            self.hints().lock().add(hint, Urgency::Low);
+        }
+        self.wake_teller();
+    }
+
+    /// Starts the telling if there is none, or lets it look whether it may go on waiting.
+    fn wake_teller(&self) {
+        let mut state = self.hints().lock();
+        if state.hints.is_empty() {
+            return;
+        }
+        self.hints().hurry.notify_one();
+        if !state.is_telling {
             state.is_telling = true;
             #[expect(
                 clippy::disallowed_methods,
@@ -67,7 +106,7 @@ impl Pool {
     pub async fn told(&self) {
         let teller = self.hints().lock().teller.take();
         if let Some(teller) = teller {
-            let _ = tokio::time::timeout(LAST_WORDS, teller).await;
+            let _ = timeout(LAST_WORDS, teller).await;
         }
     }
 }
@@ -75,7 +114,14 @@ impl Pool {
 async fn run(pool: Pool) {
     let _panics = IfItPanics(&pool);
     let mut failures = 0;
-    while let Some(hints) = pool.hints().next() {
+    // After a silence nothing waits that somebody might wait for.
+    let mut told_before = Urgency::Low;
+    loop {
+        pool.hints().gather(told_before).await;
+        let Some((hints, urgency)) = pool.hints().next() else {
+            return;
+        };
+        told_before = urgency.max(Urgency::Normal);
         let told = within_time(TRY, async {
             let mut db = pool.acquire().await?;
             notify(&mut db, &hints).await?;
@@ -92,7 +138,6 @@ async fn run(pool: Pool) {
                 }
             }
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -112,17 +157,40 @@ async fn notify(db: &mut Connection, hints: &[Hint]) -> Result<(), StoreError> {
 }
 
 impl Hints {
-    /// What to tell now; none, and the end of the telling, if there is nothing.
-    fn next(&self) -> Option<Vec<Hint>> {
+    /// What to tell now, and how urgent it is; none, and the end of the telling, if there is nothing.
+    fn next(&self) -> Option<(Vec<Hint>, Urgency)> {
         let mut state = self.lock();
         state.is_telling = !state.hints.is_empty();
-        state
-            .is_telling
-            .then(|| std::mem::take(&mut state.hints).into_iter().collect())
+        let urgency = std::mem::take(&mut state.urgency);
+        state.is_telling.then(|| {
+            (
+                std::mem::take(&mut state.hints).into_iter().collect(),
+                urgency,
+            )
+        })
+    }
+
+    /// Lets hints gather for a pause, or until there is one that is more urgent than what was told before.
+    async fn gather(&self, told_before: Urgency) {
+        let more_urgent = async {
+            while self.lock().urgency <= told_before {
+                self.hurry.notified().await;
+            }
+        };
+        let _ = timeout(PAUSE, more_urgent).await;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn add(&mut self, hint: Hint, urgency: Urgency) {
+        if self.hints.len() < MAX_HINTS {
+            self.hints.insert(hint);
+            self.urgency = self.urgency.max(urgency);
+        }
     }
 }
 

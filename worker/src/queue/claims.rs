@@ -98,7 +98,7 @@ impl Claims {
         }
         let begun = claimed.iter().filter(|taken| taken.run.attempt == 1);
         self.pool
-            .tell_all(begun.map(|taken| Hint::RunEvents(taken.run.id)));
+            .tell_soon(begun.map(|taken| Hint::RunEvents(taken.run.id)));
         Ok(claimed)
     }
 

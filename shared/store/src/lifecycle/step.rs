@@ -96,7 +96,7 @@ pub async fn commit_step(
     if !lane::make::<Step>(pool, &row).await? {
         return Err(WriteError::Fenced);
     }
-    pool.tell(Hint::RunEvents(run.id));
+    pool.tell_soon([Hint::RunEvents(run.id)]);
     Ok(())
 }
 
