@@ -267,7 +267,7 @@ async fn find_out(turn: &UserTurn<'_>, message: &Message<'_>) -> Result<Accepted
 /// The run that this key has begun before, if there is a key.
 ///
 /// # Errors
-/// It came with another request; the database failed.
+/// It came with another request.
 pub(crate) async fn earlier_run(
     db: &mut Connection,
     user_id: &str,

@@ -58,9 +58,6 @@ struct Queue {
 }
 
 /// `errand-api queue`: prints the queue, once or until the stop.
-///
-/// # Errors
-/// The database failed.
 pub async fn queue(config: &QueueConfig, stop: CancellationToken) -> Result<(), ApiStartError> {
     let pool = pool(
         config.database.direct_url().expose_secret(),
@@ -162,7 +159,7 @@ fn table(queue: &Queue) -> String {
 /// `errand-api run`: prints what became of a run.
 ///
 /// # Errors
-/// There is no such run; the database failed.
+/// There is no such run.
 pub async fn run(config: &RunConfig) -> Result<(), ApiStartError> {
     let pool = pool(
         config.database.direct_url().expose_secret(),
@@ -221,7 +218,7 @@ fn lines(story: &Story) -> String {
 /// `errand-api cancel`: asks for a run to be cancelled, as its user could.
 ///
 /// # Errors
-/// There is no such run; the database failed.
+/// There is no such run.
 pub async fn cancel(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
     let pool = pool(
         config.database.direct_url().expose_secret(),
@@ -262,7 +259,7 @@ pub async fn cancel(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
 /// `errand-api requeue`: gives a failed run another chance.
 ///
 /// # Errors
-/// There is no such run, or it did not fail; the database failed.
+/// There is no such run, or it did not fail.
 pub async fn requeue(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
     let pool = pool(
         config.database.direct_url().expose_secret(),

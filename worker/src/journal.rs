@@ -58,9 +58,6 @@ struct StreamState {
 
 impl<'a> RunJournal<'a> {
     /// Begins to tell of an attempt: closes what an earlier one left open, and announces the run if none has. The claim has announced the first.
-    ///
-    /// # Errors
-    /// The database failed.
     pub(crate) async fn begin(
         pool: &'a Pool,
         run: &'a Claimed,

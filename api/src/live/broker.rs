@@ -94,9 +94,6 @@ impl EventBroker {
 
     /// Begins to follow a conversation, whose owner the caller has checked. Update may come that the caller knows already,
     /// and a first gap is the caller's to fill: it reads the rows after this returns, and says how far ([`Following::has_read`]).
-    ///
-    /// # Errors
-    /// The database failed.
     pub(crate) async fn follow(
         self: &Arc<Self>,
         conversation_id: Uuid,

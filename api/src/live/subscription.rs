@@ -72,9 +72,6 @@ enum Todo {
 
 impl Subscription {
     /// Follows a conversation, whose owner the caller has checked: from a place, or from the start of what is not over.
-    ///
-    /// # Errors
-    /// The database failed.
     pub(crate) async fn start(
         app: &App,
         user_id: &str,
@@ -86,9 +83,6 @@ impl Subscription {
 
     /// Follows one run of a conversation, whose owner the caller has checked, from a place in it. How much has happened in the conversation since
     /// is no matter; what is told of other runs is for nobody.
-    ///
-    /// # Errors
-    /// The database failed.
     pub(crate) async fn start_at_run(
         app: &App,
         user_id: &str,
@@ -175,9 +169,6 @@ impl Subscription {
     }
 
     /// The next thing to tell; none if this follower was too slow and has to resume.
-    ///
-    /// # Errors
-    /// The database failed.
     pub(crate) async fn next(&mut self) -> Result<Option<Delivery>, StoreError> {
         loop {
             match self.todo.front() {

@@ -24,9 +24,6 @@ pub enum Deleted {
 ///
 /// A run that waits, in whatever line, ends here. One at work ends as soon as its worker hears of it, with all that it took, as with any
 /// cancel; the purge waits for that.
-///
-/// # Errors
-/// The database failed.
 pub async fn delete(
     tx: &mut Transaction,
     user_id: &str,

@@ -94,7 +94,7 @@ pub(super) fn json(events: &[Event]) -> Result<Vec<Value>, StoreError> {
 /// Writes events of one run as part of the caller's transaction, which has proven that it owns the run.
 ///
 /// # Errors
-/// The database failed; a seq is taken (`run_events_pkey`).
+/// A seq is taken (`run_events_pkey`).
 pub async fn write(
     tx: &mut Transaction,
     run_id: Uuid,
@@ -119,9 +119,6 @@ pub async fn write(
 }
 
 /// How far a run's events go, and what they leave open.
-///
-/// # Errors
-/// The database failed.
 pub async fn state(db: &mut Connection, run_id: Uuid) -> Result<(i64, Open), StoreError> {
     let last = sqlx::query_scalar!(
         r#"select coalesce(max(seq), 0) as "last!" from run_events where run_id = $1"#,
@@ -185,9 +182,6 @@ pub struct Read {
 /// For a process that streams on behalf of their owners, who were checked before. The limit inside keeps the planner to one
 /// descent of the key for each run, whatever it believes about the table: a plain join was seen to read all of it. Sizes are
 /// columns, so what is beyond the bound is not read.
-///
-/// # Errors
-/// The database failed.
 pub async fn after(
     db: &mut Connection,
     runs: &[Uuid],

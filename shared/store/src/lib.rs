@@ -4,6 +4,8 @@
 //!
 //! Functions take `&mut PgConnection`, so the caller owns the transaction and says what commits together.
 //! Every query on a user's rows names the user. Writes of a worker for a run are fenced by the run's attempt.
+//!
+//! Whatever asks the database fails with [`StoreError`] if that fails; `# Errors` tells what else there is, and what is unknown then.
 
 use std::time::Duration;
 

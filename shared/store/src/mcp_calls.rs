@@ -24,9 +24,6 @@ pub struct McpCall<'a> {
 
 /// Opens the record of a call, and with it this transaction's right to change the owner's tasks: from here on it has the
 /// tools' role. The caller acts for the owner.
-///
-/// # Errors
-/// The database failed.
 pub async fn open(db: &mut Connection, call: McpCall<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into mcp_calls (id, user_id, client, tool_name, parameters) values ($1, $2, $3, $4, $5)",
@@ -45,9 +42,6 @@ pub async fn open(db: &mut Connection, call: McpCall<'_>) -> Result<(), StoreErr
 }
 
 /// Closes the record with what is kept of the call's result. The effect and the record commit together.
-///
-/// # Errors
-/// The database failed.
 pub async fn close(
     db: &mut Connection,
     call: McpCall<'_>,
@@ -72,9 +66,6 @@ pub async fn close(
 /// time until there is room is returned.
 ///
 /// Exact across processes: the lock is the user's attempts' own and is held for this transaction only.
-///
-/// # Errors
-/// The database failed.
 pub async fn attempt(
     db: &mut Connection,
     user_id: &str,

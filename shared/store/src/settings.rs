@@ -6,9 +6,6 @@ use errand_core::calendar::{Now, zone_or_utc};
 use super::{Connection, StoreError};
 
 /// The IANA name of the zone that the user last wrote from; none until one is known, which means UTC.
-///
-/// # Errors
-/// The database failed.
 pub async fn zone(db: &mut Connection, user_id: &str) -> Result<Option<String>, StoreError> {
     Ok(sqlx::query_scalar!(
         "select time_zone from user_settings where user_id = $1",
@@ -20,9 +17,6 @@ pub async fn zone(db: &mut Connection, user_id: &str) -> Result<Option<String>, 
 
 /// Remembers where the user writes from, as a name that the caller has checked. Writes only if it is another zone than before. The caller's
 /// transaction acts for the user.
-///
-/// # Errors
-/// The database failed.
 pub async fn remember_zone(
     db: &mut Connection,
     user_id: &str,
@@ -41,9 +35,6 @@ pub async fn remember_zone(
 }
 
 /// What the user's calendar and clock show now.
-///
-/// # Errors
-/// The database failed.
 pub async fn now(db: &mut Connection, user_id: &str) -> Result<Now, StoreError> {
     let zone = zone(db, user_id).await?;
     Ok(Now::at(Utc::now(), zone_or_utc(zone.as_deref())))

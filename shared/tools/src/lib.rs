@@ -124,9 +124,6 @@ impl TaskServer {
     }
 
     /// What calls would do for their user, in their order; none for one that would come to an error.
-    ///
-    /// # Errors
-    /// The database failed.
     pub async fn previews(
         &self,
         user_id: &str,

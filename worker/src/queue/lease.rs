@@ -75,9 +75,6 @@ impl Heartbeat {
     }
 
     /// Beats once. If the session is over, or does not answer within half a lease, another is begun at once.
-    ///
-    /// # Errors
-    /// The database failed.
     pub(super) async fn tick(&mut self) -> Result<(), StoreError> {
         let found = match self.session.take() {
             Some(session) => match self.tick_over(session).await {

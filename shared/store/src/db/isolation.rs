@@ -51,9 +51,6 @@ async fn act(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
 }
 
 /// Says in the log what makes isolation by the database weaker than it should be.
-///
-/// # Errors
-/// The database failed.
 pub(crate) async fn report(pool: &Pool) -> Result<(), StoreError> {
     let mut db = pool.acquire().await?;
     let login = sqlx::query!(

@@ -333,7 +333,7 @@ impl Transaction {
     /// Takes everything back.
     ///
     /// # Errors
-    /// The database failed; nothing is written in any case.
+    /// Nothing is written in any case.
     pub async fn rollback(self) -> Result<(), StoreError> {
         self.end("ROLLBACK").await
     }

@@ -113,9 +113,6 @@ const ROUTINES: [(&str, &str); 26] = [
 ];
 
 /// Applies each routine that is not there in this version or a later one, and those whose text was changed within a version.
-///
-/// # Errors
-/// The database failed.
 pub(crate) async fn apply(db: &mut Connection) -> Result<(), StoreError> {
     let applied = sqlx::query!("select name, version, text from routines")
         .fetch_all(&mut *db)
@@ -146,9 +143,6 @@ pub(crate) async fn apply(db: &mut Connection) -> Result<(), StoreError> {
 }
 
 /// Whether every routine is there, in this version or a later one.
-///
-/// # Errors
-/// The database failed.
 pub(crate) async fn are_current(db: &mut Connection) -> Result<bool, StoreError> {
     let applied = sqlx::query!("select name, version from routines")
         .fetch_all(db)

@@ -320,7 +320,7 @@ pub struct Successor<'a> {
 /// Zones are as for a new run.
 ///
 /// # Errors
-/// The database failed; the id or the key is taken, or another run has gone on from there (`runs_continued_once`).
+/// The id or the key is taken, or another run has gone on from there (`runs_continued_once`).
 pub(super) async fn accept_successor(
     db: &mut Connection,
     user_id: &str,
@@ -357,9 +357,6 @@ pub struct Keyed {
 }
 
 /// The user's run with this idempotency key.
-///
-/// # Errors
-/// The database failed.
 pub async fn find_by_key(
     db: &mut Connection,
     user_id: &str,

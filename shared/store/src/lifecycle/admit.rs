@@ -35,9 +35,6 @@ pub(crate) async fn lock_user(db: &mut Connection, user_id: &str) -> Result<(), 
 
 /// Puts the user's runs that may start now into the job queue, as `run_admit` has it, after something has changed in a conversation.
 /// Returns them. The caller holds the user's lock.
-///
-/// # Errors
-/// The database failed.
 pub async fn admit(
     tx: &mut Transaction,
     user_id: &str,
@@ -89,9 +86,6 @@ pub struct Usage {
 }
 
 /// The user's usage, as `run_usage` has it. Exact up to the bounds while the caller holds the user's lock.
-///
-/// # Errors
-/// The database failed.
 pub async fn usage(
     db: &mut Connection,
     user_id: &str,

@@ -13,9 +13,6 @@ use crate::{Transaction, WriteError, events, read::usage::Tokens};
 ///
 /// Returns the run's status afterwards; none if the user has no such run. A run that is over stays as it is.
 /// The caller holds the user's lock.
-///
-/// # Errors
-/// The database failed.
 pub async fn cancel(
     tx: &mut Transaction,
     user_id: &str,

@@ -114,7 +114,7 @@ pub async fn claim(
 /// written for the run, so that nothing is dated, counted or committed behind the end.
 ///
 /// # Errors
-/// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed.
+/// [`WriteError::Fenced`] if the run is over or another attempt has it.
 pub(super) async fn lock_for_finish(
     db: &mut Connection,
     id: Uuid,

@@ -17,9 +17,6 @@ use super::{
 };
 
 /// Asks for approval of these calls, as part of the transaction that puts their run to `waiting`.
-///
-/// # Errors
-/// The database failed.
 pub(super) async fn ask(
     db: &mut Connection,
     user_id: &str,
@@ -49,9 +46,6 @@ pub(super) async fn ask(
 }
 
 /// The calls of a run that nobody has decided about, in order.
-///
-/// # Errors
-/// The database failed.
 pub async fn pending(
     db: &mut Connection,
     user_id: &str,
@@ -120,7 +114,7 @@ pub enum Decided {
 /// caller's transaction, which holds the user's lock.
 ///
 /// # Errors
-/// The database failed; the child's id is taken (`runs_pkey`).
+/// The child's id is taken (`runs_pkey`).
 pub async fn decide(
     tx: &mut Transaction,
     user_id: &str,
@@ -254,9 +248,6 @@ async fn go_on(db: &mut Connection, user_id: &str, child: Successor<'_>) -> Resu
 }
 
 /// What was decided about the calls that a run goes on with, by step and ordinal.
-///
-/// # Errors
-/// The database failed.
 pub async fn decisions(
     db: &mut Connection,
     user_id: &str,

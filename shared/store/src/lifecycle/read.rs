@@ -54,9 +54,6 @@ pub struct Run {
 }
 
 /// The user's run; none if its conversation is deleted.
-///
-/// # Errors
-/// The database failed.
 pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option<Run>, StoreError> {
     Ok(sqlx::query_as!(
         Run,
@@ -79,9 +76,6 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
 
 /// The user's run and its tool calls in order, in one round trip, as `run_read` has it and together with others; none if its conversation is
 /// deleted.
-///
-/// # Errors
-/// The database failed.
 pub async fn read(
     turn: &UserTurn<'_>,
     user_id: &str,
@@ -173,9 +167,6 @@ impl Transition for Read {
 }
 
 /// Which of these runs are over, or wait for a decision. For a process that waits on behalf of their owners, who were checked before.
-///
-/// # Errors
-/// The database failed.
 pub async fn ended(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
         "select id from runs where id = any($1) and (finished_at is not null or status = 'waiting')",
@@ -204,9 +195,6 @@ pub struct Followed {
 
 /// The runs of a user's conversation that a stream has to deliver: those that are not over, or, with `since`, that run and
 /// all later ones. In order, at most `limit`. Empty with `since` if the conversation has no such run.
-///
-/// # Errors
-/// The database failed.
 pub async fn to_follow(
     db: &mut Connection,
     user_id: &str,
@@ -238,9 +226,6 @@ pub async fn to_follow(
 /// checked before.
 ///
 /// The limit is that of each, so that none waits for another's; each side is one descent of an index, however long a conversation is.
-///
-/// # Errors
-/// The database failed.
 pub async fn news(
     db: &mut Connection,
     conversations: &[Uuid],
@@ -283,9 +268,6 @@ pub struct Span {
 }
 
 /// The places of a conversation's runs.
-///
-/// # Errors
-/// The database failed.
 pub async fn span(db: &mut Connection, conversation_id: Uuid) -> Result<Span, StoreError> {
     Ok(sqlx::query_as!(
         Span,
@@ -299,9 +281,6 @@ pub async fn span(db: &mut Connection, conversation_id: Uuid) -> Result<Span, St
 }
 
 /// The run that is at work in a conversation, or in the queue for it.
-///
-/// # Errors
-/// The database failed.
 pub async fn at_work(
     db: &mut Connection,
     user_id: &str,
@@ -320,9 +299,6 @@ pub async fn at_work(
 }
 
 /// Which of these runs somebody has asked to cancel. For the worker that has them.
-///
-/// # Errors
-/// The database failed.
 pub async fn to_cancel(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
         "select id from runs where id = any($1) and cancel_requested_at is not null and finished_at is null",

@@ -21,7 +21,7 @@ pub enum Release {
 /// Gives a run back to the queue. What was committed of it stays; tokens that were `cut_off` with an answer count at its end.
 ///
 /// # Errors
-/// [`WriteError::Fenced`]: another attempt owns the run, nothing was written. The database failed.
+/// [`WriteError::Fenced`]: another attempt owns the run, nothing was written.
 pub async fn release(
     pool: &Pool,
     run_id: Uuid,

@@ -21,9 +21,6 @@ pub enum Requeued {
 
 /// Opens a failed run again, as part of the caller's transaction. Its steps and tool calls stay: the next attempt goes on
 /// behind them and repeats none. Attempts count from zero again; its place in the conversation is the old one.
-///
-/// # Errors
-/// The database failed.
 pub async fn requeue(
     tx: &mut Transaction,
     run_id: Uuid,

@@ -32,9 +32,6 @@ pub enum Retriable {
 }
 
 /// Looks whether a run can be retried, and keeps it so until the transaction ends. The caller holds the user's lock.
-///
-/// # Errors
-/// The database failed.
 pub async fn retriable(
     db: &mut Connection,
     user_id: &str,
@@ -69,7 +66,7 @@ pub async fn retriable(
 /// step of its own: its worker reads the whole turn and repeats none of an earlier run's calls.
 ///
 /// # Errors
-/// The database failed; the new run's id is taken (`runs_pkey`).
+/// The new run's id is taken (`runs_pkey`).
 pub async fn retry(
     tx: &mut Transaction,
     user_id: &str,

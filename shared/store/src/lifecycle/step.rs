@@ -187,7 +187,7 @@ impl NewStep<'_> {
 /// Writes a step as part of the caller's transaction, which has proven that it owns the run.
 ///
 /// # Errors
-/// The database failed; the step is there already (`steps_pkey`).
+/// The step is there already (`steps_pkey`).
 pub(super) async fn insert(
     db: &mut Connection,
     run: &Claimed,

@@ -58,7 +58,7 @@ pub enum Made {
 /// Makes a call as `run_call` has it, together with others: its effect and its record commit together.
 ///
 /// # Errors
-/// [`WriteError::Fenced`] if the run is over or another attempt has it; the database failed; the step does not exist
+/// [`WriteError::Fenced`] if the run is over or another attempt has it; the step does not exist
 /// (`tool_calls_step_fkey`).
 pub async fn make(pool: &Pool, call: &NewCall<'_>) -> Result<Made, WriteError> {
     let row = Row {

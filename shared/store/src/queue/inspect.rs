@@ -26,9 +26,6 @@ pub struct AtWork {
 }
 
 /// Runs at work, those first that have been so for the longest time; at most `limit`.
-///
-/// # Errors
-/// The database failed.
 pub async fn at_work(db: &mut Connection, limit: i64) -> Result<Vec<AtWork>, StoreError> {
     Ok(sqlx::query_as!(
         AtWork,
@@ -57,9 +54,6 @@ pub struct Cause {
 }
 
 /// What made runs fail in the last so many hours, the most frequent first. No more than the last 10,000 runs that ended are looked at.
-///
-/// # Errors
-/// The database failed.
 pub async fn causes(db: &mut Connection, hours: i32) -> Result<Vec<Cause>, StoreError> {
     Ok(sqlx::query_as!(
         Cause,
@@ -124,9 +118,6 @@ pub struct Happened {
 }
 
 /// A run's story; none if there is no such run. Of tools those names are told that are `known`: a model may make up any.
-///
-/// # Errors
-/// The database failed.
 pub async fn story(
     db: &mut Connection,
     run_id: Uuid,
@@ -192,9 +183,6 @@ pub async fn story(
 }
 
 /// Whose run this is.
-///
-/// # Errors
-/// The database failed.
 pub async fn owner(db: &mut Connection, run_id: Uuid) -> Result<Option<String>, StoreError> {
     Ok(
         sqlx::query_scalar!("select user_id from runs where id = $1", run_id)

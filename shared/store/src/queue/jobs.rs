@@ -15,9 +15,6 @@ use crate::{Connection, StoreError, Transaction};
 
 /// Puts one job for each run into the queue, as part of the caller's transaction. `now` is the server's time in
 /// seconds: a job must be due by its clock, whatever ours says.
-///
-/// # Errors
-/// The database failed.
 pub async fn enqueue(tx: &mut Transaction, runs: &[Uuid], now: i64) -> Result<(), StoreError> {
     if runs.is_empty() {
         return Ok(());
@@ -40,9 +37,6 @@ pub async fn enqueue(tx: &mut Transaction, runs: &[Uuid], now: i64) -> Result<()
 }
 
 /// Deletes a run's job, whoever holds it: the run's end decides, the job only delivered it. Another can be enqueued under its id.
-///
-/// # Errors
-/// The database failed.
 pub async fn forget(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError> {
     sqlx::query!("delete from apalis.jobs where id = $1", job_id(run_id))
         .execute(db)
@@ -51,9 +45,6 @@ pub async fn forget(db: &mut Connection, run_id: Uuid) -> Result<(), StoreError>
 }
 
 /// Gives a run's job back, to be claimed again after `delay`.
-///
-/// # Errors
-/// The database failed.
 pub async fn release(
     tx: &mut Transaction,
     run_id: Uuid,
@@ -77,9 +68,6 @@ pub async fn release(
 
 /// Takes jobs whose id can be no run's, which apalis cannot even read, out of the queue: one would spoil each claim that it is part of.
 /// Returns how many.
-///
-/// # Errors
-/// The database failed.
 pub async fn kill_unreadable(db: &mut Connection) -> Result<u64, StoreError> {
     Ok(sqlx::query!(
         r#"update apalis.jobs set status = 'Killed', done_at = now(), last_result = '{"Err":"malformed"}'

@@ -11,9 +11,6 @@ use crate::{Connection, Pool, StoreError};
 
 /// Gives back whatever a worker still holds, after its last handler: runs that it claimed and did not begin, which counts as no attempt.
 /// Returns how many jobs. Its row stays until no job refers to it.
-///
-/// # Errors
-/// The database failed.
 pub async fn leave(db: &mut Connection, worker: &str) -> Result<u64, StoreError> {
     let freed = sqlx::query_scalar!(
         r#"with freed as (
@@ -95,7 +92,7 @@ impl Session {
     /// clock that was set back, is treated alike. All times are the database's.
     ///
     /// # Errors
-    /// The database failed; the session may be over.
+    /// The session may be over.
     pub async fn renew(&mut self, held: &[String], lease: Duration) -> Result<Found, StoreError> {
         // One statement: all of it sees the heartbeats as they were before this one.
         let row = sqlx::query!(

@@ -31,9 +31,6 @@ impl Lease {
     }
 
     /// Takes the lease if it is time for the work and nobody is at it. Never waits for whoever is.
-    ///
-    /// # Errors
-    /// The database failed.
     pub async fn take(&self, db: &mut Connection) -> Result<bool, StoreError> {
         let taken = sqlx::query!(
             "update periodic_work set holder = $2, free_at = now() + make_interval(secs => $3)
@@ -54,9 +51,6 @@ impl Lease {
 
     /// Renews the lease, and keeps it until the caller's transaction ends: so long nobody else can take it. False if it was lost; then
     /// the caller stops.
-    ///
-    /// # Errors
-    /// The database failed.
     pub async fn hold(&self, db: &mut Connection) -> Result<bool, StoreError> {
         let held = sqlx::query!(
             "update periodic_work set free_at = now() + make_interval(secs => $3) where name = $1 and holder = $2",
@@ -70,9 +64,6 @@ impl Lease {
     }
 
     /// Gives the lease back; the next turn, of whoever, is after `pause` (at most ten minutes).
-    ///
-    /// # Errors
-    /// The database failed.
     pub async fn rest(&self, db: &mut Connection, pause: Duration) -> Result<(), StoreError> {
         sqlx::query!(
             "update periodic_work set free_at = now() + make_interval(secs => $3) where name = $1 and holder = $2",

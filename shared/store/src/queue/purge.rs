@@ -96,7 +96,7 @@ pub struct Batch {
 /// `limit` bounds what one statement deletes, counted in rows and in pieces of 2 KB of those that are large.
 ///
 /// # Errors
-/// The database failed; then nothing was purged, or this batch was.
+/// Then nothing was purged, or this batch was.
 pub async fn batch(
     pool: &Pool,
     lease: &Lease,
@@ -118,9 +118,6 @@ pub async fn batch(
 }
 
 /// As [`batch`], in the caller's transaction.
-///
-/// # Errors
-/// The database failed.
 pub async fn step(
     db: &mut Connection,
     purge: Purge,

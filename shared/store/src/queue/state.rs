@@ -33,9 +33,6 @@ pub struct QueueState {
 }
 
 /// The queue as it was at most `max_age` ago, as the routine `queue_state` has it. Counts go no further than [`MAX_COUNTED`].
-///
-/// # Errors
-/// The database failed.
 pub async fn queue_state(db: &mut Connection, max_age: Duration) -> Result<QueueState, StoreError> {
     let max_age = PgInterval::try_from(max_age).map_err(sqlx::Error::Encode)?;
     let row = sqlx::query!(

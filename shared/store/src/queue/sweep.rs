@@ -31,9 +31,6 @@ pub struct Swept {
 ///
 /// The pages go along the index of the runs at work (one for each conversation), so the cost follows these and not the age of the table.
 /// If a worker still has such a run, the new job begins another attempt and that one is fenced.
-///
-/// # Errors
-/// The database failed.
 pub async fn page(
     pool: &Pool,
     lease: &Lease,

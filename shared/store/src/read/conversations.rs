@@ -35,9 +35,6 @@ pub(crate) fn first_title(first_message: &str) -> String {
 
 /// Gives a conversation that began with this message a title, unless it has another than that of its first message. Its place in the
 /// list stays.
-///
-/// # Errors
-/// The database failed.
 pub async fn entitle(
     db: &mut Connection,
     id: Uuid,
@@ -59,9 +56,6 @@ pub async fn entitle(
 }
 
 /// The user's conversation that a client calls by this name.
-///
-/// # Errors
-/// The database failed.
 pub async fn by_thread_name(
     db: &mut Connection,
     user_id: &str,
@@ -76,8 +70,6 @@ pub async fn by_thread_name(
     .await?)
 }
 
-/// # Errors
-/// The database failed.
 pub async fn touch(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool, StoreError> {
     let touched = sqlx::query!(
         "update conversations set updated_at = clock_timestamp() where id = $1 and user_id = $2 and deleted_at is null",
@@ -90,9 +82,6 @@ pub async fn touch(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool,
 }
 
 /// Whether the user has this conversation.
-///
-/// # Errors
-/// The database failed.
 pub async fn exists(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
@@ -106,9 +95,6 @@ pub async fn exists(db: &mut Connection, id: Uuid, user_id: &str) -> Result<bool
 }
 
 /// The user's conversations, the last used first.
-///
-/// # Errors
-/// The database failed.
 pub async fn list(
     db: &mut Connection,
     user_id: &str,
@@ -133,9 +119,6 @@ pub async fn list(
 }
 
 /// Gives a conversation another title, of 1 to 255 characters; its place in the list stays. None if the user has no such conversation.
-///
-/// # Errors
-/// The database failed.
 pub async fn rename(
     db: &mut Connection,
     id: Uuid,

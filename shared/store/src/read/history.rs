@@ -72,9 +72,6 @@ pub enum TurnEnd {
 }
 
 /// The turns before that of a run, the latest first, at most `limit`: those that are over or wait for a decision.
-///
-/// # Errors
-/// The database failed.
 pub async fn before(
     db: &mut Connection,
     run: &Claimed,
@@ -172,9 +169,6 @@ impl From<WrittenStep> for RecordedStep {
 }
 
 /// The steps that the turn has so far: those of earlier attempts, and of earlier runs if a decision started this one.
-///
-/// # Errors
-/// The database failed.
 pub async fn of_run(db: &mut Connection, run: &Claimed) -> Result<Vec<RecordedStep>, StoreError> {
     let mut turns = steps_of(db, &run.user_id, &[run.root_run_id]).await?;
     let mut steps = turns.remove(&run.root_run_id).unwrap_or_default();

@@ -49,7 +49,7 @@ pub struct NewMessage<'a> {
 /// Writes a message.
 ///
 /// # Errors
-/// The database failed; the run has a message of this role already (`messages_run_id_role_key`).
+/// The run has a message of this role already (`messages_run_id_role_key`).
 pub async fn insert(db: &mut Connection, message: NewMessage<'_>) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into messages (id, conversation_id, user_id, run_id, role, content, metadata, partial)
@@ -79,9 +79,6 @@ pub enum Order {
 
 /// A conversation's messages in this order, those behind the message `after`; none if the conversation has no
 /// such message. Places in the order are of all users together, so nobody is told one.
-///
-/// # Errors
-/// The database failed.
 pub async fn list(
     db: &mut Connection,
     user_id: &str,

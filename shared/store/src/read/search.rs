@@ -42,9 +42,6 @@ struct Looked {
 /// empty, and not be the last. None if the cursor is of a message that is not in its conversation.
 ///
 /// The text is one literal, as in [`crate::tasks::list`]: the time grows with what is looked through, whatever is looked for.
-///
-/// # Errors
-/// The database failed.
 pub async fn conversations(
     db: &mut Connection,
     user_id: &str,

@@ -31,9 +31,6 @@ impl Tokens {
 }
 
 /// Counts what was taken beside runs as used today.
-///
-/// # Errors
-/// The database failed.
 pub async fn count(db: &mut Connection, user_id: &str, tokens: Tokens) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into usage_days (user_id, day, tokens) values ($1, (now() at time zone 'utc')::date, $2)
@@ -56,9 +53,6 @@ pub struct Day {
 }
 
 /// Days on which the user took something, the last first, those before `before`; they are kept for 35 days.
-///
-/// # Errors
-/// The database failed.
 pub async fn days(
     db: &mut Connection,
     user_id: &str,

@@ -25,9 +25,6 @@ pub struct Candidates {
 }
 
 /// Tasks that are meant by a text which is no id: it is in their title, or their id begins with it. At most `limit`.
-///
-/// # Errors
-/// The database failed.
 pub async fn candidates(
     db: &mut Connection,
     user_id: &str,

@@ -226,18 +226,12 @@ pub async fn change(
 }
 
 /// Locks the list of the user for whom the transaction acts. Whoever changes a task comes by here first: the same order for all.
-///
-/// # Errors
-/// The database failed.
 pub async fn lock_list(db: &mut Connection) -> Result<(), StoreError> {
     sqlx::query!("select from lock_list()").execute(db).await?;
     Ok(())
 }
 
 /// The user's task with this id, also one in the trash.
-///
-/// # Errors
-/// The database failed.
 pub async fn find(
     db: &mut Connection,
     user_id: &str,
@@ -257,9 +251,6 @@ pub async fn find(
 }
 
 /// The zone that is remembered of the user, and as [`find`], in one round trip.
-///
-/// # Errors
-/// The database failed.
 pub async fn read(
     pool: &Pool,
     user_id: &str,

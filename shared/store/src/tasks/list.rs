@@ -26,9 +26,6 @@ pub struct Listed {
 /// A page, and the total of a view without further filters, read what is in the view and no other tasks. The text is searched for as a
 /// regular expression that is one literal (`***=`, Postgres manual 9.7.3.4): its automaton reads each character once, whatever the text,
 /// where `like` and `strpos` go back and try again at each place.
-///
-/// # Errors
-/// The database failed.
 pub async fn list(
     db: &mut Connection,
     user_id: &str,

@@ -14,9 +14,6 @@ use crate::{
 };
 
 /// The user's tasks in the order in which they were added, without those in the trash, `most` at most, as of now.
-///
-/// # Errors
-/// The database failed.
 pub async fn live(pool: &Pool, user_id: &str, most: i64) -> Result<Vec<Task>, StoreError> {
     let asked = Asked { user_id, most };
     let (zone, rows) = lane::make::<Live>(pool, &asked).await?;

@@ -48,9 +48,6 @@ impl Roles {
 
 /// Makes the roles of this database and gives them their rights, as far as this login may, and lets nobody connect who has
 /// nothing to do here. Processes at work go on meanwhile, those of an earlier version too.
-///
-/// # Errors
-/// The database failed.
 pub(crate) async fn make(db: &mut Connection) -> Result<(), StoreError> {
     let named = sqlx::query!(
         r#"select database as "database!", suffix as "suffix!", user_role as "user_role!", tool_role as "tool_role!",
