@@ -92,7 +92,7 @@ impl Session {
     /// clock that was set back, is treated alike. All times are the database's.
     ///
     /// # Errors
-    /// The session may be over.
+    /// If the database failed, the session may be over.
     pub async fn renew(&mut self, held: &[String], lease: Duration) -> Result<Found, StoreError> {
         // One statement: all of it sees the heartbeats as they were before this one.
         let row = sqlx::query!(

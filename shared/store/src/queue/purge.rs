@@ -96,7 +96,7 @@ pub struct Batch {
 /// `limit` bounds what one statement deletes, counted in rows and in pieces of 2 KB of those that are large.
 ///
 /// # Errors
-/// Then nothing was purged, or this batch was.
+/// If the database failed, nothing was purged, or this batch was.
 pub async fn batch(
     pool: &Pool,
     lease: &Lease,
