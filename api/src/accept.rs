@@ -1,8 +1,11 @@
 //! Acceptance: message, run and job commit together or not at all.
 
+use std::time::Instant;
+
 use axum::response::{IntoResponse, Response};
 use chrono_tz::Tz;
 use errand_core::faults;
+use errand_server::trace;
 use errand_store::{
     self as store, Connection, StoreError, UserTurn, WriteError,
     lifecycle::{self, Acceptance, NewRun},
@@ -12,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{App, error::ApiError, quota::Quota};
+use crate::{App, error::ApiError, quota::Quota, spans};
 
 /// A message to accept.
 pub(crate) struct Message<'a> {
@@ -86,6 +89,19 @@ impl AcceptedRun {
 /// # Errors
 /// A limit, an unknown conversation, a reused key; or the database is down and nothing is known to be accepted.
 pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<AcceptedRun, ApiError> {
+    let begun = Instant::now();
+    let mut span = spans::accepting(message.run_id);
+    spans::of_run(message.run_id);
+    let accepted = accept_in_turn(app, message).await;
+    match &accepted {
+        Ok(_) => app.metrics.stage("accept", begun.elapsed()),
+        Err(error) if error.is_unavailable() => span.fail("unavailable"),
+        Err(_) => span.set("errand.refused", true),
+    }
+    accepted
+}
+
+async fn accept_in_turn(app: &App, message: &Message<'_>) -> Result<AcceptedRun, ApiError> {
     let turn = app.users.enter(message.user_id).await?;
     faults::point("accept.begin");
     let mut attempt = Attempt {
@@ -132,6 +148,7 @@ async fn write(
         Thread::Own(id) => (Some(id), Some(id), None),
         Thread::Named(name) => (None, Some(opened), Some(name)),
     };
+    let traceparent = trace::current().map(|trace| trace.traceparent());
     let new = NewRun {
         id: message.run_id,
         user_id: message.user_id,
@@ -148,6 +165,7 @@ async fn write(
             .idempotency
             .map(|idempotency| idempotency.request_hash),
         rejects_busy: message.on_busy == OnBusy::Reject,
+        traceparent: traceparent.as_deref(),
     };
     faults::point("accept.before-commit");
     let acceptance = match message.on_busy {

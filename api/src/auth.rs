@@ -9,7 +9,7 @@ use http::{HeaderValue, header::AUTHORIZATION, request::Parts};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::{App, error::ApiError};
+use crate::{App, error::ApiError, spans};
 
 /// The user of a request under `/api/{user_id}`: proven by the token, and the owner of the path.
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ impl FromRequestParts<App> for User {
         if path.user_id != id {
             return Err(ApiError::forbidden());
         }
+        spans::of_user(&id);
         Ok(Self { id, until })
     }
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::{Args, FromArgMatches};
-use errand_server::config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig};
+use errand_server::{
+    config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig},
+    trace::TraceConfig,
+};
 use errand_store::lifecycle::{self, Bounds};
 use errand_tools::McpConfig;
 use http::HeaderValue;
@@ -172,6 +175,10 @@ pub struct Config {
     #[command(flatten)]
     pub log: LogConfig,
 
+    /// Where traces go.
+    #[command(flatten)]
+    pub trace: TraceConfig,
+
     /// Port to listen on
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub port: u16,
@@ -264,6 +271,7 @@ impl Config {
 
     fn check(&self) -> Result<(), Invalid> {
         self.database.check()?;
+        self.trace.check()?;
         self.auth.check()?;
         self.mcp.check()?;
         self.origins.check()

@@ -1,6 +1,7 @@
 //! Decisions: a user approves or rejects the tool calls that a run waits for, and another run goes on from there.
 
 use chrono_tz::Tz;
+use errand_server::{telemetry, trace};
 use errand_store::{
     self as store, UserTurn,
     lifecycle::{self, Decided, Decision, Successor},
@@ -13,6 +14,7 @@ use crate::{
     accept::{AcceptedRun, Thread},
     error::{ApiError, Code},
     quota::Quota,
+    spans,
 };
 
 /// A decision to take.
@@ -37,6 +39,8 @@ pub(crate) async fn decide(
     app: &App,
     command: &DecisionCommand<'_>,
 ) -> Result<AcceptedRun, ApiError> {
+    let _span = spans::accepting(command.child);
+    spans::of_run(command.child);
     let turn = app.users.enter(command.user_id).await?;
     match store::within(write(app, &turn, command)).await {
         // If the first try took effect after all, the second finds what it has started.
@@ -65,12 +69,14 @@ async fn write(
     }
     let usage = lifecycle::usage(&mut tx, command.user_id, app.limits.bounds()).await?;
     let max_ready = i64::from(app.limits.max_ready_runs);
+    let traceparent = trace::current().map(|trace| trace.traceparent());
     let child = Successor {
         id: command.child,
         parent_run_id: command.run_id,
         idempotency_key: None,
         request_hash: None,
         time_zone: command.time_zone.map(Tz::name),
+        traceparent: traceparent.as_deref(),
     };
     let decided = lifecycle::decide(&mut tx, command.user_id, command.decision, child, max_ready);
     let decided = decided.await.map_err(|error| match error.constraint() {
@@ -91,7 +97,7 @@ async fn write(
             store::commit(tx).await?;
             for (call, approved) in calls {
                 tracing::info!(
-                    call = %call.key, user = command.user_id, tool = call.tool_name, approved, next_run = %run_id,
+                    call = %call.key, user = %telemetry::user(command.user_id), tool = call.tool_name, approved, next_run = %run_id,
                     "decided about a tool call"
                 );
             }

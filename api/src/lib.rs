@@ -34,6 +34,7 @@ mod request;
 mod retry;
 mod routes;
 mod shares;
+mod spans;
 mod task_watch;
 
 pub use config::{Config, Limits};

@@ -8,7 +8,7 @@ use errand_api::{
     operate,
 };
 use errand_core::faults;
-use errand_server::{config, process, telemetry};
+use errand_server::{config, process, telemetry, trace};
 use errand_store as store;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,11 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(code) => return code,
     };
-    if let Err(invalid) = telemetry::start(command.log()) {
+    let started = telemetry::start(command.log()).and_then(|()| match &command {
+        Command::Serve(config) => trace::start(&config.trace, "errand-api"),
+        _ => Ok(()),
+    });
+    if let Err(invalid) = started {
         return config::refuse(&invalid);
     }
     process::run(|stop| {

@@ -12,7 +12,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use errand_server::metrics::{self, seconds};
+use errand_server::metrics::{self, seconds, short_seconds};
 use errand_store::{PoolUsage, queue::state::QueueState};
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -38,6 +38,11 @@ struct TransportLabel {
     transport: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// The metrics of one process.
@@ -45,6 +50,7 @@ type Seconds = Gauge<f64, AtomicU64>;
 pub(crate) struct Metrics {
     all: metrics::Metrics,
     requests: Family<RequestLabels, Histogram>,
+    stage: Family<StageLabel, Histogram>,
     streams: Family<TransportLabel, Gauge>,
     pool: Family<StateLabel, Gauge>,
     /// Followers that were too slow, and have to begin anew.
@@ -65,6 +71,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut new = Self {
             requests: Family::new_with_constructor(seconds),
+            stage: Family::new_with_constructor(short_seconds),
             streams: Family::default(),
             pool: Family::default(),
             dropped: Counter::default(),
@@ -80,11 +87,19 @@ impl Default for Metrics {
             age: Seconds::default(),
             all: metrics::Metrics::default(),
         };
+        for stage in ["accept", "deliver"] {
+            drop(new.stage.get_or_create(&StageLabel { stage }));
+        }
         let registry = new.all.registry();
         registry.register(
             "http_request_seconds",
             "Answers, to the beginning of their bodies, by method, route and status",
             new.requests.clone(),
+        );
+        registry.register(
+            "turn_stage_seconds",
+            "What an API does for a turn: accept (until its run is committed), deliver (from the end of the run until its one JSON answer is there)",
+            new.stage.clone(),
         );
         registry.register(
             "open_streams",
@@ -181,6 +196,12 @@ impl Metrics {
         self.workers.set(queue.workers);
         self.slots.set(queue.slots);
         self.age.set(queue.age.as_secs_f64());
+    }
+
+    /// A part of a turn took so long.
+    pub(crate) fn stage(&self, stage: &'static str, took: Duration) {
+        let stage = self.stage.get_or_create(&StageLabel { stage });
+        stage.observe(took.as_secs_f64());
     }
 
     fn answered(&self, labels: &RequestLabels, took: Duration) {

@@ -1,6 +1,7 @@
 //! Retries: another run goes on behind what one that failed or was cancelled has done.
 
 use chrono_tz::Tz;
+use errand_server::trace;
 use errand_store::{
     self as store, UserTurn,
     lifecycle::{self, Retriable, Successor},
@@ -13,6 +14,7 @@ use crate::{
     accept::{AcceptedRun, Idempotency, earlier_run},
     error::{ApiError, Code},
     quota::Quota,
+    spans,
 };
 
 /// A retry to accept.
@@ -33,6 +35,8 @@ pub(crate) struct Retry<'a> {
 /// # Errors
 /// The user has no such run, it cannot be retried, a limit, a reused key; or the database is down.
 pub(crate) async fn retry(app: &App, wanted: &Retry<'_>) -> Result<AcceptedRun, ApiError> {
+    let _span = spans::accepting(wanted.child);
+    spans::of_run(wanted.child);
     let turn = app.users.enter(wanted.user_id).await?;
     match store::within(write(app, &turn, wanted)).await {
         // If the first try took effect after all, the second finds the run under the same id.
@@ -80,12 +84,14 @@ async fn write(
     };
     let usage = lifecycle::usage(&mut tx, wanted.user_id, app.limits.bounds()).await?;
     let quota = Quota::take(&usage, &app.limits)?;
+    let traceparent = trace::current().map(|trace| trace.traceparent());
     let successor = Successor {
         id: wanted.child,
         parent_run_id: wanted.run_id,
         idempotency_key: wanted.key,
         request_hash: idempotency.map(|idempotency| idempotency.request_hash),
         time_zone: wanted.time_zone.map(Tz::name),
+        traceparent: traceparent.as_deref(),
     };
     let max_ready = i64::from(app.limits.max_ready_runs);
     lifecycle::retry(

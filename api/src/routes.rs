@@ -19,7 +19,7 @@ use tower_http::{
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, error::ApiError, metrics, quota};
+use crate::{App, error::ApiError, metrics, quota, spans};
 
 mod chat;
 mod conversations;
@@ -98,6 +98,7 @@ pub(crate) fn router(app: App, mcp: Router) -> Router {
             app.clone(),
             metrics::measure,
         ))
+        .route_layer(axum::middleware::from_fn(spans::trace))
         .with_state(app)
         .layer(CatchPanicLayer::custom(|_| {
             ApiError::internal().into_response()
@@ -125,7 +126,12 @@ pub(crate) fn router(app: App, mcp: Router) -> Router {
             HeaderValue::from_static("same-origin"),
         ))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        // Whoever answers with an error has said why.
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(spans::lines)
+                .on_failure(()),
+        )
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
 }
 
@@ -141,6 +147,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("prefer"),
+            HeaderName::from_static("traceparent"),
             HeaderName::from_static(time_zone::HEADER),
         ])
         .expose_headers([
@@ -153,16 +160,6 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             REQUEST_ID,
         ])
         .max_age(Duration::from_secs(600))
-}
-
-/// The path, not the query: a cursor is nobody's business, a token even less.
-fn span(request: &http::Request<axum::body::Body>) -> tracing::Span {
-    let id = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|id| id.to_str().ok())
-        .unwrap_or("");
-    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
 }
 
 #[cfg(test)]

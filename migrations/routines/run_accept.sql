@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- A message is accepted: its run, `queued` behind those of its conversation, the message, and the job if the run may start. Says what came of
 -- it, and how much the user has asked for lately, counted no further than the bounds; a bound of 0 is none.
 --
@@ -9,7 +9,7 @@ create or replace function run_accept(
     p_run_id uuid, p_user_id text, p_conversation_id uuid, p_new_conversation_id uuid, p_thread_name text, p_title text, p_reject_busy boolean,
     p_message_id uuid, p_content text, p_metadata jsonb, p_time_zone text, p_key text, p_request_hash bytea,
     p_max_active bigint, p_max_queued bigint, p_per_minute bigint, p_tokens_per_day bigint, p_max_undecided bigint, p_max_ready bigint,
-    p_again boolean, p_deadline timestamptz
+    p_again boolean, p_deadline timestamptz, p_traceparent text
 )
 returns table (
     outcome text, run_id uuid, conversation_id uuid, admitted uuid[],
@@ -114,8 +114,8 @@ begin
                  select from runs r
                  where r.user_id = p_user_id and r.finished_at is null and r.admitted_at is not null and r.status <> 'waiting'
                  limit p_max_ready) ready) < p_max_ready;
-    insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone, admitted_at)
-    values (p_run_id, conversation_id, p_user_id, p_key, p_request_hash, coalesce(p_time_zone, v_known),
+    insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone, traceparent, admitted_at)
+    values (p_run_id, conversation_id, p_user_id, p_key, p_request_hash, coalesce(p_time_zone, v_known), p_traceparent,
             case when v_starts then clock_timestamp() end);
     insert into messages (id, conversation_id, user_id, run_id, role, content, metadata, partial)
     values (p_message_id, conversation_id, p_user_id, p_run_id, 'user', p_content, p_metadata, false);

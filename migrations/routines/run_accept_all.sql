@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- Accepts, in one statement for all, those of many messages to which nothing is special: the first of its user, within the bounds, in a
 -- conversation that is free or new, and with a place for its run, which so may start at once. Returns these; of the others nothing is written,
 -- and `run_accept` says what they are. (`offset 0`: see `run_claim`.) For all users, so it runs as the owner of the tables, and each row names its user. Fails as a whole.
@@ -24,9 +24,10 @@ begin
             run_id uuid, user_id text, conversation_id uuid, new_conversation_id uuid, thread_name text, title text,
             message_id uuid, content text, metadata jsonb, time_zone text, key text, request_hash bytea,
             max_active bigint, max_queued bigint, per_minute bigint, tokens_per_day bigint, max_undecided bigint, max_ready bigint,
-            is_second_try boolean, deadline timestamptz)) with ordinality
+            is_second_try boolean, deadline timestamptz, traceparent text)) with ordinality
             i (run_id, user_id, conversation_id, new_conversation_id, thread_name, title, message_id, content, metadata, time_zone, key,
-               request_hash, max_active, max_queued, per_minute, tokens_per_day, max_undecided, max_ready, is_second_try, deadline, place)
+               request_hash, max_active, max_queued, per_minute, tokens_per_day, max_undecided, max_ready, is_second_try, deadline, traceparent,
+               place)
         left join conversations c on c.id = i.conversation_id and c.user_id = i.user_id and c.deleted_at is null
         left join user_settings s on s.user_id = i.user_id
         cross join lateral (
@@ -80,8 +81,9 @@ begin
         on conflict (user_id) do update set time_zone = excluded.time_zone, updated_at = clock_timestamp()
     ),
     begun as (
-        insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone, admitted_at)
-        select a.run_id, a.in_conversation, a.user_id, a.key, a.request_hash, coalesce(a.time_zone, a.known_zone), clock_timestamp()
+        insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone, traceparent, admitted_at)
+        select a.run_id, a.in_conversation, a.user_id, a.key, a.request_hash, coalesce(a.time_zone, a.known_zone), a.traceparent,
+               clock_timestamp()
         from accepted a order by a.place
     ),
     said as (

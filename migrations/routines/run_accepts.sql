@@ -1,4 +1,4 @@
--- version 2
+-- version 3
 -- Messages are accepted, as many as there are at the moment: those to which nothing is special together, each of the others as `run_accept`
 -- has it, or not at all. One that is refused, or would have to
 -- wait for somebody's lock, is `alone`: nothing came of it, and its caller tries it alone. A set that is `patient` waits, and fails as a whole.
@@ -39,7 +39,7 @@ begin
             run_id uuid, user_id text, conversation_id uuid, new_conversation_id uuid, thread_name text, title text, rejects_busy boolean,
             message_id uuid, content text, metadata jsonb, time_zone text, key text, request_hash bytea,
             max_active bigint, max_queued bigint, per_minute bigint, tokens_per_day bigint, max_undecided bigint, max_ready bigint,
-            is_second_try boolean, deadline timestamptz)) with ordinality i
+            is_second_try boolean, deadline timestamptz, traceparent text)) with ordinality i
         where not i.ordinality = any (v_made)
     loop
         place := r.ordinality;
@@ -51,7 +51,8 @@ begin
             from run_accept(
                 r.run_id, r.user_id, r.conversation_id, r.new_conversation_id, r.thread_name, r.title, r.rejects_busy,
                 r.message_id, r.content, r.metadata, r.time_zone, r.key, r.request_hash,
-                r.max_active, r.max_queued, r.per_minute, r.tokens_per_day, r.max_undecided, r.max_ready, r.is_second_try, r.deadline) a;
+                r.max_active, r.max_queued, r.per_minute, r.tokens_per_day, r.max_undecided, r.max_ready, r.is_second_try, r.deadline,
+                r.traceparent) a;
         exception when others then
             if p_patient then raise; end if;
             perform set_config('lock_timeout', '1ms', true);

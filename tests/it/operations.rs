@@ -20,12 +20,14 @@ mod architecture;
 mod documentation;
 mod metrics;
 mod operator;
+mod traces;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_configuration_names_the_variable_and_exits_2() {
     let database = ("DATABASE_URL", "postgres://errand@localhost/errand");
     let issuer = ("BETTER_AUTH_URL", "https://auth.example.com");
     let key = ("OPENAI_API_KEY", "sk-hunter2");
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
     // A program, its environment, and the variable it must name.
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
     let cases: &[Case<'_>] = &[
@@ -77,6 +79,51 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
             "errand-api",
             &[database, issuer, ("RUST_LOG", "errand=loud")],
             "RUST_LOG",
+        ),
+        (
+            "errand-api",
+            &[database, issuer, ("LOG_USER_IDS", "secret")],
+            "LOG_USER_IDS",
+        ),
+        (
+            "errand-api",
+            &[database, issuer, ("OTEL_EXPORTER_OTLP_ENDPOINT", "here")],
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ),
+        (
+            "errand-api",
+            &[
+                database,
+                issuer,
+                collector,
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ],
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+        ),
+        (
+            "errand-worker",
+            &[
+                database,
+                key,
+                collector,
+                ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
+            ],
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        ),
+        (
+            "errand-worker",
+            &[
+                database,
+                key,
+                collector,
+                ("OTEL_TRACES_SAMPLER", "sometimes"),
+            ],
+            "OTEL_TRACES_SAMPLER",
+        ),
+        (
+            "errand-worker",
+            &[database, key, collector, ("OTEL_TRACES_SAMPLER_ARG", "2")],
+            "OTEL_TRACES_SAMPLER_ARG",
         ),
         ("errand-worker", &[key], "DATABASE_URL"),
         ("errand-worker", &[database], "OPENAI_API_KEY"),

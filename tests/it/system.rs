@@ -32,6 +32,7 @@ pub(crate) mod events;
 pub(crate) mod load;
 pub(crate) mod mcp;
 pub(crate) mod openapi;
+pub(crate) mod otlp;
 pub(crate) mod pooler;
 pub(crate) mod process;
 pub(crate) mod rows;

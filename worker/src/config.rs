@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use errand_server::config::{DatabaseConfig, Invalid, LogConfig, duration, retention};
+use errand_server::{
+    config::{DatabaseConfig, Invalid, LogConfig, duration, retention},
+    trace::TraceConfig,
+};
 use secrecy::{ExposeSecret, SecretString};
 
 /// Earlier turns that are read at most; the token budget is usually tighter.
@@ -28,6 +31,10 @@ pub struct Config {
     /// How to log.
     #[command(flatten)]
     pub log: LogConfig,
+
+    /// Where traces go.
+    #[command(flatten)]
+    pub trace: TraceConfig,
 
     /// Which model answers.
     #[command(flatten)]
@@ -236,6 +243,7 @@ impl Config {
     /// Names the variable.
     pub fn check(&self) -> Result<(), Invalid> {
         self.database.check()?;
+        self.trace.check()?;
         for tool in self.gated_tools() {
             if !errand_tools::NAMES.contains(&tool.as_str()) {
                 return Err(Invalid::new(

@@ -27,6 +27,7 @@ mod publisher;
 mod purge;
 mod queue;
 mod run_executor;
+mod spans;
 mod titles;
 mod toolbox;
 

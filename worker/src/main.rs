@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use errand_core::faults;
-use errand_server::{config, process, telemetry};
+use errand_server::{config, process, telemetry, trace};
 use errand_worker::{Config, Worker};
 
 fn main() -> ExitCode {
@@ -12,7 +12,9 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    if let Err(invalid) = telemetry::start(&config.log) {
+    let started =
+        telemetry::start(&config.log).and_then(|()| trace::start(&config.trace, "errand-worker"));
+    if let Err(invalid) = started {
         return config::refuse(&invalid);
     }
     faults::start();

@@ -12,10 +12,12 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
 };
 
+use crate::spans;
+
 mod measured;
 mod server;
 
-pub(crate) use measured::{MeasuredModel, MeasuredTools};
+pub(crate) use measured::{MeasuredJournal, MeasuredModel, MeasuredTools};
 pub(crate) use server::Server;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,6 +40,11 @@ struct TokenLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ToolLabel {
     tool: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +71,7 @@ pub(crate) struct Metrics {
     tokens: Family<TokenLabels, Counter>,
     tool: Family<ToolLabel, Histogram>,
     tool_errors: Family<ToolLabel, Counter>,
+    stage: Family<StageLabel, Histogram>,
     rescued: Counter,
     fenced: Counter,
     released: Family<WhatLabel, Counter>,
@@ -83,6 +91,7 @@ impl Default for Metrics {
             tokens: Family::default(),
             tool: Family::new_with_constructor(short_seconds),
             tool_errors: Family::default(),
+            stage: Family::new_with_constructor(short_seconds),
             rescued: Counter::default(),
             fenced: Counter::default(),
             released: Family::default(),
@@ -95,6 +104,9 @@ impl Default for Metrics {
         }
         for what in ["failure", "outage", "drained"] {
             drop(new.released.get_or_create(&WhatLabel { what }));
+        }
+        for stage in ["claim", "history", "step", "finish"] {
+            drop(new.stage.get_or_create(&StageLabel { stage }));
         }
         for tool in NAMES {
             drop(new.tool.get_or_create(&ToolLabel { tool }));
@@ -148,6 +160,11 @@ impl Default for Metrics {
             new.tool_errors.clone(),
         );
         registry.register(
+            "run_stage_seconds",
+            "What a worker does for a run besides asking models and calling tools: claim, history (what was said before), step (one commit of an answer), finish (the commit of the end)",
+            new.stage.clone(),
+        );
+        registry.register(
             "runs_rescued",
             "Jobs taken over from workers that fell silent",
             new.rescued.clone(),
@@ -195,12 +212,7 @@ impl Metrics {
 
     /// A run came to its end, or waits, so long after its acceptance.
     pub(crate) fn ended(&self, outcome: &Outcome, took: Option<Duration>) {
-        let outcome = match outcome {
-            Outcome::Completed { .. } => "completed",
-            Outcome::Failed { .. } => "failed",
-            Outcome::Cancelled { .. } => "cancelled",
-            Outcome::AwaitingApproval(_) => "awaiting_approval",
-        };
+        let outcome = spans::outcome(outcome);
         if let Some(took) = took {
             let turn = self.turn.get_or_create(&OutcomeLabel { outcome });
             turn.observe(took.as_secs_f64());
@@ -234,6 +246,12 @@ impl Metrics {
                     .inc_by(tokens);
             }
         }
+    }
+
+    /// A part of a run took so long.
+    pub(crate) fn stage(&self, stage: &'static str, took: Duration) {
+        let stage = self.stage.get_or_create(&StageLabel { stage });
+        stage.observe(took.as_secs_f64());
     }
 
     fn tool_called(&self, tool: &str, took: Duration, is_error: bool) {

@@ -17,12 +17,14 @@ mod failure;
 mod fuzz;
 mod habits;
 mod lenient;
+mod provider;
 mod stream;
 mod transport;
 
 use chunk::Reader;
 use failure::CallFailure;
 use habits::Habits;
+pub(crate) use provider::Provider;
 use stream::Chunks;
 use transport::Transport;
 
@@ -38,6 +40,7 @@ pub(crate) struct OpenAi {
     transport: Transport,
     model: String,
     habits: Habits,
+    provider: Provider,
 }
 
 impl OpenAi {
@@ -50,7 +53,13 @@ impl OpenAi {
             transport: Transport::new(config.base_url(), config.api_key().into(), silence)?,
             model: config.model().to_owned(),
             habits: Habits::new(config.model(), config.reasoning_effort()),
+            provider: Provider::at(config.base_url()),
         })
+    }
+
+    /// Who answers.
+    pub(crate) fn provider(&self) -> &Provider {
+        &self.provider
     }
 
     /// One call, from the request to the end of the stream. A parameter that the provider refuses is left out at once.

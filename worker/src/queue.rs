@@ -12,7 +12,7 @@ use std::{
 
 use apalis::prelude::*;
 use errand_core::{hints::Hint, jobs::job_id};
-use errand_server::supervise::Supervisor;
+use errand_server::{supervise::Supervisor, trace::Span};
 use errand_store::{self as store, Pool, StoreError, lifecycle::Taken, queue::leases};
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -63,6 +63,8 @@ impl From<&Config> for Settings {
 pub(crate) struct Delivery {
     /// What to do.
     pub(crate) taken: Taken,
+    /// The attempt, as traces have it.
+    pub(crate) span: Span,
     pub(crate) guard: InFlightGuard,
 }
 

@@ -6,6 +6,10 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use errand_core::{calendar::Moment, faults, hints::Hint, ids::CallKey, pending::PendingCall};
+use errand_server::{
+    telemetry,
+    trace::{Span, TraceContext},
+};
 use errand_store::{
     self as store, Pool, StoreError, UserPool, WriteError,
     lifecycle::{self, Claimed, Outcome, Release},
@@ -25,10 +29,11 @@ use crate::{
     cancels::Cancels,
     config::{Config, MAX_HISTORY_TURNS},
     journal::RunJournal,
-    metrics::{MeasuredModel, MeasuredTools, Metrics},
+    metrics::{MeasuredJournal, MeasuredModel, MeasuredTools, Metrics},
     openai::OpenAi,
     publisher::{End, Publisher},
     queue::Delivery,
+    spans::{self, Ended},
     titles,
     toolbox::Toolbox,
 };
@@ -81,6 +86,8 @@ enum Attempt {
     Failed {
         code: &'static str,
         message: String,
+        /// What is behind it, for operators.
+        cause: Option<String>,
     },
     Cancelled,
     /// Nothing more may be written: the run is over or somebody else's.
@@ -98,6 +105,7 @@ impl RunExecutor {
     pub(crate) async fn handle(&self, delivery: Delivery, drain: CancellationToken) {
         let Delivery {
             taken,
+            mut span,
             guard: _guard,
         } = delivery;
         faults::point("run.claimed");
@@ -105,12 +113,22 @@ impl RunExecutor {
             self.pool
                 .tell(Hint::Conversation(taken.run.conversation_id));
         }
-        let span = tracing::info_span!("run", run = %taken.run.id, attempt = taken.run.attempt);
+        let lines = tracing::info_span!(
+            "run", run = %taken.run.id, attempt = taken.run.attempt, user = %telemetry::user(&taken.run.user_id),
+            trace = span.context().map(TraceContext::trace_id),
+        );
+        let work = self.work(&taken.run, taken.history, drain);
         // Boxed: it is large.
-        Box::pin(self.work(&taken.run, taken.history, drain).instrument(span)).await;
+        let ended = Box::pin(span.scope(work).instrument(lines)).await;
+        ended.tell(&mut span);
     }
 
-    async fn work(&self, run: &Claimed, history: Option<Vec<PastTurn>>, drain: CancellationToken) {
+    async fn work(
+        &self,
+        run: &Claimed,
+        history: Option<Vec<PastTurn>>,
+        drain: CancellationToken,
+    ) -> Ended {
         let begun = std::time::Instant::now();
         let journal = RunJournal::begin(&self.pool, run, &self.publisher, self.model.name());
         let journal = match store::within(journal).await {
@@ -132,6 +150,7 @@ impl RunExecutor {
             },
             () = drain.cancelled() => Attempt::Drained,
         };
+        let mut cause = None;
         let (outcome, reply) = match attempt {
             Attempt::Replied(reply) => {
                 let outcome = Outcome::Completed {
@@ -144,7 +163,14 @@ impl RunExecutor {
                 let pending = pending(run.id, &reply, questions);
                 (Outcome::AwaitingApproval(pending), Some(reply))
             }
-            Attempt::Failed { code, message } => (Outcome::Failed { code, message }, None),
+            Attempt::Failed {
+                code,
+                message,
+                cause: why,
+            } => {
+                cause = why;
+                (Outcome::Failed { code, message }, None)
+            }
             Attempt::Cancelled => (
                 Outcome::Cancelled {
                     partial: journal.partial(),
@@ -153,16 +179,12 @@ impl RunExecutor {
             ),
             unfinished => return self.release(run, unfinished, journal.cut_off()).await,
         };
-        log_end(&outcome, begun.elapsed());
-        let max_ready = self.limits.max_ready_runs;
-        match journal
-            .finish(&self.users, &outcome, reply.as_ref(), max_ready)
-            .await
-        {
+        log_end(&outcome, cause.as_deref(), begun.elapsed());
+        match self.finish(&journal, &outcome, reply.as_ref()).await {
             // If it took effect after all, the fence says so to whoever tries again.
             Err(WriteError::Store(error)) if error.is_outage() => {
                 let outage = Attempt::Outage(error.to_string());
-                self.release(run, outage, journal.cut_off()).await;
+                self.release(run, outage, journal.cut_off()).await
             }
             Ok(()) => {
                 self.metrics
@@ -171,15 +193,36 @@ impl RunExecutor {
                 if let (true, Outcome::Completed { reply, .. }) = (run.wants_title, &outcome) {
                     titles::give(&self.pool, &self.model, run, reply, &drain).await;
                 }
+                spans::ended(&outcome)
             }
-            written => self.report(written),
+            written => self.report(written, Ended::well("ended")),
         }
     }
 
+    /// Commits the end of a run.
+    async fn finish(
+        &self,
+        journal: &RunJournal<'_>,
+        outcome: &Outcome,
+        reply: Option<&Reply>,
+    ) -> Result<(), WriteError> {
+        let begun = std::time::Instant::now();
+        let mut span = Span::begin("finish");
+        let max_ready = self.limits.max_ready_runs;
+        let written = journal.finish(&self.users, outcome, reply, max_ready).await;
+        self.metrics.stage("finish", begun.elapsed());
+        if written.is_err() {
+            span.fail("not_committed");
+        }
+        written
+    }
+
     /// Gives back a run that is not at its end.
-    async fn release(&self, run: &Claimed, attempt: Attempt, cut_off: Tokens) {
+    async fn release(&self, run: &Claimed, attempt: Attempt, cut_off: Tokens) -> Ended {
         let why = match attempt {
-            Attempt::Fenced => return self.report(Err(WriteError::Fenced)),
+            Attempt::Fenced => {
+                return self.report(Err(WriteError::Fenced), Ended::well("fenced"));
+            }
             Attempt::Lost(reason) => {
                 let pause = FIRST_RETRY
                     * 2_u32.saturating_pow(run.lost_attempts.clamp(0, 5).unsigned_abs());
@@ -202,26 +245,33 @@ impl RunExecutor {
                 Release::Drained
             }
         };
-        self.metrics.released(match why {
+        let reason = match why {
             Release::Retry(_) => "failure",
             Release::Outage(_) => "outage",
             Release::Drained => "drained",
-        });
+        };
+        self.metrics.released(reason);
+        let ended = match why {
+            Release::Drained => Ended::well("released"),
+            Release::Retry(_) | Release::Outage(_) => Ended::by("released", reason),
+        };
         let given_back = lifecycle::release(&self.pool, run.id, run.attempt, why, cut_off);
-        self.report(store::within(given_back).await);
+        self.report(store::within(given_back).await, ended)
     }
 
-    /// Says how the last write of an attempt went.
-    fn report(&self, written: Result<(), WriteError>) {
+    /// Says how the last write of an attempt went, and what the attempt came to by it.
+    fn report(&self, written: Result<(), WriteError>, ended: Ended) -> Ended {
         match written {
-            Ok(()) => {}
+            Ok(()) => ended,
             Err(WriteError::Fenced) => {
                 self.metrics.fenced();
-                tracing::info!("another attempt owns the run; nothing was written")
+                tracing::info!("another attempt owns the run; nothing was written");
+                Ended::by("lost", "fenced")
             }
             // The job is no longer in flight here, so the next heartbeat gives it back.
             Err(WriteError::Store(error)) => {
-                tracing::warn!(%error, "the run's end could not be written")
+                tracing::warn!(%error, "the run's end could not be written");
+                Ended::by("lost", "not_committed")
             }
         }
     }
@@ -238,12 +288,9 @@ impl RunExecutor {
         }
         if run.lost_attempts >= self.limits.max_attempts {
             let message = format!("The run was interrupted {} times.", run.lost_attempts);
-            return Attempt::Failed {
-                code: "run_failed",
-                message,
-            };
+            return failed("run_failed", &message);
         }
-        let assignment = match store::within(self.assignment(run, history)).await {
+        let assignment = match self.look_back(run, history).await {
             Ok(assignment) => assignment,
             Err(error) => return of_store(&error),
         };
@@ -253,8 +300,10 @@ impl RunExecutor {
             tools: self.toolbox.for_attempt(run),
             metrics,
         };
-        let model = MeasuredModel::new(&self.model, metrics, &self.pool, run);
-        let work = agent::run(&assignment, &model, &tools, journal);
+        let provider = self.model.provider();
+        let model = MeasuredModel::new(&self.model, provider, metrics, &self.pool, run);
+        let journal = MeasuredJournal { journal, metrics };
+        let work = agent::run(&assignment, &model, &tools, &journal);
         match tokio::time::timeout(self.limits.run_timeout, work).await {
             Ok(Ok(Stop::Replied(reply))) => Attempt::Replied(reply),
             Ok(Ok(Stop::NeedsApproval(reply, questions))) => Attempt::Paused(reply, questions),
@@ -272,7 +321,26 @@ impl RunExecutor {
         gated
     }
 
-    /// What the agent works with.
+    /// What the agent works with, read in a bounded time.
+    async fn look_back(
+        &self,
+        run: &Claimed,
+        history: Option<Vec<PastTurn>>,
+    ) -> Result<Assignment, StoreError> {
+        let begun = std::time::Instant::now();
+        let mut span = Span::begin("history");
+        let assignment = store::within(self.assignment(run, history)).await;
+        self.metrics.stage("history", begun.elapsed());
+        match &assignment {
+            Ok(assignment) => {
+                let turns = i64::try_from(assignment.history.len()).unwrap_or(i64::MAX);
+                span.set("errand.history.turns", turns);
+            }
+            Err(_) => span.fail("store"),
+        }
+        assignment
+    }
+
     async fn assignment(
         &self,
         run: &Claimed,
@@ -354,13 +422,17 @@ fn of_failure(failure: Failure) -> Attempt {
         ),
         Failure::Model(error) => {
             // What the provider says may hold internals; people are told the kind of trouble only.
-            tracing::warn!(%error, "the model failed");
+            let cause = error.to_string();
             let message = match error {
                 ModelError::Unavailable(_) => "The model is not available.",
                 ModelError::Refused(_) => "The model refused the request.",
                 ModelError::ContextTooLong => "The conversation is too long for the model.",
             };
-            failed("model_error", message)
+            Attempt::Failed {
+                code: "model_error",
+                message: message.to_owned(),
+                cause: Some(cause),
+            }
         }
     }
 }
@@ -369,10 +441,11 @@ fn failed(code: &'static str, message: &str) -> Attempt {
     Attempt::Failed {
         code,
         message: message.to_owned(),
+        cause: None,
     }
 }
 
-fn log_end(outcome: &Outcome, took: Duration) {
+fn log_end(outcome: &Outcome, cause: Option<&str>, took: Duration) {
     match outcome {
         Outcome::Completed { .. } => tracing::info!(?took, "run completed"),
         Outcome::Cancelled { .. } => tracing::info!(?took, "run cancelled"),
@@ -380,6 +453,8 @@ fn log_end(outcome: &Outcome, took: Duration) {
             let tools: Vec<_> = pending.iter().map(|call| &call.tool_name).collect();
             tracing::info!(?took, ?tools, "run waits for approval")
         }
-        Outcome::Failed { code, message } => tracing::warn!(?took, code, message, "run failed"),
+        Outcome::Failed { code, message } => {
+            tracing::warn!(?took, code, message, cause, "run failed");
+        }
     }
 }

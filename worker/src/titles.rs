@@ -12,7 +12,11 @@ use errand_store::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{agent, openai::OpenAi};
+use crate::{
+    agent::{self, Model},
+    openai::OpenAi,
+    spans,
+};
 
 /// How long a title is waited for. It holds the place of its run in this process meanwhile.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -25,10 +29,17 @@ pub(crate) async fn give(
     reply: &str,
     drain: &CancellationToken,
 ) {
+    let mut span = spans::model(model.provider(), model.name());
     let title = tokio::select! {
         title = tokio::time::timeout(PATIENCE, agent::title::title(model, &run.message, reply)) => title,
-        () = drain.cancelled() => return,
+        () = drain.cancelled() => return span.fail("drained"),
     };
+    match &title {
+        Ok(Ok((_, tokens))) => spans::used(&mut span, *tokens),
+        Ok(Err(_)) => span.fail("no_answer"),
+        Err(_) => span.fail("timeout"),
+    }
+    drop(span);
     let (title, tokens) = match title {
         Ok(Ok(title)) => title,
         Ok(Err(error)) => return tracing::info!(%error, "no title: the model gave none"),

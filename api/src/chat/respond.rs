@@ -14,6 +14,7 @@ use crate::{
     error::ApiError,
     request::Preference,
     routes::runs::{self, ToolCallView, Usage},
+    spans,
 };
 
 /// The agent's reply.
@@ -53,7 +54,14 @@ pub(crate) async fn reply(
     let run = turn_end(app, user, accepted.run_id, deadline).await;
     faults::point("answer.before");
     let answer = match run {
-        Ok(run) => answer(user, run, preference),
+        Ok(run) => {
+            let ended = run.run.finished_at.and_then(|time| app.db.since(time));
+            let _span = ended.map(|ended| spans::answering(run.run.id, ended));
+            if let Some(ended) = ended {
+                app.metrics.stage("deliver", ended);
+            }
+            answer(user, run, preference)
+        }
         // It is accepted, whatever has become of the database since: an error would make the client say it again.
         Err(error) if error.is_unavailable() => {
             Ok(under_way(user, accepted, RunStatus::Queued, preference))

@@ -30,6 +30,7 @@ use crate::{
         subscription::{After, Delivery, Subscription},
     },
     routes::runs,
+    spans,
     task_watch::Watching,
 };
 
@@ -138,12 +139,13 @@ pub(crate) async fn stream_run(
         app.task_watch.watch_beside(&user.id, run_id),
         bounds.clone(),
     );
+    let span = spans::streaming(run_id, "sse");
     // The place is given up with the follower, or when the client hangs up.
-    let live = Some((follower, place, bounds.over.drop_guard()));
+    let live = Some((follower, place, bounds.over.drop_guard(), span));
     let events = stream::unfold((live, app.stop.clone()), move |(live, stop)| {
         let (names, begun) = (Arc::clone(&names), bounds.begun.clone());
         async move {
-            let (mut follower, place, over) = live?;
+            let (mut follower, place, over, mut span) = live?;
             tokio::select! {
                 // The client resumes with another process.
                 () = stop.cancelled() => None,
@@ -152,7 +154,10 @@ pub(crate) async fn stream_run(
                 next = next_of(&mut follower, run_id, &names) => {
                     let (event, is_last) = next?;
                     begun.cancel();
-                    Some((event, ((!is_last).then_some((follower, place, over)), stop.clone())))
+                    if is_last {
+                        span.set("errand.delivered", true);
+                    }
+                    Some((event, ((!is_last).then_some((follower, place, over, span)), stop.clone())))
                 }
             }
         }

@@ -17,6 +17,7 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use crate::{App, connections, error::ApiError};
 
 mod calls;
+mod deliveries;
 mod frames;
 mod methods;
 mod queue;

@@ -166,6 +166,19 @@ pub struct LogConfig {
     /// What to log, as tracing directives
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub rust_log: String,
+
+    /// How log lines and traces name users: by their ids (plain), or by a hash of them (hashed)
+    #[arg(long, env = "LOG_USER_IDS", value_enum, default_value = "plain")]
+    pub log_user_ids: UserIds,
+}
+
+/// How users are named where operators read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum UserIds {
+    /// By their ids, as the identity provider gives them.
+    Plain,
+    /// By a hash: the same for the same user, so that lines can be told apart and searched for.
+    Hashed,
 }
 
 /// The form of a log line.

@@ -10,3 +10,4 @@ pub mod request_id;
 pub mod serve;
 pub mod supervise;
 pub mod telemetry;
+pub mod trace;

@@ -5,10 +5,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, histogram::Histogram},
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
+
+use crate::trace;
 
 /// What the text is, for `Content-Type`.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -21,11 +23,17 @@ pub(crate) fn count_panic() {
     PANICS.fetch_add(1, Ordering::Relaxed);
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
 /// A registry whose metrics all begin with `errand_`, and what each process has.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     panics: Counter,
+    spans: Family<OutcomeLabel, Counter>,
 }
 
 impl Default for Metrics {
@@ -33,7 +41,17 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("errand");
         let panics = Counter::default();
         registry.register("panics", "Panics of this process", panics.clone());
-        Self { registry, panics }
+        let spans = Family::default();
+        registry.register(
+            "trace_spans",
+            "Spans of traces that were exported, that a collector did not take (failed), or that had no place in the queue (dropped)",
+            spans.clone(),
+        );
+        Self {
+            registry,
+            panics,
+            spans,
+        }
     }
 }
 
@@ -48,6 +66,15 @@ impl Metrics {
     pub fn text(&self) -> String {
         let seen = PANICS.load(Ordering::Relaxed);
         self.panics.inc_by(seen.saturating_sub(self.panics.get()));
+        let spans = trace::spans();
+        for (outcome, seen) in [
+            ("exported", spans.exported),
+            ("failed", spans.failed),
+            ("dropped", spans.dropped),
+        ] {
+            let counter = self.spans.get_or_create(&OutcomeLabel { outcome });
+            counter.inc_by(seen.saturating_sub(counter.get()));
+        }
         let mut text = String::new();
         // Writing into a string fails only if a metric cannot be written, and then the text ends there.
         let _ = encode(&mut text, &self.registry);

@@ -9,8 +9,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::trace;
+
 /// For what still runs at the end and cannot be called off, such as a read of standard input or a look-up of a host.
 const LAST: Duration = Duration::from_millis(250);
+/// For spans that have ended and are not sent; and where the process fails, and is to be gone within a second.
+const LAST_SPANS: Duration = Duration::from_secs(2);
+const LAST_SPANS_OF_A_FAILURE: Duration = Duration::from_millis(200);
 
 /// Does the work of a process, whose token is cancelled at the first SIGTERM or SIGINT. The status is a failure if the work fails or
 /// panics; either way the reason is in the log.
@@ -29,6 +34,10 @@ pub fn run<E: Display>(
         runtime.block_on(until_terminated(stop.clone(), work(stop)))
     }));
     runtime.shutdown_timeout(LAST);
+    trace::stop(match ended {
+        Ok(Ok(())) => LAST_SPANS,
+        _ => LAST_SPANS_OF_A_FAILURE,
+    });
     match ended {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use errand_api::Api;
-use errand_server::{config, process, telemetry};
+use errand_server::{config, process, telemetry, trace};
 use errand_store::db::migrate;
 use errand_worker::Worker;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +96,9 @@ async fn run(config: &DevConfig, stop: CancellationToken) -> Result<()> {
         .await
         .context("migrations")?;
 
-    let api = Api::build(&parts.api_config(config)?, stop.clone()).await?;
+    let api = parts.api_config(config)?;
+    trace::start(&api.trace, "errand-dev")?;
+    let api = Api::build(&api, stop.clone()).await?;
     let worker = Worker::build(&parts.worker_config()?).await?;
     banner::started(config, &parts, api.address()?);
     let result = tokio::try_join!(

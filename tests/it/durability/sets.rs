@@ -65,6 +65,7 @@ async fn accept(
         idempotency_key: None,
         request_hash: None,
         rejects_busy: false,
+        traceparent: None,
     };
     lifecycle::accept(&turn, &new, NO_LIMITS).await
 }

@@ -1,8 +1,11 @@
-//! The model and the tools of an attempt, with a watch beside them.
+//! The model, the tools and the journal of an attempt, with a watch beside them, and their spans.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use errand_core::{ids::CallKey, pending::Effect};
@@ -12,15 +15,22 @@ use errand_store::{
     read::usage::Tokens,
 };
 
+use errand_server::trace::Span;
+
 use super::Metrics;
-use crate::agent::{
-    Answer, Interrupted, Model, ModelError, Progress, Refusal, Request, ToolDefinition,
-    ToolOutcome, Toolbox,
+use crate::{
+    agent::{
+        Answer, Interrupted, Journal, Model, ModelError, Progress, Refusal, Request,
+        ToolDefinition, ToolOutcome, Toolbox,
+    },
+    openai::Provider,
+    spans,
 };
 
 /// A model that is measured, for one attempt at a run.
 pub(crate) struct MeasuredModel<'a, M> {
     model: &'a M,
+    provider: &'a Provider,
     metrics: &'a Metrics,
     pool: &'a Pool,
     run: &'a Claimed,
@@ -30,12 +40,14 @@ pub(crate) struct MeasuredModel<'a, M> {
 impl<'a, M: Model> MeasuredModel<'a, M> {
     pub(crate) fn new(
         model: &'a M,
+        provider: &'a Provider,
         metrics: &'a Metrics,
         pool: &'a Pool,
         run: &'a Claimed,
     ) -> Self {
         Self {
             model,
+            provider,
             metrics,
             pool,
             run,
@@ -66,10 +78,18 @@ impl<M: Model> Model for MeasuredModel<'_, M> {
         tell: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Answer, ModelError> {
         let asked = Instant::now();
-        let is_silent = AtomicBool::new(true);
+        let mut span = spans::model(self.provider, self.name());
+        let first_word = OnceLock::<Duration>::new();
+        let restarts = AtomicI64::new(0);
         let listen = |progress: Progress<'_>| {
-            if matches!(progress, Progress::Text(_)) && is_silent.swap(false, Ordering::Relaxed) {
-                self.first_word(asked);
+            match progress {
+                Progress::Text(_) if first_word.set(asked.elapsed()).is_ok() => {
+                    self.first_word(asked);
+                }
+                Progress::Restart => {
+                    restarts.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
             }
             tell(progress);
         };
@@ -82,6 +102,13 @@ impl<M: Model> Model for MeasuredModel<'_, M> {
         };
         self.metrics
             .model_answered(self.name(), outcome, asked.elapsed(), tokens);
+        spans::answered(&mut span, answer.as_ref().map_err(|_| outcome));
+        if let Some(after) = first_word.get() {
+            span.set("gen_ai.response.time_to_first_chunk", after.as_secs_f64());
+        }
+        if let restarts @ 1.. = restarts.into_inner() {
+            span.set("errand.model.restarts", restarts);
+        }
         answer
     }
 }
@@ -105,6 +132,7 @@ impl<T: Toolbox> Toolbox for MeasuredTools<'_, T> {
         refused: Option<Refusal>,
     ) -> Result<ToolOutcome, Interrupted> {
         let begun = Instant::now();
+        let mut span = spans::tool(&call.name);
         let outcome = self.tools.call(key, user_id, call, refused).await;
         let is_error = match &outcome {
             Ok(outcome) => outcome.result["success"] != true,
@@ -112,6 +140,13 @@ impl<T: Toolbox> Toolbox for MeasuredTools<'_, T> {
         };
         self.metrics
             .tool_called(&call.name, begun.elapsed(), is_error);
+        match &outcome {
+            Ok(_) if is_error => span.fail("tool_error"),
+            Ok(_) => {}
+            Err(Interrupted::Fenced) => span.fail("fenced"),
+            Err(Interrupted::Unavailable(_)) => span.fail("unavailable"),
+            Err(Interrupted::Outage(_)) => span.fail("outage"),
+        }
         outcome
     }
 
@@ -121,5 +156,32 @@ impl<T: Toolbox> Toolbox for MeasuredTools<'_, T> {
         calls: &[&RequestedCall],
     ) -> Result<Vec<Option<Effect>>, Interrupted> {
         self.tools.previews(user_id, calls).await
+    }
+}
+
+/// A journal that is measured.
+pub(crate) struct MeasuredJournal<'a, J> {
+    pub(crate) journal: &'a J,
+    pub(crate) metrics: &'a Metrics,
+}
+
+impl<J: Journal> Journal for MeasuredJournal<'_, J> {
+    fn tell(&self, told: Progress<'_>) {
+        self.journal.tell(told);
+    }
+
+    async fn commit(&self, step: i32, answer: &Answer) -> Result<(), Interrupted> {
+        let begun = Instant::now();
+        let mut span = Span::begin("step");
+        let committed = self.journal.commit(step, answer).await;
+        self.metrics.stage("step", begun.elapsed());
+        if committed.is_err() {
+            span.fail("not_committed");
+        }
+        committed
+    }
+
+    async fn acted(&self, told: CallKey, call: &RequestedCall, outcome: &ToolOutcome) {
+        self.journal.acted(told, call, outcome).await;
     }
 }

@@ -1,6 +1,9 @@
 //! The claim loop: claims as many jobs as there are free slots, when woken and at least once a second.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use apalis::prelude::*;
 use apalis_core::task::builder::TaskBuilder;
@@ -17,7 +20,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Delivery, InFlight};
-use crate::{config::MAX_HISTORY_TURNS, metrics::Metrics};
+use crate::{
+    config::MAX_HISTORY_TURNS,
+    metrics::Metrics,
+    spans::{self, ClaimedAt},
+};
 
 /// The slow poll: what a lost notification costs at most, and how late a delayed retry may start.
 const POLL: Duration = Duration::from_secs(1);
@@ -61,13 +68,13 @@ impl Claims {
                 return;
             };
             match store::within(self.claim(free.len())).await {
-                Ok(claimed) => {
+                Ok((claimed, at)) => {
                     outage_logged = false;
                     // Less than there was room for is all there was; what comes now rings.
                     let is_full = claimed.len() == free.len();
                     if !claimed.is_empty() {
                         faults::point("queue.claimed");
-                        if self.deliver(claimed, free, jobs).await.is_err() {
+                        if self.deliver(claimed, at, free, jobs).await.is_err() {
                             return;
                         }
                     }
@@ -86,12 +93,18 @@ impl Claims {
         }
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<Taken>, StoreError> {
+    async fn claim(&self, limit: usize) -> Result<(Vec<Taken>, ClaimedAt), StoreError> {
+        let asked = SystemTime::now();
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let mut db = store::connection(&self.pool).await?;
         // One statement, so one transaction: nothing is held open between the claim and its answer.
         let claimed = lifecycle::claim(&mut db, &self.worker, limit, MAX_HISTORY_TURNS).await;
         let claimed = db.done(claimed)?;
+        let answered = SystemTime::now();
+        if !claimed.is_empty() {
+            let took = answered.duration_since(asked).unwrap_or_default();
+            self.metrics.stage("claim", took);
+        }
         for taken in claimed.iter().filter(|taken| taken.run.attempt == 1) {
             self.metrics
                 .picked_up(self.pool.since(taken.run.created_at));
@@ -99,12 +112,13 @@ impl Claims {
         let begun = claimed.iter().filter(|taken| taken.run.attempt == 1);
         self.pool
             .tell_soon(begun.map(|taken| Hint::RunEvents(taken.run.id)));
-        Ok(claimed)
+        Ok((claimed, ClaimedAt { asked, answered }))
     }
 
     async fn deliver(
         &self,
         claimed: Vec<Taken>,
+        at: ClaimedAt,
         slots: Vec<OwnedSemaphorePermit>,
         jobs: &mpsc::Sender<Task<Delivery>>,
     ) -> Result<(), mpsc::error::SendError<Task<Delivery>>> {
@@ -114,6 +128,7 @@ impl Claims {
             .zip(slots)
             .map(|(taken, slot)| Delivery {
                 guard: self.in_flight.hold(taken.run.id, slot),
+                span: spans::attempt(&taken.run, at, self.pool.since(taken.run.created_at)),
                 taken,
             })
             .collect();

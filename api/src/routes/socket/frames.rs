@@ -73,6 +73,9 @@ pub(super) struct RunStart {
     /// The turn is to wait for a decision before it deletes a task.
     #[serde(default)]
     pub(super) ask_before_deleting: bool,
+    /// Where the turn belongs to in a trace of the client (W3C Trace Context).
+    #[serde(default)]
+    pub(super) traceparent: Option<String>,
 }
 
 impl RunStart {
@@ -133,6 +136,8 @@ pub(super) struct RunDecide {
     pub(super) new_run_id: Option<Uuid>,
     #[serde(default)]
     pub(super) time_zone: Option<String>,
+    #[serde(default)]
+    pub(super) traceparent: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -144,6 +149,8 @@ pub(super) struct RunRetry {
     pub(super) new_run_id: Option<Uuid>,
     #[serde(default)]
     pub(super) time_zone: Option<String>,
+    #[serde(default)]
+    pub(super) traceparent: Option<String>,
 }
 
 /// The user's tasks changed, wherever: read them again.

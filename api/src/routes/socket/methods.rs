@@ -6,10 +6,12 @@ use chrono_tz::Tz;
 use errand_store::{self as store, StoreError, lifecycle, read::conversations};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
     super::runs::cancel_run,
+    deliveries::Deliveries,
     frames::{self, Call, RunDecide, RunRef, RunRetry, RunStart, Subscribe, Thread},
     threads::{MAX_THREADS, Threads},
 };
@@ -23,6 +25,7 @@ use crate::{
     live::subscription::{After, Subscription},
     request,
     retry::{self, Retry},
+    spans,
 };
 
 /// What a client may call, by name. The answer to anything else lists the names.
@@ -86,6 +89,8 @@ pub(super) struct Methods {
     pub(super) user_id: String,
     /// The conversations that this socket follows.
     pub(super) threads: Threads,
+    /// The turns that it has begun.
+    pub(super) deliveries: Deliveries,
 }
 
 /// A call that is done.
@@ -143,36 +148,75 @@ impl Methods {
                 request_hash: &request_hash,
             }),
         };
-        let run_id = accept::accept(&self.app, &message).await?.run_id;
-        self.follow_new(run_id).await
+        let accept = async {
+            let accepted = accept::accept(&self.app, &message).await?;
+            Ok(accepted.run_id)
+        };
+        let traceparent = start.traceparent.as_deref();
+        self.begin_turn("run.start", traceparent, run_id, accept)
+            .await
+    }
+
+    /// Accepts a run, and follows its conversation.
+    async fn begin_turn(
+        &self,
+        method: &'static str,
+        traceparent: Option<&str>,
+        run_id: Uuid,
+        accept: impl Future<Output = Result<Uuid, ApiError>>,
+    ) -> Result<Answer, ApiError> {
+        let (span, lines) = spans::call(method, traceparent, &self.user_id);
+        let begin = async {
+            // Before it is accepted: its end may be told while this goes on.
+            let delivery = spans::streaming(run_id, "websocket");
+            self.deliveries.begin(run_id, delivery);
+            let begun = async { self.follow_new(accept.await?).await }.await;
+            if begun.is_err() {
+                self.deliveries.end(run_id);
+            }
+            begun
+        };
+        span.scope(begin).instrument(lines).await
     }
 
     async fn decide(&self, call: &Call) -> Result<Answer, ApiError> {
         let wanted: RunDecide = params(call)?;
+        let child = wanted.new_run_id.unwrap_or_else(errand_core::ids::new_id);
         let command = DecisionCommand {
             user_id: &self.user_id,
             run_id: wanted.run_id,
             thread: None,
             decision: &decision(wanted.approve, wanted.decisions)?,
-            child: wanted.new_run_id.unwrap_or_else(errand_core::ids::new_id),
+            child,
             time_zone: zone(wanted.time_zone.as_deref())?,
         };
-        let run_id = decide::decide(&self.app, &command).await?.run_id;
-        self.follow_new(run_id).await
+        let decide = async {
+            let accepted = decide::decide(&self.app, &command).await?;
+            Ok(accepted.run_id)
+        };
+        let traceparent = wanted.traceparent.as_deref();
+        self.begin_turn("run.decide", traceparent, child, decide)
+            .await
     }
 
     async fn retry(&self, call: &Call) -> Result<Answer, ApiError> {
         let wanted: RunRetry = params(call)?;
         let key = wanted.new_run_id.map(|id| id.to_string());
-        let wanted = Retry {
+        let child = wanted.new_run_id.unwrap_or_else(errand_core::ids::new_id);
+        let again = Retry {
             user_id: &self.user_id,
             run_id: wanted.run_id,
-            child: wanted.new_run_id.unwrap_or_else(errand_core::ids::new_id),
+            child,
             key: key.as_deref(),
             time_zone: zone(wanted.time_zone.as_deref())?,
         };
-        let run_id = retry::retry(&self.app, &wanted).await?.run_id;
-        self.follow_new(run_id).await
+        let retry = async {
+            let accepted = retry::retry(&self.app, &again).await?;
+            Ok(accepted.run_id)
+        };
+        let traceparent = wanted.traceparent.as_deref();
+        self.begin_turn("run.retry", traceparent, child, retry)
+            .await
     }
 
     /// Follows the conversation of a run that has just been accepted, from the run's start, unless this socket does already.

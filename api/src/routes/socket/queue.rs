@@ -7,9 +7,13 @@ use uuid::Uuid;
 
 use super::{
     MAX_SENT,
+    deliveries::Deliveries,
     frames::{self, Close},
 };
-use crate::live::subscription::{Delivery, Subscription};
+use crate::live::{
+    broker::is_terminal,
+    subscription::{Delivery, Subscription},
+};
 
 /// Frames that wait to be sent, and their bytes; one that is larger than these waits alone.
 const QUEUE: usize = 256;
@@ -20,6 +24,8 @@ const QUEUE_BYTES: u32 = 256 * 1024;
 pub(super) struct Queue {
     sender: mpsc::Sender<Outgoing>,
     room: Arc<Semaphore>,
+    /// The turns whose ends are to come.
+    pub(super) deliveries: Deliveries,
 }
 
 pub(super) enum Outgoing {
@@ -33,7 +39,13 @@ impl Queue {
     pub(super) fn open() -> (Self, mpsc::Receiver<Outgoing>) {
         let (sender, outgoing) = mpsc::channel(QUEUE);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES as usize));
-        (Self { sender, room }, outgoing)
+        let deliveries = Deliveries::default();
+        let queue = Self {
+            sender,
+            room,
+            deliveries,
+        };
+        (queue, outgoing)
     }
 
     /// Waits until there is room for a frame. False if the socket is gone, or is to be closed.
@@ -69,6 +81,11 @@ pub(super) async fn relay(mut follower: Subscription, thread_id: Uuid, queue: Qu
         let over = matches!(told, Delivery::ResyncRequired);
         if !queue.send(frames::told(thread_id, &told)).await || over {
             return;
+        }
+        if let Delivery::Event(event) = &told
+            && is_terminal(&event.event)
+        {
+            queue.deliveries.end(event.run_id);
         }
     }
 }

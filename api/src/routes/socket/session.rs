@@ -161,6 +161,7 @@ impl Session {
             app: app.clone(),
             user_id: user_id.clone(),
             threads: Threads::default(),
+            deliveries: queue.deliveries.clone(),
         };
         Self {
             tasks: app.task_watch.watch(&user_id),

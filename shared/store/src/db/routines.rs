@@ -51,8 +51,8 @@ const ROUTINES: [(&str, &str); 26] = [
         include_str!("../../../../migrations/routines/run_history.sql"),
     ),
     (
-        "run_claim",
-        include_str!("../../../../migrations/routines/run_claim.sql"),
+        "run_claims",
+        include_str!("../../../../migrations/routines/run_claims.sql"),
     ),
     (
         "run_step",

@@ -51,6 +51,8 @@ pub struct NewRun<'a> {
     pub request_hash: Option<&'a [u8]>,
     /// The client will not wait in line.
     pub rejects_busy: bool,
+    /// Where it belongs to in a trace (W3C `traceparent`), if anybody traces.
+    pub traceparent: Option<&'a str>,
 }
 
 /// What a user may have at the same time and in a time; 0: any number.
@@ -166,6 +168,8 @@ struct Row<'a> {
     is_second_try: bool,
     /// By the database's clock.
     deadline: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
 }
 
 impl<'a> Row<'a> {
@@ -193,6 +197,7 @@ impl<'a> Row<'a> {
             max_ready: limits.max_ready,
             is_second_try: new.is_second_try,
             deadline: None,
+            traceparent: new.traceparent,
         }
     }
 }
@@ -314,6 +319,8 @@ pub struct Successor<'a> {
     pub request_hash: Option<&'a [u8]>,
     /// As for a new run.
     pub time_zone: Option<&'a str>,
+    /// As for a new run.
+    pub traceparent: Option<&'a str>,
 }
 
 /// Accepts a run that goes on from another of the user, in the same conversation and turn. The caller holds the user's lock.
@@ -330,15 +337,16 @@ pub(super) async fn accept_successor(
         settings::remember_zone(db, user_id, zone).await?;
     }
     sqlx::query!(
-        "insert into runs (id, conversation_id, user_id, parent_run_id, root_run_id, idempotency_key, request_hash, time_zone)
+        "insert into runs (id, conversation_id, user_id, parent_run_id, root_run_id, idempotency_key, request_hash, time_zone, traceparent)
          select $3, conversation_id, user_id, id, coalesce(root_run_id, id), $4, $5,
-                (select time_zone from user_settings where user_id = $2)
+                (select time_zone from user_settings where user_id = $2), $6
          from runs where id = $1 and user_id = $2",
         run.parent_run_id,
         user_id,
         run.id,
         run.idempotency_key,
-        run.request_hash
+        run.request_hash,
+        run.traceparent
     )
     .execute(db)
     .await?;

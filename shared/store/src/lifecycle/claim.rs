@@ -46,6 +46,8 @@ pub struct Claimed {
     pub wants_title: bool,
     /// The user wants to be asked before a task is deleted.
     pub asks_before_deleting: bool,
+    /// Where it belongs to in a trace (W3C `traceparent`), if anybody traces.
+    pub traceparent: Option<String>,
 }
 
 /// A run that was claimed, and what its worker has to read first.
@@ -57,7 +59,7 @@ pub struct Taken {
     pub history: Option<Vec<PastTurn>>,
 }
 
-/// Takes up to `limit` jobs for a worker and begins an attempt at the run of each, as `run_claim` has it; with up to `history` earlier turns.
+/// Takes up to `limit` jobs for a worker and begins an attempt at the run of each, as `run_claims` has it; with up to `history` earlier turns.
 ///
 /// From here on every earlier attempt is fenced off: its next write finds another attempt number and changes nothing. A first attempt is told
 /// of, as the run's first event.
@@ -75,8 +77,8 @@ pub async fn claim(
                   lost_attempts as "lost_attempts!", root_run_id as "root_run_id!", parent_run_id, is_retry as "is_retry!",
                   "position" as "position!", message as "message!", said_at as "said_at!", said_in, created_at as "created_at!", time_zone,
                   cancel_requested as "cancel_requested!", wants_title as "wants_title!", asks_before_deleting as "asks_before_deleting!",
-                  history
-           from run_claim($1, $2, $3, $4)"#,
+                  traceparent, history
+           from run_claims($1, $2, $3, $4)"#,
         worker,
         limit,
         history,
@@ -103,6 +105,7 @@ pub async fn claim(
             cancel_requested: row.cancel_requested,
             wants_title: row.wants_title,
             asks_before_deleting: row.asks_before_deleting,
+            traceparent: row.traceparent,
         },
         // One that cannot be understood is read again by its worker, which says so.
         history: row.history.and_then(|turns| history::turns(turns).ok()),

@@ -127,6 +127,7 @@ async fn turn(db: &mut Transaction, user: &str, conversation: Uuid) {
         idempotency_key: None,
         request_hash: None,
         rejects_busy: false,
+        traceparent: None,
     };
     let limits = lifecycle::Limits {
         bounds,

@@ -59,6 +59,11 @@ fn messages() -> Vec<Value> {
         asked(100, "new", &plain),
         asked(101, "zoned", &json!({"time_zone": "Asia/Tokyo"})),
         asked(
+            104,
+            "traced",
+            &json!({"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}),
+        ),
+        asked(
             102,
             "known",
             &json!({"conversation_id": conversation(1), "new_conversation_id": null}),
@@ -165,7 +170,7 @@ async fn claimed(db: &PgPool) -> Vec<Value> {
         "update apalis.jobs set run_at = now() - interval '1 minute'",
     )
     .await;
-    let claim = "select to_jsonb(c) - '{said_at,created_at,position}'::text[] from run_claim('w', 100, 10, '1.0') c order by c.id";
+    let claim = "select to_jsonb(c) - '{said_at,created_at,position}'::text[] from run_claims('w', 100, 10, '1.0') c order by c.id";
     sqlx::query_scalar(claim)
         .fetch_all(db)
         .await
@@ -231,7 +236,7 @@ async fn what_goes_together_comes_to_what_goes_alone() {
             "accepted",
             together(&db, "run_accepts", &messages(), is_alone).await,
         ));
-        let plain = "messages where content in ('message 100', 'message 101', 'message 102', 'message 103')";
+        let plain = "messages where content in ('message 100', 'message 101', 'message 102', 'message 103', 'message 104')";
         assert_eq!(writers(&db, plain).await == 1, !is_alone);
 
         let runs = claimed(&db).await;

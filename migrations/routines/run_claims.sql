@@ -1,14 +1,14 @@
--- version 2
+-- version 1
 -- A worker takes up to `p_limit` jobs and begins an attempt at the run of each: from here on every earlier attempt is fenced off. Returns the
 -- runs, with what their conversations said before. For all users, so it runs as the owner of the tables; what it reads of a conversation it
 -- reads as its owner. A run that was never at work before tells that it begins: its first event.
 --
 -- `offset 0` keeps what is asked of a few rows from becoming a join, for which the planner may read a whole table.
-create or replace function run_claim(p_worker text, p_limit integer, p_history bigint, p_protocol text)
+create or replace function run_claims(p_worker text, p_limit integer, p_history bigint, p_protocol text)
 returns table (
     id uuid, conversation_id uuid, user_id text, attempt integer, lost_attempts integer, root_run_id uuid, parent_run_id uuid,
     is_retry boolean, "position" bigint, message text, said_at timestamptz, said_in text, created_at timestamptz, time_zone text,
-    cancel_requested boolean, wants_title boolean, asks_before_deleting boolean, history json
+    cancel_requested boolean, wants_title boolean, asks_before_deleting boolean, traceparent text, history json
 )
 language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
@@ -54,7 +54,7 @@ begin
               and root.id = coalesce(r.root_run_id, r.id)
             returning r.id, r.conversation_id, r.user_id, r.attempt, r.attempt - 1 - r.handbacks as lost_attempts, root.id as root_run_id,
                       r.parent_run_id, root.position, root.created_at as said_at, root.time_zone as said_in, r.created_at, r.time_zone,
-                      r.cancel_requested_at is not null as cancel_requested
+                      r.cancel_requested_at is not null as cancel_requested, r.traceparent
         ),
         told as (
             insert into run_events (run_id, seq, event, bytes)
@@ -79,7 +79,7 @@ begin
         "position" := v_run.position; message := v_run.message;
         said_at := v_run.said_at; said_in := v_run.said_in; created_at := v_run.created_at; time_zone := v_run.time_zone;
         cancel_requested := v_run.cancel_requested; wants_title := v_run.wants_title;
-        asks_before_deleting := v_run.asks_before_deleting;
+        asks_before_deleting := v_run.asks_before_deleting; traceparent := v_run.traceparent;
         history := null;
         perform act_for(v_run.user_id);
         begin
