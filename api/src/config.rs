@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, FromArgMatches};
@@ -29,6 +30,8 @@ pub enum Command {
     Run(RunConfig),
     /// Cancel a run and end.
     Cancel(ChangeRunConfig),
+    /// Print where a turn's time goes.
+    Times(TimesConfig),
 }
 
 impl Command {
@@ -47,6 +50,7 @@ impl Command {
         let queue = QueueConfig::augment_args(clap::Command::new("queue"));
         let run = RunConfig::augment_args(clap::Command::new("run"));
         let cancel = ChangeRunConfig::augment_args(clap::Command::new("cancel"));
+        let times = TimesConfig::augment_args(clap::Command::new("times"));
         let matches = Config::augment_args(clap::Command::new("errand-api"))
             .version(env!("CARGO_PKG_VERSION"))
             .about("Accepts messages, answers them when their run has ended, serves what users may read")
@@ -55,6 +59,7 @@ impl Command {
             .subcommand(queue.about("Prints what waits, what is at work and with whom, and what failed lately"))
             .subcommand(run.about("Prints what became of a run: attempts, steps, calls of tools, times"))
             .subcommand(cancel.about("Cancels a run, as its user could"))
+            .subcommand(times.about("Prints where a turn's time goes, from the metrics of processes that run"))
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true)
             .try_get_matches()?;
@@ -65,6 +70,7 @@ impl Command {
             Some(("queue", queue)) => QueueConfig::from_arg_matches(queue).map(Self::Queue),
             Some(("run", run)) => RunConfig::from_arg_matches(run).map(Self::Run),
             Some(("cancel", cancel)) => ChangeRunConfig::from_arg_matches(cancel).map(Self::Cancel),
+            Some(("times", times)) => TimesConfig::from_arg_matches(times).map(Self::Times),
             Some((_, migrate)) => MigrateConfig::from_arg_matches(migrate).map(Self::Migrate),
             None => Config::from_arg_matches(&matches).map(|config| Self::Serve(Box::new(config))),
         }
@@ -78,6 +84,7 @@ impl Command {
             Self::Queue(config) => config.database.check(),
             Self::Run(config) => config.database.check(),
             Self::Cancel(config) => config.database.check(),
+            Self::Times(config) => config.check(),
         }
     }
 
@@ -90,6 +97,7 @@ impl Command {
             Self::Queue(config) => &config.log,
             Self::Run(config) => &config.log,
             Self::Cancel(config) => &config.log,
+            Self::Times(config) => &config.log,
         }
     }
 }
@@ -162,6 +170,35 @@ pub struct RunConfig {
 
     /// The run
     pub run_id: uuid::Uuid,
+}
+
+/// What `errand-api times` needs.
+#[derive(Debug, Clone, Args)]
+pub struct TimesConfig {
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Print JSON; times are in seconds
+    #[arg(long)]
+    pub json: bool,
+
+    /// Look twice, so far apart, and tell of the turns in between [default: those since the processes were started]
+    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    pub over: Option<Duration>,
+
+    /// The metrics of each process: http://api:8080/metrics http://worker:9090/metrics (METRICS_PORT)
+    #[arg(required = true, value_name = "URL")]
+    pub urls: Vec<String>,
+}
+
+impl TimesConfig {
+    fn check(&self) -> Result<(), Invalid> {
+        for url in &self.urls {
+            config::http_url("URL", url)?;
+        }
+        Ok(())
+    }
 }
 
 /// What serving needs.

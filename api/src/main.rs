@@ -33,6 +33,7 @@ fn main() -> ExitCode {
                 Command::Queue(config) => operate::queue(&config, stop).await,
                 Command::Run(config) => operate::run(&config).await,
                 Command::Cancel(config) => operate::cancel(&config).await,
+                Command::Times(config) => operate::times(&config, stop).await,
             }
         })
     })

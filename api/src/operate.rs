@@ -1,4 +1,4 @@
-//! What an operator asks on the command line: the queue, one run, and to have a run cancelled or queued again.
+//! What an operator asks on the command line: the queue, one run, where time goes, and to have a run cancelled or queued again.
 //!
 //! Answers go to the standard output, as lines for people or, with `--json`, as JSON; what was done goes to the log, with who did it.
 
@@ -27,6 +27,11 @@ use crate::{
     ApiStartError,
     config::{ChangeRunConfig, QueueConfig, RunConfig},
 };
+
+mod scrape;
+mod times;
+
+pub use times::times;
 
 /// Pause between two looks of `--watch`.
 const WATCH: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 -- version 2
 -- Accepts, in one statement for all, those of many messages to which nothing is special: the first of its user, within the bounds, in a
 -- conversation that is free or new, and with a place for its run, which so may start at once. Returns these; of the others nothing is written,
--- and `run_accept` says what they are. (`offset 0`: see `run_claim`.) For all users, so it runs as the owner of the tables, and each row names its user. Fails as a whole.
+-- and `run_accept` says what they are. (`offset 0`: see `run_claims`.) For all users, so it runs as the owner of the tables, and each row names its user. Fails as a whole.
 create or replace function run_accept_all(p_rows jsonb)
 returns table (
     place bigint, run_id uuid, conversation_id uuid,

@@ -454,7 +454,7 @@ fn log_end(outcome: &Outcome, cause: Option<&str>, took: Duration) {
             tracing::info!(?took, ?tools, "run waits for approval")
         }
         Outcome::Failed { code, message } => {
-            tracing::warn!(?took, code, message, cause, "run failed");
+            tracing::warn!(?took, code, told = message, cause, "run failed");
         }
     }
 }

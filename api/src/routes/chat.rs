@@ -35,6 +35,7 @@ use crate::{
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "The same key with the same body joins the same run, until a day after its end (KEEP_KEYS)"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, or `respond-async` (RFC 7240)"),
         ("X-Time-Zone" = Option<String>, Header, description = "Where the user is: a name of IANA's data base, such as `Europe/Berlin`. It is remembered; UTC until one is known"),
+        ("traceparent" = Option<String>, Header, description = "Where the turn belongs to in a trace of the client (W3C Trace Context)"),
     ),
     request_body = ChatRequest,
     responses(

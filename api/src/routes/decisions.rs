@@ -34,6 +34,7 @@ use crate::{
         ("id" = Uuid, Path, description = "The run that waits"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` seconds, or `respond-async` (RFC 7240)"),
         ("X-Time-Zone" = Option<String>, Header, description = "Where the user is: a name of IANA's data base, such as `Europe/Berlin`. It is remembered; UTC until one is known"),
+        ("traceparent" = Option<String>, Header, description = "Where the turn belongs to in a trace of the client (W3C Trace Context)"),
     ),
     request_body = DecisionRequest,
     responses(

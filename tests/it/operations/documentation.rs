@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::system::{database, process};
 
 /// Headings of `docs/configuration.md`, each above what the program says of itself.
-const PROGRAMS: [(&str, &str, &[&str]); 8] = [
+const PROGRAMS: [(&str, &str, &[&str]); 9] = [
     ("errand-api", "errand-api", &[]),
     ("errand-worker", "errand-worker", &[]),
     ("errand-mcp", "errand-mcp", &[]),
@@ -23,6 +23,7 @@ const PROGRAMS: [(&str, &str, &[&str]); 8] = [
     ("errand-api run", "errand-api", &["run"]),
     ("errand-api cancel", "errand-api", &["cancel"]),
     ("errand-api requeue", "errand-api", &["requeue"]),
+    ("errand-api times", "errand-api", &["times"]),
 ];
 
 fn root() -> PathBuf {

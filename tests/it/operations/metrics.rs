@@ -1,11 +1,11 @@
 //! What operators see: metrics of API and worker, what an autoscaler is told, and that dashboards and alerts name metrics that there are.
 
-use std::{collections::BTreeSet, net::TcpListener};
+use std::{collections::BTreeSet, net::TcpListener, time::Duration};
 
 use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
-use crate::system::{Answer, Options, PATIENCE, TestSystem, client};
+use crate::system::{Answer, Options, PATIENCE, TestSystem, client, process};
 
 /// A system whose worker has a port for its metrics; and that port.
 async fn measured() -> (TestSystem, u16) {
@@ -90,6 +90,84 @@ async fn a_turn_is_measured_by_those_who_had_part_in_it() {
     for text in [&worker, &api] {
         assert!(!text.contains("secret") && !text.contains("ada"), "{text}");
     }
+}
+
+/// Where a turn's time goes, from the metrics of the processes that had part in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_command_says_where_a_turns_time_goes() {
+    let (system, port) = measured().await;
+    let urls = [
+        format!("{}/metrics", system.url),
+        format!("http://127.0.0.1:{port}/metrics"),
+    ];
+    let times = async |more: &[&str]| {
+        let mut arguments = vec!["times"];
+        arguments.extend(more);
+        arguments.extend(urls.iter().map(String::as_str));
+        process::run("errand-api", &arguments, [("RUST_LOG", "off")]).await
+    };
+    let (status, said) = times(&[]).await;
+    assert!(!status.success() && said.is_empty(), "{said}");
+
+    let pause = Duration::from_millis(300);
+    for _ in 0..2 {
+        let call = Turn::call("add_task", json!({"title": "x"}));
+        system.model.push(call.first_byte_after(pause));
+        system.model.push(Turn::text("Done."));
+        system.say("ada", "add x").await.assert_ok();
+    }
+    let (status, said) = times(&["--json"]).await;
+    assert!(status.success(), "{said}");
+    let seen: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(seen["turns"], 2.0, "{seen}");
+    let parts = seen["parts"].as_array().expect("a list");
+    let names: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| part["part"].as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "accept", "queue", "history", "model", "step", "tool", "finish", "other", "deliver"
+        ]
+    );
+    let number = |part: &str, what: &str| {
+        let part = parts.iter().find(|line| line["part"] == part);
+        part.and_then(|line| line[what].as_f64()).expect("a number")
+    };
+    for (part, times) in [
+        ("accept", 1.0),
+        ("queue", 1.0),
+        ("model", 2.0),
+        ("step", 1.0),
+        ("tool", 1.0),
+        ("finish", 1.0),
+        ("deliver", 1.0),
+    ] {
+        assert_eq!(number(part, "times_a_turn"), times, "{part}: {seen}");
+        assert!(number(part, "mean") > 0.0, "{part}: {seen}");
+    }
+    // The pause is the model's, and together the parts are the whole.
+    assert!(
+        number("model", "per_turn") >= 0.3 && number("tool", "per_turn") < 0.3,
+        "{seen}"
+    );
+    let whole: f64 = names.iter().map(|part| number(part, "per_turn")).sum();
+    assert!(
+        (whole - seen["whole"].as_f64().expect("a number")).abs() < 1e-6,
+        "{seen}"
+    );
+    let share: f64 = names.iter().map(|part| number(part, "share")).sum();
+    assert!((share - 1.0).abs() < 1e-6, "{seen}");
+
+    let (_, table) = times(&[]).await;
+    assert!(
+        table.contains("of 2 turns") && table.contains("\nmodel "),
+        "{table}"
+    );
+    // Nothing happens while it looks.
+    let (status, said) = times(&["--over", "100ms"]).await;
+    assert!(!status.success(), "{said}");
 }
 
 /// Paths that somebody makes up are no labels.
