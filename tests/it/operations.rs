@@ -20,6 +20,7 @@ mod architecture;
 mod documentation;
 mod metrics;
 mod operator;
+mod telemetry;
 mod traces;
 
 #[tokio::test(flavor = "multi_thread")]

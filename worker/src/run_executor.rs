@@ -5,7 +5,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use errand_core::{calendar::Moment, faults, hints::Hint, ids::CallKey, pending::PendingCall};
+use errand_core::{calendar::Moment, faults, hints::Hint};
 use errand_server::{
     telemetry,
     trace::{Span, TraceContext},
@@ -19,13 +19,11 @@ use errand_store::{
     },
 };
 use futures::FutureExt;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use uuid::Uuid;
 
 use crate::{
-    agent::{self, Assignment, Failure, Interrupted, Model, ModelError, Question, Reply, Stop},
+    agent::{self, Assignment, Model, Reply, Stop},
     cancels::Cancels,
     config::{Config, MAX_HISTORY_TURNS},
     journal::RunJournal,
@@ -37,6 +35,10 @@ use crate::{
     titles,
     toolbox::Toolbox,
 };
+
+mod attempt;
+
+use attempt::{Attempt, failed, log_end, of_failure, of_store, pending};
 
 /// Pause before the next attempt after the first one was lost; doubled for each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -76,28 +78,6 @@ pub(crate) struct RunExecutor {
     pub(crate) cancels: Cancels,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
-}
-
-/// How an attempt came out.
-enum Attempt {
-    Replied(Reply),
-    /// The reply asks for calls that the user has to approve.
-    Paused(Reply, Vec<Question>),
-    Failed {
-        code: &'static str,
-        message: String,
-        /// What is behind it, for operators.
-        cause: Option<String>,
-    },
-    Cancelled,
-    /// Nothing more may be written: the run is over or somebody else's.
-    Fenced,
-    /// Another attempt may succeed.
-    Lost(String),
-    /// The database is away; that does not count as an attempt.
-    Outage(String),
-    /// The worker stops.
-    Drained,
 }
 
 impl RunExecutor {
@@ -195,7 +175,7 @@ impl RunExecutor {
                 }
                 spans::ended(&outcome)
             }
-            written => self.report(written, Ended::well("ended")),
+            written => self.report(written, spans::ended(&outcome)),
         }
     }
 
@@ -221,7 +201,7 @@ impl RunExecutor {
     async fn release(&self, run: &Claimed, attempt: Attempt, cut_off: Tokens) -> Ended {
         let why = match attempt {
             Attempt::Fenced => {
-                return self.report(Err(WriteError::Fenced), Ended::well("fenced"));
+                return self.report(Err(WriteError::Fenced), Ended::well("released"));
             }
             Attempt::Lost(reason) => {
                 let pause = FIRST_RETRY
@@ -381,80 +361,5 @@ impl RunExecutor {
         };
         let recorded = history::of_run(&mut db, run).await;
         Ok((history, db.done(recorded).await?))
-    }
-}
-
-/// The calls of an answer that wait for approval.
-fn pending(run_id: Uuid, reply: &Reply, questions: Vec<Question>) -> Vec<PendingCall> {
-    let asked = questions.into_iter().filter_map(|question| {
-        let place = usize::try_from(question.ordinal).ok()?;
-        let call = reply.answer.calls.get(place)?;
-        Some(PendingCall {
-            key: CallKey {
-                run_id,
-                step: reply.step,
-                ordinal: question.ordinal,
-            },
-            tool_name: call.name.clone(),
-            parameters: store::without_nul(Value::Object(call.object().unwrap_or_default())),
-            effect: Some(question.effect),
-        })
-    });
-    asked.collect()
-}
-
-fn of_store(error: &StoreError) -> Attempt {
-    if error.is_outage() {
-        Attempt::Outage(error.to_string())
-    } else {
-        Attempt::Lost(error.to_string())
-    }
-}
-
-fn of_failure(failure: Failure) -> Attempt {
-    match failure {
-        Failure::Interrupted(Interrupted::Fenced) => Attempt::Fenced,
-        Failure::Interrupted(Interrupted::Unavailable(reason)) => Attempt::Lost(reason),
-        Failure::Interrupted(Interrupted::Outage(reason)) => Attempt::Outage(reason),
-        Failure::TooManySteps(steps) => failed(
-            "run_failed",
-            &format!("The agent came to no answer within {steps} steps."),
-        ),
-        Failure::Model(error) => {
-            // What the provider says may hold internals; people are told the kind of trouble only.
-            let cause = error.to_string();
-            let message = match error {
-                ModelError::Unavailable(_) => "The model is not available.",
-                ModelError::Refused(_) => "The model refused the request.",
-                ModelError::ContextTooLong => "The conversation is too long for the model.",
-            };
-            Attempt::Failed {
-                code: "model_error",
-                message: message.to_owned(),
-                cause: Some(cause),
-            }
-        }
-    }
-}
-
-fn failed(code: &'static str, message: &str) -> Attempt {
-    Attempt::Failed {
-        code,
-        message: message.to_owned(),
-        cause: None,
-    }
-}
-
-fn log_end(outcome: &Outcome, cause: Option<&str>, took: Duration) {
-    match outcome {
-        Outcome::Completed { .. } => tracing::info!(?took, "run completed"),
-        Outcome::Cancelled { .. } => tracing::info!(?took, "run cancelled"),
-        Outcome::AwaitingApproval(pending) => {
-            let tools: Vec<_> = pending.iter().map(|call| &call.tool_name).collect();
-            tracing::info!(?took, ?tools, "run waits for approval")
-        }
-        Outcome::Failed { code, message } => {
-            tracing::warn!(?took, code, told = message, cause, "run failed");
-        }
     }
 }

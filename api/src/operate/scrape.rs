@@ -55,9 +55,12 @@ impl Histogram {
     }
 }
 
+/// Names and values, in the order in which they are told.
+type Labels = Vec<(String, String)>;
+
 /// What processes have told, by name and labels.
 #[derive(Debug, Default)]
-pub(super) struct Scrape(HashMap<String, Vec<(Vec<(String, String)>, Histogram)>>);
+pub(super) struct Scrape(HashMap<String, Vec<(Labels, Histogram)>>);
 
 impl Scrape {
     /// Asks each of these; what they tell is added up.
@@ -151,13 +154,13 @@ async fn text(client: &reqwest::Client, url: &str) -> Result<String, String> {
     String::from_utf8(body).map_err(|_| "the answer is no text".to_owned())
 }
 
-type Sample<'a> = (&'a str, Vec<(String, String)>, f64);
+type Sample<'a> = (&'a str, Labels, f64);
 
 /// Name, labels and value of a line.
 fn sample(line: &str) -> Option<Sample<'_>> {
     let end = line.find(['{', ' '])?;
     let (name, mut rest) = line.split_at_checked(end)?;
-    let mut labels = Vec::new();
+    let mut labels = Labels::new();
     if let Some(inside) = rest.strip_prefix('{') {
         rest = inside;
         while !rest.starts_with('}') {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use errand_store::{self as store, StoreError, lifecycle, read::conversations};
+use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::Instrument;
@@ -148,10 +149,10 @@ impl Methods {
                 request_hash: &request_hash,
             }),
         };
-        let accept = async {
+        let accept = Box::pin(async {
             let accepted = accept::accept(&self.app, &message).await?;
             Ok(accepted.run_id)
-        };
+        });
         let traceparent = start.traceparent.as_deref();
         self.begin_turn("run.start", traceparent, run_id, accept)
             .await
@@ -163,10 +164,10 @@ impl Methods {
         method: &'static str,
         traceparent: Option<&str>,
         run_id: Uuid,
-        accept: impl Future<Output = Result<Uuid, ApiError>>,
+        accept: BoxFuture<'_, Result<Uuid, ApiError>>,
     ) -> Result<Answer, ApiError> {
         let (span, lines) = spans::call(method, traceparent, &self.user_id);
-        let begin = async {
+        let begin = Box::pin(async {
             // Before it is accepted: its end may be told while this goes on.
             let delivery = spans::streaming(run_id, "websocket");
             self.deliveries.begin(run_id, delivery);
@@ -175,7 +176,7 @@ impl Methods {
                 self.deliveries.end(run_id);
             }
             begun
-        };
+        });
         span.scope(begin).instrument(lines).await
     }
 
@@ -190,10 +191,10 @@ impl Methods {
             child,
             time_zone: zone(wanted.time_zone.as_deref())?,
         };
-        let decide = async {
+        let decide = Box::pin(async {
             let accepted = decide::decide(&self.app, &command).await?;
             Ok(accepted.run_id)
-        };
+        });
         let traceparent = wanted.traceparent.as_deref();
         self.begin_turn("run.decide", traceparent, child, decide)
             .await
@@ -210,10 +211,10 @@ impl Methods {
             key: key.as_deref(),
             time_zone: zone(wanted.time_zone.as_deref())?,
         };
-        let retry = async {
+        let retry = Box::pin(async {
             let accepted = retry::retry(&self.app, &again).await?;
             Ok(accepted.run_id)
-        };
+        });
         let traceparent = wanted.traceparent.as_deref();
         self.begin_turn("run.retry", traceparent, child, retry)
             .await
