@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use errand_devkit::process;
 use sqlx::{Connection, PgConnection, Row};
 
 /// USER_HZ is 100 on every Linux.
@@ -52,10 +53,7 @@ impl Extend<u64> for Sample {
 
 /// KiB of memory that a process has in use.
 pub fn memory(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let size = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    Ok(size.context("no VmRSS")?.trim().parse()?)
+    process::memory(pid, "VmRSS")
 }
 
 /// Open files of a process, sockets included.

@@ -14,8 +14,6 @@ use clap::Parser;
 mod client;
 #[path = "streams/load.rs"]
 mod load;
-#[path = "streams/part.rs"]
-mod part;
 #[path = "streams/sockets.rs"]
 mod sockets;
 #[path = "streams/stage.rs"]
@@ -49,10 +47,6 @@ struct Options {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let arguments: Vec<_> = std::env::args().collect();
-    if let Some(served) = part::serve(&arguments).await {
-        return served;
-    }
     let options = Options::parse();
     gauge::allow_files(usize::from(options.streams).max(options.sockets) + OTHER_FILES)?;
     let state = std::env::temp_dir().join(format!("errand-bench-{}", std::process::id()));
@@ -131,7 +125,7 @@ async fn measure(options: &Options, state: &Path) -> Result<()> {
             memory as f64 / 1024.0
         );
     }
-    api.part.stop().await?;
+    api.process.stop(stage::STOP).await?;
     stage.stop().await
 }
 

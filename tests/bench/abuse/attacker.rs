@@ -7,21 +7,23 @@ use std::{
     fmt,
     io::{self, Read},
     process::Stdio,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
+use errand_devkit::process::Process;
 use serde::{Deserialize, Serialize};
-use tokio::{
-    io::AsyncReadExt,
-    process::{Child, Command},
-};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     attacks::{Attack, Counts, Target},
     stage::Stage,
 };
+
+/// For an attack to come to its end.
+const END: Duration = Duration::from_secs(60);
 
 /// Whom to attack, and how.
 #[derive(Debug, Clone, Args)]
@@ -81,32 +83,31 @@ impl Orders {
 }
 
 /// An attack under way.
-pub(crate) struct Attacker(Child);
+pub(crate) struct Attacker(Process);
 
 impl Attacker {
     pub(crate) fn start(stage: &Stage, attack: Attack, at_once: usize) -> Result<Self> {
         let attack = attack.to_possible_value().context("no name")?;
-        let child = Command::new("nice")
-            .args(["-n", "19"])
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "19"])
             .arg(std::env::current_exe()?)
             .args(["--attack", attack.get_name()])
             .args(["--at-once", &at_once.to_string()])
             .args(["--api", &stage.api, "--mcp", &stage.mcp])
             .args(["--token", &stage.attackers_token])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        Ok(Self(child))
+            .stdin(Stdio::piped());
+        Ok(Self(Process::start_heard(
+            "the attacker",
+            &mut nice,
+            |_| (),
+        )?))
     }
 
     /// Ends the attack; what it was answered.
     pub(crate) async fn stop(mut self) -> Result<Answers> {
-        drop(self.0.stdin.take());
-        let mut told = String::new();
-        let mut output = self.0.stdout.take().context("no output")?;
-        output.read_to_string(&mut told).await?;
-        let status = self.0.wait().await?;
+        self.0.hang_up();
+        let told = self.0.until_says("{", END).await?;
+        let status = self.0.ends(END).await?;
         ensure!(status.success(), "the attacker ended with {status}");
         Ok(serde_json::from_str(&told)?)
     }

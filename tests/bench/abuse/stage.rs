@@ -1,27 +1,20 @@
 //! Everything that runs: Postgres, the stand-ins, and the three programs as processes.
 
-use std::{
-    fs::{self, File},
-    net::{Ipv4Addr, TcpListener},
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use errand_bench::gauge;
 use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     model::{ScriptedModel, Turn, request},
     postgres::{Cluster, ClusterOptions},
+    process::{self, Process},
     programs::{self, Build},
 };
 use errand_store::db::migrate;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
-use tokio::{
-    process::{Child, Command},
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use crate::attacks::ME;
 
@@ -42,7 +35,7 @@ pub(crate) struct Stage {
     pub(crate) mcp: String,
     pub(crate) attackers_token: String,
     quiet_token: String,
-    programs: Vec<(&'static str, Child)>,
+    programs: Vec<(&'static str, Process)>,
 }
 
 impl Stage {
@@ -64,7 +57,7 @@ impl Stage {
             };
             turn.first_byte_after(pace)
         });
-        let (api, mcp) = (free_port()?, free_port()?);
+        let [api, mcp] = [(); 2].map(|()| process::free_port().to_string());
         let issuer = identity.issuer().to_owned();
         let base_url = model.base_url();
         let common = [("DATABASE_URL", database.as_str()), ("HOST", "127.0.0.1")];
@@ -93,20 +86,10 @@ impl Stage {
         ];
         let mut programs = Vec::new();
         for (program, environment) in plans {
-            let log = File::create(state.join(format!("{program}.log")))?;
-            let child = Command::new(folder.join(program))
-                .env_clear()
-                .envs(common)
-                .envs(served)
-                .envs(environment)
-                .current_dir(state)
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .kill_on_drop(true)
-                .spawn()
-                .with_context(|| program.to_owned())?;
-            programs.push((program, child));
+            let mut command = process::command(folder.join(program));
+            process::log_to(&mut command, &state.join(format!("{program}.log")))?;
+            command.envs(common).envs(served).envs(environment);
+            programs.push((program, Process::start(program, &mut command)?));
         }
         let stage = Self {
             attackers_token: identity.token(ME),
@@ -119,11 +102,11 @@ impl Stage {
             mcp: format!("http://127.0.0.1:{mcp}"),
             programs: programs
                 .into_iter()
-                .map(|(name, child)| (name.strip_prefix("errand-").unwrap_or(name), child))
+                .map(|(name, process)| (name.strip_prefix("errand-").unwrap_or(name), process))
                 .collect(),
         };
         for server in [&stage.api, &stage.mcp] {
-            until_ready(&format!("{server}/readyz")).await?;
+            process::until_ready(&format!("{server}/readyz"), PATIENCE, || Ok(())).await?;
         }
         Ok(stage)
     }
@@ -154,41 +137,19 @@ impl Stage {
     }
 
     fn memory(&self) -> Result<Memory> {
-        let of = |(name, child): &(&'static str, Child)| {
-            let pid = child.id().with_context(|| format!("{name} has ended"))?;
-            let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-            let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-            let kib: f64 = kib.context("no VmRSS")?.trim().parse()?;
-            anyhow::Ok((*name, kib / 1024.0))
+        let of = |(name, process): &(&'static str, Process)| {
+            let kib = gauge::memory(process.pid())?;
+            anyhow::Ok((*name, kib as f64 / 1024.0))
         };
         self.programs.iter().map(of).collect()
     }
 
     pub(crate) async fn stop(mut self) -> Result<()> {
-        for (name, child) in &mut self.programs {
-            if let Some(status) = child.try_wait()? {
-                bail!("{name} ended with {status}");
-            }
-            child.kill().await?;
+        for (_, process) in &mut self.programs {
+            process.check()?;
+            process.kill().await?;
         }
         drop(self.identity);
         self.cluster.stop().await
     }
-}
-
-fn free_port() -> Result<String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port().to_string())
-}
-
-async fn until_ready(url: &str) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !reqwest::get(url).await.is_ok_and(|r| r.status() == 200) {
-        if Instant::now() > deadline {
-            bail!("{url} does not get ready");
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use errand_devkit::process;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
@@ -190,7 +191,6 @@ async fn crash(database: &str) {
         sqlx::query_scalar::<_, i32>(query).fetch_one(&mut db).await
     };
     if let Ok(pid) = pid.await {
-        let mut kill = tokio::process::Command::new("kill");
-        let _ = kill.args(["-s", "KILL", &pid.to_string()]).status().await;
+        let _ = process::signal(pid.unsigned_abs(), "KILL").await;
     }
 }

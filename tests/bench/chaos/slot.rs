@@ -3,7 +3,7 @@
 use std::{
     os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,14 +11,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use errand_core::faults::{self, NO_FENCE};
+use errand_devkit::process::{self, Process};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
-use tokio::{
-    process::{Child, Command},
-    task::JoinHandle,
-    time::{sleep, timeout},
-};
+use tokio::{task::JoinHandle, time::sleep};
 
 use crate::{history::History, proxy::Proxy};
 
@@ -108,9 +105,7 @@ impl Slot {
     pub(crate) async fn signal(&self, signal: &str) {
         let pid = *self.pid.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pid) = pid {
-            let mut kill = Command::new("kill");
-            let kill = kill.args(["-s", signal, &pid.to_string()]);
-            let _ = kill.stderr(Stdio::null()).status().await;
+            let _ = process::signal(pid, signal).await;
         }
     }
 
@@ -147,12 +142,12 @@ impl Slot {
                 && PathBuf::from(LIBFAKETIME).exists()
                 && random.random_bool(WITH_OTHER_CLOCK);
             let clock = other_clock.then(|| ["+1h", "-1h"][random.random_range(0..2)]);
-            let mut child = start(&plan, point.map(|point| (point, skipped)), clock)?;
+            let mut process = start(&plan, point.map(|point| (point, skipped)), clock)?;
             if let Some(clock) = clock {
                 history.fault(&format!("clock {clock}"), Some(&self.name));
             }
-            *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = child.id();
-            let status = self.wait(&mut child).await?;
+            *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = Some(process.pid());
+            let status = self.wait(&mut process).await?;
             *self.pid.lock().unwrap_or_else(PoisonError::into_inner) = None;
             match (status.signal(), point) {
                 (Some(SIGABRT), Some(point)) => {
@@ -173,11 +168,11 @@ impl Slot {
     }
 
     /// Waits for the end of a process. One that was asked to leave has to be gone in time.
-    async fn wait(&self, child: &mut Child) -> Result<ExitStatus> {
+    async fn wait(&self, process: &mut Process) -> Result<ExitStatus> {
         let mut asked = Duration::ZERO;
         loop {
-            if let Ok(status) = timeout(LOOK, child.wait()).await {
-                return Ok(status?);
+            if let Some(status) = process.ended_within(LOOK).await? {
+                return Ok(status);
             }
             if self.leaving.load(Ordering::Relaxed) {
                 self.signal("CONT").await;
@@ -189,7 +184,7 @@ impl Slot {
     }
 }
 
-fn start(plan: &Plan, point: Option<(&str, u32)>, clock: Option<&str>) -> Result<Child> {
+fn start(plan: &Plan, point: Option<(&str, u32)>, clock: Option<&str>) -> Result<Process> {
     let mut failpoints: Vec<String> = Vec::new();
     if let Some((point, skipped)) = point {
         failpoints.push(format!("{point}={skipped}*off->1*return"));
@@ -200,20 +195,11 @@ fn start(plan: &Plan, point: Option<(&str, u32)>, clock: Option<&str>) -> Result
     if let Some(mutation) = plan.mutation {
         failpoints.push(format!("{mutation}=return"));
     }
-    let log = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&plan.log)?;
-    let mut command = Command::new(&plan.program);
+    let mut command = process::command(&plan.program);
+    process::log_to(&mut command, &plan.log)?;
     command
-        .env_clear()
         .envs(plan.environment.iter().map(|(name, value)| (name, value)))
-        .env("FAILPOINTS", failpoints.join(";"))
-        .current_dir(std::env::temp_dir())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .kill_on_drop(true);
+        .env("FAILPOINTS", failpoints.join(";"));
     if let Some(clock) = clock {
         command
             .env("LD_PRELOAD", LIBFAKETIME)
@@ -221,9 +207,7 @@ fn start(plan: &Plan, point: Option<(&str, u32)>, clock: Option<&str>) -> Result
         // Only the wall clock jumps: the monotonic one never does.
         command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
-    command
-        .spawn()
-        .with_context(|| format!("{} does not start", plan.program.display()))
+    Process::start(plan.kind.name(), &mut command)
 }
 
 /// Whether clocks can be set at all here.

@@ -8,10 +8,11 @@ use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions},
+    process,
     programs::{self, Build},
 };
 use errand_store::db::migrate;
-use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tokio::task::JoinSet;
 
 use crate::{
     history::History,
@@ -64,7 +65,7 @@ impl Stage {
             _model: model,
         };
         for n in 0..size.apis {
-            let port = free_port().await?;
+            let port = process::free_port();
             let environment = stage.api(port);
             stage.apis.push(format!("http://127.0.0.1:{port}"));
             stage
@@ -145,23 +146,10 @@ impl Stage {
     }
 
     async fn ready(&self) -> Result<()> {
-        let http = reqwest::Client::new();
-        let ready = async {
-            for api in &self.apis {
-                let url = format!("{api}/readyz");
-                while !http
-                    .get(&url)
-                    .send()
-                    .await
-                    .is_ok_and(|answer| answer.status() == 200)
-                {
-                    sleep(Duration::from_millis(100)).await;
-                }
-            }
-        };
-        tokio::time::timeout(READY, ready)
-            .await
-            .context("the APIs do not get ready")
+        for api in &self.apis {
+            process::until_ready(&format!("{api}/readyz"), READY, || Ok(())).await?;
+        }
+        Ok(())
     }
 
     /// Stops the programs in good order. Postgres stays, for the checker.
@@ -194,8 +182,4 @@ fn server_port(url: &str) -> Result<u16> {
         .context("not on this machine")?;
     let (port, _) = rest.split_once('/').context("no database")?;
     Ok(port.parse()?)
-}
-
-async fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port())
 }

@@ -13,7 +13,6 @@ mod compare;
 mod figures;
 mod peer;
 mod print;
-mod process;
 mod proxy;
 mod remote;
 mod run;

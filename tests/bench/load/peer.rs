@@ -6,22 +6,23 @@
 
 use std::{path::Path, process::Stdio, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail};
-use tokio::{process::Command, time::sleep};
+use anyhow::{Context, Result};
+use errand_devkit::process::{self, Process};
+use tokio::process::Command;
 
 use crate::{
     case::prefix,
     ceiling, check,
     figures::Report,
-    print,
-    process::Process,
-    run,
-    system::{System, free_port},
+    print, run,
+    system::{STOP, System},
     table::TableOptions,
     used::Gauges,
 };
 
 const DATABASE: &str = "peer";
+/// For it to get ready.
+const START: Duration = Duration::from_secs(20);
 
 /// Measures and prints the same rows for it; a line that says so if it does not start.
 pub(crate) async fn print(
@@ -44,7 +45,7 @@ pub(crate) async fn print(
         let prefix = prefix();
         let target = Arc::new(case.target(vec![url.clone()]));
         let seats = case.seats(&prefix, |user| system.identity.token(user));
-        let mut gauges = Gauges::of_process(system, process.pid, DATABASE).await?;
+        let mut gauges = Gauges::of_process(system, process.pid(), DATABASE).await?;
         let outcome = run::run(&target, &seats, &case.load, &mut gauges).await?;
         let mut row = case.row(&target, &outcome);
         row.name = format!("peer, {}", row.name);
@@ -59,7 +60,8 @@ pub(crate) async fn print(
         }
         report.rows.push(row);
     }
-    process.stop().await
+    process.stop(STOP).await?;
+    Ok(())
 }
 
 async fn start(folder: &Path, system: &System) -> Result<(Process, String)> {
@@ -67,8 +69,7 @@ async fn start(folder: &Path, system: &System) -> Result<(Process, String)> {
     let keys = reqwest::get(keys).await?.bytes().await?;
     let jwks = system.state().join("jwks.json");
     std::fs::write(&jwks, keys)?;
-    let log = std::fs::File::create(system.state().join("peer.log"))?;
-    let port = free_port().await?;
+    let port = process::free_port();
     let mut command = Command::new(folder.join("run.sh"));
     command
         .env("PORT", port.to_string())
@@ -79,18 +80,11 @@ async fn start(folder: &Path, system: &System) -> Result<(Process, String)> {
         .env("JWKS_PATH", jwks)
         .env("JWT_ISS", system.identity.issuer())
         .env("JWT_AUD", system.identity.issuer())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log);
-    let mut process = Process::spawn("the other stack", &mut command)?;
+        .stdin(Stdio::null());
+    process::log_to(&mut command, &system.state().join("peer.log"))?;
+    let mut process = Process::start("the other stack", &mut command)?;
     let url = format!("http://127.0.0.1:{port}");
-    for _ in 0..200 {
-        let answer = reqwest::get(format!("{url}/health")).await;
-        if answer.is_ok_and(|answer| answer.status() == 200) {
-            return Ok((process, url));
-        }
-        process.check().context("see run.sh")?;
-        sleep(Duration::from_millis(100)).await;
-    }
-    bail!("it does not get ready")
+    let runs = || process.check().context("see run.sh");
+    process::until_ready(&format!("{url}/health"), START, runs).await?;
+    Ok((process, url))
 }

@@ -2,29 +2,29 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Stdio,
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Parser;
 use errand_bench::{gauge, model::Pace};
 use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     postgres::{Cluster, ClusterOptions},
+    process::{self, Process},
     programs::{self, Build},
 };
 use errand_store::db::migrate;
 use sqlx::{Connection, PgConnection};
-use tokio::{net::TcpListener, time::sleep};
 
-use crate::{
-    process::Process,
-    proxy::{self, Meter},
-};
+use crate::proxy::{self, Meter};
 
-/// Looks at an API that is to get ready, ten a second.
-const LOOKS: u32 = 300;
+/// For programs to get ready.
+const START: Duration = Duration::from_secs(30);
+/// A worker gives what runs up to 20 s.
+pub(crate) const STOP: Duration = Duration::from_secs(40);
 
 /// What stays while programs come and go.
 pub(crate) struct System {
@@ -78,7 +78,7 @@ impl System {
         let cluster = Cluster::start(options).await?;
         cluster.ensure_database("errand").await?;
         migrate::run(&cluster.url("errand")).await?;
-        let (model, model_url) = Process::model().await?;
+        let (model, model_url) = start_model().await?;
         Ok(Self {
             cluster,
             identity: IdentityProvider::start(IdentityOptions::default()).await?,
@@ -115,7 +115,7 @@ impl System {
     }
 
     pub(crate) fn model_pid(&self) -> u32 {
-        self.model.pid
+        self.model.pid()
     }
 
     pub(crate) fn postgres_pid(&self) -> Result<u32> {
@@ -150,20 +150,27 @@ impl System {
             let name = format!("worker-{nth}");
             let arguments = self.worker_arguments(&worker_database, setting)?;
             let program = self.programs.join("errand-worker");
-            let worker = Process::start(&name, &program, &arguments, &self.state)?;
+            let worker = self.start_program(&name, &program, &arguments)?;
             programs.workers.push(worker);
         }
         for nth in 0..setting.apis {
-            let port = free_port().await?;
+            let port = process::free_port();
             let arguments = self.api_arguments(&api_database, port);
             let program = self.programs.join("errand-api");
             let name = format!("api-{nth}");
-            let api = Process::start(&name, &program, &arguments, &self.state)?;
+            let api = self.start_program(&name, &program, &arguments)?;
             programs.apis.push(api);
             programs.urls.push(format!("http://127.0.0.1:{port}"));
         }
         programs.ready().await?;
         Ok(programs)
+    }
+
+    fn start_program(&self, name: &str, program: &Path, arguments: &[String]) -> Result<Process> {
+        let mut command = process::command(program);
+        command.args(arguments);
+        process::log_to(&mut command, &self.state.join(format!("{name}.log")))?;
+        Process::start(name, &mut command)
     }
 
     fn api_arguments(&self, database: &str, port: u16) -> Vec<String> {
@@ -202,7 +209,7 @@ impl System {
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        self.model.stop().await?;
+        self.model.stop(STOP).await?;
         self.cluster.stop().await
     }
 }
@@ -210,7 +217,7 @@ impl System {
 impl Programs {
     /// Ids of the processes: APIs, workers.
     pub(crate) fn pids(&self) -> [Vec<u32>; 2] {
-        [&self.apis, &self.workers].map(|all| all.iter().map(|one| one.pid).collect())
+        [&self.apis, &self.workers].map(|all| all.iter().map(|one| one.pid()).collect())
     }
 
     /// KiB that they have in use now.
@@ -227,32 +234,29 @@ impl Programs {
     }
 
     async fn ready(&mut self) -> Result<()> {
-        for _ in 0..LOOKS {
-            let mut ready = 0;
-            for url in &self.urls {
-                let answer = reqwest::get(format!("{url}/readyz")).await;
-                ready += usize::from(answer.is_ok_and(|answer| answer.status() == 200));
-            }
-            if ready == self.urls.len() {
-                return Ok(());
-            }
-            for program in self.apis.iter_mut().chain(&mut self.workers) {
-                program.check()?;
-            }
-            sleep(Duration::from_millis(100)).await;
+        for url in &self.urls {
+            let run = || {
+                let mut programs = self.apis.iter_mut().chain(&mut self.workers);
+                programs.try_for_each(Process::check)
+            };
+            process::until_ready(&format!("{url}/readyz"), START, run).await?;
         }
-        bail!("the programs do not get ready")
+        Ok(())
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
         for program in self.workers.into_iter().chain(self.apis) {
-            program.stop().await?;
+            program.stop(STOP).await?;
         }
         Ok(())
     }
 }
 
-pub(crate) async fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").await;
-    Ok(listener.context("no free port")?.local_addr()?.port())
+/// Starts this program again as the model, until its standard input ends; with its base URL.
+async fn start_model() -> Result<(Process, String)> {
+    let mut command = process::command(std::env::current_exe()?);
+    command.arg("model").stdin(Stdio::piped());
+    let mut model = Process::start_heard("the model", &mut command, |_| ())?;
+    let url = model.until_says("http", START).await?;
+    Ok((model, url))
 }

@@ -41,17 +41,17 @@ pub(crate) async fn idle(
     // A first few fill what is there once for all.
     drop(stage.clients_of(api, 50).await?);
     sleep(REST).await;
-    let before = memory(api.part.pid)?;
+    let before = memory(api.process.pid())?;
     let clients = stage.clients_of(api, sockets).await?;
     let clients: Vec<_> = clients
         .into_iter()
         .map(|client| tokio::spawn(client.idle()))
         .collect();
     sleep(REST).await;
-    let connected = memory(api.part.pid)?;
+    let connected = memory(api.process.pid())?;
     let pinged = if pings {
         sleep(Duration::from_secs(30)).await;
-        Some(memory(api.part.pid)?)
+        Some(memory(api.process.pid())?)
     } else {
         None
     };
@@ -65,7 +65,7 @@ pub(crate) async fn idle(
         before,
         connected,
         pinged,
-        gone: memory(api.part.pid)?,
+        gone: memory(api.process.pid())?,
     })
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn strangers(
     for _ in 0..5 {
         bystander.turn(pace).await?;
     }
-    let used = || anyhow::Ok((memory(api.part.pid)?, open_files(api.part.pid)?));
+    let used = || anyhow::Ok((memory(api.process.pid())?, open_files(api.process.pid())?));
     let before = used()?;
     let doors = Arc::new(Semaphore::new(64));
     let strangers = (0..sockets).map(|nth| {

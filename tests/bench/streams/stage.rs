@@ -1,7 +1,6 @@
 //! Everything that runs for the benchmark: Postgres, the stand-ins, API and worker.
 
 use std::{
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,16 +13,21 @@ use errand_bench::{
 use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
     postgres::{Cluster, ClusterOptions},
+    process::{self, Process},
+    programs::{self, Build},
 };
 use errand_store::db::migrate;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::{Connection, PgConnection};
-use tokio::time::sleep;
 
-use crate::{client::Client, part::Part};
+use crate::client::Client;
 
 /// Clients that connect at the same time.
 const CONNECTING: usize = 64;
+/// For an API to get ready.
+const START: Duration = Duration::from_secs(20);
+/// A worker gives what runs up to 20 s.
+pub(crate) const STOP: Duration = Duration::from_secs(40);
 
 pub(crate) struct Stage {
     cluster: Cluster,
@@ -32,13 +36,14 @@ pub(crate) struct Stage {
     model: PacedModel,
     pub(crate) statements: Statements,
     api: ApiPart,
-    worker: Part,
+    worker: Process,
+    programs: PathBuf,
     state: PathBuf,
 }
 
 /// An API and where it listens.
 pub(crate) struct ApiPart {
-    pub(crate) part: Part,
+    pub(crate) process: Process,
     /// For [`crate::client::open`].
     pub(crate) url: String,
 }
@@ -46,6 +51,7 @@ pub(crate) struct ApiPart {
 impl Stage {
     /// Starts everything, with a worker for this many runs at the same time.
     pub(crate) async fn start(state: &Path, runs: usize) -> Result<Self> {
+        let programs = tokio::task::spawn_blocking(|| programs::build(Build::Shipped)).await??;
         let cluster = cluster(state).await?;
         cluster.ensure_database("errand").await?;
         let database = cluster.url("errand");
@@ -53,7 +59,7 @@ impl Stage {
         let statements = Statements::connect(&cluster.admin_url("postgres")).await?;
         let identity = IdentityProvider::start(IdentityOptions::default()).await?;
         let model = PacedModel::start().await?;
-        let api = start_api(&database, identity.issuer(), state).await?;
+        let api = start_api(&programs, &database, identity.issuer(), state).await?;
         let worker = [
             "--database-url",
             &database,
@@ -64,7 +70,7 @@ impl Stage {
             "--worker-concurrency",
             &runs.to_string(),
         ];
-        let worker = Part::start("worker", &worker, state)?;
+        let worker = start("worker", &programs.join("errand-worker"), &worker, state)?;
         Ok(Self {
             cluster,
             database,
@@ -73,13 +79,20 @@ impl Stage {
             statements,
             api,
             worker,
+            programs,
             state: state.to_owned(),
         })
     }
 
     /// One more API, which has served nobody yet.
     pub(crate) async fn fresh_api(&self) -> Result<ApiPart> {
-        start_api(&self.database, self.identity.issuer(), &self.state).await
+        start_api(
+            &self.programs,
+            &self.database,
+            self.identity.issuer(),
+            &self.state,
+        )
+        .await
     }
 
     /// A client of the API as this user.
@@ -110,8 +123,8 @@ impl Stage {
     pub(crate) fn processor_time(&self) -> [Duration; 5] {
         let postgres = gauge::postmaster(self.cluster.data_dir());
         [
-            gauge::processor_time(self.api.part.pid, false),
-            gauge::processor_time(self.worker.pid, false),
+            gauge::processor_time(self.api.process.pid(), false),
+            gauge::processor_time(self.worker.pid(), false),
             postgres.map_or(Duration::ZERO, |pid| gauge::processor_time(pid, true)),
             gauge::processor_time(std::process::id(), false),
             gauge::all_processor_time(),
@@ -119,8 +132,8 @@ impl Stage {
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        self.worker.stop().await?;
-        self.api.part.stop().await?;
+        self.worker.stop(STOP).await?;
+        self.api.process.stop(STOP).await?;
         drop(self.model);
         self.cluster.stop().await
     }
@@ -143,10 +156,15 @@ async fn cluster(state: &Path) -> Result<Cluster> {
     start().await
 }
 
-async fn start_api(database: &str, issuer: &str, state: &Path) -> Result<ApiPart> {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port();
+fn start(name: &str, program: &Path, arguments: &[&str], state: &Path) -> Result<Process> {
+    let mut command = process::command(program);
+    command.args(arguments);
+    process::log_to(&mut command, &state.join(format!("{name}.log")))?;
+    Process::start(name, &mut command)
+}
+
+async fn start_api(programs: &Path, database: &str, issuer: &str, state: &Path) -> Result<ApiPart> {
+    let port = process::free_port();
     let arguments = [
         "--database-url",
         database,
@@ -161,14 +179,9 @@ async fn start_api(database: &str, issuer: &str, state: &Path) -> Result<ApiPart
         "--max-active-runs",
         "0",
     ];
-    let part = Part::start("api", &arguments, state)?;
+    let mut process = start("api", &programs.join("errand-api"), &arguments, state)?;
     let ready = format!("http://127.0.0.1:{port}/readyz");
-    for _ in 0..200 {
-        if reqwest::get(&ready).await.is_ok_and(|r| r.status() == 200) {
-            let url = format!("ws://127.0.0.1:{port}");
-            return Ok(ApiPart { part, url });
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    anyhow::bail!("the API does not get ready")
+    process::until_ready(&ready, START, || process.check()).await?;
+    let url = format!("ws://127.0.0.1:{port}");
+    Ok(ApiPart { process, url })
 }

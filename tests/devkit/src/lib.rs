@@ -8,4 +8,5 @@ pub mod dev;
 pub mod identity;
 pub mod model;
 pub mod postgres;
+pub mod process;
 pub mod programs;

@@ -21,6 +21,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::process::free_port;
 use binaries::Binaries;
 use guardian::Guardian;
 use home::Home;
@@ -129,7 +130,7 @@ impl Cluster {
         let log = data.join("server.log");
         let _ = fs::rename(&log, data.join("server.log.1"));
         for attempt in 1.. {
-            let port = last_port.take().map_or_else(free_port, Ok)?;
+            let port = last_port.take().unwrap_or_else(free_port);
             let command = server_command(&binaries, home, options.max_connections, port);
             let mut guardian = Guardian::spawn(home.account, &command, &log, home.remove())?;
             let Err(error) = wait_until_ready(&mut guardian, &data, port).await else {
@@ -294,12 +295,6 @@ fn port_of_last_start(data: &Path) -> Option<u16> {
     let port = port.split(|c: char| !c.is_ascii_digit()).next()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.parse().ok()?)).ok()?;
     Some(listener.local_addr().ok()?.port())
-}
-
-fn free_port() -> Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
 }
 
 async fn wait_until_ready(guardian: &mut Guardian, data: &Path, port: u16) -> Result<()> {

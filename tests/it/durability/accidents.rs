@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use tokio::{process::Command, time::timeout};
+use errand_devkit::process;
+
+use tokio::process::Command;
 
 use crate::system::process::development;
 
@@ -17,14 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(400);
 /// Runs the campaign; whether it ended well, and what it said.
 async fn campaign(arguments: &[&str]) -> (bool, String) {
     let mut chaos = Command::new(development().await.join("chaos"));
-    let output = chaos.args(arguments).kill_on_drop(true).output();
-    let output = timeout(PATIENCE, output)
-        .await
-        .expect("ends in time")
-        .expect("starts");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    (output.status.success(), said)
+    let output = process::output(chaos.args(arguments), PATIENCE).await;
+    let (status, said) = output.expect("starts, and ends in time");
+    (status.success(), said)
 }
 
 /// One after the other and so one test: each is a house of ten processes, and a test that waits for another keeps a thread from

@@ -7,6 +7,7 @@ use errand_core::{ids, user_queue};
 use errand_devkit::{
     model::{Turn, request},
     postgres::{Cluster, ClusterOptions},
+    process::signal,
 };
 use errand_store::{
     self as store, StoreError, UserPool,
@@ -16,7 +17,7 @@ use errand_store::{
 use futures::future::join_all;
 use serde_json::json;
 use sqlx::{Connection, PgConnection, PgPool};
-use tokio::{process::Command, time::Instant};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::system::{Options, PATIENCE, TestSystem, database, rows};
@@ -163,9 +164,8 @@ async fn a_crash_in_the_middle_of_a_set_leaves_nothing_of_it() {
                 .await
                 .expect("pids");
         }
-        let pid = pid.expect("a pid").to_string();
-        let killed = Command::new("kill").args(["-9", &pid]).status().await;
-        assert!(killed.expect("kill").success());
+        let pid = pid.expect("a pid").unsigned_abs();
+        signal(pid, "KILL").await.expect("it is alive");
     };
     let still = |n| if n == RUNS / 2 { "still" } else { "hello" };
     let (came, ()) = tokio::join!(all(still), kill);

@@ -2,6 +2,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use errand_devkit::process::signal;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::{
@@ -260,11 +261,8 @@ async fn sigterm_ends_a_desktop_clients_process_too() {
                 .await;
             desk.next().await;
         }
-        let pid = desk.child.id().expect("is alive").to_string();
-        let kill = tokio::process::Command::new("kill")
-            .args(["-s", "TERM", &pid])
-            .status();
-        assert!(kill.await.expect("kill").success());
+        let pid = desk.child.id().expect("is alive");
+        signal(pid, "TERM").await.expect("is alive");
         let status = timeout(PATIENCE, desk.child.wait())
             .await
             .expect("ends in time")

@@ -6,7 +6,8 @@
 
 use std::process::Stdio;
 
-use tokio::{process::Command, time::timeout};
+use errand_devkit::process;
+use tokio::process::Command;
 
 use crate::system::{PATIENCE, process::development};
 
@@ -14,16 +15,8 @@ use crate::system::{PATIENCE, process::development};
 async fn one_account_with_all_its_might_costs_a_quiet_user_no_answer() {
     let mut abuse = Command::new(development().await.join("abuse"));
     let arguments = ["--seconds", "1", "--at-once", "16", "--max-ratio", "0"];
-    let output = abuse
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = timeout(12 * PATIENCE, output)
-        .await
-        .expect("ends in time")
-        .expect("starts");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success(), "{said}");
+    abuse.args(arguments).stdin(Stdio::null());
+    let output = process::output(&mut abuse, 12 * PATIENCE).await;
+    let (status, said) = output.expect("starts, and ends in time");
+    assert!(status.success(), "{said}");
 }

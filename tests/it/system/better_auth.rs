@@ -1,30 +1,23 @@
 //! A real Better Auth (`tests/better-auth/`) as a process of its own, on a database of the test cluster and on one port
 //! across its restarts. Also what a thief of its private key could do.
 
-use std::{net::TcpListener, path::PathBuf, process::Stdio};
+use std::{path::PathBuf, process::Stdio};
 
 use aws_lc_rs::{
     hmac,
     signature::{Ed25519KeyPair, KeyPair},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use rand::RngExt;
+use errand_devkit::process::{Process, free_port};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::process::Command;
 
 use super::{Answer, PATIENCE, empty_database};
 
 /// What every account here is opened with.
 pub(crate) const PASSWORD: &str = "correct horse";
-
-/// Below the ports that systems give away unasked: nobody takes this one before a program does, nor while that is down.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A provider. It goes when this is dropped.
 pub(crate) struct BetterAuth {
@@ -33,7 +26,7 @@ pub(crate) struct BetterAuth {
     database_url: String,
     db: PgPool,
     http: reqwest::Client,
-    process: Option<Child>,
+    process: Option<Process>,
 }
 
 /// A signing key as the provider keeps it.
@@ -78,31 +71,18 @@ impl BetterAuth {
 
     /// Starts the process, for the first time or again, with these variables in its environment.
     pub(crate) async fn run(&mut self, environment: &[(&str, &str)]) {
-        let mut child = Command::new("node")
-            .current_dir(folder())
+        let mut node = Command::new("node");
+        node.current_dir(folder())
             .args(["server.mjs", &self.port.to_string()])
             .env("DATABASE_URL", &self.database_url)
             .env_remove("NODE_ENV")
             .envs(environment.iter().copied())
-            .kill_on_drop(true)
             // It ends when this pipe does, so also when the tests are killed.
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("node starts");
-        let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-        let ready = async {
-            while let Some(line) = said.next_line().await.expect("text") {
-                if line == self.url {
-                    return;
-                }
-            }
-            panic!("Better Auth ends instead of starting");
-        };
-        timeout(PATIENCE, ready).await.expect("starts in time");
-        // What it says later is of no interest, but must find a reader.
-        tokio::spawn(async move { while let Ok(Some(_)) = said.next_line().await {} });
-        self.process = Some(child);
+            .stdin(Stdio::piped());
+        let mut process = Process::start_heard("Better Auth", &mut node, |_| ()).expect("starts");
+        let ready = process.until_says(&self.url, PATIENCE).await;
+        ready.unwrap_or_else(|error| panic!("{error:#}"));
+        self.process = Some(process);
     }
 
     /// Takes it down. Sessions, users and keys stay in its database.
@@ -271,10 +251,4 @@ fn missing() -> Option<&'static str> {
     let installed = folder().join("node_modules/better-auth/package.json");
     (!installed.exists())
         .then_some("Better Auth is not installed; run `npm ci` in tests/better-auth")
-}
-
-pub(super) fn free_port() -> u16 {
-    let mut ports = std::iter::repeat_with(|| rand::rng().random_range(PORTS));
-    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.expect("never ends")
 }

@@ -2,12 +2,10 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Stdio, time::Duration};
 
-use tokio::{
-    net::TcpStream,
-    process::{Child, Command},
-};
+use errand_devkit::process::{Process, free_port};
+use tokio::{net::TcpStream, process::Command};
 
-use super::{PATIENCE, better_auth::free_port};
+use super::PATIENCE;
 
 /// Server connections for all clients: few, so that clients really share them.
 const POOL_SIZE: u32 = 4;
@@ -16,7 +14,7 @@ const POOL_SIZE: u32 = 4;
 pub(crate) struct Pooler {
     url: String,
     config: PathBuf,
-    _child: Child,
+    _process: Process,
 }
 
 impl Pooler {
@@ -46,19 +44,14 @@ impl Pooler {
         if fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
             command.args(["-u", "nobody"]);
         }
-        let child = command
-            .arg("-q")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|error| error.to_string())?;
+        command.arg("-q").arg(&config).stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let process = Process::start("the pooler", &mut command);
+        let process = process.map_err(|error| format!("{error:#}"))?;
         let pooler = Self {
             url: format!("postgres://{user}@127.0.0.1:{port}/{database}"),
             config,
-            _child: child,
+            _process: process,
         };
         let up = async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {

@@ -3,20 +3,17 @@
 //! Whatever they say is searched for secrets: a test that plants one puts `canary-` in front of it.
 
 use std::{
-    ffi::OsStr,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use errand_devkit::programs::{self, Build};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, BufReader},
-    process::{Child, Command},
-    sync::{OnceCell, mpsc},
-    time::timeout,
+use errand_devkit::{
+    process,
+    programs::{self, Build},
 };
+use tokio::{process::Command, sync::OnceCell};
 
 use super::PATIENCE;
 
@@ -68,24 +65,8 @@ pub(crate) async fn command<'a>(
         "errand-dev" => development().await.join(program),
         shipped => programs().await.join(shipped),
     };
-    alone(&program, arguments, environment)
-}
-
-/// This file as a program, with nothing in its environment but what is given.
-fn alone<'a>(
-    program: &Path,
-    arguments: &[&str],
-    environment: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Command {
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(environment)
-        .kill_on_drop(true)
-        .stdin(Stdio::null());
-    // No .env of the clone.
-    command.current_dir(std::env::temp_dir());
+    let mut command = process::command(program);
+    command.args(arguments).envs(environment);
     command
 }
 
@@ -95,37 +76,20 @@ pub(crate) async fn run<'a>(
     arguments: &[&str],
     environment: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> (ExitStatus, String) {
-    let output = command(program, arguments, environment).await.output();
-    let output = timeout(PATIENCE * 4, output)
+    let mut command = command(program, arguments, environment).await;
+    let (status, said) = process::output(&mut command, PATIENCE * 4)
         .await
-        .expect("ends in time")
-        .expect("starts");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
+        .expect("starts, and ends in time");
     let told: Vec<&str> = said.lines().filter(|line| leaks(line)).collect();
     assert!(told.is_empty(), "{program} tells a secret: {told:#?}");
-    (output.status, said)
+    (status, said)
 }
-
-async fn read(output: impl AsyncRead + Unpin, lines: mpsc::UnboundedSender<String>, told: Told) {
-    let mut output = BufReader::new(output).lines();
-    while let Ok(Some(line)) = output.next_line().await {
-        if leaks(&line) && !is_example(&line) {
-            told.lock().expect("no panic").push(line.clone());
-        }
-        let _ = lines.send(line);
-    }
-}
-
-/// Lines with secrets.
-type Told = Arc<Mutex<Vec<String>>>;
 
 /// A program that runs on.
 pub(crate) struct Process {
-    child: Child,
-    said: mpsc::UnboundedReceiver<String>,
-    heard: Vec<String>,
-    told: Told,
+    process: process::Process,
+    /// Lines with secrets.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -134,7 +98,7 @@ impl Process {
         arguments: &[&str],
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        Self::spawn(command(program, arguments, environment).await)
+        Self::spawn(program, command(program, arguments, environment).await)
     }
 
     /// Starts a program that has fail points.
@@ -142,67 +106,40 @@ impl Process {
         program: &str,
         environment: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let program = with_fail_points().await.join(program);
-        Self::spawn(alone(&program, &[], environment))
+        let mut command = process::command(with_fail_points().await.join(program));
+        command.envs(environment);
+        Self::spawn(program, command)
     }
 
-    fn spawn(mut command: Command) -> Self {
-        let mut child = command
-            .stderr(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let (sender, said) = mpsc::unbounded_channel();
-        let told = Told::default();
-        let (stderr, stdout) = (child.stderr.take(), child.stdout.take());
-        tokio::spawn(read(
-            stderr.expect("a pipe"),
-            sender.clone(),
-            Arc::clone(&told),
-        ));
-        tokio::spawn(read(stdout.expect("a pipe"), sender, Arc::clone(&told)));
+    fn spawn(name: &str, mut command: Command) -> Self {
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let telling = Arc::clone(&told);
+        let look = move |line: &str| {
+            if leaks(line) && !is_example(line) {
+                telling.lock().expect("no panic").push(line.to_owned());
+            }
+        };
+        let process = process::Process::start_heard(name, &mut command, look);
         Self {
-            child,
-            said,
-            heard: Vec::new(),
+            process: process.expect("starts"),
             told,
         }
     }
 
     /// Waits for a line that contains this, among those already said too; returns it.
     pub(crate) async fn until_says(&mut self, text: &str) -> String {
-        if let Some(line) = self.heard.iter().find(|line| line.contains(text)) {
-            return line.clone();
-        }
-        let heard = timeout(PATIENCE, async {
-            while let Some(line) = self.said.recv().await {
-                self.heard.push(line.clone());
-                if line.contains(text) {
-                    return Some(line);
-                }
-            }
-            None
-        });
-        match heard.await {
-            Ok(Some(line)) => line,
-            ended => panic!(
-                "never says {text:?} (ended: {}), but: {:#?}",
-                ended.is_ok(),
-                self.heard
-            ),
-        }
+        let said = self.process.until_says(text, PATIENCE).await;
+        said.unwrap_or_else(|error| panic!("{error:#}"))
     }
 
     /// The lines that were waited through so far.
     pub(crate) fn heard(&self) -> &[String] {
-        &self.heard
+        self.process.heard()
     }
 
     /// Hears it out, after its end.
     pub(crate) async fn rest(&mut self) {
-        while let Some(line) = timeout(PATIENCE, self.said.recv()).await.expect("ends") {
-            self.heard.push(line);
-        }
+        self.process.rest(PATIENCE).await.expect("ends");
     }
 
     /// Checks that it has told no secret so far.
@@ -214,35 +151,23 @@ impl Process {
 
     /// The most memory, in bytes, that it ever held at once; none where the system does not tell.
     pub(crate) fn most_memory(&self) -> Option<u64> {
-        let pid = self.child.id().expect("is alive");
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let peak = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kibibytes: u64 = peak.trim().trim_end_matches(" kB").parse().ok()?;
+        let kibibytes = self.process.memory("VmHWM").ok()?;
         Some(kibibytes << 10)
     }
 
     /// kill -9.
     pub(crate) async fn kill(&mut self) {
-        self.child.kill().await.expect("dies");
+        self.process.kill().await.expect("dies");
     }
 
     /// Sends a signal by name, such as TERM, STOP, CONT.
     pub(crate) async fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("is alive").to_string();
-        let kill = Command::new("kill")
-            .args([OsStr::new("-s"), name.as_ref(), pid.as_ref()])
-            .status();
-        assert!(kill.await.expect("kill").success());
+        self.process.signal(name).await.expect("is alive");
     }
 
     /// Waits for its end.
     pub(crate) async fn ends(&mut self, within: Duration) -> ExitStatus {
-        timeout(within, self.child.wait())
-            .await
-            .expect("ends in time")
-            .expect("a status")
+        self.process.ends(within).await.expect("ends in time")
     }
 }
 
