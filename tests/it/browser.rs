@@ -25,11 +25,14 @@ mod task_panel;
 use std::time::Duration;
 
 use chrome::Browser;
-use errand_devkit::model::{Gate, Turn};
+use errand_devkit::{
+    model::{Gate, Turn},
+    proxy::Proxy,
+};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
-use crate::system::{Options, TestSystem, db_proxy::DbProxy, process::Process};
+use crate::system::{Options, TestSystem, process::Process};
 
 /// Sign-in by name, as in development.
 fn by_name() -> Options {
@@ -127,7 +130,9 @@ async fn five_seconds_without_a_network_lose_and_double_nothing() {
         return;
     };
     let system = TestSystem::with(by_name()).await;
-    let network = DbProxy::open_to(&format!("{}/", system.url)).await;
+    let network = Proxy::open(&format!("{}/", system.url))
+        .await
+        .expect("a proxy");
     let (before, behind) = (Gate::closed(), Gate::closed());
     let reply = "one two three four five six";
     system.model.push(

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use errand_devkit::model::Turn;
+use errand_devkit::{model::Turn, proxy::Proxy};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::system::{
     Answer, PATIENCE, TestSystem,
-    db_proxy::DbProxy,
     mcp::{Mcp, Server, of_both_servers},
 };
 
@@ -367,7 +366,7 @@ async fn an_open_call_ends_before_the_process_does(server: Server) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_told_and_gets_over() {
     let direct = crate::system::database().await;
-    let door = DbProxy::open_to(&direct).await;
+    let door = Proxy::open(&direct).await.expect("a proxy");
     let mcp = Mcp::on(door.url(), &[]).await;
     add(&mcp, "ada", "before").await;
     let ready = || Answer::of(mcp.bare(Method::GET, "/readyz"));

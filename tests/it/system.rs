@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) mod ag_ui;
 pub(crate) mod better_auth;
-pub(crate) mod db_proxy;
 pub(crate) mod events;
 pub(crate) mod load;
 pub(crate) mod mcp;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use errand_devkit::process;
+use errand_devkit::{process, proxy::Proxy};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
@@ -142,14 +142,16 @@ pub(crate) async fn inflict(
                 let slot = pick(slots, number, None);
                 let proxy = slot.proxy.clone();
                 history.fault("proxy: black hole", Some(&slot.name));
-                tokio::spawn(async move { proxy.silent(BLACK_HOLE).await });
+                proxy.lose();
+                tokio::spawn(reopen(proxy, BLACK_HOLE));
             }
             Fault::Slowness => {
                 let slot = pick(slots, number, None);
                 let proxy = slot.proxy.clone();
                 let by = Duration::from_millis(random.random_range(50..300));
                 history.fault("proxy: delay", Some(&slot.name));
-                tokio::spawn(async move { proxy.slow(by, SLOW).await });
+                proxy.slow_down(by);
+                tokio::spawn(reopen(proxy, SLOW));
             }
             Fault::Backends => {
                 end_backends(database).await;
@@ -158,6 +160,11 @@ pub(crate) async fn inflict(
         }
     }
     Ok(())
+}
+
+async fn reopen(proxy: Proxy, after: Duration) {
+    sleep(after).await;
+    proxy.reopen();
 }
 
 fn pick(slots: &[Slot], number: usize, kind: Option<Kind>) -> &Slot {

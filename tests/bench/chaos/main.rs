@@ -9,7 +9,6 @@ mod clients;
 mod faults;
 mod history;
 mod model_script;
-mod proxy;
 mod slot;
 mod stage;
 

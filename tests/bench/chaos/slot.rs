@@ -13,11 +13,14 @@ use std::{
 
 use anyhow::{Result, ensure};
 use errand_core::faults::{self, NO_FENCE};
-use errand_devkit::process::{self, Process};
+use errand_devkit::{
+    process::{self, Process},
+    proxy::Proxy,
+};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::{history::History, proxy::Proxy};
+use crate::history::History;
 
 /// Between the end of a process and the next start.
 const RESTART: Duration = Duration::from_millis(150);
@@ -112,7 +115,7 @@ impl Slot {
     /// Ends every fault; from the next start on the process is left in peace.
     pub(crate) async fn heal(&self) {
         self.faults.store(false, Ordering::Relaxed);
-        self.proxy.heal();
+        self.proxy.reopen();
         self.proxy.cut();
         self.signal("CONT").await;
     }

@@ -10,6 +10,7 @@ use errand_devkit::{
     postgres::{Cluster, ClusterOptions},
     process,
     programs::{self, Build},
+    proxy::Proxy,
 };
 use errand_store::db::migrate;
 use tokio::task::JoinSet;
@@ -17,7 +18,6 @@ use tokio::task::JoinSet;
 use crate::{
     history::History,
     model_script,
-    proxy::Proxy,
     slot::{Kind, Plan, Slot},
 };
 
@@ -117,12 +117,8 @@ impl Stage {
         size: &Size,
         history: &Arc<History>,
     ) -> Result<()> {
-        let server = server_port(&self.database)?;
-        let proxy = Proxy::to(server).await?;
-        environment.push((
-            "DATABASE_URL".to_owned(),
-            proxy.url(&self.database, server)?,
-        ));
+        let proxy = Proxy::open(&self.database).await?;
+        environment.push(("DATABASE_URL".to_owned(), proxy.url().to_owned()));
         let (program, salt) = match kind {
             Kind::Api => ("errand-api", 1000),
             Kind::Worker => ("errand-worker", 2000),
@@ -174,12 +170,4 @@ impl Stage {
     pub(crate) async fn close(self) -> Result<()> {
         self.cluster.stop().await
     }
-}
-
-fn server_port(url: &str) -> Result<u16> {
-    let (_, rest) = url
-        .split_once("127.0.0.1:")
-        .context("not on this machine")?;
-    let (port, _) = rest.split_once('/').context("no database")?;
-    Ok(port.parse()?)
 }

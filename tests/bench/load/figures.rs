@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 use errand_bench::gauge::Sample;
+use errand_devkit::proxy::Counts;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     check::Verdict,
-    proxy::Counts,
     run::Outcome,
     turn::{Target, Transport},
     used::KINDS,

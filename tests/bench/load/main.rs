@@ -13,7 +13,6 @@ mod compare;
 mod figures;
 mod peer;
 mod print;
-mod proxy;
 mod remote;
 mod run;
 mod system;

@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
     time::Duration,
 };
 
@@ -15,11 +14,10 @@ use errand_devkit::{
     postgres::{Cluster, ClusterOptions},
     process::{self, Process},
     programs::{self, Build},
+    proxy::Proxy,
 };
 use errand_store::db::migrate;
 use sqlx::{Connection, PgConnection};
-
-use crate::proxy::{self, Meter};
 
 /// For programs to get ready.
 const START: Duration = Duration::from_secs(30);
@@ -66,7 +64,7 @@ pub(crate) struct Programs {
     workers: Vec<Process>,
     /// Base URLs of the APIs.
     pub(crate) urls: Vec<String>,
-    meters: Option<[Arc<Meter>; 2]>,
+    proxies: Option<[Proxy; 2]>,
 }
 
 impl System {
@@ -132,19 +130,22 @@ impl System {
     /// Starts the programs, and waits until they are ready.
     pub(crate) async fn start(&self, setting: Setting) -> Result<Programs> {
         let direct = self.cluster.url("errand");
-        let (databases, meters) = if setting.counted {
-            let (api, api_meter) = proxy::open(&direct).await?;
-            let (worker, worker_meter) = proxy::open(&direct).await?;
-            ([api, worker], Some([api_meter, worker_meter]))
-        } else {
-            ([direct.clone(), direct], None)
+        let proxies = match setting.counted {
+            true => Some([
+                Proxy::counting(&direct).await?,
+                Proxy::counting(&direct).await?,
+            ]),
+            false => None,
         };
-        let [api_database, worker_database] = databases;
+        let [api_database, worker_database] = proxies.as_ref().map_or_else(
+            || [direct.clone(), direct.clone()],
+            |proxies| proxies.each_ref().map(|proxy| proxy.url().to_owned()),
+        );
         let mut programs = Programs {
             apis: Vec::new(),
             workers: Vec::new(),
             urls: Vec::new(),
-            meters,
+            proxies,
         };
         for nth in 0..setting.workers {
             let name = format!("worker-{nth}");
@@ -228,9 +229,9 @@ impl Programs {
             .sum()
     }
 
-    /// Of what APIs and workers ask of Postgres, if that is counted.
-    pub(crate) fn meters(&self) -> Option<[Arc<Meter>; 2]> {
-        self.meters.clone()
+    /// The ways of APIs and workers to Postgres, if what they ask is counted.
+    pub(crate) fn proxies(&self) -> Option<[Proxy; 2]> {
+        self.proxies.clone()
     }
 
     async fn ready(&mut self) -> Result<()> {

@@ -1,15 +1,13 @@
 //! What a load uses: processor time and memory by kind of process, and what the server counts.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::Result;
 use errand_bench::gauge;
+use errand_devkit::proxy::{Counts, Proxy};
 use sqlx::{Connection, PgConnection, Row};
 
-use crate::{
-    proxy::{Counts, Meter},
-    system::{Programs, System},
-};
+use crate::system::{Programs, System};
 
 /// Kinds of processes, in the order of [`Used::processor`].
 pub(crate) const KINDS: [&str; 5] = ["postgres", "api", "worker", "model", "load"];
@@ -46,7 +44,7 @@ pub(crate) struct Gauges {
     db: Option<(PgConnection, String)>,
     inspects: bool,
     /// Of APIs and workers.
-    meters: Option<[Arc<Meter>; 2]>,
+    proxies: Option<[Proxy; 2]>,
     before: Option<Reading>,
     memory: [u64; 2],
 }
@@ -71,7 +69,7 @@ impl Gauges {
             worker,
             model: vec![system.model_pid()],
             postgres: Some(system.postgres_pid()?),
-            meters: programs.meters(),
+            proxies: programs.proxies(),
             ..Self::default()
         };
         gauges.watch(&system.maintenance(), "errand").await?;
@@ -172,9 +170,9 @@ impl Gauges {
             ],
             all: gauge::all_processor_time(),
             counts: self
-                .meters
+                .proxies
                 .as_ref()
-                .map(|meters| meters.each_ref().map(|meter| meter.read())),
+                .map(|proxies| proxies.each_ref().map(Proxy::counts)),
             ..Reading::default()
         };
         if let Some((db, database)) = &mut self.db {

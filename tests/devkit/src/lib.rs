@@ -10,3 +10,4 @@ pub mod model;
 pub mod postgres;
 pub mod process;
 pub mod programs;
+pub mod proxy;

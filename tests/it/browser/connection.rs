@@ -1,7 +1,8 @@
 //! What is said about the connection, and when.
 
 use super::{by_name, chrome::Browser};
-use crate::system::{TestSystem, db_proxy::DbProxy};
+use crate::system::TestSystem;
+use errand_devkit::proxy::Proxy;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn offline_is_said_at_once() {
@@ -37,7 +38,9 @@ async fn the_first_connection_is_none_that_is_back() {
         return;
     };
     let system = TestSystem::with(by_name()).await;
-    let network = DbProxy::open_to(&format!("{}/", system.url)).await;
+    let network = Proxy::open(&format!("{}/", system.url))
+        .await
+        .expect("a proxy");
     browser.open(network.url()).await;
     // Loaded, and now there is no way to the server for a while.
     browser.type_into("#sign-in-name", "ada").await;

@@ -1,10 +1,10 @@
 //! What is offered when an answer did not come to its end: going on behind what has taken effect, never all of it again.
 
-use errand_devkit::model::Turn;
+use errand_devkit::{model::Turn, proxy::Proxy};
 use serde_json::json;
 
 use super::{by_name, chrome::Browser};
-use crate::system::{Options, TestSystem, db_proxy::DbProxy};
+use crate::system::{Options, TestSystem};
 
 /// The buttons at the ends of the turns.
 const OFFERED: &str = "return [...document.querySelectorAll('.turn-end button')].map((button) => button.innerText).join()";
@@ -169,7 +169,9 @@ async fn going_on_without_a_network_waits_for_one() {
         return;
     };
     let system = TestSystem::with(by_name()).await;
-    let network = DbProxy::open_to(&format!("{}/", system.url)).await;
+    let network = Proxy::open(&format!("{}/", system.url))
+        .await
+        .expect("a proxy");
     system
         .model
         .push(Turn::call("add_task", json!({"title": "buy milk"})));

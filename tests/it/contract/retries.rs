@@ -1,13 +1,15 @@
 //! Retries: a run that failed or was cancelled is gone on from behind what it has done, and nothing happens twice.
 
-use errand_devkit::model::{Gate, Turn, request};
+use errand_devkit::{
+    model::{Gate, Turn, request},
+    proxy::{Cut, Proxy},
+};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::system::{
     self, Answer, Options, TestSystem,
-    db_proxy::{Cut, DbProxy},
     events::{assert_well_formed, read_sse, stored},
     process, rows,
     socket::Socket,
@@ -426,7 +428,7 @@ async fn a_call_that_nobody_approved_is_not_made_by_a_retry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_whose_commit_is_lost_is_found_out_about() {
     let database = system::database().await;
-    let door = DbProxy::open_to(&database).await;
+    let door = Proxy::with_trap(&database).await.expect("a proxy");
     let options = Options {
         api_database_url: Some(door.url().to_owned()),
         ..Options::default()

@@ -3,23 +3,22 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use errand_devkit::model::{Gate, Turn, request};
+use errand_devkit::{
+    model::{Gate, Turn, request},
+    proxy::{Cut, Proxy},
+};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-use crate::system::{
-    self, Answer, Options, TestSystem,
-    db_proxy::{Cut, DbProxy},
-    rows,
-};
+use crate::system::{self, Answer, Options, TestSystem, rows};
 
 /// Those who wait for a lock.
 const STUCK: &str = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
 
 /// A system whose API alone reaches the database through the door.
-async fn with_api_behind_a_door() -> (TestSystem, DbProxy) {
+async fn with_api_behind_a_door() -> (TestSystem, Proxy) {
     let database = system::database().await;
-    let door = DbProxy::open_to(&database).await;
+    let door = Proxy::with_trap(&database).await.expect("a proxy");
     let options = Options {
         api_database_url: Some(door.url().to_owned()),
         ..Options::default()
@@ -157,7 +156,7 @@ async fn an_outage_after_the_acceptance_is_answered_with_202() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_survives_the_loss_of_each_of_its_commits() {
     let database = system::database().await;
-    let door = DbProxy::open_to(&database).await;
+    let door = Proxy::with_trap(&database).await.expect("a proxy");
     let options = Options {
         api_database_url: Some(database.clone()),
         ..Options::default()

@@ -1,16 +1,21 @@
 //! A database that is down, deaf, or in trouble of its own: nothing that was accepted is lost, and everything recovers by itself.
 
-use errand_devkit::model::{Gate, Turn, request};
+use errand_devkit::{
+    model::{Gate, Turn, request},
+    proxy::Proxy,
+};
 use reqwest::Method;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-use crate::system::{self, Answer, Options, TestSystem, db_proxy::DbProxy, process::Process};
+use crate::system::{self, Answer, Options, TestSystem, process::Process};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_down_is_503_and_comes_back() {
     // Through a door that the test can close: the database itself is shared.
-    let door = DbProxy::open_to(&system::database().await).await;
+    let door = Proxy::open(&system::database().await)
+        .await
+        .expect("a proxy");
     let system = TestSystem::on(door.url(), Options::default()).await;
     system.model.script(|request| {
         // The turn that the outage hits asks again if its first answer could not be committed.
@@ -111,7 +116,9 @@ async fn without_notifications_answers_still_come() {
 /// A database that is down at the start is waited for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_down_at_the_start_is_waited_for() {
-    let door = DbProxy::open_to(&system::database().await).await;
+    let door = Proxy::open(&system::database().await)
+        .await
+        .expect("a proxy");
     door.close();
     let environment = [
         ("DATABASE_URL", door.url()),

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use errand_devkit::model::{Gate, Turn, request};
+use errand_devkit::{
+    model::{Gate, Turn, request},
+    proxy::Proxy,
+};
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use crate::system::{self, Answer, Options, PATIENCE, TestSystem, db_proxy::DbProxy};
+use crate::system::{self, Answer, Options, PATIENCE, TestSystem};
 
 /// What is promised: so long after the database is back, everything works again.
 const RECOVERY: Duration = Duration::from_secs(10);
@@ -19,7 +22,7 @@ const SLACK: Duration = Duration::from_secs(5);
 /// A system behind a door, with as many connections in its pools as traffic makes, and a run at work for bob.
 struct Busy {
     system: TestSystem,
-    door: DbProxy,
+    door: Proxy,
     /// Past the door.
     db: PgPool,
     gate: Gate,
@@ -29,7 +32,7 @@ struct Busy {
 impl Busy {
     async fn start() -> Self {
         let database = system::database().await;
-        let door = DbProxy::open_to(&database).await;
+        let door = Proxy::open(&database).await.expect("a proxy");
         let system = TestSystem::on(door.url(), Options::default()).await;
         system.model.script(|request| {
             match (

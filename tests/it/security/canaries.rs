@@ -8,6 +8,7 @@ use std::time::Duration;
 use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider, Signature, TokenSpec},
     model::{ScriptedModel, Turn},
+    proxy::Proxy,
 };
 use futures::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder};
@@ -17,7 +18,6 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::system::{
     self, Answer,
-    db_proxy::DbProxy,
     process::{self, Process},
     rows,
 };
@@ -43,7 +43,7 @@ async fn no_secret_is_in_a_log_for_machines() {
 
 /// A database behind a door, a model, an identity provider, an API, a worker; canaries in their configuration.
 struct Programs {
-    door: DbProxy,
+    door: Proxy,
     db: PgPool,
     model: ScriptedModel,
     identity: IdentityProvider,
@@ -56,7 +56,9 @@ struct Programs {
 impl Programs {
     async fn start(format: &str, level: &str) -> Self {
         let url = system::database().await;
-        let door = DbProxy::open_to(&url.replacen('@', ":canary-password@", 1)).await;
+        let door = Proxy::open(&url.replacen('@', ":canary-password@", 1))
+            .await
+            .expect("a proxy");
         let model = ScriptedModel::start().await.unwrap();
         let identity = IdentityProvider::start(IdentityOptions::default())
             .await

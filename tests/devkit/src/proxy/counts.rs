@@ -1,37 +1,29 @@
-//! A way to Postgres that counts what the server answers: round trips, statements, transactions.
-//!
-//! It costs time, so nothing is timed while it is in use. What it counts depends on no clock and no statistics of the server.
+//! What a server answers, counted: round trips, statements, transactions. It depends on no clock and no statistics of the server.
 
 use std::{
     ops::Sub,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Counts {
+pub struct Counts {
     /// `ReadyForQuery` messages: the client asked and could go on only then.
-    pub(crate) round_trips: u64,
+    pub round_trips: u64,
     /// `CommandComplete` messages, those of BEGIN and COMMIT included.
-    pub(crate) statements: u64,
+    pub statements: u64,
     /// Transactions that ended well, implicit ones and those that only read included, as `pg_stat_database` counts them.
-    pub(crate) commits: u64,
+    pub commits: u64,
     /// The other ones.
-    pub(crate) rollbacks: u64,
+    pub rollbacks: u64,
 }
 
 impl Counts {
-    pub(crate) fn plus(self, other: Self) -> Self {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
         Self {
             round_trips: self.round_trips + other.round_trips,
             statements: self.statements + other.statements,
@@ -56,7 +48,7 @@ impl Sub for Counts {
 
 /// The counters of one program, shared by its connections.
 #[derive(Debug, Default)]
-pub(crate) struct Meter {
+pub(super) struct Meter {
     round_trips: AtomicU64,
     statements: AtomicU64,
     commits: AtomicU64,
@@ -64,7 +56,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn read(&self) -> Counts {
+    pub(super) fn read(&self) -> Counts {
         Counts {
             round_trips: self.round_trips.load(Relaxed),
             statements: self.statements.load(Relaxed),
@@ -74,62 +66,12 @@ impl Meter {
     }
 }
 
-/// Opens a way to the server of `url`; returns a URL that leads through it, and its meter.
-pub(crate) async fn open(url: &str) -> Result<(String, Arc<Meter>)> {
-    let (head, rest) = url
-        .split_once("127.0.0.1:")
-        .context("not on this machine")?;
-    let (server, path) = rest.split_once('/').context("no database")?;
-    let server: u16 = server.parse()?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
-    let meter = Arc::new(Meter::default());
-    tokio::spawn(serve(listener, server, Arc::clone(&meter)));
-    // Nobody but the client could read what is encrypted.
-    let through = format!("{head}127.0.0.1:{port}/{path}?sslmode=disable");
-    Ok((through, meter))
-}
-
-async fn serve(listener: TcpListener, server: u16, meter: Arc<Meter>) {
-    while let Ok((client, _)) = listener.accept().await {
-        let meter = Arc::clone(&meter);
-        tokio::spawn(async move {
-            let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
-                return;
-            };
-            let _ = (client.set_nodelay(true), server.set_nodelay(true));
-            let (from_client, to_client) = client.into_split();
-            let (from_server, to_server) = server.into_split();
-            let mut answers = Answers::new(&meter);
-            tokio::select! {
-                () = pump(from_client, to_server, |_| ()) => {}
-                () = pump(from_server, to_client, |bytes| answers.read(bytes)) => {}
-            }
-        });
-    }
-}
-
-async fn pump(
-    mut from: impl AsyncRead + Unpin,
-    mut to: impl AsyncWrite + Unpin,
-    mut look: impl FnMut(&[u8]),
-) {
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let bytes = &buffer[..read];
-        look(bytes);
-        if to.write_all(bytes).await.is_err() {
-            return;
-        }
-    }
-}
-
 /// Bytes of a message that are looked at: its type, its length, and the beginning of its body.
 const HEAD: usize = 5;
 const SEEN: usize = HEAD + 8;
 
 /// Reads what a server sends on one connection. Each message is a letter, its length without the letter, and a body.
-struct Answers<'a> {
+pub(super) struct Answers<'a> {
     meter: &'a Meter,
     /// The beginning of the message under way.
     seen: Vec<u8>,
@@ -141,7 +83,7 @@ struct Answers<'a> {
 }
 
 impl<'a> Answers<'a> {
-    fn new(meter: &'a Meter) -> Self {
+    pub(super) fn new(meter: &'a Meter) -> Self {
         Self {
             meter,
             seen: Vec::with_capacity(SEEN),
@@ -151,7 +93,7 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn read(&mut self, mut bytes: &[u8]) {
+    pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let wanted = self.length().unwrap_or(HEAD) - self.came;
             let (part, rest) = bytes.split_at(wanted.min(bytes.len()));

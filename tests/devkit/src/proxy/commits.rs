@@ -2,12 +2,47 @@
 //!
 //! Reads the frontend's side of the protocol (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
 
 /// A simple query of the frontend, as the programs send it.
 const COMMIT: &[u8] = b"COMMIT\0";
 /// Routines that are transitions of a run and nothing but that. A claim is none that anybody waits for the answer of.
 const TRANSITIONS: [&str; 4] = ["run_accepts(", "run_steps(", "run_calls(", "run_finishes("];
+
+/// What the server gets to see of a commit before its connection is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Nothing.
+    Before,
+    /// The commit; its answer vanishes.
+    After,
+}
+
+/// Which commit to cut: so many from now.
+#[derive(Debug, Default)]
+pub(super) struct Trap(Mutex<Option<(usize, Cut)>>);
+
+impl Trap {
+    pub(super) fn set(&self, nth: usize, cut: Cut) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((nth, cut));
+    }
+
+    pub(super) fn has_sprung(&self) -> bool {
+        let trap = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trap.is_none()
+    }
+
+    /// A commit passes; what is to happen to it.
+    pub(super) fn springs(&self) -> Option<Cut> {
+        let mut trap = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (left, cut) = trap.as_mut()?;
+        *left -= 1;
+        (*left == 0).then_some(*cut).inspect(|_| *trap = None)
+    }
+}
 
 /// What a connection has sent so far.
 #[derive(Default)]
