@@ -20,15 +20,16 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use errand_devkit::model::{Turn, request};
-use futures::{SinkExt, StreamExt};
+use errand_devkit::{
+    model::{Turn, request},
+    socket::{Received, Socket},
+};
 use serde_json::{Value, json};
 use system::{TestSystem, quantile};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
-use tokio_tungstenite::{connect_async, tungstenite::Message};
 use tokio_util::sync::CancellationToken;
 
 /// The user who ticks.
@@ -39,6 +40,8 @@ const TASKS: usize = 20;
 const WARM_UP: usize = 10;
 /// After which a hint counts as lost.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// For the socket to be open.
+const ANSWER: Duration = Duration::from_secs(30);
 
 #[derive(Parser)]
 struct Options {
@@ -164,19 +167,13 @@ struct Page {
 impl Page {
     async fn open(system: &TestSystem) -> Result<Self> {
         let token = system.identity.token(ME);
-        let url = format!("{}/api/{ME}/chat", system.url.replacen("http", "ws", 1));
-        let (mut socket, _) = connect_async(url).await?;
-        let auth = json!({"id": "1", "method": "auth", "params": {"token": token}});
-        socket.send(Message::text(auth.to_string())).await?;
-        let answer = socket.next().await.context("the socket is closed")??;
-        ensure!(answer.to_text()?.contains("success"), "{answer}");
+        let mut socket = Socket::open(&system.url, ME).await?;
+        socket.authenticate(&token, ANSWER).await?;
         let (sender, hints) = mpsc::unbounded_channel();
         tokio::spawn(async move {
-            while let Some(Ok(frame)) = socket.next().await {
+            while let Ok(Received::Frame(frame)) = socket.receive().await {
                 let at = Instant::now();
-                let is_hint = frame
-                    .to_text()
-                    .is_ok_and(|text| text.contains("tasks.changed"));
+                let is_hint = frame.to_string().contains("tasks.changed");
                 if is_hint && sender.send(at).is_err() {
                     break;
                 }

@@ -7,27 +7,14 @@ use errand_bench::{
     gauge::now,
     model::{Pace, read_token},
 };
-use futures::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config, tungstenite::Message,
-};
+use errand_devkit::socket::Socket;
+use serde_json::json;
 use uuid::Uuid;
 
 /// Turns before a new conversation: most turns follow up on another, and the history stays short.
 const TURNS: u32 = 4;
 /// Silence after which a turn counts as lost.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-pub(crate) type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// Connects without saying who it is. `api` is a URL such as `ws://127.0.0.1:8080`.
-pub(crate) async fn open(api: &str, user: &str) -> Result<Stream> {
-    let url = format!("{api}/api/{user}/chat");
-    let (stream, _) = connect_async_with_config(url, None, true).await?;
-    Ok(stream)
-}
 
 /// A token that came.
 pub(crate) struct Token {
@@ -47,7 +34,7 @@ pub(crate) struct Turn {
 }
 
 pub(crate) struct Client {
-    stream: Stream,
+    socket: Socket,
     thread: Uuid,
     turns: u32,
 }
@@ -55,33 +42,31 @@ pub(crate) struct Client {
 impl Client {
     /// Connects as the user of this token.
     pub(crate) async fn connect(api: &str, user: &str, token: &str) -> Result<Self> {
-        let mut client = Self {
-            stream: open(api, user).await?,
+        let mut socket = Socket::open(api, user).await?;
+        socket.authenticate(token, PATIENCE).await?;
+        Ok(Self {
+            socket,
             thread: Uuid::now_v7(),
             turns: 0,
-        };
-        client.call("auth", json!({"token": token})).await?;
-        let answer = client.frame().await?;
-        ensure!(answer["type"] == "success", "{answer}");
-        Ok(client)
+        })
     }
 
     /// Takes one turn, to its end.
     pub(crate) async fn turn(&mut self, pace: Pace) -> Result<Turn> {
         if self.turns == TURNS {
-            self.call("unsubscribe", json!({"threadId": self.thread}))
-                .await?;
+            let left = json!({"threadId": self.thread});
+            self.socket.call("unsubscribe", left).await?;
             (self.thread, self.turns) = (Uuid::now_v7(), 0);
         }
         self.turns += 1;
         let run_id = Uuid::now_v7().to_string();
         let start = json!({"message": pace.stamped(), "threadId": self.thread, "runId": run_id});
         let sent = now();
-        self.call("run.start", start).await?;
+        self.socket.call("run.start", start).await?;
         let (mut first, mut pick_up) = (None, 0);
         let mut tokens = Vec::new();
         loop {
-            let frame = self.frame().await?;
+            let frame = self.socket.frame(PATIENCE).await?;
             let at = now();
             ensure!(frame["type"] != "error", "{frame}");
             if frame["runId"] != run_id.as_str() {
@@ -123,23 +108,7 @@ impl Client {
     }
 
     /// Listens, and so answers pings, until the server closes.
-    pub(crate) async fn idle(mut self) {
-        while let Some(Ok(_)) = self.stream.next().await {}
-    }
-
-    async fn call(&mut self, method: &str, params: Value) -> Result<()> {
-        let call = json!({"id": method, "method": method, "params": params});
-        Ok(self.stream.send(Message::text(call.to_string())).await?)
-    }
-
-    async fn frame(&mut self) -> Result<Value> {
-        loop {
-            let message = timeout(PATIENCE, self.stream.next()).await;
-            match message.context("the server fell silent")? {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text)?),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => bail!("the socket ended: {other:?}"),
-            }
-        }
+    pub(crate) async fn idle(self) {
+        self.socket.idle().await;
     }
 }

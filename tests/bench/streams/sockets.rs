@@ -7,17 +7,14 @@ use errand_bench::{
     gauge::{Sample, memory, now, open_files},
     model::Pace,
 };
-use futures::{StreamExt, future::try_join_all};
+use errand_devkit::socket::{Received, Socket};
+use futures::future::try_join_all;
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
-use tokio_tungstenite::tungstenite::Message;
 
-use crate::{
-    client,
-    stage::{ApiPart, Stage},
-};
+use crate::stage::{ApiPart, Stage};
 
 /// For a process to come to rest.
 const REST: Duration = Duration::from_secs(3);
@@ -99,9 +96,9 @@ pub(crate) async fn strangers(
         let (url, doors) = (api.url.clone(), Arc::clone(&doors));
         tokio::spawn(async move {
             let door = doors.acquire().await?;
-            let stream = client::open(&url, &format!("stranger-{nth}")).await?;
+            let socket = Socket::open(&url, &format!("stranger-{nth}")).await?;
             drop(door);
-            closed(stream).await
+            closed(socket).await
         })
     });
     let strangers = try_join_all(strangers.collect::<Vec<_>>());
@@ -132,14 +129,14 @@ pub(crate) async fn strangers(
 }
 
 /// Waits for the server's close; its code, and the microseconds until then.
-async fn closed(mut stream: client::Stream) -> Result<(u16, u64)> {
+async fn closed(mut socket: Socket) -> Result<(u16, u64)> {
     let begun = now();
     loop {
-        let message = timeout(Duration::from_secs(30), stream.next()).await;
-        let code = match message.context("a stranger's socket stays open")? {
-            Some(Ok(Message::Close(Some(frame)))) => frame.code.into(),
-            Some(Ok(Message::Close(None)) | Err(_)) | None => 0,
-            Some(Ok(_)) => continue,
+        let received = timeout(Duration::from_secs(30), socket.receive()).await;
+        let code = match received.context("a stranger's socket stays open")? {
+            Ok(Received::Closed(code)) => code.unwrap_or(0),
+            Err(_) => 0,
+            Ok(Received::Frame(_)) => continue,
         };
         return Ok((code, now() - begun));
     }

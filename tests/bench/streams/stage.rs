@@ -44,7 +44,7 @@ pub(crate) struct Stage {
 /// An API and where it listens.
 pub(crate) struct ApiPart {
     pub(crate) process: Process,
-    /// For [`crate::client::open`].
+    /// Its base URL.
     pub(crate) url: String,
 }
 
@@ -180,8 +180,7 @@ async fn start_api(programs: &Path, database: &str, issuer: &str, state: &Path) 
         "0",
     ];
     let mut process = start("api", &programs.join("errand-api"), &arguments, state)?;
-    let ready = format!("http://127.0.0.1:{port}/readyz");
-    process::until_ready(&ready, START, || process.check()).await?;
-    let url = format!("ws://127.0.0.1:{port}");
+    let url = format!("http://127.0.0.1:{port}");
+    process::until_ready(&format!("{url}/readyz"), START, || process.check()).await?;
     Ok(ApiPart { process, url })
 }

@@ -9,12 +9,11 @@ use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider, Signature, TokenSpec},
     model::{ScriptedModel, Turn},
     proxy::Proxy,
+    socket::{Received, Socket},
 };
-use futures::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio_tungstenite::tungstenite::Message;
 
 use crate::system::{
     self, Answer,
@@ -190,7 +189,7 @@ impl Programs {
 
         self.model.push(Turn::text("canary-socket-answer"));
         let url = format!("ws://{}/api/ada/chat?token=canary-query", self.address);
-        let (mut socket, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
+        let mut socket = Socket::at(url).await.unwrap();
         let auth = json!({"id": "canary-call", "method": "auth", "params": {"token": self.identity.token("ada")}});
         let start =
             json!({"id": "2", "method": "run.start", "params": {"message": "canary-socket"}});
@@ -199,18 +198,15 @@ impl Programs {
             start,
             json!({"id": "3", "method": "canary-method", "params": "canary-params"}),
         ] {
-            socket.send(Message::text(frame.to_string())).await.unwrap();
+            socket.send(frame.to_string()).await.unwrap();
         }
-        while let Some(Ok(frame)) = socket.next().await {
+        while let Ok(Received::Frame(frame)) = socket.receive().await {
             if frame.to_string().contains("RUN_FINISHED") {
                 break;
             }
         }
-        socket
-            .send(Message::text("canary-malformed {"))
-            .await
-            .unwrap();
-        while socket.next().await.is_some_and(|frame| frame.is_ok()) {}
+        socket.send("canary-malformed {").await.unwrap();
+        socket.idle().await;
     }
 
     async fn strangers(&self) {

@@ -1,50 +1,37 @@
-//! A client of the socket: tokio-tungstenite, frames as JSON.
+//! A client of the socket that remembers what came.
 
-use futures::{SinkExt, StreamExt};
-use serde_json::{Value, json};
 use std::time::Duration;
 
-use tokio::{
-    net::{TcpSocket, TcpStream},
-    time::timeout,
-};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, client_async, connect_async,
-    tungstenite::{Error, Message, client::IntoClientRequest},
-};
+use errand_devkit::socket::{self, Received};
+use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{PATIENCE, TestSystem};
 
 pub(crate) struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: socket::Socket,
     /// Every frame that came, answers included.
     pub(crate) frames: Vec<Value>,
     next_id: u64,
 }
 
 impl Socket {
+    fn of(socket: socket::Socket) -> Self {
+        Self {
+            socket,
+            frames: Vec::new(),
+            next_id: 0,
+        }
+    }
+
     /// Connects from an origin; the status if the upgrade is refused.
     pub(crate) async fn try_open(
         system: &TestSystem,
         user: &str,
         origin: Option<&str>,
     ) -> Result<Self, u16> {
-        let url = format!("{}/api/{user}/chat", system.url.replacen("http", "ws", 1));
-        let mut request = url.into_client_request().expect("a URL");
-        if let Some(origin) = origin {
-            request
-                .headers_mut()
-                .insert("origin", origin.parse().expect("a header"));
-        }
-        match connect_async(request).await {
-            Ok((stream, _)) => Ok(Self {
-                stream,
-                frames: Vec::new(),
-                next_id: 0,
-            }),
-            Err(Error::Http(response)) => Err(response.status().as_u16()),
-            Err(error) => panic!("{error}"),
-        }
+        let opened = socket::Socket::open_from(origin, &system.url, user).await;
+        opened.expect("an answer").map(Self::of)
     }
 
     /// Connects without saying who it is.
@@ -56,21 +43,8 @@ impl Socket {
 
     /// Connects as this user, with so small a buffer that a reader who pauses is soon felt.
     pub(crate) async fn connect_with_small_buffer(system: &TestSystem, user: &str) -> Self {
-        let address = system
-            .url
-            .trim_start_matches("http://")
-            .parse()
-            .expect("an address");
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4096).expect("a small buffer");
-        let stream = MaybeTlsStream::Plain(socket.connect(address).await.expect("a connection"));
-        let url = format!("{}/api/{user}/chat", system.url.replacen("http", "ws", 1));
-        let (stream, _) = client_async(url, stream).await.expect("an upgrade");
-        let mut socket = Self {
-            stream,
-            frames: Vec::new(),
-            next_id: 0,
-        };
+        let opened = socket::Socket::open_with_buffer(&system.url, user, 4096).await;
+        let mut socket = Self::of(opened.expect("an upgrade"));
         socket
             .call("auth", json!({"token": system.identity.token(user)}))
             .await;
@@ -80,9 +54,9 @@ impl Socket {
     /// Pauses for longer than the server waits, then reads to the end of the connection.
     pub(crate) async fn is_dropped(&mut self) {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        while let Ok(Some(Ok(message))) = timeout(PATIENCE, self.stream.next()).await {
-            if let Message::Text(text) = message {
-                self.frames.push(serde_json::from_str(&text).expect("JSON"));
+        while let Ok(Ok(received)) = timeout(PATIENCE, self.socket.receive()).await {
+            if let Received::Frame(frame) = received {
+                self.frames.push(frame);
             }
         }
     }
@@ -104,7 +78,7 @@ impl Socket {
 
     pub(crate) async fn send(&mut self, text: &str) {
         // A server that has hung up is found out by who waits for its close.
-        let _ = self.stream.send(Message::text(text)).await;
+        let _ = self.socket.send(text).await;
     }
 
     /// Calls a method and waits for its answer.
@@ -116,22 +90,24 @@ impl Socket {
         self.until(|frame| frame["id"] == id).await
     }
 
+    /// The next frame.
+    async fn next(&mut self) -> &Value {
+        match self.socket.frame(PATIENCE).await {
+            Ok(frame) => self.frames.push(frame),
+            Err(error) => panic!("{error:#} after {:#?}", self.frames),
+        }
+        &self.frames[self.frames.len() - 1]
+    }
+
     /// Waits for a frame like this, among those that came too.
     pub(crate) async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         if let Some(frame) = self.frames.iter().find(|frame| wanted(frame)) {
             return frame.clone();
         }
         loop {
-            match timeout(PATIENCE, self.stream.next()).await {
-                Ok(Some(Ok(Message::Text(text)))) => {
-                    let frame: Value = serde_json::from_str(&text).expect("JSON");
-                    self.frames.push(frame.clone());
-                    if wanted(&frame) {
-                        return frame;
-                    }
-                }
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                other => panic!("{other:?} after {:#?}", self.frames),
+            let frame = self.next().await;
+            if wanted(frame) {
+                return frame.clone();
             }
         }
     }
@@ -144,14 +120,7 @@ impl Socket {
                 .iter()
                 .any(|(_, event)| event["type"] == "RUN_FINISHED")
         {
-            let known = self.frames.len();
-            match timeout(PATIENCE, self.stream.next()).await {
-                Ok(Some(Ok(Message::Text(text)))) => {
-                    self.frames.push(serde_json::from_str(&text).expect("JSON"))
-                }
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                other => panic!("{other:?} after {known} frames"),
-            }
+            self.next().await;
             events = self.events();
         }
     }
@@ -170,40 +139,28 @@ impl Socket {
     }
 
     /// Closes, and waits for nothing.
-    pub(crate) async fn leave(mut self) {
-        let _ = self.stream.close(None).await;
+    pub(crate) async fn leave(self) {
+        self.socket.leave().await;
     }
 
     /// Whether a call is answered, and not the socket closed.
     pub(crate) async fn is_answered(&mut self, id: &str) -> bool {
         loop {
-            match timeout(PATIENCE, self.stream.next())
+            match timeout(PATIENCE, self.socket.receive())
                 .await
                 .expect("in time")
             {
-                Some(Ok(Message::Text(text))) => {
-                    let frame: Value = serde_json::from_str(&text).expect("JSON");
-                    if frame["id"] == id {
-                        return true;
-                    }
-                }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                _ => return false,
+                Ok(Received::Frame(frame)) if frame["id"] == id => return true,
+                Ok(Received::Frame(_)) => {}
+                Ok(Received::Closed(_)) | Err(_) => return false,
             }
         }
     }
 
     /// Waits until the server closes; returns its code.
     pub(crate) async fn closed(&mut self) -> u16 {
-        loop {
-            match timeout(PATIENCE, self.stream.next())
-                .await
-                .expect("closes in time")
-            {
-                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
-                Some(Ok(_)) => {}
-                other => panic!("no close frame, but {other:?}"),
-            }
-        }
+        let closed = self.socket.closed(PATIENCE).await;
+        let code = closed.unwrap_or_else(|error| panic!("no close frame: {error:#}"));
+        code.expect("a code")
     }
 }

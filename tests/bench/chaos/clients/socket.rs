@@ -1,19 +1,13 @@
 //! The WebSocket: the client names thread and run, so that it can begin and follow from whichever API.
 
-use anyhow::{Context, Result, bail};
-use futures::{SinkExt, StreamExt};
+use anyhow::{Result, bail};
+use errand_devkit::socket::Socket;
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpStream,
-    time::{sleep, timeout},
-};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::{ANSWER, Client, End, PAUSE};
 use crate::model_script;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// What a client has of its turn.
 struct Seen {
@@ -46,11 +40,11 @@ impl Client<'_> {
 
     /// One connection, from its start to its end or that of the run.
     async fn follow(&mut self, key: &str, seen: &mut Seen) -> Result<()> {
-        let url = self.url("chat").replacen("http", "ws", 1);
-        let (mut socket, _) = timeout(ANSWER, connect_async(url)).await??;
-        send(&mut socket, "auth", json!({"token": self.token})).await?;
+        let api = self.api();
+        let mut socket = timeout(ANSWER, Socket::open(&api, self.pen.user)).await??;
+        socket.call("auth", json!({"token": self.token})).await?;
         loop {
-            let frame = next(&mut socket).await?;
+            let frame = socket.frame(ANSWER).await?;
             match (frame["type"].as_str(), frame["id"].as_str()) {
                 (Some("success"), Some("auth")) => self.begin(key, &mut socket, seen).await?,
                 (Some("success"), Some("run.start")) if !seen.begun => {
@@ -80,11 +74,11 @@ impl Client<'_> {
         if seen.begun {
             let after = json!({"runId": seen.run, "seq": seen.seq});
             let subscribe = json!({"threadId": seen.thread, "after": after});
-            return send(socket, "subscribe", subscribe).await;
+            return socket.call("subscribe", subscribe).await;
         }
         let message = model_script::message(key);
         let start = json!({"message": message, "threadId": seen.thread, "runId": seen.run});
-        send(socket, "run.start", start).await
+        socket.call("run.start", start).await
     }
 
     fn note(&self, key: &str, frame: &Value, seen: &mut Seen) {
@@ -97,21 +91,5 @@ impl Client<'_> {
         self.pen.event(key, &seen.run, seq, event);
         seen.seq = seq;
         seen.over |= matches!(event["type"].as_str(), Some("RUN_FINISHED" | "RUN_ERROR"));
-    }
-}
-
-async fn send(socket: &mut Socket, method: &str, params: Value) -> Result<()> {
-    let call = json!({"id": method, "method": method, "params": params});
-    Ok(socket.send(Message::text(call.to_string())).await?)
-}
-
-async fn next(socket: &mut Socket) -> Result<Value> {
-    loop {
-        let message = timeout(ANSWER, socket.next()).await?;
-        match message.context("the socket is closed")?? {
-            Message::Text(text) => return Ok(serde_json::from_str(&text)?),
-            Message::Close(_) => bail!("the socket is closed"),
-            _ => {}
-        }
     }
 }

@@ -1,19 +1,15 @@
 //! A socket that stays open between turns.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use errand_bench::gauge::now;
-use futures::{SinkExt, StreamExt};
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config, tungstenite::Message,
-};
+use errand_devkit::socket;
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{Exchange, FirstToken, Seat, sse::hear};
+use super::{Exchange, FirstToken, PATIENCE, Seat, sse::hear};
 
 pub(super) struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: socket::Socket,
     /// What it is subscribed to.
     thread: Option<Uuid>,
 }
@@ -29,14 +25,14 @@ impl Exchange<'_> {
             && old != thread
         {
             let left = json!({"threadId": old});
-            socket.call("unsubscribe", left).await?;
+            socket.socket.call("unsubscribe", left).await?;
         }
         let run = Uuid::now_v7().to_string();
         let start = json!({"message": self.message, "threadId": thread, "runId": run});
-        socket.call("run.start", start).await?;
+        socket.socket.call("run.start", start).await?;
         let mut first = None;
         loop {
-            let frame = socket.frame().await?;
+            let frame = socket.socket.frame(PATIENCE).await?;
             ensure!(frame["type"] != "error", "{frame}");
             if frame["runId"] == run.as_str() && hear(&frame["event"], now(), &mut first)? {
                 break;
@@ -47,34 +43,9 @@ impl Exchange<'_> {
     }
 
     async fn connect(&self, seat: &Seat) -> Result<Socket> {
-        let url = format!("{}/api/{}/chat", self.url, seat.user.id);
-        let url = url.replacen("http", "ws", 1);
-        let (stream, _) = connect_async_with_config(url, None, true).await?;
-        let mut socket = Socket {
-            stream,
-            thread: None,
-        };
-        let auth = json!({"token": seat.user.token});
-        socket.call("auth", auth).await?;
-        let answer = socket.frame().await?;
-        ensure!(answer["type"] == "success", "{answer}");
-        Ok(socket)
-    }
-}
-
-impl Socket {
-    async fn call(&mut self, method: &str, params: Value) -> Result<()> {
-        let call = json!({"id": method, "method": method, "params": params});
-        Ok(self.stream.send(Message::text(call.to_string())).await?)
-    }
-
-    async fn frame(&mut self) -> Result<Value> {
-        loop {
-            match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text)?),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => bail!("the socket ended: {other:?}"),
-            }
-        }
+        let mut socket = socket::Socket::open(self.url, &seat.user.id).await?;
+        socket.authenticate(&seat.user.token, PATIENCE).await?;
+        let thread = None;
+        Ok(Socket { socket, thread })
     }
 }
