@@ -4,9 +4,6 @@
 //! posted, while it is worked off. Everything runs on this machine, so the crowd also takes the processor.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-#[path = "system.rs"]
-mod system;
-
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -15,11 +12,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use errand_bench::in_process::{TestSystem, quantile};
 use errand_devkit::model::Turn;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use system::{TestSystem, quantile};
 
 #[derive(Parser)]
 struct Options {

@@ -4,10 +4,6 @@
 //! `cargo run --release -p errand-bench --bin tick`. Everything runs on this machine, the model included.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-#[expect(dead_code, reason = "no query is asked here")]
-#[path = "system.rs"]
-mod system;
-
 use std::{
     path::Path,
     process::ExitCode,
@@ -20,12 +16,12 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use errand_bench::in_process::{TestSystem, quantile};
 use errand_devkit::{
     model::{Turn, request},
     socket::{Received, Socket},
 };
 use serde_json::{Value, json};
-use system::{TestSystem, quantile};
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},

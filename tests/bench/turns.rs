@@ -4,9 +4,6 @@
 //! answers at once: so the figures are Errand's and Postgres'.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-#[path = "system.rs"]
-mod system;
-
 use std::{
     path::Path,
     sync::{
@@ -18,10 +15,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use errand_bench::in_process::{TestSystem, quantile};
 use errand_devkit::model::{Turn, request};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use system::{TestSystem, quantile};
 
 /// Users that take turns; a turn's cost grows with its history, so many users keep it short.
 const USERS: u64 = 200;

@@ -1,32 +1,23 @@
 //! The system of one test: a database cloned from a template, an API, workers, a scripted model, an identity provider.
 
-use std::{
-    cell::RefCell,
-    mem,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use clap::Parser;
-use errand_api::Api;
 use errand_devkit::{
-    identity::{IdentityOptions, IdentityProvider},
+    identity::IdentityProvider,
     model::ScriptedModel,
-    postgres::{Cluster, ClusterOptions},
+    system::{Arguments, Database, InProcess, System},
 };
-use errand_store::db::migrate;
-use errand_worker::Worker;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
-use tokio::{sync::OnceCell, task::JoinHandle, time::Instant};
+use sqlx::PgPool;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use databases::{as_superuser, database, empty_database};
 
 pub(crate) mod ag_ui;
 pub(crate) mod better_auth;
+mod databases;
 pub(crate) mod events;
 pub(crate) mod load;
 pub(crate) mod mcp;
@@ -42,109 +33,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The key that workers send to their model.
 pub(crate) const MODEL_KEY: &str = "sk-key-of-the-scripted-model";
-
-const TEMPLATE: &str = "template_errand";
-
-static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
-static DATABASES: AtomicU32 = AtomicU32::new(0);
-
-/// The cluster that all tests of this run share, with a migrated template. It goes when this process does.
-async fn cluster() -> &'static Cluster {
-    CLUSTER
-        .get_or_init(|| async {
-            let cluster = Cluster::start(ClusterOptions::throwaway())
-                .await
-                .expect("a private Postgres");
-            cluster
-                .ensure_database(TEMPLATE)
-                .await
-                .expect("the template");
-            migrate::run(&cluster.url(TEMPLATE))
-                .await
-                .expect("migrations");
-            cluster
-        })
-        .await
-}
-
-/// Databases whose test has ended: the next one to be made takes them away.
-static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-thread_local! {
-    /// What the test of this thread has made. A test has a thread of its own, which ends with it.
-    static MADE: RefCell<MadeHere> = const { RefCell::new(MadeHere(Vec::new())) };
-}
-
-struct MadeHere(Vec<String>);
-
-impl Drop for MadeHere {
-    fn drop(&mut self) {
-        let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.append(&mut self.0);
-    }
-}
-
-/// A connection of the superuser, by which databases are made. The databases of tests that have ended are gone then: some hundreds of
-/// them would fill 3 GB.
-async fn admin() -> PgConnection {
-    let cluster = cluster().await;
-    let mut admin = PgConnection::connect(&cluster.admin_url("postgres"))
-        .await
-        .unwrap_or_else(|error| panic!("{error}; {}", cluster.log_tail()));
-    let ended = mem::take(&mut *ENDED.lock().unwrap_or_else(PoisonError::into_inner));
-    for name in ended {
-        let drop = format!("drop database if exists {name} with (force)");
-        // Whoever still goes away there may hold it for a moment; a database that stays costs room and nothing else.
-        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut admin).await {
-            eprintln!("{name} stays: {error}");
-        }
-    }
-    admin
-}
-
-/// A name for a database of the test that runs on this thread.
-fn new_name(prefix: &str) -> String {
-    let name = format!("{prefix}_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    MADE.with_borrow_mut(|made| made.0.push(name.clone()));
-    name
-}
-
-/// A new, migrated database; returns its URL. It goes some time after the test has ended.
-pub(crate) async fn database() -> String {
-    let cluster = cluster().await;
-    let mut admin = admin().await;
-    let name = new_name("test");
-    let create = format!("create database {name} template {TEMPLATE} owner errand_app");
-    // A template with another clone under way is "being accessed by other users".
-    for _ in 0..100 {
-        match sqlx::raw_sql(AssertSqlSafe(create.clone()))
-            .execute(&mut admin)
-            .await
-        {
-            Ok(_) => return cluster.url(&name),
-            Err(error) if error.to_string().contains("being accessed") => {}
-            Err(error) => panic!("{create}: {error}; {}", cluster.log_tail()),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("the template is never free");
-}
-
-/// The same database for the superuser of the cluster.
-pub(crate) fn as_superuser(url: &str) -> String {
-    url.replacen("//errand_app@", "//errand@", 1)
-}
-
-/// A new database without any table; returns its URL.
-pub(crate) async fn empty_database() -> String {
-    let cluster = cluster().await;
-    let name = new_name("empty");
-    cluster
-        .ensure_database(&name)
-        .await
-        .expect("an empty database");
-    cluster.url(&name)
-}
 
 /// What differs from the defaults.
 #[derive(Default)]
@@ -171,8 +59,7 @@ pub(crate) struct TestSystem {
     pub(crate) identity: IdentityProvider,
     http: reqwest::Client,
     worker_arguments: Vec<&'static str>,
-    stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+    here: InProcess,
 }
 
 /// Gives up an idle connection before the server does (after 20 s): a request that is sent on one as it is closed has no answer.
@@ -192,39 +79,28 @@ impl TestSystem {
 
     /// On this database, which is migrated.
     pub(crate) async fn on(database_url: &str, options: Options) -> Self {
-        let database_url = database_url.to_owned();
-        let model = ScriptedModel::start().await.expect("a model");
-        let identity = IdentityProvider::start(IdentityOptions::default())
-            .await
-            .expect("an identity provider");
-        let stop = CancellationToken::new();
-        let mut arguments = vec![
-            "--database-url",
-            options.api_database_url.as_deref().unwrap_or(&database_url),
-            "--database-direct-url",
-            &database_url,
-            "--better-auth-url",
-            options.issuer.as_deref().unwrap_or(identity.issuer()),
-        ];
-        arguments.extend(["--port", "0", "--host", "127.0.0.1"]);
-        arguments.extend(&options.api);
-        let config =
-            errand_api::Config::from_arguments(arguments).expect("the API's configuration");
-        let api = Api::build(&config, stop.clone()).await.expect("an API");
-        let url = format!("http://{}", api.address().expect("an address"));
-        let serve = tokio::spawn(async move { api.serve().await.expect("the API serves") });
+        let parts = System::scripted(Database::given(database_url)).await;
+        let System {
+            identity, model, ..
+        } = parts.expect("a model and an identity provider");
+        let api_database_url = options.api_database_url.as_deref().unwrap_or(database_url);
+        let issuer = options.issuer.as_deref().unwrap_or(identity.issuer());
+        let arguments = Arguments::server(api_database_url, issuer)
+            .with("--database-direct-url", database_url)
+            .and(&options.api);
+        let mut here = InProcess::default();
+        let url = here.api(&arguments).await.expect("an API");
         let mut system = Self {
             url,
-            db: PgPool::connect_lazy(&database_url).expect("a URL"),
-            database_url,
+            db: PgPool::connect_lazy(database_url).expect("a URL"),
+            database_url: database_url.to_owned(),
             model,
             model_url: None,
             model_name: "scripted",
             identity,
             http: client(),
             worker_arguments: options.worker,
-            stop,
-            tasks: vec![serve],
+            here,
         };
         for _ in 0..options.workers.unwrap_or(1) {
             system.start_worker().await;
@@ -236,26 +112,11 @@ impl TestSystem {
     pub(crate) async fn start_worker(&mut self) -> CancellationToken {
         let base_url = self.model_url.clone();
         let base_url = base_url.unwrap_or_else(|| self.model.base_url());
-        let mut arguments = vec!["errand-worker", "--database-url", &self.database_url];
-        arguments.extend([
-            "--openai-base-url",
-            &base_url,
-            "--openai-api-key",
-            MODEL_KEY,
-            "--openai-model",
-            self.model_name,
-        ]);
-        arguments.extend(&self.worker_arguments);
-        let config =
-            errand_worker::Config::try_parse_from(arguments).expect("the worker's configuration");
-        config.check().expect("the worker's configuration");
-        let worker = Worker::build(&config).await.expect("a worker");
-        let stop = self.stop.child_token();
-        let run = worker.run(stop.clone());
-        self.tasks.push(tokio::spawn(
-            async move { run.await.expect("the worker runs") },
-        ));
-        stop
+        let arguments = Arguments::worker(&self.database_url)
+            .model(&base_url, MODEL_KEY)
+            .with("--openai-model", self.model_name)
+            .and(&self.worker_arguments);
+        self.here.worker(&arguments).await.expect("a worker")
     }
 
     /// A request as this user, to a path below `/api/{user}/`.
@@ -361,20 +222,8 @@ impl TestSystem {
     }
 
     /// Stops everything in good order, as SIGTERM would.
-    pub(crate) async fn stop(mut self) {
-        self.stop.cancel();
-        for task in self.tasks.drain(..) {
-            tokio::time::timeout(PATIENCE, task)
-                .await
-                .expect("stops in time")
-                .expect("without a panic");
-        }
-    }
-}
-
-impl Drop for TestSystem {
-    fn drop(&mut self) {
-        self.stop.cancel();
+    pub(crate) async fn stop(self) {
+        self.here.stop(PATIENCE).await.expect("it stops");
     }
 }
 

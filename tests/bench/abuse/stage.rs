@@ -5,13 +5,12 @@ use std::{path::Path, time::Duration};
 use anyhow::Result;
 use errand_bench::gauge;
 use errand_devkit::{
-    identity::{IdentityOptions, IdentityProvider},
     model::{ScriptedModel, Turn, request},
-    postgres::{Cluster, ClusterOptions},
-    process::{self, Process},
-    programs::{self, Build},
+    postgres::ClusterOptions,
+    process::Process,
+    programs::Build,
+    system::{Database, Programs, System},
 };
-use errand_store::db::migrate;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -27,9 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) type Memory = Vec<(&'static str, f64)>;
 
 pub(crate) struct Stage {
-    cluster: Cluster,
-    identity: IdentityProvider,
-    _model: ScriptedModel,
+    system: System<ScriptedModel>,
     http: reqwest::Client,
     pub(crate) api: String,
     pub(crate) mcp: String,
@@ -41,15 +38,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts everything, with data and logs in this folder.
     pub(crate) async fn start(state: &Path, pace: Duration) -> Result<Self> {
-        let folder = tokio::task::spawn_blocking(|| programs::build(Build::Shipped)).await??;
-        let cluster = Cluster::start(ClusterOptions::durable(state)).await?;
-        cluster.ensure_database("errand").await?;
-        let database = cluster.url("errand");
-        migrate::run(&database).await?;
-        let identity = IdentityProvider::start(IdentityOptions::default()).await?;
-        let model = ScriptedModel::start().await?;
+        let programs = Programs::build(Build::Shipped, state).await?;
+        let database = Database::private(ClusterOptions::durable(state)).await?;
+        let system = System::scripted(database).await?;
         // Who asks for it is asked for approval, again and again; everybody else is greeted.
-        model.script(move |asked| {
+        system.model.script(move |asked| {
             let turn = match request::last_user(asked).as_str() {
                 "add" => Turn::call("add_task", json!({"title": "milk"})),
                 "slow" => Turn::endless("word ").chunk_every(Duration::from_secs(1)),
@@ -57,58 +50,30 @@ impl Stage {
             };
             turn.first_byte_after(pace)
         });
-        let [api, mcp] = [(); 2].map(|()| process::free_port().to_string());
-        let issuer = identity.issuer().to_owned();
-        let base_url = model.base_url();
-        let common = [("DATABASE_URL", database.as_str()), ("HOST", "127.0.0.1")];
-        let served = [("BETTER_AUTH_URL", issuer.as_str())];
-        let plans: [(&str, Vec<(&str, &str)>); 3] = [
-            (
-                "errand-api",
-                [
-                    ("PORT", api.as_str()),
-                    ("RATE_RUNS_PER_MINUTE", "900"),
-                    ("LOG_FORMAT", "json"),
-                ]
-                .into(),
-            ),
-            (
-                "errand-worker",
-                [
-                    ("OPENAI_BASE_URL", base_url.as_str()),
-                    ("OPENAI_API_KEY", "x"),
-                    ("OPENAI_MODEL", "scripted"),
-                    ("REQUIRE_APPROVAL", "add_task"),
-                ]
-                .into(),
-            ),
-            ("errand-mcp", [("PORT", mcp.as_str())].into()),
-        ];
-        let mut programs = Vec::new();
-        for (program, environment) in plans {
-            let mut command = process::command(folder.join(program));
-            process::log_to(&mut command, &state.join(format!("{program}.log")))?;
-            command.envs(common).envs(served).envs(environment);
-            programs.push((program, Process::start(program, &mut command)?));
+        let api = system.api().with("--rate-runs-per-minute", 900);
+        let api = api.with("--log-format", "json");
+        let mut api = programs.serve("errand-api", "errand-api", &api)?;
+        let worker = system.worker(&system.model.base_url());
+        let worker = worker.with("--openai-model", "scripted");
+        let worker = worker.with("--require-approval", "add_task");
+        let worker = programs.start("errand-worker", "errand-worker", &worker)?;
+        let mut mcp = programs.serve("errand-mcp", "errand-mcp", &system.api())?;
+        for server in [&mut api, &mut mcp] {
+            server.until_ready(PATIENCE).await?;
         }
-        let stage = Self {
-            attackers_token: identity.token(ME),
-            quiet_token: identity.token(QUIET),
-            cluster,
-            identity,
-            _model: model,
+        Ok(Self {
+            attackers_token: system.identity.token(ME),
+            quiet_token: system.identity.token(QUIET),
+            system,
             http: reqwest::Client::new(),
-            api: format!("http://127.0.0.1:{api}"),
-            mcp: format!("http://127.0.0.1:{mcp}"),
-            programs: programs
-                .into_iter()
-                .map(|(name, process)| (name.strip_prefix("errand-").unwrap_or(name), process))
-                .collect(),
-        };
-        for server in [&stage.api, &stage.mcp] {
-            process::until_ready(&format!("{server}/readyz"), PATIENCE, || Ok(())).await?;
-        }
-        Ok(stage)
+            api: api.url,
+            mcp: mcp.url,
+            programs: vec![
+                ("api", api.process),
+                ("worker", worker),
+                ("mcp", mcp.process),
+            ],
+        })
     }
 
     /// A request of the quiet user, to a path below `/api/{user}/`.
@@ -149,7 +114,6 @@ impl Stage {
             process.check()?;
             process.kill().await?;
         }
-        drop(self.identity);
-        self.cluster.stop().await
+        self.system.stop().await
     }
 }

@@ -110,8 +110,8 @@ async fn campaign(options: &Options, state: &Path) -> Result<bool> {
     let turns = turns(options, &mut stage, &history).await?;
     history.flush()?;
     stage.leave().await?;
-    let runs = check::runs(&stage.database).await?;
-    let violations = check::check(&stage.database, &path).await?;
+    let runs = check::runs(&stage.database_url).await?;
+    let violations = check::check(&stage.database_url, &path).await?;
     stage.close().await?;
     print_faults(&history);
     print_runs(turns, &runs);
@@ -127,7 +127,7 @@ async fn turns(options: &Options, stage: &mut Stage, history: &History) -> Resul
     let time = Duration::from_secs(options.seconds);
     let apis = stage.apis.clone();
     let slots = stage.slots.clone();
-    let database = stage.database.clone();
+    let database = stage.database_url.clone();
     let world = clients::TestSystem {
         apis: &apis,
         identity: &stage.identity.clone(),

@@ -16,6 +16,7 @@ use errand_core::faults::{self, NO_FENCE};
 use errand_devkit::{
     process::{self, Process},
     proxy::Proxy,
+    system::Arguments,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use tokio::{task::JoinHandle, time::sleep};
@@ -64,7 +65,7 @@ impl Kind {
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
     pub(crate) program: PathBuf,
-    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) arguments: Arguments,
     /// A safeguard that is taken away.
     pub(crate) mutation: Option<&'static str>,
     /// Stands still at some of its tool calls, until somebody wakes it.
@@ -201,7 +202,7 @@ fn start(plan: &Plan, point: Option<(&str, u32)>, clock: Option<&str>) -> Result
     let mut command = process::command(&plan.program);
     process::log_to(&mut command, &plan.log)?;
     command
-        .envs(plan.environment.iter().map(|(name, value)| (name, value)))
+        .args(plan.arguments.iter())
         .env("FAILPOINTS", failpoints.join(";"));
     if let Some(clock) = clock {
         command

@@ -5,14 +5,14 @@ use std::{path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use errand_core::faults::NO_FENCE;
 use errand_devkit::{
-    identity::{IdentityOptions, IdentityProvider},
+    identity::IdentityProvider,
     model::ScriptedModel,
-    postgres::{Cluster, ClusterOptions},
+    postgres::ClusterOptions,
     process,
-    programs::{self, Build},
+    programs::Build,
     proxy::Proxy,
+    system::{Arguments, Database, Programs, System},
 };
-use errand_store::db::migrate;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -25,11 +25,12 @@ use crate::{
 const READY: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stage {
-    cluster: Cluster,
+    /// Of the database, without a proxy.
+    pub(crate) database_url: String,
     pub(crate) identity: Arc<IdentityProvider>,
-    _model: ScriptedModel,
-    /// The database, without a proxy.
-    pub(crate) database: String,
+    database: Database,
+    model: ScriptedModel,
+    programs: Programs,
     /// Base URLs of the APIs.
     pub(crate) apis: Vec<String>,
     pub(crate) slots: Vec<Slot>,
@@ -47,78 +48,56 @@ pub(crate) struct Size {
 impl Stage {
     /// Builds the programs and starts everything, with data and logs in this folder.
     pub(crate) async fn open(state: &Path, size: &Size, history: &Arc<History>) -> Result<Self> {
-        let programs = tokio::task::spawn_blocking(|| programs::build(Build::FailPoints)).await??;
-        let cluster = Cluster::start(ClusterOptions::durable(state)).await?;
-        cluster.ensure_database("errand").await?;
-        let database = cluster.url("errand");
-        migrate::run(&database).await?;
-        let identity = Arc::new(IdentityProvider::start(IdentityOptions::default()).await?);
-        let model = ScriptedModel::start().await?;
+        let programs = Programs::build(Build::FailPoints, state).await?;
+        let database = Database::private(ClusterOptions::durable(state)).await?;
+        let System {
+            database,
+            identity,
+            model,
+        } = System::scripted(database).await?;
         model.script(model_script::answer);
         let mut stage = Self {
-            cluster,
-            identity,
+            database_url: database.url().to_owned(),
+            identity: Arc::new(identity),
             database,
+            model,
+            programs,
             apis: Vec::new(),
             slots: Vec::new(),
             keepers: JoinSet::new(),
-            _model: model,
         };
         for n in 0..size.apis {
-            let port = process::free_port();
-            let environment = stage.api(port);
-            stage.apis.push(format!("http://127.0.0.1:{port}"));
-            stage
-                .fill(Kind::Api, n, environment, &programs, state, size, history)
-                .await?;
+            stage.fill(Kind::Api, n, size, history).await?;
         }
-        let base_url = stage._model.base_url();
         for n in 0..size.workers {
-            let environment = vec![
-                ("OPENAI_BASE_URL".to_owned(), base_url.clone()),
-                ("OPENAI_API_KEY".to_owned(), "chaos".to_owned()),
-            ];
-            stage
-                .fill(
-                    Kind::Worker,
-                    n,
-                    environment,
-                    &programs,
-                    state,
-                    size,
-                    history,
-                )
-                .await?;
+            stage.fill(Kind::Worker, n, size, history).await?;
         }
         stage.ready().await?;
         Ok(stage)
     }
 
-    fn api(&self, port: u16) -> Vec<(String, String)> {
-        [
-            ("PORT", port.to_string()),
-            ("HOST", "127.0.0.1".to_owned()),
-            ("BETTER_AUTH_URL", self.identity.issuer().to_owned()),
-            ("RATE_RUNS_PER_MINUTE", "0".to_owned()),
-            ("MAX_ACTIVE_RUNS", "0".to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    /// The arguments of a program whose way to the database is this one.
+    fn arguments(&mut self, kind: Kind, database_url: &str) -> Arguments {
+        match kind {
+            Kind::Api => {
+                let port = process::free_port();
+                self.apis.push(format!("http://127.0.0.1:{port}"));
+                let api = Arguments::server(database_url, self.identity.issuer());
+                api.unlimited().with("--port", port)
+            }
+            Kind::Worker => Arguments::worker(database_url).model(&self.model.base_url(), "chaos"),
+        }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "called twice, above")]
     async fn fill(
         &mut self,
         kind: Kind,
         n: u16,
-        mut environment: Vec<(String, String)>,
-        programs: &Path,
-        state: &Path,
         size: &Size,
         history: &Arc<History>,
     ) -> Result<()> {
-        let proxy = Proxy::open(&self.database).await?;
-        environment.push(("DATABASE_URL".to_owned(), proxy.url().to_owned()));
+        let proxy = Proxy::open(self.database.url()).await?;
+        let arguments = self.arguments(kind, proxy.url());
         let (program, salt) = match kind {
             Kind::Api => ("errand-api", 1000),
             Kind::Worker => ("errand-worker", 2000),
@@ -126,12 +105,12 @@ impl Stage {
         let name = format!("{}-{n}", kind.name());
         let plan = Plan {
             kind,
-            program: programs.join(program),
-            environment,
+            program: self.programs.path(program),
+            arguments,
             mutation: size.mutation.filter(|_| kind == Kind::Worker),
             // One stays awake, to take over.
             freezes: kind == Kind::Worker && n > 0 && size.mutation == Some(NO_FENCE),
-            log: state.join(format!("{program}-{n}.log")),
+            log: self.programs.log(&format!("{program}-{n}")),
             seed: size.seed.wrapping_mul(31) + salt + u64::from(n),
         };
         let (slot, keeper) = Slot::fill(name, plan, proxy, Arc::clone(history));
@@ -168,6 +147,6 @@ impl Stage {
     }
 
     pub(crate) async fn close(self) -> Result<()> {
-        self.cluster.stop().await
+        self.database.stop().await
     }
 }

@@ -21,12 +21,14 @@ use errand_bench::past;
 use errand_devkit::{
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions, Shutdown},
+    system::{Arguments, InProcess, migrated},
 };
-use errand_store::db::migrate;
-use errand_worker::Worker;
 use plans::Plans;
 use sqlx::{Connection, PgConnection};
 use tokio_util::sync::CancellationToken;
+
+/// For the worker to stop.
+const STOP: Duration = Duration::from_secs(60);
 
 #[derive(Parser)]
 struct Options {
@@ -60,9 +62,8 @@ async fn main() -> Result<ExitCode> {
 
 async fn measure(options: &Options, state: &Path) -> Result<bool> {
     let mut cluster = Cluster::start(ClusterOptions::durable(state)).await?;
-    cluster.ensure_database("errand").await?;
-    let (url, admin_url) = (cluster.url("errand"), cluster.admin_url("errand"));
-    migrate::run(&url).await?;
+    let url = migrated(&cluster, "errand").await?;
+    let admin_url = cluster.admin_url("errand");
     statements::prepare(&admin_url).await?;
     cluster.shut_down(Shutdown::Fast).await?;
     cluster.start_again().await?;
@@ -91,19 +92,17 @@ async fn measure(options: &Options, state: &Path) -> Result<bool> {
     let stop = CancellationToken::new();
     let model = ScriptedModel::start().await?;
     let keep = format!("{}s", options.keep);
-    let mut worker = vec!["errand-worker", "--database-url", &url];
-    let base_url = model.base_url();
-    worker.extend(["--openai-base-url", &base_url, "--openai-api-key", "x"]);
+    let mut worker = Arguments::worker(&url).model(&model.base_url(), "x");
     for kept in [
         "--keep-events",
         "--keep-jobs",
         "--keep-keys",
         "--keep-calls",
     ] {
-        worker.extend([kept, &keep]);
+        worker = worker.with(kept, &keep);
     }
-    let worker = Worker::build(&errand_worker::Config::try_parse_from(worker)?).await?;
-    let worker = tokio::spawn(worker.run(stop.clone()));
+    let mut here = InProcess::default();
+    here.worker(&worker).await?;
     let writing = tokio::spawn(load::write(url.clone(), options.rate, stop.clone()));
     let begun = Instant::now();
     until_rest(&mut admin).await?;
@@ -111,7 +110,7 @@ async fn measure(options: &Options, state: &Path) -> Result<bool> {
     let samples = watch(&url, Duration::from_secs(options.seconds)).await?;
     stop.cancel();
     let written = writing.await??;
-    worker.await??;
+    here.stop(STOP).await?;
 
     println!(
         "\n{written} runs written, {:.0} a second",

@@ -132,10 +132,10 @@ impl Case {
         let target = Arc::new(self.target(programs.urls.clone()));
         let rest = programs.memory();
         let seats = self.seats(&prefix, |user| system.identity.token(user));
-        seats.make_past(&system.database(), &self.past).await?;
+        seats.make_past(system.database(), &self.past).await?;
         let outcome = run::run(&target, &seats, &self.load, &mut gauges).await?;
         let mut row = self.row(&target, &outcome);
-        let verdict = check::check(&system.database(), &prefix, &outcome.all).await?;
+        let verdict = check::check(system.database(), &prefix, &outcome.all).await?;
         row.verdict = Some(verdict);
         if let Loop::Closed(in_flight) = self.load.how {
             let used: u64 = outcome.used.memory.iter().sum();
@@ -156,11 +156,11 @@ impl Case {
         let target = Arc::new(self.target(programs.urls.clone()));
         let prefix = prefix();
         let seats = self.seats(&prefix, |user| system.identity.token(user));
-        seats.make_past(&system.database(), &self.past).await?;
+        seats.make_past(system.database(), &self.past).await?;
         let outcome = run::run(&target, &seats, &self.load, &mut gauges).await?;
         let row = self.row(&target, &outcome);
         ensure!(row.turns > 0, "{}: {:?}", self.name, row.errors);
-        let verdict = check::check(&system.database(), &prefix, &outcome.all).await?;
+        let verdict = check::check(system.database(), &prefix, &outcome.all).await?;
         ensure!(verdict.holds(), "{}: {verdict:?}", self.name);
         Asked::of(&outcome, at_rest).context("nothing was counted")
     }

@@ -7,16 +7,15 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use clap::Parser;
 use errand_bench::{gauge, model::Pace};
 use errand_devkit::{
-    identity::{IdentityOptions, IdentityProvider},
-    postgres::{Cluster, ClusterOptions},
+    identity::IdentityProvider,
+    postgres::ClusterOptions,
     process::{self, Process},
-    programs::{self, Build},
+    programs::Build,
     proxy::Proxy,
+    system::{self, Arguments, Database, Served},
 };
-use errand_store::db::migrate;
 use sqlx::{Connection, PgConnection};
 
 /// For programs to get ready.
@@ -26,11 +25,14 @@ pub(crate) const STOP: Duration = Duration::from_secs(40);
 
 /// What stays while programs come and go.
 pub(crate) struct System {
-    cluster: Cluster,
+    database: Database,
     pub(crate) identity: IdentityProvider,
     model: Process,
     model_url: String,
-    programs: PathBuf,
+    programs: system::Programs,
+    /// Of the server's superuser.
+    admin_url: String,
+    maintenance_url: String,
     state: PathBuf,
 }
 
@@ -60,7 +62,7 @@ impl Default for Setting {
 
 /// The programs of a setting.
 pub(crate) struct Programs {
-    apis: Vec<Process>,
+    apis: Vec<Served>,
     workers: Vec<Process>,
     /// Base URLs of the APIs.
     pub(crate) urls: Vec<String>,
@@ -70,37 +72,46 @@ pub(crate) struct Programs {
 impl System {
     /// Builds the programs and starts what they need, with data and logs in this folder.
     pub(crate) async fn open(state: &Path) -> Result<Self> {
-        let programs = tokio::task::spawn_blocking(|| programs::build(Build::Shipped)).await??;
+        let programs = system::Programs::build(Build::Shipped, state).await?;
         let mut options = ClusterOptions::durable(state);
         options.max_connections = 400;
-        let cluster = Cluster::start(options).await?;
-        cluster.ensure_database("errand").await?;
-        migrate::run(&cluster.url("errand")).await?;
+        let database = Database::private(options).await?;
+        let server = database.server()?;
+        let [admin_url, maintenance_url] =
+            ["errand", "postgres"].map(|name| server.admin_url(name));
         let (model, model_url) = start_model().await?;
+        let system::System {
+            database,
+            identity,
+            model,
+        } = system::System::around(database, model).await?;
         Ok(Self {
-            cluster,
-            identity: IdentityProvider::start(IdentityOptions::default()).await?,
+            database,
+            identity,
             model,
             model_url,
             programs,
+            admin_url,
+            maintenance_url,
             state: state.to_owned(),
         })
     }
 
     /// The database of the programs, for somebody whom no policy binds.
-    pub(crate) fn database(&self) -> String {
-        self.cluster.admin_url("errand")
+    pub(crate) fn database(&self) -> &str {
+        &self.admin_url
     }
 
     /// The server's own database, where what is asked does not count.
-    pub(crate) fn maintenance(&self) -> String {
-        self.cluster.admin_url("postgres")
+    pub(crate) fn maintenance(&self) -> &str {
+        &self.maintenance_url
     }
 
     /// Another database of the server.
     pub(crate) async fn other_database(&self, name: &str) -> Result<String> {
-        self.cluster.ensure_database(name).await?;
-        Ok(self.cluster.admin_url(name))
+        let server = self.database.server()?;
+        server.ensure_database(name).await?;
+        Ok(server.admin_url(name))
     }
 
     pub(crate) fn model_url(&self) -> &str {
@@ -117,19 +128,19 @@ impl System {
     }
 
     pub(crate) fn postgres_pid(&self) -> Result<u32> {
-        gauge::postmaster(self.cluster.data_dir())
+        gauge::postmaster(self.database.server()?.data_dir())
     }
 
     /// The server's version.
     pub(crate) async fn version(&self) -> Result<String> {
-        let mut db = PgConnection::connect(&self.maintenance()).await?;
+        let mut db = PgConnection::connect(self.maintenance()).await?;
         let version = sqlx::query_scalar("show server_version");
         Ok(version.fetch_one(&mut db).await?)
     }
 
     /// Starts the programs, and waits until they are ready.
     pub(crate) async fn start(&self, setting: Setting) -> Result<Programs> {
-        let direct = self.cluster.url("errand");
+        let direct = self.database.url().to_owned();
         let proxies = match setting.counted {
             true => Some([
                 Proxy::counting(&direct).await?,
@@ -150,60 +161,32 @@ impl System {
         for nth in 0..setting.workers {
             let name = format!("worker-{nth}");
             let arguments = self.worker_arguments(&worker_database, setting)?;
-            let program = self.programs.join("errand-worker");
-            let worker = self.start_program(&name, &program, &arguments)?;
+            let worker = self.programs.start("errand-worker", &name, &arguments)?;
             programs.workers.push(worker);
         }
+        // One user's limits are not what is measured.
+        let api = Arguments::server(&api_database, self.identity.issuer()).unlimited();
         for nth in 0..setting.apis {
-            let port = process::free_port();
-            let arguments = self.api_arguments(&api_database, port);
-            let program = self.programs.join("errand-api");
-            let name = format!("api-{nth}");
-            let api = self.start_program(&name, &program, &arguments)?;
+            let api = self
+                .programs
+                .serve("errand-api", &format!("api-{nth}"), &api)?;
+            programs.urls.push(api.url.clone());
             programs.apis.push(api);
-            programs.urls.push(format!("http://127.0.0.1:{port}"));
         }
         programs.ready().await?;
         Ok(programs)
     }
 
-    fn start_program(&self, name: &str, program: &Path, arguments: &[String]) -> Result<Process> {
-        let mut command = process::command(program);
-        command.args(arguments);
-        process::log_to(&mut command, &self.state.join(format!("{name}.log")))?;
-        Process::start(name, &mut command)
-    }
-
-    fn api_arguments(&self, database: &str, port: u16) -> Vec<String> {
-        let port = port.to_string();
-        // One user's limits are not what is measured.
-        let arguments = [
-            ["--database-url", database],
-            ["--better-auth-url", self.identity.issuer()],
-            ["--host", "127.0.0.1"],
-            ["--port", &port],
-            ["--rate-runs-per-minute", "0"],
-            ["--max-active-runs", "0"],
-        ];
-        arguments.concat().into_iter().map(str::to_owned).collect()
-    }
-
-    fn worker_arguments(&self, database: &str, setting: Setting) -> Result<Vec<String>> {
+    fn worker_arguments(&self, database: &str, setting: Setting) -> Result<Arguments> {
         let runs = setting.runs.div_ceil(setting.workers.max(1)).max(1);
+        let worker = Arguments::worker(database)
+            .model(&self.model_url, "x")
+            .with("--openai-model", setting.pace.name());
         // As many as it takes.
         for runs in [runs, 5000, 2000] {
-            let (runs, model) = (runs.to_string(), setting.pace.name());
-            let arguments = [
-                ["--database-url", database],
-                ["--openai-base-url", &self.model_url],
-                ["--openai-api-key", "x"],
-                ["--openai-model", &model],
-                ["--worker-concurrency", &runs],
-            ]
-            .concat();
-            let all = std::iter::once("errand-worker").chain(arguments.iter().copied());
-            if errand_worker::Config::try_parse_from(all).is_ok() {
-                return Ok(arguments.into_iter().map(str::to_owned).collect());
+            let worker = worker.clone().with("--worker-concurrency", runs);
+            if worker.worker_config().is_ok() {
+                return Ok(worker);
             }
         }
         bail!("the worker takes none of these numbers of runs")
@@ -211,14 +194,16 @@ impl System {
 
     pub(crate) async fn stop(self) -> Result<()> {
         self.model.stop(STOP).await?;
-        self.cluster.stop().await
+        self.database.stop().await
     }
 }
 
 impl Programs {
     /// Ids of the processes: APIs, workers.
     pub(crate) fn pids(&self) -> [Vec<u32>; 2] {
-        [&self.apis, &self.workers].map(|all| all.iter().map(|one| one.pid()).collect())
+        let apis = self.apis.iter().map(|api| api.process.pid());
+        let workers = self.workers.iter().map(Process::pid);
+        [apis.collect(), workers.collect()]
     }
 
     /// KiB that they have in use now.
@@ -235,18 +220,15 @@ impl Programs {
     }
 
     async fn ready(&mut self) -> Result<()> {
-        for url in &self.urls {
-            let run = || {
-                let mut programs = self.apis.iter_mut().chain(&mut self.workers);
-                programs.try_for_each(Process::check)
-            };
-            process::until_ready(&format!("{url}/readyz"), START, run).await?;
+        for api in &mut self.apis {
+            api.until_ready(START).await?;
         }
-        Ok(())
+        self.workers.iter_mut().try_for_each(Process::check)
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        for program in self.workers.into_iter().chain(self.apis) {
+        let apis = self.apis.into_iter().map(|api| api.process);
+        for program in self.workers.into_iter().chain(apis) {
             program.stop(STOP).await?;
         }
         Ok(())

@@ -72,7 +72,7 @@ impl Gauges {
             proxies: programs.proxies(),
             ..Self::default()
         };
-        gauges.watch(&system.maintenance(), "errand").await?;
+        gauges.watch(system.maintenance(), "errand").await?;
         Ok(gauges)
     }
 
@@ -84,7 +84,7 @@ impl Gauges {
             postgres: Some(system.postgres_pid()?),
             ..Self::default()
         };
-        gauges.watch(&system.maintenance(), database).await?;
+        gauges.watch(system.maintenance(), database).await?;
         Ok(gauges)
     }
 

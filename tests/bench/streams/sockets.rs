@@ -7,14 +7,17 @@ use errand_bench::{
     gauge::{Sample, memory, now, open_files},
     model::Pace,
 };
-use errand_devkit::socket::{Received, Socket};
+use errand_devkit::{
+    socket::{Received, Socket},
+    system::Served,
+};
 use futures::future::try_join_all;
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
 
-use crate::stage::{ApiPart, Stage};
+use crate::stage::Stage;
 
 /// For a process to come to rest.
 const REST: Duration = Duration::from_secs(3);
@@ -29,12 +32,7 @@ pub(crate) struct Idle {
 }
 
 /// Connects this many users, who then say nothing.
-pub(crate) async fn idle(
-    stage: &Stage,
-    api: &ApiPart,
-    sockets: usize,
-    pings: bool,
-) -> Result<Idle> {
+pub(crate) async fn idle(stage: &Stage, api: &Served, sockets: usize, pings: bool) -> Result<Idle> {
     // A first few fill what is there once for all.
     drop(stage.clients_of(api, 50).await?);
     sleep(REST).await;
@@ -81,7 +79,7 @@ pub(crate) struct Strangers {
 /// Connects this many sockets and waits until the server closes them, while another user takes turns.
 pub(crate) async fn strangers(
     stage: &Stage,
-    api: &ApiPart,
+    api: &Served,
     sockets: usize,
     pace: Pace,
 ) -> Result<Strangers> {

@@ -1,9 +1,6 @@
 //! Everything that runs for the benchmark: Postgres, the stand-ins, API and worker.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use errand_bench::{
@@ -11,12 +8,11 @@ use errand_bench::{
     model::PacedModel,
 };
 use errand_devkit::{
-    identity::{IdentityOptions, IdentityProvider},
     postgres::{Cluster, ClusterOptions},
-    process::{self, Process},
-    programs::{self, Build},
+    process::Process,
+    programs::Build,
+    system::{Database, Programs, Served, System},
 };
-use errand_store::db::migrate;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::{Connection, PgConnection};
 
@@ -30,69 +26,37 @@ const START: Duration = Duration::from_secs(20);
 pub(crate) const STOP: Duration = Duration::from_secs(40);
 
 pub(crate) struct Stage {
-    cluster: Cluster,
-    database: String,
-    identity: IdentityProvider,
-    model: PacedModel,
+    system: System<PacedModel>,
     pub(crate) statements: Statements,
-    api: ApiPart,
+    api: Served,
     worker: Process,
-    programs: PathBuf,
-    state: PathBuf,
-}
-
-/// An API and where it listens.
-pub(crate) struct ApiPart {
-    pub(crate) process: Process,
-    /// Its base URL.
-    pub(crate) url: String,
+    programs: Programs,
 }
 
 impl Stage {
     /// Starts everything, with a worker for this many runs at the same time.
     pub(crate) async fn start(state: &Path, runs: usize) -> Result<Self> {
-        let programs = tokio::task::spawn_blocking(|| programs::build(Build::Shipped)).await??;
-        let cluster = cluster(state).await?;
-        cluster.ensure_database("errand").await?;
-        let database = cluster.url("errand");
-        migrate::run(&database).await?;
-        let statements = Statements::connect(&cluster.admin_url("postgres")).await?;
-        let identity = IdentityProvider::start(IdentityOptions::default()).await?;
-        let model = PacedModel::start().await?;
-        let api = start_api(&programs, &database, identity.issuer(), state).await?;
-        let worker = [
-            "--database-url",
-            &database,
-            "--openai-base-url",
-            &model.base_url,
-            "--openai-api-key",
-            "x",
-            "--worker-concurrency",
-            &runs.to_string(),
-        ];
-        let worker = start("worker", &programs.join("errand-worker"), &worker, state)?;
+        let programs = Programs::build(Build::Shipped, state).await?;
+        let database = Database::on(cluster(state).await?).await?;
+        let admin_url = database.server()?.admin_url("postgres");
+        let statements = Statements::connect(&admin_url).await?;
+        let system = System::around(database, PacedModel::start().await?).await?;
+        let api = start_api(&programs, &system).await?;
+        let worker = system.worker(&system.model.base_url);
+        let worker = worker.with("--worker-concurrency", runs);
+        let worker = programs.start("errand-worker", "worker", &worker)?;
         Ok(Self {
-            cluster,
-            database,
-            identity,
-            model,
+            system,
             statements,
             api,
             worker,
             programs,
-            state: state.to_owned(),
         })
     }
 
     /// One more API, which has served nobody yet.
-    pub(crate) async fn fresh_api(&self) -> Result<ApiPart> {
-        start_api(
-            &self.programs,
-            &self.database,
-            self.identity.issuer(),
-            &self.state,
-        )
-        .await
+    pub(crate) async fn fresh_api(&self) -> Result<Served> {
+        start_api(&self.programs, &self.system).await
     }
 
     /// A client of the API as this user.
@@ -100,12 +64,12 @@ impl Stage {
         self.client_of(&self.api, user).await
     }
 
-    pub(crate) async fn client_of(&self, api: &ApiPart, user: &str) -> Result<Client> {
-        Client::connect(&api.url, user, &self.identity.token(user)).await
+    pub(crate) async fn client_of(&self, api: &Served, user: &str) -> Result<Client> {
+        Client::connect(&api.url, user, &self.system.identity.token(user)).await
     }
 
     /// This many clients, each another user.
-    pub(crate) async fn clients_of(&self, api: &ApiPart, count: usize) -> Result<Vec<Client>> {
+    pub(crate) async fn clients_of(&self, api: &Served, count: usize) -> Result<Vec<Client>> {
         let connecting = futures::stream::iter(0..count).map(|nth| async move {
             let user = format!("user-{nth}");
             let connected = self.client_of(api, &user).await;
@@ -121,7 +85,8 @@ impl Stage {
     /// Processor time so far: of the API, the worker, Postgres, of us, who play the clients and the model, and of all that
     /// runs on this machine.
     pub(crate) fn processor_time(&self) -> [Duration; 5] {
-        let postgres = gauge::postmaster(self.cluster.data_dir());
+        let server = self.system.database.server();
+        let postgres = server.and_then(|server| gauge::postmaster(server.data_dir()));
         [
             gauge::processor_time(self.api.process.pid(), false),
             gauge::processor_time(self.worker.pid(), false),
@@ -134,8 +99,7 @@ impl Stage {
     pub(crate) async fn stop(self) -> Result<()> {
         self.worker.stop(STOP).await?;
         self.api.process.stop(STOP).await?;
-        drop(self.model);
-        self.cluster.stop().await
+        self.system.stop().await
     }
 }
 
@@ -156,31 +120,8 @@ async fn cluster(state: &Path) -> Result<Cluster> {
     start().await
 }
 
-fn start(name: &str, program: &Path, arguments: &[&str], state: &Path) -> Result<Process> {
-    let mut command = process::command(program);
-    command.args(arguments);
-    process::log_to(&mut command, &state.join(format!("{name}.log")))?;
-    Process::start(name, &mut command)
-}
-
-async fn start_api(programs: &Path, database: &str, issuer: &str, state: &Path) -> Result<ApiPart> {
-    let port = process::free_port();
-    let arguments = [
-        "--database-url",
-        database,
-        "--better-auth-url",
-        issuer,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        &port.to_string(),
-        "--rate-runs-per-minute",
-        "0",
-        "--max-active-runs",
-        "0",
-    ];
-    let mut process = start("api", &programs.join("errand-api"), &arguments, state)?;
-    let url = format!("http://127.0.0.1:{port}");
-    process::until_ready(&format!("{url}/readyz"), START, || process.check()).await?;
-    Ok(ApiPart { process, url })
+async fn start_api(programs: &Programs, system: &System<PacedModel>) -> Result<Served> {
+    let mut api = programs.serve("errand-api", "api", &system.api().unlimited())?;
+    api.until_ready(START).await?;
+    Ok(api)
 }

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     identity::{IdentityOptions, IdentityProvider},
     model::{PlainModel, PlainSettings},
-    postgres::{Cluster, ClusterOptions},
+    postgres::ClusterOptions,
+    system::{Arguments, Database},
 };
 
 mod banner;
@@ -92,9 +93,6 @@ async fn run(config: &DevConfig, stop: CancellationToken) -> Result<()> {
     }
     let state = state_dir(config.state.as_deref())?;
     let parts = Parts::start(config, &state).await?;
-    migrate::run(&parts.database_url)
-        .await
-        .context("migrations")?;
 
     let api = parts.api_config(config)?;
     trace::start(&api.trace, "errand-dev")?;
@@ -123,21 +121,19 @@ fn state_dir(given: Option<&Path>) -> Result<PathBuf> {
 
 /// What runs beside API and worker.
 struct Parts {
-    database_url: String,
-    cluster: Option<Cluster>,
+    database: Database,
     identity: Option<IdentityProvider>,
     model: Option<PlainModel>,
 }
 
 impl Parts {
     async fn start(config: &DevConfig, state: &Path) -> Result<Self> {
-        let (database_url, cluster) = match given(&config.database_url) {
-            Some(url) => (url.to_owned(), None),
-            None => {
-                let cluster = Cluster::start(ClusterOptions::durable(state)).await?;
-                cluster.ensure_database("errand").await?;
-                (cluster.url("errand"), Some(cluster))
+        let database = match given(&config.database_url) {
+            Some(url) => {
+                migrate::run(url).await.context("migrations")?;
+                Database::given(url)
             }
+            None => Database::private(ClusterOptions::durable(state)).await?,
         };
         let identity = match given(&config.better_auth_url) {
             Some(_) => None,
@@ -153,8 +149,7 @@ impl Parts {
             false => Some(PlainModel::start(PlainSettings::default()).await?),
         };
         Ok(Self {
-            database_url,
-            cluster,
+            database,
             identity,
             model,
         })
@@ -162,44 +157,30 @@ impl Parts {
 
     /// The API's own configuration, with the parts filled in; all else comes from the environment as ever.
     fn api_config(&self, config: &DevConfig) -> Result<errand_api::Config> {
-        let (port, host) = (config.port.to_string(), config.host.to_string());
-        let mut arguments = vec![
-            "--database-url",
-            &self.database_url,
-            "--port",
-            &port,
-            "--host",
-            &host,
-        ];
+        let mut arguments = Arguments::new()
+            .with("--database-url", self.database.url())
+            .with("--port", config.port)
+            .with("--host", config.host);
         if let Some(identity) = &self.identity {
-            arguments.extend(["--better-auth-url", identity.issuer(), "--stand-in-sign-in"]);
+            arguments = arguments.with("--better-auth-url", identity.issuer());
+            arguments = arguments.and(&["--stand-in-sign-in"]);
         }
-        Ok(errand_api::Config::from_arguments(arguments)?)
+        arguments.api_config()
     }
 
     fn worker_config(&self) -> Result<errand_worker::Config> {
-        let base_url = self.model.as_ref().map(PlainModel::base_url);
         // Ctrl-C should feel like one.
-        let mut arguments = vec![
-            "cargo dev",
-            "--database-url",
-            &self.database_url,
-            "--drain-timeout",
-            "2s",
-        ];
-        if let Some(base_url) = &base_url {
-            arguments.extend(["--openai-base-url", base_url, "--openai-model", "stand-in"]);
+        let mut arguments = Arguments::worker(self.database.url()).with("--drain-timeout", "2s");
+        if let Some(model) = &self.model {
+            arguments = arguments
+                .with("--openai-base-url", model.base_url())
+                .with("--openai-model", "stand-in");
         }
-        let config = errand_worker::Config::try_parse_from(arguments)?;
-        config.check()?;
-        Ok(config)
+        arguments.worker_config()
     }
 
     async fn stop(self) -> Result<()> {
-        match self.cluster {
-            Some(cluster) => cluster.stop().await,
-            None => Ok(()),
-        }
+        self.database.stop().await
     }
 }
 

@@ -12,3 +12,4 @@ pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod socket;
+pub mod system;

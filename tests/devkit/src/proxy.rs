@@ -12,6 +12,8 @@ use tokio::{
 mod commits;
 mod counts;
 mod pump;
+#[cfg(test)]
+mod tests;
 
 pub use commits::Cut;
 use commits::Trap;

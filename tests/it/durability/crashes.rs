@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
-use errand_devkit::postgres::{Cluster, ClusterOptions, Shutdown};
-use errand_store::db::migrate;
+use errand_devkit::{
+    postgres::{Cluster, ClusterOptions, Shutdown},
+    system::migrated,
+};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::Instant;
@@ -25,9 +27,7 @@ const UNLIMITED: [&str; 4] = ["--rate-runs-per-minute", "0", "--max-active-runs"
 
 async fn cluster() -> (Cluster, String) {
     let cluster = Cluster::start(ClusterOptions::throwaway()).await.unwrap();
-    cluster.ensure_database("errand").await.unwrap();
-    let url = cluster.url("errand");
-    migrate::run(&url).await.unwrap();
+    let url = migrated(&cluster, "errand").await.unwrap();
     // A crash must not forget what was committed; the fast settings of a throwaway cluster would.
     run(&url, "alter database errand set synchronous_commit = on")
         .await

@@ -8,10 +8,10 @@ use errand_devkit::{
     model::{Turn, request},
     postgres::{Cluster, ClusterOptions},
     process::signal,
+    system::migrated,
 };
 use errand_store::{
     self as store, StoreError, UserPool,
-    db::migrate,
     lifecycle::{self, Acceptance, Bounds, Limits, NewRun},
 };
 use futures::future::join_all;
@@ -132,9 +132,7 @@ async fn who_cannot_go_with_others_goes_alone() {
 async fn a_crash_in_the_middle_of_a_set_leaves_nothing_of_it() {
     const RUNS: usize = 20;
     let cluster = Cluster::start(ClusterOptions::throwaway()).await.unwrap();
-    cluster.ensure_database("errand").await.unwrap();
-    let url = cluster.url("errand");
-    migrate::run(&url).await.unwrap();
+    let url = migrated(&cluster, "errand").await.unwrap();
     let db = PgPool::connect(&url).await.expect("connects");
     // A throwaway server forgets what was committed when it crashes.
     let stands_still = "set synchronous_commit = on; alter database errand set synchronous_commit = on;

@@ -8,14 +8,14 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use errand_api::Api;
-use errand_devkit::identity::{IdentityOptions, IdentityProvider};
-use errand_worker::mcp::{Config, HttpServer};
+use errand_devkit::{
+    identity::{IdentityOptions, IdentityProvider},
+    system::{Arguments, InProcess},
+};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio::{net::TcpListener, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpListener;
 
 use super::{Answer, PATIENCE, TestSystem, database};
 
@@ -55,8 +55,7 @@ pub(crate) struct Mcp {
     pub(crate) database_url: String,
     pub(crate) identity: IdentityProvider,
     http: reqwest::Client,
-    stop: CancellationToken,
-    serve: JoinHandle<()>,
+    here: InProcess,
 }
 
 impl Mcp {
@@ -71,63 +70,35 @@ impl Mcp {
 
     /// One of the two, with these arguments beyond the necessary ones.
     pub(crate) async fn by(server: Server, arguments: &[&str]) -> Self {
-        match server {
-            Server::Program => Self::with(arguments).await,
-            Server::Api => Self::of_an_api_on(&database().await, arguments).await,
-        }
+        Self::at(server, &database().await, arguments).await
     }
 
     /// An API in its place, without anything else around it.
     pub(crate) async fn of_an_api_on(database_url: &str, arguments: &[&str]) -> Self {
-        let identity = IdentityProvider::start(IdentityOptions::default())
-            .await
-            .expect("an identity provider");
-        let mut all = vec!["--database-url", database_url];
-        all.extend(["--better-auth-url", identity.issuer()]);
-        all.extend(["--port", "0", "--host", "127.0.0.1"]);
-        all.extend(arguments);
-        let config = errand_api::Config::from_arguments(all).expect("the configuration");
-        let stop = CancellationToken::new();
-        let api = Api::build(&config, stop.clone()).await.expect("an API");
-        let url = format!("http://{}/mcp", api.address().expect("an address"));
-        let serve = tokio::spawn(async move { api.serve().await.expect("it serves") });
-        Self::at(url, database_url, identity, stop, serve)
+        Self::at(Server::Api, database_url, arguments).await
     }
 
     pub(crate) async fn on(database_url: &str, arguments: &[&str]) -> Self {
+        Self::at(Server::Program, database_url, arguments).await
+    }
+
+    async fn at(server: Server, database_url: &str, arguments: &[&str]) -> Self {
         let identity = IdentityProvider::start(IdentityOptions::default())
             .await
             .expect("an identity provider");
-        let mut all = vec!["errand-mcp", "--database-url", database_url];
-        all.extend(["--better-auth-url", identity.issuer()]);
-        all.extend(["--port", "0", "--host", "127.0.0.1"]);
-        all.extend(arguments);
-        let config = Config::from_arguments(all).expect("the configuration");
-        config.check().expect("the configuration");
-        let stop = CancellationToken::new();
-        let server = HttpServer::build(&config, stop.clone())
-            .await
-            .expect("a server");
-        let url = format!("http://{}/mcp", server.address().expect("an address"));
-        let serve = tokio::spawn(async move { server.serve().await.expect("it serves") });
-        Self::at(url, database_url, identity, stop, serve)
-    }
-
-    fn at(
-        url: String,
-        database_url: &str,
-        identity: IdentityProvider,
-        stop: CancellationToken,
-        serve: JoinHandle<()>,
-    ) -> Self {
+        let arguments = Arguments::server(database_url, identity.issuer()).and(arguments);
+        let mut here = InProcess::default();
+        let url = match server {
+            Server::Program => here.mcp(&arguments).await,
+            Server::Api => here.api(&arguments).await,
+        };
         Self {
-            url,
+            url: format!("{}/mcp", url.expect("a server")),
             db: PgPool::connect_lazy(database_url).expect("a URL"),
             database_url: database_url.to_owned(),
             identity,
             http: reqwest::Client::new(),
-            stop,
-            serve,
+            here,
         }
     }
 
@@ -182,14 +153,12 @@ impl Mcp {
 
     /// As SIGTERM does.
     pub(crate) fn ask_to_stop(&self) {
-        self.stop.cancel();
+        self.here.ask_to_stop();
     }
 
     /// Stops it in good order.
-    pub(crate) async fn stop(mut self) {
-        self.ask_to_stop();
-        let stopped = tokio::time::timeout(PATIENCE, &mut self.serve).await;
-        stopped.expect("stops in time").expect("without a panic");
+    pub(crate) async fn stop(self) {
+        self.here.stop(PATIENCE).await.expect("it stops");
     }
 
     /// The URL of a way in that adds this user's token to what passes, for clients that cannot send one. Everything else
@@ -287,10 +256,4 @@ async fn pass(State(way): State<Arc<Way>>, request: Request) -> Response {
     response
         .body(Body::from_stream(answer.bytes_stream()))
         .expect("a response")
-}
-
-impl Drop for Mcp {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
 }

@@ -108,7 +108,7 @@ pub(super) async fn past(
 ) -> Result<()> {
     println!("\nfinished runs of others, {IN_FLIGHT} in flight");
     print::head();
-    let mut db = PgConnection::connect(&system.database()).await?;
+    let mut db = PgConnection::connect(system.database()).await?;
     let mut there = 0;
     for &runs in std::iter::once(&0).chain(numbers) {
         if runs > there {

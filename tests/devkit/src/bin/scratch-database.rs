@@ -5,7 +5,7 @@
 use std::process::{ExitCode, exit};
 
 use anyhow::{Context, Result};
-use errand_devkit::postgres::{Cluster, ClusterOptions};
+use errand_devkit::{postgres::ClusterOptions, system::Database};
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
@@ -13,16 +13,13 @@ async fn main() -> Result<ExitCode> {
     let program = arguments
         .next()
         .context("usage: scratch-database COMMAND [ARGUMENT…]")?;
-    let cluster = Cluster::start(ClusterOptions::throwaway()).await?;
-    cluster.ensure_database("errand").await?;
-    let url = cluster.url("errand");
-    errand_store::db::migrate::run(&url).await?;
+    let database = Database::private(ClusterOptions::throwaway()).await?;
     let status = tokio::process::Command::new(program)
         .args(arguments)
-        .env("DATABASE_URL", &url)
+        .env("DATABASE_URL", database.url())
         .status()
         .await
         .context("the command cannot be started")?;
-    cluster.stop().await?;
+    database.stop().await?;
     exit(status.code().unwrap_or(1));
 }

@@ -17,15 +17,15 @@ use super::{DevConfig, Parts};
 pub(super) fn started(config: &DevConfig, parts: &Parts, api: SocketAddr) {
     let url = format!("http://localhost:{}", api.port());
     println!("\n  Errand is up: open {url} and chat   (API documents: {url}/docs)\n");
-    match &parts.cluster {
-        Some(cluster) => {
+    match parts.database.server() {
+        Ok(cluster) => {
             println!(
                 "  database   private PostgreSQL, data in {}",
                 cluster.data_dir().display()
             );
-            println!("             DATABASE_URL={}", parts.database_url);
+            println!("             DATABASE_URL={}", parts.database.url());
         }
-        None => println!("  database   the one of DATABASE_URL"),
+        Err(_) => println!("  database   the one of DATABASE_URL"),
     }
     match &parts.model {
         Some(_) => println!(
@@ -62,9 +62,9 @@ pub(super) fn started(config: &DevConfig, parts: &Parts, api: SocketAddr) {
         "\n  Or on this machine while this runs, without a token (claude_desktop_config.json and its like{missing}):\n"
     );
     // One from the environment may hold a password, and is known to who has set it.
-    let database_url = match &parts.cluster {
-        Some(_) => &parts.database_url,
-        None => "(that of DATABASE_URL)",
+    let database_url = match parts.database.server() {
+        Ok(_) => parts.database.url(),
+        Err(_) => "(that of DATABASE_URL)",
     };
     show(&on_a_desktop(&program, database_url));
     println!("\n  Ctrl-C stops everything; the data stays.\n");
