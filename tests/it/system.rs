@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use databases::{as_superuser, database, empty_database};
+use process::Process;
 
 pub(crate) mod ag_ui;
 pub(crate) mod better_auth;
@@ -117,6 +118,18 @@ impl TestSystem {
             .with("--openai-model", self.model_name)
             .and(&self.worker_arguments);
         self.here.worker(&arguments).await.expect("a worker")
+    }
+
+    /// Starts a worker as a process, with these variables besides in its environment.
+    pub(crate) async fn worker_process(&self, more: &[(&str, &str)]) -> Process {
+        let base_url = self.model.base_url();
+        let database_url = self.database_url.as_str();
+        let own = [
+            ("DATABASE_URL", database_url),
+            ("OPENAI_BASE_URL", &base_url),
+        ];
+        let environment = own.iter().chain(more).copied();
+        Process::start("errand-worker", &[], environment).await
     }
 
     /// A request as this user, to a path below `/api/{user}/`.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::system::{
     Answer, Options, TestSystem, ag_ui,
     events::{assert_well_formed, stored},
-    process::{self, Process},
+    process,
     socket::Socket,
 };
 
@@ -146,12 +146,7 @@ async fn runs_without_a_worker_and_with_several_are_as_the_protocol_has_them() {
     let end = assert_end(&runs[0], "cancelled");
     assert_eq!(end.get("usage"), None, "no model was asked");
 
-    let base_url = system.model.base_url();
-    let environment = [
-        ("DATABASE_URL", system.database_url.as_str()),
-        ("OPENAI_BASE_URL", &base_url),
-        ("LEASE_TIMEOUT", "1s"),
-    ];
+    let more = [("LEASE_TIMEOUT", "1s")];
     let gate = Gate::closed();
     system
         .model
@@ -162,7 +157,7 @@ async fn runs_without_a_worker_and_with_several_are_as_the_protocol_has_them() {
     system
         .model
         .push(Turn::text("Here.").usage(70, 7).cached(50));
-    let mut doomed = Process::start("errand-worker", &[], environment).await;
+    let mut doomed = system.worker_process(&more).await;
     doomed.until_says("taking runs").await;
     let mut socket = Socket::connect(&system, "ada").await;
     let started = socket.call("run.start", json!({"message": "go"})).await;
@@ -171,7 +166,7 @@ async fn runs_without_a_worker_and_with_several_are_as_the_protocol_has_them() {
         .until(|frame| frame["event"]["type"] == "TEXT_MESSAGE_CONTENT")
         .await;
     doomed.kill().await;
-    let _other = Process::start("errand-worker", &[], environment).await;
+    let _other = system.worker_process(&more).await;
     socket
         .until(|frame| frame["event"]["type"] == "RUN_FINISHED")
         .await;

@@ -4,7 +4,7 @@ use clap::Parser;
 use errand_devkit::model::{ScriptedModel, Turn};
 use serde_json::{Value, json};
 
-use crate::system::{Options, TestSystem, process::Process};
+use crate::system::{Options, TestSystem};
 
 /// A system whose worker asks for this model.
 async fn world_of(model: &'static str, worker: Vec<&'static str>) -> TestSystem {
@@ -90,12 +90,7 @@ async fn a_refusal_is_logged_by_the_parameters_name() {
     system
         .model
         .script(|_| refusal("tools[0].function.parameters"));
-    let base_url = system.model.base_url();
-    let environment = [
-        ("DATABASE_URL", system.database_url.as_str()),
-        ("OPENAI_BASE_URL", &base_url),
-    ];
-    let mut worker = Process::start("errand-worker", &[], environment).await;
+    let mut worker = system.worker_process(&[]).await;
     system
         .say("ada", "hello")
         .await

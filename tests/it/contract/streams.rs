@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use crate::system::{
     Answer, Options, TestSystem, ag_ui,
     events::{assert_well_formed, kinds, read_sse, stored, text},
-    process::Process,
     rows,
     socket::Socket,
 };
@@ -139,13 +138,8 @@ async fn a_take_over_closes_what_was_open_and_goes_on() {
         .model
         .push(Turn::text("these words are lost").gate_after(3, &gate));
     system.model.push(Turn::text("And this is the answer."));
-    let base_url = system.model.base_url();
-    let environment = [
-        ("DATABASE_URL", system.database_url.as_str()),
-        ("OPENAI_BASE_URL", &base_url),
-        ("LEASE_TIMEOUT", "1s"),
-    ];
-    let mut doomed = Process::start("errand-worker", &[], environment).await;
+    let more = [("LEASE_TIMEOUT", "1s")];
+    let mut doomed = system.worker_process(&more).await;
     doomed.until_says("taking runs").await;
     let mut socket = Socket::connect(&system, "ada").await;
     let started = socket.call("run.start", json!({"message": "go"})).await;
@@ -154,7 +148,7 @@ async fn a_take_over_closes_what_was_open_and_goes_on() {
         .until(|frame| frame["event"]["type"] == "TEXT_MESSAGE_CONTENT")
         .await;
     doomed.kill().await;
-    let _other = Process::start("errand-worker", &[], environment).await;
+    let _other = system.worker_process(&more).await;
     let attempt = socket.until(|frame| frame["type"] == "run.attempt").await;
     assert_eq!(attempt["attempt"], 2);
     socket
@@ -278,14 +272,8 @@ async fn whatever_is_cut_the_stream_equals_the_store() {
             _ => Turn::text("word ".repeat(60)).chunk_every(Duration::from_millis(25)),
         },
     );
-    let base_url = system.model.base_url();
-    let environment = [
-        ("DATABASE_URL", system.database_url.as_str()),
-        ("OPENAI_BASE_URL", &base_url),
-        ("LEASE_TIMEOUT", "1s"),
-        ("MAX_ATTEMPTS", "9"),
-    ];
-    let mut worker = Process::start("errand-worker", &[], environment).await;
+    let more = [("LEASE_TIMEOUT", "1s"), ("MAX_ATTEMPTS", "9")];
+    let mut worker = system.worker_process(&more).await;
     let run_id = uuid::Uuid::now_v7().to_string();
     let mut seen: Vec<(i64, Value)> = Vec::new();
     let mut thread = Value::Null;
@@ -318,7 +306,7 @@ async fn whatever_is_cut_the_stream_equals_the_store() {
         {
             kills += 1;
             worker.kill().await;
-            worker = Process::start("errand-worker", &[], environment).await;
+            worker = system.worker_process(&more).await;
         }
     }
     assert_well_formed(&seen);
