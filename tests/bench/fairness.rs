@@ -1,6 +1,6 @@
 //! One user's crowd beside a quiet user: what thousands of messages at once cost somebody else.
 //!
-//! `cargo run --release -p errand-bench --bin fairness`. The quiet user takes turn after turn: alone, while the crowd is
+//! `cargo measure fairness`. The quiet user takes turn after turn: alone, while the crowd is
 //! posted, while it is worked off. Everything runs on this machine, so the crowd also takes the processor.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

@@ -1,6 +1,6 @@
 //! What streaming costs: time to the first token and per token, statements per second, memory per socket.
 //!
-//! `cargo run --release -p errand-bench --bin streams`. API and worker run as processes of their own with Postgres beside
+//! `cargo measure streams`. API and worker run as processes of their own with Postgres beside
 //! them; the clients and the model, which stamps each token with the time, share the machine with them. So the
 //! figures are those of everything together, and the processor time printed says how much of it is the benchmark's own.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]

@@ -1,7 +1,7 @@
 //! How long a tick of the page takes: from the click to the answer that confirms it, and to the hint that every open page of the user
 //! gets. First alone, then beside others who chat without a pause.
 //!
-//! `cargo run --release -p errand-bench --bin tick`. Everything runs on this machine, the model included.
+//! `cargo measure tick`. Everything runs on this machine, the model included.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::{

@@ -1,6 +1,6 @@
 //! What a turn costs beyond the model's own time: latency and turns per second with 1, 8 and 32 turns in flight.
 //!
-//! `cargo run --release -p errand-bench --bin turns -- --seconds 5`. Everything runs on this machine, the model included, which
+//! `cargo measure turns -- --seconds 5`. Everything runs on this machine, the model included, which
 //! answers at once: so the figures are Errand's and Postgres'.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

@@ -1,6 +1,6 @@
 //! One account against all: it does one thing with all its might, beside one quiet user who takes turn after turn.
 //!
-//! `cargo run --release -p errand-bench --bin abuse`. The programs run as they ship, each in a process of its own, with limits in
+//! `cargo measure abuse`. The programs run as they ship, each in a process of its own, with limits in
 //! force. For each attack the quiet user's turns are compared with those taken alone before and after; no answer of theirs may be
 //! 5xx, and the memory of each process has to come back to where it was. Everything runs on this machine, but the attacker's
 //! own work, which would be done elsewhere, gets only what nobody else wants.

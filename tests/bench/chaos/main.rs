@@ -1,6 +1,6 @@
 //! The fault campaign: clients take turns while processes are killed, frozen and cut off; then the database is asked.
 //!
-//! `cargo run -p errand-bench --bin chaos -- --seconds 120 --seed 7`. Ends with 0 only if no invariant is violated. With
+//! `cargo chaos --seconds 120 --seed 7`. Ends with 0 only if no invariant is violated. With
 //! `--mutate` a safeguard is taken away: then the checker has to find violations.
 #![expect(clippy::print_stdout, reason = "a campaign prints its verdict")]
 

@@ -1,6 +1,6 @@
 //! Growth: an installation with millions of finished runs takes hundreds more a second, and its tables stay as large as they are.
 //!
-//! `cargo run --release -p errand-bench --bin growth`. The past is made in SQL; the present is written in SQL too, in the transactions that
+//! `cargo measure growth`. The past is made in SQL; the present is written in SQL too, in the transactions that
 //! API and worker make of a turn; what is purged is purged by a real worker, with short times. Exits with 1 if a table that should be flat
 //! grew, a statement of a purge took more than 100 ms, or a query is planned otherwise than before.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]

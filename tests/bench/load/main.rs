@@ -1,7 +1,7 @@
 //! Load on the system that ships: how many turns a second, how long they take, what they use, and whether each did what its client
 //! was told.
 //!
-//! `cargo run --release -p errand-bench --bin load`. API and worker run as processes with a private Postgres and a model that
+//! `cargo bench-turns`. API and worker run as processes with a private Postgres and a model that
 //! answers at once; everything shares this machine, the clients included. Exits with 3 if the database does not hold what it should.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

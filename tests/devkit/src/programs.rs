@@ -34,6 +34,14 @@ impl Build {
         }
     }
 
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Shipped => &[],
+            Self::FailPoints => &["errand-api/failpoints", "errand-worker/failpoints"],
+            Self::Development => &["errand-bench/programs"],
+        }
+    }
+
     fn folder(self) -> &'static str {
         match self {
             Self::Shipped => "errand-programs",
@@ -63,11 +71,8 @@ pub fn build(build: Build) -> Result<PathBuf> {
         .arg(profile.parent().context("no target folder")?)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null());
-    if build == Build::FailPoints {
-        let features: Vec<String> = packages
-            .iter()
-            .map(|package| format!("{package}/failpoints"))
-            .collect();
+    let features = build.features();
+    if !features.is_empty() {
         cargo.args(["--features", &features.join(",")]);
     }
     if !cfg!(debug_assertions) {

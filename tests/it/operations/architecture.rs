@@ -100,3 +100,16 @@ fn files(folder: &Path) -> Vec<(String, String)> {
     }
     all
 }
+
+/// A build of the whole workspace makes nothing of the benchmarks: each of their programs asks for the feature.
+#[test]
+fn benchmarks_are_built_for_whoever_asks_for_them() {
+    let manifest = root().join("tests/bench/Cargo.toml");
+    let manifest = fs::read_to_string(manifest).expect("a manifest");
+    let programs: Vec<_> = manifest.split("[[bin]]").skip(1).collect();
+    assert!(programs.len() > 1, "{manifest}");
+    for program in programs {
+        let asks = program.contains("required-features = [\"programs\"]");
+        assert!(asks, "{program}");
+    }
+}
