@@ -12,7 +12,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use errand_bench::in_process::{TestSystem, quantile};
+use errand_bench::{
+    folder::with_folder,
+    gauge,
+    in_process::{TestSystem, quantile},
+};
 use errand_devkit::model::Turn;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
@@ -37,11 +41,7 @@ struct Options {
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::parse();
-    let state = std::env::temp_dir().join(format!("errand-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&state)?;
-    let result = measure(&options, &state).await;
-    std::fs::remove_dir_all(&state).context("the data cannot be removed")?;
-    result
+    with_folder(async |state| measure(&options, state).await).await
 }
 
 async fn measure(options: &Options, state: &Path) -> Result<()> {
@@ -155,11 +155,7 @@ async fn post_crowd(
 
 fn print_turns(what: &str, turns: &mut [Duration]) -> Result<()> {
     let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(turns, share));
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let memory: f64 = memory
-        .and_then(|kib| kib.trim().trim_end_matches("kB").trim().parse().ok())
-        .context("no VmRSS")?;
+    let memory = gauge::memory(std::process::id())? as f64;
     println!(
         "{what:<28} {:>7} {p50:>9.2} {p99:>9.2} {max:>9.2} {:>9.1}",
         turns.len(),

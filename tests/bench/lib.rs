@@ -2,6 +2,7 @@
 //! past made in SQL.
 #![cfg(feature = "programs")]
 
+pub mod folder;
 pub mod gauge;
 pub mod in_process;
 pub mod model;

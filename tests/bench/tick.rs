@@ -16,7 +16,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use errand_bench::in_process::{TestSystem, quantile};
+use errand_bench::{
+    folder::with_folder,
+    in_process::{TestSystem, quantile},
+};
 use errand_devkit::{
     model::{Turn, request},
     socket::{Received, Socket},
@@ -61,11 +64,7 @@ struct Options {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    let state = std::env::temp_dir().join(format!("errand-tick-{}", std::process::id()));
-    std::fs::create_dir_all(&state)?;
-    let result = measure(&options, &state).await;
-    std::fs::remove_dir_all(&state).context("the data cannot be removed")?;
-    result
+    with_folder(async |state| measure(&options, state).await).await
 }
 
 async fn measure(options: &Options, state: &Path) -> Result<ExitCode> {

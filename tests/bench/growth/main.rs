@@ -15,9 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use errand_bench::past;
+use errand_bench::{folder::with_folder, past};
 use errand_devkit::{
     model::ScriptedModel,
     postgres::{Cluster, ClusterOptions, Shutdown},
@@ -49,11 +49,8 @@ struct Options {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    let state = std::env::temp_dir().join(format!("errand-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&state)?;
-    let result = Box::pin(measure(&options, &state)).await;
-    std::fs::remove_dir_all(&state).context("the data cannot be removed")?;
-    Ok(if result? {
+    let holds = with_folder(async |state| Box::pin(measure(&options, state)).await).await?;
+    Ok(if holds {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
