@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::{
     agent::{Answer, Interrupted, Journal, Progress, Reply, ToolOutcome},
     meter::Meter,
-    publisher::{End, Publisher, RunStream},
+    publisher::{Publisher, RunStream},
 };
 
 mod listing;
@@ -108,7 +108,7 @@ impl<'a> RunJournal<'a> {
     }
 
     /// Waits until it turns out that nothing more can be written.
-    pub(crate) async fn ended(&self) -> End {
+    pub(crate) async fn ended(&self) -> Interrupted {
         self.stream.ended().await
     }
 
@@ -254,11 +254,7 @@ impl Journal for RunJournal<'_> {
                 self.state().meter.keep();
                 Ok(())
             }
-            Err(WriteError::Fenced) => Err(Interrupted::Fenced),
-            Err(WriteError::Store(error)) if error.is_outage() => {
-                Err(Interrupted::Outage(error.to_string()))
-            }
-            Err(WriteError::Store(error)) => Err(Interrupted::Unavailable(error.to_string())),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -19,6 +19,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::agent::Interrupted;
+
 /// Pause between two batches. The first words after a pause go out at once.
 const INTERVAL: Duration = Duration::from_millis(40);
 /// Pause before a batch whose outcome is unknown is written again.
@@ -43,24 +45,15 @@ struct Stream {
     ended: Arc<Ended>,
 }
 
-/// Why nothing more can be streamed for an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    /// The run is over, or another attempt has it.
-    Fenced,
-    /// The database will not have its events, however often it is asked.
-    Refused,
-}
-
 /// Whether and why a stream has ended.
 #[derive(Default)]
 struct Ended {
-    why: OnceLock<End>,
+    why: OnceLock<Interrupted>,
     token: CancellationToken,
 }
 
 impl Ended {
-    fn end(&self, why: End) {
+    fn end(&self, why: Interrupted) {
         let _ = self.why.set(why);
         self.token.cancel();
     }
@@ -77,7 +70,7 @@ impl Publisher {
             ended: Arc::clone(&ended),
         };
         if let Some(earlier) = self.lock().insert(run_id, stream) {
-            earlier.ended.end(End::Fenced);
+            earlier.ended.end(Interrupted::Fenced);
         }
         RunStream {
             publisher: self.clone(),
@@ -122,9 +115,9 @@ impl Publisher {
             {
                 let is_refused = refused.contains(&batch.run_id);
                 stream.remove().ended.end(if is_refused {
-                    End::Refused
+                    Interrupted::Unavailable("its events are refused".to_owned())
                 } else {
-                    End::Fenced
+                    Interrupted::Fenced
                 });
             }
         }
@@ -275,9 +268,9 @@ impl RunStream {
     }
 
     /// Waits until it turns out that nothing more can be written.
-    pub(crate) async fn ended(&self) -> End {
+    pub(crate) async fn ended(&self) -> Interrupted {
         self.ended.token.cancelled().await;
-        self.ended.why.get().copied().unwrap_or(End::Fenced)
+        self.ended.why.get().cloned().unwrap_or(Interrupted::Fenced)
     }
 }
 

@@ -23,13 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    agent::{self, Assignment, Model, Reply, Stop},
+    agent::{self, Assignment, Interrupted, Model, Reply, Stop},
     cancels::Cancels,
     config::{Config, MAX_HISTORY_TURNS},
     journal::RunJournal,
     metrics::{MeasuredJournal, MeasuredModel, MeasuredTools, Metrics},
     openai::OpenAi,
-    publisher::{End, Publisher},
+    publisher::Publisher,
     queue::Delivery,
     spans::{self, Ended},
     titles,
@@ -120,14 +120,11 @@ impl RunExecutor {
         let watch = self.cancels.watch(run.id, run.attempt);
         let attempt = tokio::select! {
             attempt = AssertUnwindSafe(self.attempt(run, history, &journal)).catch_unwind() => {
-                attempt.unwrap_or_else(|_| Attempt::Lost("panic".to_owned()))
+                attempt.unwrap_or_else(|_| Attempt::Interrupted(Interrupted::Unavailable("panic".to_owned())))
             }
             () = watch.asked() => Attempt::Cancelled,
             // Leaves the model's stream and closes it: nothing that comes of it could be written.
-            end = journal.ended() => match end {
-                End::Fenced => Attempt::Fenced,
-                End::Refused => Attempt::Lost("its events are refused".to_owned()),
-            },
+            why = journal.ended() => Attempt::Interrupted(why),
             () = drain.cancelled() => Attempt::Drained,
         };
         let mut cause = None;
@@ -163,7 +160,7 @@ impl RunExecutor {
         match self.finish(&journal, &outcome, reply.as_ref()).await {
             // If it took effect after all, the fence says so to whoever tries again.
             Err(WriteError::Store(error)) if error.is_outage() => {
-                let outage = Attempt::Outage(error.to_string());
+                let outage = of_store(&error);
                 self.release(run, outage, journal.cut_off()).await
             }
             Ok(()) => {
@@ -200,10 +197,10 @@ impl RunExecutor {
     /// Gives back a run that is not at its end.
     async fn release(&self, run: &Claimed, attempt: Attempt, cut_off: Tokens) -> Ended {
         let why = match attempt {
-            Attempt::Fenced => {
+            Attempt::Interrupted(Interrupted::Fenced) => {
                 return self.report(Err(WriteError::Fenced), Ended::well("released"));
             }
-            Attempt::Lost(reason) => {
+            Attempt::Interrupted(Interrupted::Unavailable(reason)) => {
                 let pause = FIRST_RETRY
                     * 2_u32.saturating_pow(run.lost_attempts.clamp(0, 5).unsigned_abs());
                 tracing::warn!(
@@ -213,7 +210,7 @@ impl RunExecutor {
                 );
                 Release::Retry(pause)
             }
-            Attempt::Outage(reason) => {
+            Attempt::Interrupted(Interrupted::Outage(reason)) => {
                 tracing::warn!(
                     reason,
                     "the database is away; the run goes back to the queue"

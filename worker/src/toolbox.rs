@@ -87,28 +87,28 @@ impl Toolbox {
         AttemptTools { toolbox: self, run }
     }
 
-    async fn call(&self, params: CallToolRequestParams) -> Result<CallToolResult, CallError> {
+    async fn call(&self, params: CallToolRequestParams) -> Result<CallToolResult, Interrupted> {
         let client = self.client.read().await.clone();
         let call = client.peer().call_tool_once(params);
         match tokio::time::timeout(CALL_TIMEOUT, call).await {
             Ok(Ok(CallToolResponse::Complete(result))) => Ok(result),
-            Ok(Ok(_)) => Err(CallError::Unavailable(
+            Ok(Ok(_)) => Err(Interrupted::Unavailable(
                 "the tool server asked for more input".to_owned(),
             )),
             Ok(Err(ServiceError::McpError(error))) if error.code == FENCED => {
-                Err(CallError::Fenced)
+                Err(Interrupted::Fenced)
             }
             Ok(Err(ServiceError::McpError(error))) if error.code == OUTAGE => {
-                Err(CallError::Outage(error.message.into_owned()))
+                Err(Interrupted::Outage(error.message.into_owned()))
             }
             Ok(Err(ServiceError::McpError(error))) => {
-                Err(CallError::Unavailable(error.message.into_owned()))
+                Err(Interrupted::Unavailable(error.message.into_owned()))
             }
             Ok(Err(error)) => {
                 self.reconnect(&client).await;
-                Err(CallError::Unavailable(error.to_string()))
+                Err(Interrupted::Unavailable(error.to_string()))
             }
-            Err(_) => Err(CallError::Unavailable(
+            Err(_) => Err(Interrupted::Unavailable(
                 "the tool did not answer in time".to_owned(),
             )),
         }
@@ -126,13 +126,6 @@ impl Toolbox {
             Err(error) => tracing::error!(%error, "the tool server cannot be reached"),
         }
     }
-}
-
-#[derive(Debug)]
-enum CallError {
-    Fenced,
-    Unavailable(String),
-    Outage(String),
 }
 
 async fn connect(server: &TaskServer, supervisor: &Supervisor) -> Result<Client, ToolboxError> {
@@ -208,13 +201,8 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
             .with_max_times(REPEATS);
         let result = (|| self.toolbox.call(params.clone()))
             .retry(repeats)
-            .when(|error| !matches!(error, CallError::Fenced))
-            .await
-            .map_err(|error| match error {
-                CallError::Fenced => Interrupted::Fenced,
-                CallError::Outage(reason) => Interrupted::Outage(reason),
-                CallError::Unavailable(reason) => Interrupted::Unavailable(reason),
-            })?;
+            .when(|error| *error != Interrupted::Fenced)
+            .await?;
         Ok(ToolOutcome {
             result: result
                 .structured_content
@@ -232,10 +220,7 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
             .map(|call| (call.name.as_str(), arguments(user_id, call).0))
             .collect();
         let previews = self.toolbox.server.previews(user_id, calls).await;
-        previews.map_err(|error| match error.is_outage() {
-            true => Interrupted::Outage(error.to_string()),
-            false => Interrupted::Unavailable(error.to_string()),
-        })
+        previews.map_err(|error| Interrupted::from(&error))
     }
 }
 

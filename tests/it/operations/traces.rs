@@ -319,7 +319,7 @@ async fn an_attempt_after_a_crash_is_linked_to_the_one_before() {
     assert_eq!(attempt.get("errand.run.attempt"), 2);
     assert_eq!(attempt.get("errand.run.lost_attempts"), 1);
     assert_eq!(attempt.get("errand.run.id"), &answer["run_id"]);
-    assert_eq!(attempt.links, [first.parent.clone()]);
+    assert_eq!(attempt.links, std::slice::from_ref(&first.parent));
     let spans = collector.spans();
     assert!(
         spans.iter().all(|span| span.trace == first.trace),

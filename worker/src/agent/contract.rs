@@ -2,6 +2,7 @@
 
 use errand_core::{calendar::Moment, ids::CallKey, pending::Effect};
 use errand_store::{
+    StoreError, WriteError,
     lifecycle::RequestedCall,
     read::history::{PastTurn, RecordedStep},
 };
@@ -45,7 +46,7 @@ pub struct ToolOutcome {
 }
 
 /// The agent cannot go on now: the run is somebody else's, or what it depends on is down.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Interrupted {
     /// Another attempt owns the run; write nothing more.
     #[error("the run is no longer this attempt's")]
@@ -56,6 +57,25 @@ pub enum Interrupted {
     /// The database is away, which is no fault of the run: another attempt succeeds when it is back.
     #[error("{0}")]
     Outage(String),
+}
+
+impl From<&StoreError> for Interrupted {
+    fn from(error: &StoreError) -> Self {
+        if error.is_outage() {
+            Self::Outage(error.to_string())
+        } else {
+            Self::Unavailable(error.to_string())
+        }
+    }
+}
+
+impl From<WriteError> for Interrupted {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Fenced => Self::Fenced,
+            WriteError::Store(error) => Self::from(&error),
+        }
+    }
 }
 
 /// How the agent acts. A call that was made before under the same key returns what it returned then.

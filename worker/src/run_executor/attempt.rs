@@ -21,12 +21,8 @@ pub(super) enum Attempt {
         cause: Option<String>,
     },
     Cancelled,
-    /// Nothing more may be written: the run is over or somebody else's.
-    Fenced,
-    /// Another attempt may succeed.
-    Lost(String),
-    /// The database is away; that does not count as an attempt.
-    Outage(String),
+    /// It cannot go on here.
+    Interrupted(Interrupted),
     /// The worker stops.
     Drained,
 }
@@ -51,18 +47,12 @@ pub(super) fn pending(run_id: Uuid, reply: &Reply, questions: Vec<Question>) -> 
 }
 
 pub(super) fn of_store(error: &StoreError) -> Attempt {
-    if error.is_outage() {
-        Attempt::Outage(error.to_string())
-    } else {
-        Attempt::Lost(error.to_string())
-    }
+    Attempt::Interrupted(error.into())
 }
 
 pub(super) fn of_failure(failure: Failure) -> Attempt {
     match failure {
-        Failure::Interrupted(Interrupted::Fenced) => Attempt::Fenced,
-        Failure::Interrupted(Interrupted::Unavailable(reason)) => Attempt::Lost(reason),
-        Failure::Interrupted(Interrupted::Outage(reason)) => Attempt::Outage(reason),
+        Failure::Interrupted(why) => Attempt::Interrupted(why),
         Failure::TooManySteps(steps) => failed(
             "run_failed",
             &format!("The agent came to no answer within {steps} steps."),
