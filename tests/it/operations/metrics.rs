@@ -147,11 +147,12 @@ async fn one_command_says_where_a_turns_time_goes() {
         assert_eq!(number(part, "times_a_turn"), times, "{part}: {seen}");
         assert!(number(part, "mean") > 0.0, "{part}: {seen}");
     }
-    // The pause is the model's, and together the parts are the whole.
+    // The pause is the model's and nobody else's, and together the parts are the whole.
     assert!(
         number("model", "per_turn") >= 0.3 && number("tool", "per_turn") < 0.3,
         "{seen}"
     );
+    assert!(number("other", "per_turn") < 0.3, "{seen}");
     let whole: f64 = names.iter().map(|part| number(part, "per_turn")).sum();
     assert!(
         (whole - seen["whole"].as_f64().expect("a number")).abs() < 1e-6,
