@@ -90,6 +90,8 @@ pub(crate) fn router(app: App, mcp: Router) -> Router {
     let (routes, document) = documented();
     routes
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document))
+        // In the way of the one that comes with Swagger UI.
+        .route("/docs/index.css", get(ui::docs_style))
         .route("/", get(ui::index))
         .route("/ui/{*path}", get(ui::asset))
         .fallback(async || ApiError::not_found("page"))
@@ -201,9 +203,15 @@ mod tests {
         let served = paths(&api.router);
         // If the table were no longer shown, this would be what notices.
         assert!(served.is_superset(&document), "{served:?}");
-        let pages = ["/", "/docs", "/docs/", "/docs/{*rest}", "/openapi.json"]
-            .map(str::to_owned)
-            .into_iter();
+        let pages = [
+            "/",
+            "/docs",
+            "/docs/",
+            "/docs/index.css",
+            "/docs/{*rest}",
+            "/openapi.json",
+        ];
+        let pages = pages.map(str::to_owned).into_iter();
         let ui = ["/ui/{*path}"].map(str::to_owned);
         // What MCP and RFC 9728 describe. Under `/api` there is nothing of it.
         let mcp = [

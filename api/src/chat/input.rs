@@ -30,6 +30,7 @@ const MAX_METADATA: usize = 64 * 1024;
 /// A message to the agent.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"message": "add buy milk"}))]
 pub(crate) struct ChatRequest {
     /// What the user says, 1 to 8000 characters, and not only such as cannot be seen.
     #[schema(min_length = 1, max_length = 8000, pattern = "^[^\\u0000]+$")]

@@ -19,6 +19,18 @@ use crate::{
 
 /// The agent's reply.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "response": "Added \"buy milk\".",
+    "tool_calls": [{
+        "tool_name": "add_task",
+        "parameters": {"user_id": "demo", "title": "buy milk"},
+        "result": {"success": true, "task_id": "01a21a2a-92a0-73a7-94c0-2bfe8badd03a", "message": "Added \"buy milk\"."},
+    }],
+    "conversation_id": "01a21a2a-90f9-73f2-9999-d3432967db36",
+    "message_id": "01a21a2a-939c-7194-8453-71f2b06a3f25",
+    "run_id": "01a21a2a-90f9-73f2-9999-d3419217c4be",
+    "usage": {"input_tokens": 1376, "output_tokens": 9, "model_calls": 2},
+}))]
 pub(crate) struct ChatResponse {
     /// The text.
     response: String,

@@ -186,6 +186,7 @@ fn id_of(path: Path<(String, String)>) -> Result<Uuid, ApiError> {
 /// What to change of a conversation.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"title": "Groceries"}))]
 pub(crate) struct ConversationChange {
     /// Its title, 1 to 255 characters, and not only such as cannot be seen.
     #[schema(min_length = 1, max_length = 255, pattern = "^[^\\u0000]+$")]

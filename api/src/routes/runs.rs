@@ -25,6 +25,11 @@ use crate::{
 
 /// A tool call of a run.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "tool_name": "add_task",
+    "parameters": {"user_id": "demo", "title": "buy milk"},
+    "result": {"success": true, "task_id": "01a21a2a-92a0-73a7-94c0-2bfe8badd03a", "message": "Added \"buy milk\"."},
+}))]
 pub(crate) struct ToolCallView {
     tool_name: String,
     /// All of them, `user_id` included.

@@ -68,6 +68,15 @@ pub(crate) async fn asset(
     Ok(app.ui.answer(&headers, &asset, caching))
 }
 
+/// `GET /docs/index.css`: what Swagger UI looks like.
+pub(crate) async fn docs_style(
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let style = assets::get("docs.css").ok_or_else(|| ApiError::not_found("page"))?;
+    Ok(app.ui.answer(&headers, &style, ASK))
+}
+
 fn is_version(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -245,3 +245,20 @@ async fn the_next_page_of_messages_is_behind_a_message_and_not_behind_a_number()
         assert_eq!(details["field"], "cursor");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_the_document_is_a_message() {
+    let system = TestSystem::start().await;
+    let document = Answer::of(system.bare(Method::GET, "/openapi.json")).await;
+    let schemas = &document.assert_ok()["components"]["schemas"];
+    let example = &schemas["ChatRequest"]["example"];
+    assert_eq!(example["message"], "add buy milk");
+    let answer = Answer::of(system.post_chat("ada", example)).await;
+    let reply = answer.assert_ok().as_object().unwrap();
+    let shown = schemas["ChatResponse"]["example"].as_object().unwrap();
+    assert!(shown.keys().eq(reply.keys()), "{shown:?} and {reply:?}");
+    // What documentation looks like is ours, and comes before the style that Swagger UI has.
+    let style = system.bare(Method::GET, "/docs/index.css").send().await;
+    let style = style.unwrap().text().await.unwrap();
+    assert!(style.contains("base.css") && style.contains("--paper"));
+}

@@ -14,6 +14,7 @@ const MAX_DECISIONS: usize = 512;
 /// What the user decides: `approve` for all calls alike, or `decisions` for each.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"approve": true}))]
 pub(crate) struct DecisionRequest {
     /// All calls are approved, or all rejected.
     #[serde(default)]
