@@ -30,6 +30,12 @@ pub enum Command {
     Run(RunConfig),
     /// Cancel a run and end.
     Cancel(ChangeRunConfig),
+    /// Have no worker take any run, and end.
+    Pause(PauseConfig),
+    /// Have workers take runs again, and end.
+    Resume(PauseConfig),
+    /// Have a worker take no more runs, and end.
+    Drain(DrainConfig),
     /// Print where a turn's time goes.
     Times(TimesConfig),
 }
@@ -50,6 +56,9 @@ impl Command {
         let queue = QueueConfig::augment_args(clap::Command::new("queue"));
         let run = RunConfig::augment_args(clap::Command::new("run"));
         let cancel = ChangeRunConfig::augment_args(clap::Command::new("cancel"));
+        let pause = PauseConfig::augment_args(clap::Command::new("pause"));
+        let resume = PauseConfig::augment_args(clap::Command::new("resume"));
+        let drain = DrainConfig::augment_args(clap::Command::new("drain"));
         let times = TimesConfig::augment_args(clap::Command::new("times"));
         let matches = Config::augment_args(clap::Command::new("errand-api"))
             .version(env!("CARGO_PKG_VERSION"))
@@ -59,6 +68,9 @@ impl Command {
             .subcommand(queue.about("Prints what waits, what is at work and with whom, and what failed lately"))
             .subcommand(run.about("Prints what became of a run: attempts, steps, calls of tools, times"))
             .subcommand(cancel.about("Cancels a run, as its user could"))
+            .subcommand(pause.about("Has no worker take any run, until `resume`; what is at work goes on, and messages are accepted"))
+            .subcommand(resume.about("Has workers take runs again"))
+            .subcommand(drain.about("Has a worker take no more runs; it ends when those that it has are over"))
             .subcommand(times.about("Prints where a turn's time goes, from the metrics of processes that run"))
             .subcommand_negates_reqs(true)
             .args_conflicts_with_subcommands(true)
@@ -70,6 +82,9 @@ impl Command {
             Some(("queue", queue)) => QueueConfig::from_arg_matches(queue).map(Self::Queue),
             Some(("run", run)) => RunConfig::from_arg_matches(run).map(Self::Run),
             Some(("cancel", cancel)) => ChangeRunConfig::from_arg_matches(cancel).map(Self::Cancel),
+            Some(("pause", pause)) => PauseConfig::from_arg_matches(pause).map(Self::Pause),
+            Some(("resume", resume)) => PauseConfig::from_arg_matches(resume).map(Self::Resume),
+            Some(("drain", drain)) => DrainConfig::from_arg_matches(drain).map(Self::Drain),
             Some(("times", times)) => TimesConfig::from_arg_matches(times).map(Self::Times),
             Some((_, migrate)) => MigrateConfig::from_arg_matches(migrate).map(Self::Migrate),
             None => Config::from_arg_matches(&matches).map(|config| Self::Serve(Box::new(config))),
@@ -80,10 +95,11 @@ impl Command {
         match self {
             Self::Serve(config) => config.check(),
             Self::Migrate(config) => config.database.check(),
-            Self::Requeue(config) => config.database.check(),
+            Self::Requeue(config) | Self::Cancel(config) => config.database.check(),
             Self::Queue(config) => config.database.check(),
             Self::Run(config) => config.database.check(),
-            Self::Cancel(config) => config.database.check(),
+            Self::Pause(config) | Self::Resume(config) => config.database.check(),
+            Self::Drain(config) => config.database.check(),
             Self::Times(config) => config.check(),
         }
     }
@@ -93,10 +109,11 @@ impl Command {
         match self {
             Self::Serve(config) => &config.log,
             Self::Migrate(config) => &config.log,
-            Self::Requeue(config) => &config.log,
+            Self::Requeue(config) | Self::Cancel(config) => &config.log,
             Self::Queue(config) => &config.log,
             Self::Run(config) => &config.log,
-            Self::Cancel(config) => &config.log,
+            Self::Pause(config) | Self::Resume(config) => &config.log,
+            Self::Drain(config) => &config.log,
             Self::Times(config) => &config.log,
         }
     }
@@ -129,8 +146,47 @@ pub struct ChangeRunConfig {
     #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_ready_runs: u16,
 
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
     /// The run
     pub run_id: uuid::Uuid,
+}
+
+/// What `errand-api pause` and `errand-api resume` need.
+#[derive(Debug, Clone, Args)]
+pub struct PauseConfig {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `errand-api drain` needs.
+#[derive(Debug, Clone, Args)]
+pub struct DrainConfig {
+    /// Which database.
+    #[command(flatten)]
+    pub database: DatabaseConfig,
+
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// The worker, by its name as `queue` prints it
+    pub worker: String,
 }
 
 /// What `errand-api queue` needs.

@@ -29,6 +29,7 @@ mod error;
 mod live;
 mod metrics;
 pub mod operate;
+mod operator;
 mod quota;
 mod request;
 mod retry;

@@ -34,6 +34,9 @@ fn main() -> ExitCode {
                 Command::Run(config) => operate::run(&config).await,
                 Command::Cancel(config) => operate::cancel(&config).await,
                 Command::Times(config) => operate::times(&config, stop).await,
+                Command::Pause(config) => operate::pause(&config).await,
+                Command::Resume(config) => operate::resume(&config).await,
+                Command::Drain(config) => operate::drain(&config).await,
             }
         })
     })

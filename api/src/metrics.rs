@@ -64,6 +64,7 @@ pub(crate) struct Metrics {
     awaiting_approval: Gauge,
     workers: Gauge,
     slots: Gauge,
+    paused: Gauge,
     age: Seconds,
 }
 
@@ -84,6 +85,7 @@ impl Default for Metrics {
             awaiting_approval: Gauge::default(),
             workers: Gauge::default(),
             slots: Gauge::default(),
+            paused: Gauge::default(),
             age: Seconds::default(),
             all: metrics::Metrics::default(),
         };
@@ -150,6 +152,11 @@ impl Default for Metrics {
             new.slots.clone(),
         );
         registry.register(
+            "queue_paused",
+            "1 if an operator has paused the queue: no worker takes any run",
+            new.paused.clone(),
+        );
+        registry.register(
             "queue_state_age_seconds",
             "How old what is told of the queue is: it is counted once for all processes",
             new.age.clone(),
@@ -195,6 +202,7 @@ impl Metrics {
         self.awaiting_approval.set(queue.awaiting_approval);
         self.workers.set(queue.workers);
         self.slots.set(queue.slots);
+        self.paused.set(i64::from(queue.paused));
         self.age.set(queue.age.as_secs_f64());
     }
 

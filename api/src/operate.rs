@@ -1,4 +1,4 @@
-//! What an operator asks on the command line: the queue, one run, where time goes, and to have a run cancelled or queued again.
+//! What an operator asks on the command line: the queue, one run, where time goes, and to have something done (`act`).
 //!
 //! Answers go to the standard output, as lines for people or, with `--json`, as JSON; what was done goes to the log, with who did it.
 
@@ -9,13 +9,12 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use errand_core::{RunStatus, user_queue::Bounds};
 use errand_store::{
-    self as store, Pool, StoreError, UserPool,
-    lifecycle::{self, Requeued},
+    self as store, Pool, StoreError,
     queue::{
-        inspect::{self, AtWork, Cause, Story},
+        inspect::{self, AtWork, Cause, Heard, Story},
         state::{self, QueueState},
+        stops::{self, Stop},
     },
 };
 use errand_tools::NAMES;
@@ -25,12 +24,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ApiStartError,
-    config::{ChangeRunConfig, QueueConfig, RunConfig},
+    config::{QueueConfig, RunConfig},
 };
 
+mod act;
 mod scrape;
 mod times;
 
+pub use act::{cancel, drain, pause, requeue, resume};
 pub use times::times;
 
 /// Pause between two looks of `--watch`.
@@ -39,13 +40,8 @@ const WATCH: Duration = Duration::from_secs(2);
 const MAX_AT_WORK: i64 = 50;
 /// Hours of failures that are told of.
 const HOURS: i32 = 24;
-/// One operator, one thing at a time.
-const ALONE: Bounds = Bounds {
-    at_once: 1,
-    waiting_of_one: 1,
-    total: 1,
-    patience: Duration::from_secs(5),
-};
+/// Workers that are listed.
+const MAX_WORKERS: i64 = 200;
 
 /// The queue as it is.
 #[derive(Debug, Serialize)]
@@ -58,6 +54,8 @@ struct Queue {
     awaiting_approval: i64,
     workers: i64,
     slots: i64,
+    paused: Option<Stop>,
+    workers_heard: Vec<Heard>,
     at_work: Vec<AtWork>,
     failed_by_cause: Vec<Cause>,
 }
@@ -105,6 +103,8 @@ async fn look(pool: &Pool) -> Result<Queue, StoreError> {
         slots,
         ..
     } = state::queue_state(&mut db, Duration::ZERO).await?;
+    let paused = stops::paused(&mut db).await?;
+    let workers_heard = inspect::workers(&mut db, MAX_WORKERS).await?;
     let at_work = inspect::at_work(&mut db, MAX_AT_WORK).await?;
     let failed = inspect::causes(&mut db, HOURS).await;
     Ok(Queue {
@@ -116,6 +116,8 @@ async fn look(pool: &Pool) -> Result<Queue, StoreError> {
         awaiting_approval,
         workers,
         slots,
+        paused,
+        workers_heard,
         at_work,
         failed_by_cause: db.done(failed)?,
     })
@@ -133,6 +135,30 @@ fn table(queue: &Queue) -> String {
         queue.workers,
         queue.slots,
     );
+    if let Some(Stop { since, by }) = &queue.paused {
+        let since = since.format("%Y-%m-%d %H:%M:%S");
+        let _ = writeln!(
+            text,
+            "PAUSED since {since}, by {by}: no worker takes any run until `errand-api resume`"
+        );
+    }
+    if !queue.workers_heard.is_empty() {
+        text += "\nworkers                                            busy  slots     heard\n";
+    }
+    for worker in &queue.workers_heard {
+        let drains = match &worker.draining_by {
+            Some(by) => format!("   draining, by {by}"),
+            None => String::new(),
+        };
+        let _ = writeln!(
+            text,
+            "{:<47}  {:>5}  {:>5}  {:>8}{drains}",
+            worker.worker,
+            worker.busy,
+            worker.slots,
+            ago(worker.heard),
+        );
+    }
     if !queue.at_work.is_empty() {
         text += "\nat work                               attempt   for     heard   worker                                         user\n";
     }
@@ -220,78 +246,6 @@ fn lines(story: &Story) -> String {
     text
 }
 
-/// `errand-api cancel`: asks for a run to be cancelled, as its user could.
-///
-/// # Errors
-/// There is no such run.
-pub async fn cancel(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
-    let pool = pool(
-        config.database.direct_url().expose_secret(),
-        "errand-api-cancel",
-    )?;
-    let owner = store::within(async {
-        let mut db = store::connection(&pool).await?;
-        let owner = inspect::owner(&mut db, config.run_id).await;
-        db.done(owner)
-    });
-    let owner = owner.await?.ok_or_else(unknown)?;
-    let users = UserPool::new(pool.clone(), ALONE);
-    let turn = users.enter(&owner).await.map_err(StoreError::from)?;
-    let cancelled = store::within(async {
-        let mut tx = turn.lock().await?;
-        let max_ready = i64::from(config.max_ready_runs);
-        let status = lifecycle::cancel(&mut tx, &owner, config.run_id, max_ready).await?;
-        store::commit(tx).await?;
-        Ok::<_, store::WriteError>(status)
-    });
-    let status = cancelled.await.map_err(|error| match error {
-        store::WriteError::Store(error) => ApiStartError::Store(error),
-        store::WriteError::Fenced => {
-            ApiStartError::Operate("the run changed hands; try again".to_owned())
-        }
-    })?;
-    let status = status.ok_or_else(unknown)?;
-    tracing::info!(run = %config.run_id, %status, operator = operator(), "a cancel was asked for");
-    let text = match status {
-        RunStatus::Running => "its worker is told".to_owned(),
-        status => format!("it is {status}"),
-    };
-    // Hints are told behind the commit.
-    pool.close().await;
-    Ok(print(&format!("run {}: {text}\n", config.run_id))?)
-}
-
-/// `errand-api requeue`: gives a failed run another chance.
-///
-/// # Errors
-/// There is no such run, or it did not fail.
-pub async fn requeue(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
-    let pool = pool(
-        config.database.direct_url().expose_secret(),
-        "errand-api-requeue",
-    )?;
-    let requeued = store::within(async {
-        let mut tx = store::begin(&pool).await?;
-        let max_ready = i64::from(config.max_ready_runs);
-        let requeued = lifecycle::requeue(&mut tx, config.run_id, max_ready).await?;
-        store::commit(tx).await?;
-        Ok::<_, StoreError>(requeued)
-    });
-    match requeued.await? {
-        Requeued::Queued => {
-            tracing::info!(run = %config.run_id, operator = operator(), "the run is in the queue again");
-            Ok(())
-        }
-        Requeued::Unknown => Err(unknown()),
-        Requeued::NotFailed(status) => Err(ApiStartError::Operate(format!(
-            "cannot requeue: the run is {status}; only one that failed can be requeued"
-        ))),
-        Requeued::Continued(run_id) => Err(ApiStartError::Operate(format!(
-            "cannot requeue: its user has retried the run; run {run_id} has gone on from it"
-        ))),
-    }
-}
-
 fn pool(url: &str, application: &str) -> Result<Pool, StoreError> {
     store::pool(url, application, 1, true)
 }
@@ -300,17 +254,19 @@ fn unknown() -> ApiStartError {
     ApiStartError::Operate("there is no such run".to_owned())
 }
 
-/// Who asks, as far as the system knows.
-fn operator() -> String {
-    std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned())
-}
-
 fn ago(moment: DateTime<Utc>) -> String {
     format!("{:.1} s", (Utc::now() - moment).as_seconds_f64().max(0.0))
 }
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default() + "\n"
+}
+
+fn print_either(as_json: bool, value: &serde_json::Value, text: &str) -> Result<(), ApiStartError> {
+    Ok(match as_json {
+        true => print(&json(value))?,
+        false => print(text)?,
+    })
 }
 
 fn print(text: &str) -> io::Result<()> {

@@ -1,7 +1,8 @@
 -- version 1
 -- A worker takes up to `p_limit` jobs and begins an attempt at the run of each: from here on every earlier attempt is fenced off. Returns the
 -- runs, with what their conversations said before. For all users, so it runs as the owner of the tables; what it reads of a conversation it
--- reads as its owner. A run that was never at work before tells that it begins: its first event.
+-- reads as its owner. A run that was never at work before tells that it begins: its first event. Nothing is taken while the queue is paused, nor by
+-- a worker that drains: whoever stops it waits for the claims that have read these tables, by a lock on them.
 --
 -- `offset 0` keeps what is asked of a few rows from becoming a join, for which the planner may read a whole table.
 create or replace function run_claims(p_worker text, p_limit integer, p_history bigint, p_protocol text)
@@ -20,6 +21,10 @@ declare
     v_free uuid[];
     v_run  record;
 begin
+    if exists (select from queue_pause p where p.is_only) or exists (select from worker_drains d where d.worker = p_worker) then
+        return;
+    end if;
+
     with due as (
         select j.id from apalis.jobs j
         where (j.status = 'Pending' or (j.status = 'Failed' and j.attempts < j.max_attempts)) and j.run_at < now() and j.job_type = 'errand.run'

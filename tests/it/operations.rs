@@ -20,6 +20,7 @@ mod development;
 mod documentation;
 mod metrics;
 mod operator;
+mod stops;
 mod telemetry;
 mod traces;
 

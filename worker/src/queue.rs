@@ -118,12 +118,14 @@ impl Queue {
         H: Fn(Delivery, CancellationToken) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
+        let asked = lease::Asked::default();
         let mut heartbeat = lease::Heartbeat::new(
             self.pool.clone(),
             Arc::clone(&self.worker),
             self.in_flight.clone(),
             self.settings,
             Arc::clone(&self.metrics),
+            asked.clone(),
         );
         heartbeat.tick().await?;
         tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
@@ -141,6 +143,7 @@ impl Queue {
             metrics: Arc::clone(&self.metrics),
             concurrency: self.settings.concurrency,
             wake: Arc::default(),
+            asked,
         };
         let listening = claims.listen(stop.clone());
         supervisor.permanent("jobs listener", &stop, listening);

@@ -86,12 +86,15 @@ pub(crate) struct Scaling {
     workers: i64,
     /// How many there should be.
     suggested_workers: i64,
+    /// An operator has paused the queue: no worker takes any run.
+    paused: bool,
 }
 
 /// How many workers there should be, by what waits and what is at work.
 ///
 /// As many as have a place for each run that is ready or at work; more than there are as long as the oldest has waited for longer than
-/// `target_pickup`; none if there is nothing to do. The autoscaler has the bounds and the pauses.
+/// `target_pickup`; none if there is nothing to do. As many as there are while an operator has paused the queue. The autoscaler has the bounds
+/// and the pauses.
 #[utoipa::path(
     get,
     path = "/scaling",
@@ -123,10 +126,15 @@ pub(crate) async fn scaling(
         slots: queue.slots,
         workers: queue.workers,
         suggested_workers: suggested(&queue, target),
+        paused: queue.paused,
     }))
 }
 
 fn suggested(queue: &QueueState, target: f64) -> i64 {
+    // What waits then needs no more of them, and will need those that there are.
+    if queue.paused {
+        return queue.workers;
+    }
     let of_one = match queue.workers {
         0 => SLOTS_OF_ONE,
         workers => (queue.slots / workers).max(1),
@@ -159,6 +167,7 @@ mod tests {
             awaiting_approval: 0,
             workers,
             slots: workers * 10,
+            paused: false,
         }
     }
 
@@ -178,6 +187,11 @@ mod tests {
             (queue(i64::MAX / 2, 9, 0, 1), MAX_WORKERS),
         ] {
             assert_eq!(suggested(&state, 2.0), workers, "{state:?}");
+            let paused = QueueState {
+                paused: true,
+                ..state
+            };
+            assert_eq!(suggested(&paused, 2.0), state.workers, "{state:?}");
         }
     }
 }

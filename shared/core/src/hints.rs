@@ -26,6 +26,9 @@ pub const TASKS_CHANGED: &str = "errand_tasks_changed";
 /// Somebody asks for a run to be cancelled; the payload is its id.
 pub const CANCEL: &str = "errand_cancel";
 
+/// An operator has asked for a worker to be drained; the payload is empty: each looks whether it is the one.
+pub const DRAIN: &str = "errand_drain";
+
 /// A job can be claimed: it was inserted, or given back. apalis's own name.
 pub const JOB_READY: &str = "apalis::job::insert";
 
@@ -42,6 +45,8 @@ pub enum Hint {
     TasksChanged(TaskChange),
     /// This run is to be cancelled.
     Cancel(Uuid),
+    /// A worker is to take no more runs.
+    Drain,
     /// There are jobs to claim.
     JobReady,
 }

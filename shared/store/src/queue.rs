@@ -6,4 +6,5 @@ pub mod leases;
 pub mod periodic;
 pub mod purge;
 pub mod state;
+pub mod stops;
 pub mod sweep;

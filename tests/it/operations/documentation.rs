@@ -23,6 +23,9 @@ const PROGRAMS: [(&str, &str, &[&str]); 9] = [
     ("errand-api run", "errand-api", &["run"]),
     ("errand-api cancel", "errand-api", &["cancel"]),
     ("errand-api requeue", "errand-api", &["requeue"]),
+    ("errand-api pause", "errand-api", &["pause"]),
+    ("errand-api resume", "errand-api", &["resume"]),
+    ("errand-api drain", "errand-api", &["drain"]),
     ("errand-api times", "errand-api", &["times"]),
 ];
 

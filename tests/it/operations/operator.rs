@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::system::{Answer, TestSystem, process};
 
 /// What a command printed; it has to come to a good end.
-async fn printed(system: &TestSystem, arguments: &[&str]) -> String {
+pub(super) async fn printed(system: &TestSystem, arguments: &[&str]) -> String {
     let environment = [
         ("DATABASE_URL", system.database_url.as_str()),
         ("USER", "night-shift"),
@@ -18,7 +18,7 @@ async fn printed(system: &TestSystem, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-async fn told(system: &TestSystem, arguments: &[&str]) -> Value {
+pub(super) async fn told(system: &TestSystem, arguments: &[&str]) -> Value {
     let text = printed(system, arguments).await;
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }

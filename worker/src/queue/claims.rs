@@ -9,17 +9,17 @@ use apalis::prelude::*;
 use apalis_core::task::builder::TaskBuilder;
 use errand_core::{
     faults,
-    hints::{Hint, JOB_READY},
+    hints::{DRAIN, Hint, JOB_READY},
 };
 use errand_store::{
     self as store, Pool, StoreError,
-    db::listen,
+    db::listen::{self, Heard},
     lifecycle::{self, Taken},
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, InFlight};
+use super::{Delivery, InFlight, lease::Asked};
 use crate::{
     config::MAX_HISTORY_TURNS,
     metrics::Metrics,
@@ -42,31 +42,41 @@ pub(super) struct Claims {
     pub(super) concurrency: usize,
     /// Rung when there may be jobs.
     pub(super) wake: Arc<Notify>,
+    pub(super) asked: Asked,
 }
 
 impl Claims {
-    /// Hears of new jobs until `stop`.
+    /// Hears of new jobs, and of operators, until `stop`.
     pub(super) fn listen(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
         let (pool, wake) = (self.pool.clone(), Arc::clone(&self.wake));
+        let look = Arc::clone(&self.asked.look);
         // `notify_one` keeps one permit: a hint that arrives while a claim is under way leads to another claim.
-        async move { listen::listen(pool, &[JOB_READY], stop, |_| wake.notify_one()).await }
+        let hear = move |heard| match heard {
+            Heard::Notification { channel, .. } if channel == DRAIN => look.notify_one(),
+            _ => wake.notify_one(),
+        };
+        async move { listen::listen(pool, &[JOB_READY, DRAIN], stop, hear).await }
     }
 
-    /// Claims until `stop`. A database that is down is asked again at each poll.
+    /// Claims until `stop`, which it is itself that cancels if an operator drains the worker. A database that is down is asked again at each poll.
     pub(super) async fn run(self, jobs: mpsc::Sender<Task<Delivery>>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.forever(&jobs) => {}
+            () = self.forever(&jobs, &stop) => {}
         }
     }
 
-    async fn forever(&self, jobs: &mpsc::Sender<Task<Delivery>>) {
+    async fn forever(&self, jobs: &mpsc::Sender<Task<Delivery>>, stop: &CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.concurrency));
         let mut outage_logged = false;
         loop {
             let Some(free) = free_slots(&slots).await else {
                 return;
             };
+            if self.asked.to_drain.is_cancelled() {
+                drop(free);
+                return self.drain(&slots, stop).await;
+            }
             match store::within(self.claim(free.len())).await {
                 Ok((claimed, at)) => {
                     outage_logged = false;
@@ -89,8 +99,20 @@ impl Claims {
                     }
                 }
             }
-            let _ = tokio::time::timeout(POLL, self.wake.notified()).await;
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = self.asked.to_drain.cancelled() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
         }
+    }
+
+    /// Has the process stop when the last of its runs is over. None lasts for longer than its own time-out, so there is no other.
+    async fn drain(&self, slots: &Semaphore, stop: &CancellationToken) {
+        tracing::info!(worker = %self.worker, runs = self.concurrency - slots.available_permits(), "an operator drains this worker: it takes no more runs");
+        let all = u32::try_from(self.concurrency).unwrap_or(u32::MAX);
+        let _all = slots.acquire_many(all).await;
+        stop.cancel();
     }
 
     async fn claim(&self, limit: usize) -> Result<(Vec<Taken>, ClaimedAt), StoreError> {

@@ -10,6 +10,7 @@ use errand_store::{
     self as store, Pool, StoreError,
     queue::leases::{Found, Session},
 };
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{InFlight, Settings};
@@ -31,7 +32,17 @@ pub(super) struct Heartbeat {
     lease: Duration,
     slots: i32,
     metrics: Arc<Metrics>,
+    asked: Asked,
     session: Option<Session>,
+}
+
+/// What operators ask of a worker.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    /// Rung when one may have asked for something: the heartbeat looks.
+    pub(super) look: Arc<Notify>,
+    /// Take no more runs, and end when those at work are over.
+    pub(super) to_drain: CancellationToken,
 }
 
 impl Heartbeat {
@@ -41,6 +52,7 @@ impl Heartbeat {
         in_flight: InFlight,
         settings: Settings,
         metrics: Arc<Metrics>,
+        asked: Asked,
     ) -> Self {
         Self {
             pool,
@@ -49,6 +61,7 @@ impl Heartbeat {
             lease: settings.lease,
             slots: i32::try_from(settings.concurrency).unwrap_or(i32::MAX),
             metrics,
+            asked,
             session: None,
         }
     }
@@ -61,6 +74,7 @@ impl Heartbeat {
         loop {
             tokio::select! {
                 () = over.cancelled() => return,
+                () = self.asked.look.notified() => {}
                 _ = interval.tick() => {}
             }
             match self.tick().await {
@@ -87,6 +101,9 @@ impl Heartbeat {
             self.pool.tell(Hint::JobReady);
         }
         self.metrics.rescued(found.rescued);
+        if found.is_draining {
+            self.asked.to_drain.cancel();
+        }
         report(&found);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Hints as notifications: as few as there can be, each as long as Postgres takes.
 
 use errand_core::hints::{
-    CANCEL, CONVERSATION, Hint, JOB_READY, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED,
+    CANCEL, CONVERSATION, DRAIN, Hint, JOB_READY, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED,
 };
 
 /// Bytes that a notification's payload can have, by Postgres's documentation less than 8000.
@@ -20,6 +20,7 @@ pub(super) fn notifications(hints: &[Hint]) -> (Vec<&'static str>, Vec<String>) 
             Hint::RunEnded(run_id) => add(RUN_ENDED, run_id.to_string()),
             Hint::Conversation(id) => add(CONVERSATION, id.to_string()),
             Hint::Cancel(run_id) => add(CANCEL, run_id.to_string()),
+            Hint::Drain => add(DRAIN, String::new()),
             Hint::JobReady => add(JOB_READY, String::new()),
             Hint::RunEvents(run_id) => events.push(&run_id.to_string()),
             Hint::TasksChanged(change) => changes.push(&change.to_string()),

@@ -42,6 +42,44 @@ pub async fn at_work(db: &mut Connection, limit: i64) -> Result<Vec<AtWork>, Sto
     .await?)
 }
 
+/// A worker that was heard of lately.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Heard {
+    /// Its name: another one for each start of a process.
+    pub worker: String,
+    /// Runs that it can have at work.
+    pub slots: i64,
+    /// Runs that it has.
+    pub busy: i64,
+    /// When it was heard of last.
+    pub heard: DateTime<Utc>,
+    /// Since when it is to take no more; none if it takes runs.
+    pub draining_since: Option<DateTime<Utc>>,
+    /// Who wanted that.
+    pub draining_by: Option<String>,
+}
+
+/// Workers that were heard of in the last ten minutes and have not ended in good order, by name; at most `limit`. One that says nothing for a
+/// lease is dead, and what it had is with others by then.
+///
+/// # Errors
+/// The database failed.
+pub async fn workers(db: &mut Connection, limit: i64) -> Result<Vec<Heard>, StoreError> {
+    Ok(sqlx::query_as!(
+        Heard,
+        r#"select w.id as worker, coalesce(substring(w.layers from '^slots=(\d{1,6})$')::bigint, 0) as "slots!", w.last_seen as heard,
+                  (select count(*) from apalis.jobs j where j.lock_by = w.id and j.status in ('Running', 'Queued')) as "busy!",
+                  d.since as "draining_since?", d.asked_by as "draining_by?"
+           from apalis.workers w left join worker_drains d on d.worker = w.id
+           where w.worker_type = 'errand.run' and w.last_seen > now() - interval '10 minutes' and w.layers <> 'slots=0'
+           order by w.id
+           limit $1"#,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// How often runs failed for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Cause {

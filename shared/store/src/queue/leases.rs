@@ -43,6 +43,8 @@ pub struct Found {
     pub freed: u64,
     /// Workers with jobs whose lease begins anew, as nobody could be heard for a while.
     pub renewed: u64,
+    /// An operator wants this worker to take no more runs.
+    pub is_draining: bool,
 }
 
 /// A worker's session: the connection that its process is heard from over, and a lock that falls with it.
@@ -139,7 +141,8 @@ impl Session {
                  returning j.id
              )
              select (select count(*) from dead) as "rescued!", (select count(*) from lost) as "unacknowledged!",
-                    (select count(*) from renewed) as "renewed!", (select count(*) from freed) as "freed!""#,
+                    (select count(*) from renewed) as "renewed!", (select count(*) from freed) as "freed!",
+                    exists (select from worker_drains where worker = $3) as "is_draining!""#,
             QUEUE,
             lease.as_secs_f64(),
             self.worker,
@@ -153,6 +156,7 @@ impl Session {
             rescued: count(row.rescued),
             unacknowledged: count(row.unacknowledged),
             freed: count(row.freed),
+            is_draining: row.is_draining,
             renewed: count(row.renewed),
         })
     }

@@ -30,6 +30,8 @@ pub struct QueueState {
     pub workers: i64,
     /// Runs that these can have at work together.
     pub slots: i64,
+    /// No worker takes any run, as an operator wants it. Never older than the question.
+    pub paused: bool,
 }
 
 /// The queue as it was at most `max_age` ago, as the routine `queue_state` has it. Counts go no further than [`MAX_COUNTED`].
@@ -38,7 +40,7 @@ pub async fn queue_state(db: &mut Connection, max_age: Duration) -> Result<Queue
     let row = sqlx::query!(
         r#"select seconds_old as "seconds_old!", ready as "ready!", oldest_ready_seconds as "oldest_ready_seconds!", running as "running!",
                   oldest_running_seconds as "oldest_running_seconds!", behind as "behind!", awaiting_approval as "awaiting_approval!",
-                  workers as "workers!", slots as "slots!"
+                  workers as "workers!", slots as "slots!", exists (select from queue_pause) as "paused!"
            from queue_state($1, $2)"#,
         max_age,
         MAX_COUNTED
@@ -56,5 +58,6 @@ pub async fn queue_state(db: &mut Connection, max_age: Duration) -> Result<Queue
         awaiting_approval: row.awaiting_approval,
         workers: row.workers,
         slots: row.slots,
+        paused: row.paused,
     })
 }
