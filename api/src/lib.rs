@@ -154,7 +154,8 @@ impl Api {
         let direct_url = config.database.direct_url();
         let is_direct = url.expose_secret() == direct_url.expose_secret();
         let db = store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?;
-        let metrics = metrics::Metrics::default();
+        let mut metrics = metrics::Metrics::default();
+        metrics.measure_waits(&db);
         let app = App {
             broker: Arc::new(live::broker::EventBroker::new(
                 db.clone(),

@@ -13,7 +13,7 @@ use axum::{
     response::Response,
 };
 use errand_server::metrics::{self, seconds, short_seconds};
-use errand_store::{PoolUsage, queue::state::QueueState};
+use errand_store::{Pool, PoolUsage, Wait, queue::state::QueueState};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -166,6 +166,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Measures how long work on this pool waits, too.
+    pub(crate) fn measure_waits(&mut self, pool: &Pool) {
+        let measure = metrics::waits(self.all.registry(), Wait::ALL.map(Wait::name));
+        pool.measure_waits(move |wait, took| measure(wait as usize, took));
+    }
+
     /// All as text. What is not counted but looked at is what was seen for this scrape.
     pub(crate) fn text(
         &self,

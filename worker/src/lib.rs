@@ -103,7 +103,9 @@ impl Worker {
         let supervisor = Supervisor::default();
         let server = TaskServer::for_agent(pool.clone());
         let toolbox = toolbox::Toolbox::start(server, supervisor.clone()).await?;
-        let metrics = Arc::new(metrics::Metrics::default());
+        let mut metrics = metrics::Metrics::default();
+        metrics.measure_waits(&pool);
+        let metrics = Arc::new(metrics);
         let queue = queue::Queue::new(
             pool.clone(),
             config.into(),

@@ -2,10 +2,16 @@
 //!
 //! Labels have few values: outcomes, names of tools, and the model that is configured. None of them is anybody's text.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    time::{Duration, Instant},
+};
 
 use errand_server::metrics::{self, seconds, short_seconds};
-use errand_store::{PoolUsage, lifecycle::Outcome, read::usage::Tokens};
+use errand_store::{
+    Pool, PoolUsage, Wait, lifecycle::Outcome, queue::purge::Purge, read::usage::Tokens,
+};
 use errand_tools::NAMES;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -76,6 +82,9 @@ pub(crate) struct Metrics {
     fenced: Counter,
     released: Family<WhatLabel, Counter>,
     purged: Family<WhatLabel, Counter>,
+    purge_backlog: Family<WhatLabel, Gauge<f64, AtomicU64>>,
+    purge_failures: Family<WhatLabel, Counter>,
+    purges: Mutex<HashMap<&'static str, Instant>>,
 }
 
 impl Default for Metrics {
@@ -96,6 +105,9 @@ impl Default for Metrics {
             fenced: Counter::default(),
             released: Family::default(),
             purged: Family::default(),
+            purge_backlog: Family::default(),
+            purge_failures: Family::default(),
+            purges: Mutex::default(),
             all: metrics::Metrics::default(),
         };
         // What has not happened yet is told as 0: a rate needs something to begin with.
@@ -107,6 +119,9 @@ impl Default for Metrics {
         }
         for stage in ["claim", "history", "step", "finish"] {
             drop(new.stage.get_or_create(&StageLabel { stage }));
+        }
+        for what in Purge::ALL.map(Purge::name) {
+            drop(new.purge_failures.get_or_create(&WhatLabel { what }));
         }
         for tool in NAMES {
             drop(new.tool.get_or_create(&ToolLabel { tool }));
@@ -184,11 +199,27 @@ impl Default for Metrics {
             "Rows that were purged, by what they were",
             new.purged.clone(),
         );
+        registry.register(
+            "purge_failures",
+            "Purges that failed and are tried again, by what was to be purged",
+            new.purge_failures.clone(),
+        );
+        registry.register(
+            "purge_backlog_seconds",
+            "How long this worker has been purging without having come to the end of what is due; 0 if nothing is left, or others purge",
+            new.purge_backlog.clone(),
+        );
         new
     }
 }
 
 impl Metrics {
+    /// Measures how long work on this pool waits, too.
+    pub(crate) fn measure_waits(&mut self, pool: &Pool) {
+        let measure = metrics::waits(self.all.registry(), Wait::ALL.map(Wait::name));
+        pool.measure_waits(move |wait, took| measure(wait as usize, took));
+    }
+
     /// All as text. What is not counted but looked at is looked at now.
     pub(super) fn text(&self, busy: usize, slots: usize, pool: PoolUsage) -> String {
         let set = |family: &Family<StateLabel, Gauge>, state, value: usize| {
@@ -200,6 +231,15 @@ impl Metrics {
         set(&self.pool, "in_use", pool.in_use);
         set(&self.pool, "idle", pool.idle);
         set(&self.pool, "waiting", pool.waiting);
+        let purges = self.purges.lock().unwrap_or_else(PoisonError::into_inner);
+        for what in Purge::ALL.map(Purge::name) {
+            let begun = purges.get(what);
+            let backlog = begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64());
+            self.purge_backlog
+                .get_or_create(&WhatLabel { what })
+                .set(backlog);
+        }
+        drop(purges);
         self.all.text()
     }
 
@@ -279,6 +319,21 @@ impl Metrics {
     /// An attempt gave its run back to the queue.
     pub(crate) fn released(&self, what: &'static str) {
         self.released.get_or_create(&WhatLabel { what }).inc();
+    }
+
+    /// A purge begins.
+    pub(crate) fn purge_begins(&self, what: &'static str) {
+        let mut purges = self.purges.lock().unwrap_or_else(PoisonError::into_inner);
+        purges.insert(what, Instant::now());
+    }
+
+    /// A purge has come to its end, or is another worker's, or failed.
+    pub(crate) fn purge_ends(&self, what: &'static str, has_failed: bool) {
+        if has_failed {
+            self.purge_failures.get_or_create(&WhatLabel { what }).inc();
+        }
+        let mut purges = self.purges.lock().unwrap_or_else(PoisonError::into_inner);
+        purges.remove(what);
     }
 
     /// Rows were purged.

@@ -117,7 +117,10 @@ async fn purge_all(
     }
     let mut result = Ok(());
     for purge in Purge::ALL {
-        match purge_one(pool, lease, purge, keep.of(purge), metrics).await {
+        metrics.purge_begins(purge.name());
+        let purged = purge_one(pool, lease, purge, keep.of(purge), metrics).await;
+        metrics.purge_ends(purge.name(), purged.is_err());
+        match purged {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             // One table's trouble is not the others'.

@@ -2,7 +2,10 @@
 //!
 //! A program has a registry of its own, and no global one: several run in one process when they are tested.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -79,6 +82,30 @@ impl Metrics {
         // Writing into a string fails only if a metric cannot be written, and then the text ends there.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitLabel {
+    what: &'static str,
+}
+
+/// Registers how long work waits before it is done, by what it waits for. Returns what measures a wait, by the place of its name.
+pub fn waits<const N: usize>(
+    registry: &mut Registry,
+    names: [&'static str; N],
+) -> impl Fn(usize, Duration) + Send + Sync + Clone + use<N> {
+    let waits: Family<WaitLabel, Histogram> = Family::new_with_constructor(short_seconds);
+    registry.register(
+        "wait_seconds",
+        "How long work waited before it was done, by what it waited for",
+        waits.clone(),
+    );
+    let waits = names.map(|what| waits.get_or_create_owned(&WaitLabel { what }));
+    move |place, took| {
+        if let Some(wait) = waits.get(place) {
+            wait.observe(took.as_secs_f64());
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod nul;
 mod pool;
 mod routines;
 mod user_pool;
+mod waits;
 
 pub use error::{StoreError, WriteError};
 pub use isolation::begin_for;
@@ -17,3 +18,4 @@ pub(crate) use isolation::report;
 pub use nul::without_nul;
 pub use pool::{Pool, PoolUsage, Pooled, Transaction, pool};
 pub use user_pool::{UserPool, UserTurn};
+pub use waits::Wait;

@@ -23,8 +23,8 @@ pub mod settings;
 pub mod tasks;
 
 pub use db::{
-    Pool, PoolUsage, Pooled, StoreError, Transaction, UserPool, UserTurn, WriteError, begin_for,
-    pool, without_nul,
+    Pool, PoolUsage, Pooled, StoreError, Transaction, UserPool, UserTurn, Wait, WriteError,
+    begin_for, pool, without_nul,
 };
 
 /// How long one unit of work on the database (a transaction, a few queries) may take before it is given up. What hangs on a

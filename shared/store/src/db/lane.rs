@@ -7,12 +7,14 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use errand_core::user_queue::Crowded;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+use super::waits::Wait;
 use crate::{Connection, Pool, StoreError, lifecycle, tasks, within};
 
 /// Transitions that go together, at most: each holds its locks until all are made, and has a subtransaction, of which a server's process
@@ -120,7 +122,9 @@ pub(crate) async fn make<T: Transition>(
 /// Makes one transition, whatever others do.
 async fn alone<T: Transition>(pool: &Pool, row: &str) -> Result<T::Answer, StoreError> {
     let mut db = pool.acquire().await?;
+    let begun = Instant::now();
     let answered = T::send(&mut db, &format!("[{row}]"), true).await;
+    pool.waited(Wait::UserLock, begun);
     let answer = db
         .done(answered)?
         .pop()

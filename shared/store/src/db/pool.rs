@@ -7,7 +7,7 @@
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
@@ -19,7 +19,11 @@ use deadpool::{
 use errand_core::hints::Hint;
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 
-use super::{clock::DbClock, lane::Lanes};
+use super::{
+    clock::DbClock,
+    lane::Lanes,
+    waits::{Wait, Waits},
+};
 use crate::{Connection, StoreError, notify::Hints};
 
 mod connector;
@@ -49,6 +53,7 @@ pub struct Pool {
     lanes: Arc<Lanes>,
     hints: Arc<Hints>,
     clock: Arc<DbClock>,
+    waits: Arc<Waits>,
 }
 
 /// A pool that connects when it is first used: a database that is down is an error of the query, not of the start.
@@ -89,6 +94,7 @@ pub fn pool(
         lanes: Arc::default(),
         hints: Arc::default(),
         clock: Arc::default(),
+        waits: Arc::default(),
     })
 }
 
@@ -122,12 +128,24 @@ impl Pool {
         Some((now - moment).to_std().unwrap_or_default())
     }
 
+    /// Has each wait measured from now on. Only the first who asks for it is heard.
+    pub fn measure_waits(&self, observe: impl Fn(Wait, Duration) + Send + Sync + 'static) {
+        self.waits.measured_by(Box::new(observe));
+    }
+
+    /// Somebody has waited since then.
+    pub(crate) fn waited(&self, wait: Wait, begun: Instant) {
+        self.waits.waited(wait, begun.elapsed());
+    }
+
     /// Takes a connection, for at most as long as the pool waits for one.
     ///
     /// # Errors
     /// The database is unreachable, or all connections are in use for 4 s.
     pub async fn acquire(&self) -> Result<Pooled, StoreError> {
+        let begun = Instant::now();
         let taken = tokio::time::timeout(ACQUIRE_TIMEOUT, self.connections.get()).await;
+        self.waited(Wait::Connection, begun);
         let object = match taken {
             Ok(Ok(object)) => object,
             Ok(Err(PoolError::Backend(error))) => return Err(error.into()),

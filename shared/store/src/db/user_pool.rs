@@ -3,9 +3,11 @@
 //! The user's lock is taken here and nowhere else, so nothing of one user can hold the connections that others need
 //! while it waits for that lock.
 
+use std::time::Instant;
+
 use errand_core::user_queue::{Bounds, Crowded, Turn, UserQueue};
 
-use super::isolation;
+use super::{isolation, waits::Wait};
 use crate::{Pool, StoreError, Transaction, lifecycle};
 
 /// A pool and the queue in front of it.
@@ -37,7 +39,10 @@ impl UserPool {
     /// # Errors
     /// There is no place.
     pub async fn enter<'a>(&'a self, user_id: &'a str) -> Result<UserTurn<'a>, Crowded> {
-        let turn = self.queue.enter(user_id).await?;
+        let begun = Instant::now();
+        let turn = self.queue.enter(user_id).await;
+        self.pool.waited(Wait::Turn, begun);
+        let turn = turn?;
         Ok(UserTurn {
             pool: &self.pool,
             turn,
@@ -66,7 +71,10 @@ impl UserTurn<'_> {
     /// The database is unreachable, or the lock was not free within 4 s.
     pub async fn lock(&self) -> Result<Transaction, StoreError> {
         let mut tx = self.pool.begin().await?;
-        lifecycle::lock_user(&mut tx, self.turn.user_id()).await?;
+        let begun = Instant::now();
+        let locked = lifecycle::lock_user(&mut tx, self.turn.user_id()).await;
+        self.pool.waited(Wait::UserLock, begun);
+        locked?;
         Ok(tx)
     }
 }
