@@ -14,6 +14,9 @@ use errand_server::{
 use errand_store::lifecycle::{self, Bounds};
 use errand_tools::McpConfig;
 use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::admin::SHORTEST_TOKEN;
 
 /// What the process is to do.
 #[derive(Debug)]
@@ -292,6 +295,10 @@ pub struct Config {
     #[arg(long, env = "TRUSTED_PROXIES", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
     pub trusted_proxies: u8,
 
+    /// Opens the operator's page at /admin to whoever has it: 16 characters at least; not set: there is no such page
+    #[arg(long, env = "ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<SecretString>,
+
     /// What one user may ask for.
     #[command(flatten)]
     pub limits: Limits,
@@ -367,7 +374,19 @@ impl Config {
         self.trace.check()?;
         self.auth.check()?;
         self.mcp.check()?;
+        if let Some(token) = self.admin_token()
+            && token.expose_secret().chars().count() < SHORTEST_TOKEN
+        {
+            let expected = format!("expected at least {SHORTEST_TOKEN} characters");
+            return Err(Invalid::new("ADMIN_TOKEN", expected));
+        }
         self.origins.check()
+    }
+
+    /// The operator's token, if there is one.
+    pub(crate) fn admin_token(&self) -> Option<&SecretString> {
+        let token = self.admin_token.as_ref();
+        token.filter(|token| !token.expose_secret().is_empty())
     }
 
     /// The origins as headers carry them.

@@ -114,7 +114,7 @@ impl Connections {
 
 /// What counts as one address: of IPv6 the network, because whoever has one address has all 2⁶⁴ of it. An IPv4 address is one however it is
 /// written.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

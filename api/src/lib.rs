@@ -19,6 +19,7 @@ use tokio::{net::TcpListener, sync::OnceCell};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod accept;
+mod admin;
 mod auth;
 mod body;
 mod chat;
@@ -92,6 +93,8 @@ struct App {
     /// Origins whose pages may connect.
     origins: Arc<[HeaderValue]>,
     ui: Arc<routes::Ui>,
+    /// What the operator's page needs, if there is one.
+    admin: Option<Arc<admin::Admin>>,
     limits: Limits,
     metrics: Arc<metrics::Metrics>,
     /// Filled once the database has been seen with every migration.
@@ -178,6 +181,7 @@ impl Api {
                 config.auth.issuer(),
                 config.auth.stand_in_sign_in,
             )),
+            admin: config.admin_token().map(admin::Admin::new).map(Arc::new),
             limits: config.limits,
             metrics: Arc::new(metrics),
             ready: Arc::default(),

@@ -21,6 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{App, error::ApiError, metrics, quota, spans};
 
+mod admin;
 mod chat;
 mod conversations;
 mod decisions;
@@ -88,6 +89,7 @@ fn documented() -> (Router<App>, utoipa::openapi::OpenApi) {
 pub(crate) fn router(app: App, mcp: Router) -> Router {
     let cors = cors(&app.origins);
     let (routes, document) = documented();
+    let admin = admin::routes(app.clone());
     routes
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document))
         // In the way of the one that comes with Swagger UI.
@@ -107,6 +109,7 @@ pub(crate) fn router(app: App, mcp: Router) -> Router {
         }))
         .layer(cors)
         .merge(mcp)
+        .merge(admin)
         .layer(SetResponseHeaderLayer::if_not_present(
             CACHE_CONTROL,
             HeaderValue::from_static("no-store"),

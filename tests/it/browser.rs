@@ -12,6 +12,7 @@ mod devices;
 mod drafts;
 mod interruptions;
 mod markdown;
+mod operations;
 mod page;
 mod reading;
 mod receipts;

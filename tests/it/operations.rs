@@ -15,6 +15,7 @@ use crate::system::{
     process::{self, Process},
 };
 
+mod admin;
 mod architecture;
 mod development;
 mod documentation;

@@ -42,6 +42,17 @@ pub(crate) async fn index(State(app): State<App>, headers: HeaderMap) -> Respons
     app.ui.answer(&headers, &built.page, NEVER)
 }
 
+/// `GET /admin`: the operator's page, which holds nothing of anybody until somebody signs in.
+pub(crate) async fn admin(State(app): State<App>, headers: HeaderMap) -> Response {
+    let built = app.ui.built();
+    let mut response = app.ui.answer(&headers, &built.admin, NEVER);
+    let policy = HeaderValue::from_static(ADMIN_POLICY);
+    response
+        .headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
 /// `GET /ui/{path}`, with the version before the path or without.
 pub(crate) async fn asset(
     State(app): State<App>,
@@ -80,6 +91,10 @@ pub(crate) async fn docs_style(
 fn is_version(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+/// As that of the page, but for whom it talks to: its own server and nobody else.
+const ADMIN_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// What the UI is served with.
 pub(crate) struct Ui {

@@ -1,5 +1,6 @@
 //! The job queue: who holds which job, and what is swept up and purged beside it.
 
+pub mod ended;
 pub mod inspect;
 pub mod jobs;
 pub mod leases;

@@ -24,7 +24,7 @@ const RUN: &str = "
     });";
 
 /// axe-core's text; none if it is not installed, and then says so.
-fn axe() -> Option<String> {
+pub(super) fn axe() -> Option<String> {
     let path =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("axe/node_modules/axe-core/axe.min.js");
     let text = std::fs::read_to_string(path).ok();
@@ -40,7 +40,7 @@ fn axe() -> Option<String> {
     text
 }
 
-async fn broken(browser: &Browser, axe: &str) -> Value {
+pub(super) async fn broken(browser: &Browser, axe: &str) -> Value {
     browser.script(axe).await;
     browser.script(RUN).await
 }

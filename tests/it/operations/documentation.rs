@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::system::{database, process};
 
 /// Headings of `docs/configuration.md`, each above what the program says of itself.
-const PROGRAMS: [(&str, &str, &[&str]); 9] = [
+const PROGRAMS: [(&str, &str, &[&str]); 12] = [
     ("errand-api", "errand-api", &[]),
     ("errand-worker", "errand-worker", &[]),
     ("errand-mcp", "errand-mcp", &[]),

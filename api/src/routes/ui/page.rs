@@ -13,8 +13,11 @@ use super::{
 /// The module that the page begins with, and the one that it goes on with when somebody is signed in.
 const START: &str = "app.js";
 const SIGNED_IN: &str = "signed-in.js";
-/// All styles in one; beside the single ones, so that what these say of other files holds.
+/// The module of the operator's page.
+const ADMIN: &str = "admin.js";
+/// All styles of a page in one; beside the single ones, so that what these say of other files holds.
 const STYLES: &str = "css/all.css";
+const ADMIN_STYLES: &str = "css/all-admin.css";
 
 /// Where `index.html` says what is filled in here.
 const MODULES: &str = "<!-- modules -->";
@@ -38,6 +41,8 @@ pub(super) struct Built {
     pub(super) version: String,
     /// `index.html`.
     pub(super) page: Asset,
+    /// `admin.html`.
+    pub(super) admin: Asset,
     /// By path, within the version.
     pub(super) packed: HashMap<&'static str, Asset>,
 }
@@ -47,12 +52,15 @@ pub(super) fn build(configuration: &Configuration) -> Built {
     let version = assets::version();
     let at = format!("/ui/{version}/");
     let index = assets::text("index.html").unwrap_or_default();
-    let (index, styles) = styles(&index);
+    let (index, all_styles) = styles(&index, STYLES);
+    let admin = assets::text("admin.html").unwrap_or_default();
+    let (admin, admin_styles) = styles(&admin, ADMIN_STYLES);
     let (mut packed, preloads) = modules(&at).unwrap_or_else(|error| {
         tracing::error!(%error, "the page's modules are not packed");
         Default::default()
     });
-    packed.insert(STYLES, asset("text/css; charset=utf-8", styles));
+    packed.insert(STYLES, asset("text/css; charset=utf-8", all_styles));
+    packed.insert(ADMIN_STYLES, asset("text/css; charset=utf-8", admin_styles));
     let configuration =
         json!({"auth_url": configuration.auth_url, "stand_in": configuration.stand_in});
     let page = index
@@ -62,6 +70,10 @@ pub(super) fn build(configuration: &Configuration) -> Built {
     Built {
         version,
         page: asset("text/html; charset=utf-8", page),
+        admin: asset(
+            "text/html; charset=utf-8",
+            admin.replace("\"/ui/", &format!("\"{at}")),
+        ),
         packed,
     }
 }
@@ -70,6 +82,7 @@ pub(super) fn build(configuration: &Configuration) -> Built {
 fn modules(at: &str) -> Result<(HashMap<&'static str, Asset>, String), PackError> {
     let first = pack::pack(START, None)?;
     let second = pack::pack(SIGNED_IN, Some((START, &first)))?;
+    let admin = pack::pack(ADMIN, None)?;
     let later = [SIGNED_IN.to_owned()].into_iter().chain(second.vendored);
     let preload = |path: String| {
         format!("<link rel=\"modulepreload\" href=\"{at}{path}\" fetchpriority=\"low\">")
@@ -79,12 +92,13 @@ fn modules(at: &str) -> Result<(HashMap<&'static str, Asset>, String), PackError
     let packed = [
         (START, script(first.text)),
         (SIGNED_IN, script(second.text)),
+        (ADMIN, script(admin.text)),
     ];
     Ok((packed.into(), preloads.join("\n  ")))
 }
 
-/// The page with one style in place of all, and that one, in their order.
-fn styles(index: &str) -> (String, String) {
+/// A page with one style in place of all, and that one, in their order.
+fn styles(index: &str, together: &str) -> (String, String) {
     let (mut page, mut all) = (String::new(), String::new());
     for line in index.lines() {
         let path = line
@@ -97,7 +111,7 @@ fn styles(index: &str) -> (String, String) {
             continue;
         };
         if all.is_empty() {
-            page.push_str(&format!("  {}{STYLES}{}\n", STYLE.0, STYLE.1));
+            page.push_str(&format!("  {}{together}{}\n", STYLE.0, STYLE.1));
         }
         all.push_str(&assets::text(path).unwrap_or_default());
         all.push('\n');

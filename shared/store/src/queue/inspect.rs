@@ -42,6 +42,39 @@ pub async fn at_work(db: &mut Connection, limit: i64) -> Result<Vec<AtWork>, Sto
     .await?)
 }
 
+/// A run that waits for a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ready {
+    /// The run.
+    pub run_id: Uuid,
+    /// Its owner.
+    pub user_id: String,
+    /// Attempts so far.
+    pub attempt: i32,
+    /// Since when a worker could take it.
+    pub since: DateTime<Utc>,
+}
+
+/// Runs that a worker could take now, in the order in which they are taken; at most `limit`.
+///
+/// # Errors
+/// The database failed.
+pub async fn ready(db: &mut Connection, limit: i64) -> Result<Vec<Ready>, StoreError> {
+    Ok(sqlx::query_as!(
+        Ready,
+        r#"select r.id as run_id, r.user_id, r.attempt, j.run_at as since
+           from (select id, run_at, priority from apalis.jobs
+                 where job_type = 'errand.run' and (status = 'Pending' or (status = 'Failed' and attempts < max_attempts)) and run_at <= now()
+                 order by priority desc, run_at
+                 limit $1) j
+           join runs r on r.id = run_of_job(j.id)
+           order by j.priority desc, j.run_at"#,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
 /// A worker that was heard of lately.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Heard {

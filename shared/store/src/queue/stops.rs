@@ -21,6 +21,16 @@ pub struct Stop {
     pub by: String,
 }
 
+/// What time it is for the database.
+///
+/// # Errors
+/// The database failed.
+pub async fn now(db: &mut Connection) -> Result<DateTime<Utc>, StoreError> {
+    Ok(sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
+        .fetch_one(db)
+        .await?)
+}
+
 /// The pause; none if workers take runs.
 ///
 /// # Errors
