@@ -263,10 +263,11 @@ fn json(value: &impl Serialize) -> String {
 }
 
 fn print_either(as_json: bool, value: &serde_json::Value, text: &str) -> Result<(), ApiStartError> {
-    Ok(match as_json {
+    match as_json {
         true => print(&json(value))?,
         false => print(text)?,
-    })
+    }
+    Ok(())
 }
 
 fn print(text: &str) -> io::Result<()> {
