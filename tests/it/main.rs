@@ -5,6 +5,7 @@ mod system;
 mod browser;
 mod contract;
 mod durability;
+mod evals;
 mod isolation;
 mod mcp;
 mod operations;
