@@ -298,17 +298,6 @@ impl Cases {
 }
 
 impl Case {
-    /// Calls that may be made in all.
-    #[must_use]
-    pub fn max_calls(&self) -> usize {
-        let solution: usize = self
-            .turn
-            .iter()
-            .map(|turn| crate::recording::solution(turn).len())
-            .sum();
-        self.max_calls.unwrap_or(solution + 4 * self.turn.len())
-    }
-
     /// Whether one may do nothing: the list may stay as it is, and need not be looked at.
     #[must_use]
     pub fn allows_nothing(&self) -> bool {

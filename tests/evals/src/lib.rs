@@ -17,6 +17,7 @@ pub mod play;
 pub mod prices;
 pub mod recording;
 pub mod report;
+pub mod said;
 mod state;
 pub mod system;
 mod table;

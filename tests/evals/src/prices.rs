@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::play::TurnFigures;
+use crate::said::TurnFigures;
 
 /// Dollars for a million tokens.
 #[derive(Debug, Clone, Copy, Deserialize)]

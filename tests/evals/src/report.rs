@@ -15,9 +15,10 @@ use crate::{
     cases::{Case, Cases},
     clock::Clock,
     models::Choice,
-    play::{Played, TurnFigures, play},
+    play::{Played, play},
     prices::Price,
     recording::Recording,
+    said::TurnFigures,
     system::System,
 };
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     models::{Choice, Stage},
-    play::Said,
+    said::Said,
 };
 
 /// How long one turn may take in all, whatever the model does.
