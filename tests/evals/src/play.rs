@@ -100,6 +100,7 @@ impl Talk<'_> {
         let mut complaints = Vec::new();
         let (mut turns, mut answers) = (Vec::new(), Vec::new());
         let mut conversation: Option<String> = None;
+        let mut before = Vec::new();
         for (n, turn) in self.case.turn.iter().enumerate() {
             let message = self.clock.fill(&turn.say)?;
             self.system.stage.say(self.user, &message);
@@ -119,7 +120,7 @@ impl Talk<'_> {
             }
             conversation = said.answer["conversation_id"].as_str().map(str::to_owned);
             let now = state::read(self.user, &self.system.db).await?;
-            answers.push(self.answers(&said, &now).await?);
+            answers.push(self.answers(&said, &before, &now).await?);
             let changes: Vec<_> = said.changes().collect();
             let mut found = judge::forbidden(turn, self.beginning, &changes);
             if turn.look && !said.has_looked() {
@@ -134,6 +135,7 @@ impl Talk<'_> {
                 String::new()
             };
             complaints.extend(found.into_iter().map(|found| place.clone() + &found));
+            before = now;
         }
         let calls: u64 = turns.iter().map(|turn| turn.calls).sum();
         if calls > max_calls(self.case) {
@@ -157,6 +159,7 @@ impl Talk<'_> {
     async fn answers(
         &self,
         said: &Said,
+        before: &[state::Task],
         now: &[state::Task],
     ) -> Result<Vec<crate::recording::Answer>> {
         let run: Option<Uuid> = said.answer["run_id"]
@@ -176,6 +179,7 @@ impl Talk<'_> {
         let names = Names {
             case,
             beginning,
+            before,
             now,
             clock,
         };

@@ -105,10 +105,13 @@ pub(crate) fn solution(turn: &Turn) -> Vec<Call> {
     calls
 }
 
-/// Arguments as they came, in the form that can be played again. `now` are the tasks after them.
+/// Arguments as they came, in the form that can be played again.
 pub(crate) struct Names<'a> {
     pub(crate) case: &'a Case,
     pub(crate) beginning: &'a Beginning,
+    /// The tasks before the turn: a task is called as the model knew it.
+    pub(crate) before: &'a [Task],
+    /// The tasks after the turn.
     pub(crate) now: &'a [Task],
     pub(crate) clock: &'a Clock,
 }
@@ -154,8 +157,8 @@ impl Names<'_> {
         let id: Uuid = id.parse().ok()?;
         let name = self.beginning.name(id);
         let title = || {
-            self.now
-                .iter()
+            let mut tasks = self.before.iter().chain(self.now);
+            tasks
                 .find(|task| task.id == id)
                 .map(|task| task.title.as_str())
         };
