@@ -56,7 +56,9 @@ impl Hint {
     pub fn is_urgent(self) -> bool {
         match self {
             Self::RunEnded(_) | Self::Cancel(_) | Self::JobReady => true,
-            Self::RunEvents(_) | Self::Conversation(_) | Self::TasksChanged(_) => false,
+            Self::RunEvents(_) | Self::Conversation(_) | Self::TasksChanged(_) | Self::Drain => {
+                false
+            }
         }
     }
 }

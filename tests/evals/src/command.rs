@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand, ValueEnum};
 use errand_server::{
-    config::{self, LogConfig, LogFormat},
+    config::{self, LogConfig, LogFormat, UserIds},
     telemetry,
 };
 use errand_worker::config::ModelConfig;
@@ -17,7 +17,7 @@ use crate::{
     page, prices,
     recording::Recording,
     report::{CaseResult, Options, Report},
-    system::{self, PrivatePostgres, System},
+    system::{self, Database, System},
     table,
 };
 
@@ -34,7 +34,7 @@ struct Config {
 
     /// Who answers in place of a provider
     #[arg(long, value_enum, conflicts_with = "replay")]
-    play: Option<StandIn>,
+    play: Option<Player>,
 
     /// Play what was recorded in this file
     #[arg(long, value_name = "FILE")]
@@ -99,7 +99,7 @@ enum Command {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum StandIn {
+enum Player {
     /// The stand-in of `cargo dev`
     StandIn,
     /// The solutions of the cases
@@ -121,6 +121,7 @@ pub async fn main() -> ExitCode {
     let log = LogConfig {
         log_format: LogFormat::Text,
         rust_log: config.rust_log.clone(),
+        log_user_ids: UserIds::Plain,
     };
     if let Err(invalid) = telemetry::start(&log) {
         return config::refuse(&invalid);
@@ -173,8 +174,8 @@ async fn play(config: &Config) -> Result<()> {
         parallel: config.parallel.into(),
         price: prices::read(&file)?.get(&choice.name()).copied(),
     };
-    let postgres = PrivatePostgres::start().await?;
-    let system = System::start(&postgres.database, &choice).await?;
+    let postgres = system::private().await?;
+    let system = System::start(&Database::of(&postgres)?, &choice).await?;
     let told = |result: &CaseResult| table::told(result);
     let (report, recording) =
         Box::pin(Report::make(&system, &cases, &choice, options, told)).await?;
@@ -218,11 +219,11 @@ fn choice(config: &Config) -> Result<Choice> {
         return Ok(Choice::Recorded(Arc::new(Recording::read(path)?)));
     }
     Ok(match config.play {
-        Some(StandIn::StandIn) => Choice::StandIn,
-        Some(StandIn::Solutions) => Choice::Solutions,
-        Some(StandIn::Idle) => Choice::Idle,
-        Some(StandIn::Rash) => Choice::Rash,
-        Some(StandIn::Careless) => Choice::Careless,
+        Some(Player::StandIn) => Choice::StandIn,
+        Some(Player::Solutions) => Choice::Solutions,
+        Some(Player::Idle) => Choice::Idle,
+        Some(Player::Rash) => Choice::Rash,
+        Some(Player::Careless) => Choice::Careless,
         None => {
             system::check(&config.model)?;
             Choice::Provider(Box::new(config.model.clone()))

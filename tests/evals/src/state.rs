@@ -195,7 +195,7 @@ impl Task {
                 VERBS[n % VERBS.len()],
                 MATTERS[n / VERBS.len() % MATTERS.len()]
             ),
-            due: (n % 3 == 0).then(|| format!("+{}d", 20 + n % 97)),
+            due: n.is_multiple_of(3).then(|| format!("+{}d", 20 + n % 97)),
             ..Start::default()
         };
         Self::begin(&start, clock)

@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use errand_api::{Api, ApiStartError};
 use errand_devkit::{
     identity::{IdentityOptions, IdentityProvider},
-    postgres::{Cluster, ClusterOptions},
+    postgres::ClusterOptions,
+    system::{self, Arguments, InProcess},
 };
-use errand_store::db::migrate;
-use errand_worker::{Worker, WorkerError, config::ModelConfig};
+use errand_worker::config::ModelConfig;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use tokio::{task::JoinHandle, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use crate::{
     models::{Choice, Stage},
@@ -40,37 +38,25 @@ pub struct Database {
     pub admin_url: String,
 }
 
-/// A Postgres of its own, which goes with this value.
-#[derive(Debug)]
-pub struct PrivatePostgres {
-    cluster: Cluster,
-    /// Its one database.
-    pub database: Database,
+impl Database {
+    /// The one of a private server.
+    ///
+    /// # Errors
+    /// It is on somebody else's.
+    pub fn of(private: &system::Database) -> Result<Self> {
+        let url = private.url().to_owned();
+        let (_, name) = url.rsplit_once('/').context("no name of a database")?;
+        let admin_url = private.server()?.admin_url(name);
+        Ok(Self { url, admin_url })
+    }
 }
 
-impl PrivatePostgres {
-    /// Starts it and migrates its database.
-    ///
-    /// # Errors
-    /// There are no programs of Postgres, or they do not start.
-    pub async fn start() -> Result<Self> {
-        let cluster = Cluster::start(ClusterOptions::throwaway()).await?;
-        cluster.ensure_database("evals").await?;
-        let database = Database {
-            url: cluster.url("evals"),
-            admin_url: cluster.admin_url("evals"),
-        };
-        migrate::run(&database.url).await.context("migrations")?;
-        Ok(Self { cluster, database })
-    }
-
-    /// Stops it and waits for its end.
-    ///
-    /// # Errors
-    /// It does not stop.
-    pub async fn stop(self) -> Result<()> {
-        self.cluster.stop().await
-    }
+/// A database that goes with a server of its own.
+///
+/// # Errors
+/// There are no programs of Postgres, or they do not start.
+pub(crate) async fn private() -> Result<system::Database> {
+    system::Database::private(ClusterOptions::throwaway()).await
 }
 
 /// The system, without limits on users.
@@ -81,9 +67,7 @@ pub struct System {
     identity: IdentityProvider,
     url: String,
     http: reqwest::Client,
-    stop: CancellationToken,
-    api: JoinHandle<Result<(), ApiStartError>>,
-    worker: JoinHandle<Result<(), WorkerError>>,
+    programs: InProcess,
 }
 
 impl System {
@@ -94,33 +78,14 @@ impl System {
     pub async fn start(database: &Database, choice: &Choice) -> Result<Self> {
         let stage = Stage::set(choice).await?;
         let identity = IdentityProvider::start(IdentityOptions::default()).await?;
-        let stop = CancellationToken::new();
-        let mut arguments = vec![
-            "--database-url",
-            &database.url,
-            "--database-direct-url",
-            &database.url,
-        ];
-        arguments.extend([
-            "--better-auth-url",
-            identity.issuer(),
-            "--port",
-            "0",
-            "--host",
-            "127.0.0.1",
-        ]);
-        arguments.extend([
-            "--rate-runs-per-minute",
-            "0",
-            "--max-active-runs",
-            "0",
-            "--tokens-per-day",
-            "0",
-        ]);
-        let config = errand_api::Config::from_arguments(arguments)?;
-        let api = Api::build(&config, stop.clone()).await?;
-        let url = format!("http://{}", api.address()?);
-        let worker = Worker::build(&worker_config(&database.url, stage.config())?).await?;
+        let mut programs = InProcess::default();
+        let api = Arguments::server(&database.url, identity.issuer())
+            .unlimited()
+            .with("--tokens-per-day", 0);
+        let url = programs.api(&api).await?;
+        programs
+            .worker_as(&worker_config(&database.url, stage.config())?)
+            .await?;
         let pool = |url: &str| {
             PgPoolOptions::new()
                 .max_connections(CONNECTIONS)
@@ -135,9 +100,7 @@ impl System {
             http: reqwest::Client::builder()
                 .pool_idle_timeout(Duration::from_secs(10))
                 .build()?,
-            api: tokio::spawn(api.serve()),
-            worker: tokio::spawn(worker.run(stop.clone())),
-            stop,
+            programs,
         })
     }
 
@@ -189,15 +152,7 @@ impl System {
     /// # Errors
     /// Something failed on the way, or does not stop.
     pub async fn stop(self) -> Result<()> {
-        self.stop.cancel();
-        let ended = async {
-            self.api.await??;
-            self.worker.await??;
-            anyhow::Ok(())
-        };
-        tokio::time::timeout(STOP, ended)
-            .await
-            .context("API and worker do not stop")??;
+        self.programs.stop(STOP).await?;
         self.db.close().await;
         self.admin.close().await;
         Ok(())

@@ -35,7 +35,15 @@ impl InProcess {
     /// # Errors
     /// The arguments are wrong, or it does not start.
     pub async fn worker(&mut self, arguments: &Arguments) -> Result<CancellationToken> {
-        let worker = Worker::build(&arguments.worker_config()?).await?;
+        self.worker_as(&arguments.worker_config()?).await
+    }
+
+    /// Starts a worker that is configured so; what stops it alone.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn worker_as(&mut self, config: &errand_worker::Config) -> Result<CancellationToken> {
+        let worker = Worker::build(config).await?;
         let stop = self.stop.child_token();
         let run = worker.run(stop.clone());
         self.run(async move { Ok(run.await?) });
