@@ -41,7 +41,7 @@ pub struct Config {
     pub model: ModelConfig,
 
     /// Runs at work at the same time in this process
-    #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub worker_concurrency: u16,
 
     /// Time one attempt at a run may take
