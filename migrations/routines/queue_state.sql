@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- What the queue is like, at most `p_max_age` old: whoever finds it older counts anew, and others are given what there is meanwhile. Counts go
 -- no further than `p_bound`, so the cost grows neither with a backlog nor with what is done. `seconds_old` is how old the
 -- answer is; ages are those of the moment when it was counted: what was taken since has not waited on.
@@ -32,7 +32,7 @@ begin
                     where j.lock_by is not null and j.status in ('Running', 'Queued') limit p_bound) w) w,
              (select count(*) as behind from (
                  select from runs r where r.user_id is not null and r.finished_at is null and r.admitted_at is null limit p_bound) r) b,
-             (select count(*) as awaiting from (select from runs r where r.status = 'waiting' limit p_bound) r) a,
+             (select count(*) as awaiting from (select from runs r where r.is_waiting limit p_bound) r) a,
              -- A worker that says nothing for half a minute is none; what it had is with others by then.
              (select count(*) as workers, coalesce(sum(substring(w.layers from '^slots=(\d{1,6})$')::bigint), 0)::bigint as slots
               from (select w.layers from apalis.workers w

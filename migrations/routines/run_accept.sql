@@ -1,4 +1,4 @@
--- version 2
+-- version 3
 -- A message is accepted: its run, `queued` behind those of its conversation, the message, and the job if the run may start. Says what came of
 -- it, and how much the user has asked for lately, counted no further than the bounds; a bound of 0 is none.
 --
@@ -75,8 +75,7 @@ begin
         if not found then
             conversation_id := null;
         elsif p_reject_busy and exists (
-            select from runs r where r.conversation_id = run_accept.conversation_id and r.user_id = p_user_id
-                                 and r.finished_at is null and r.status <> 'waiting') then
+            select from runs r where r.conversation_id = run_accept.conversation_id and r.user_id = p_user_id and is_active(r)) then
             outcome := 'busy';
             return next;
             return;
@@ -107,12 +106,12 @@ begin
     -- Most runs may start at once: the conversation is free, nothing of the user waits, and there is a place.
     v_starts := not exists (
             select from runs r
-            where r.conversation_id = run_accept.conversation_id and r.finished_at is null and r.status <> 'waiting')
+            where r.conversation_id = run_accept.conversation_id and is_active(r))
         and not exists (
             select from runs r where r.user_id = p_user_id and r.finished_at is null and r.admitted_at is null)
         and (select count(*) from (
                  select from runs r
-                 where r.user_id = p_user_id and r.finished_at is null and r.admitted_at is not null and r.status <> 'waiting'
+                 where r.user_id = p_user_id and r.admitted_at is not null and is_active(r)
                  limit p_max_ready) ready) < p_max_ready;
     insert into runs (id, conversation_id, user_id, idempotency_key, request_hash, time_zone, traceparent, admitted_at)
     values (p_run_id, conversation_id, p_user_id, p_key, p_request_hash, coalesce(p_time_zone, v_known), p_traceparent,

@@ -1,4 +1,4 @@
--- version 2
+-- version 3
 -- Accepts, in one statement for all, those of many messages to which nothing is special: the first of its user, within the bounds, in a
 -- conversation that is free or new, and with a place for its run, which so may start at once. Returns these; of the others nothing is written,
 -- and `run_accept` says what they are. (`offset 0`: see `run_claims`.) For all users, so it runs as the owner of the tables, and each row names its user. Fails as a whole.
@@ -35,12 +35,12 @@ begin
                    least(count(*) filter (where status = 'queued'), greatest(i.max_active, i.max_queued)) as queued
             from (
                 select r.status from runs r
-                where r.user_id = i.user_id and r.finished_at is null and r.admitted_at is not null and r.status <> 'waiting'
+                where r.user_id = i.user_id and r.admitted_at is not null and is_active(r)
                 limit greatest(i.max_active, i.max_queued, i.max_ready)) r
         ) a
         cross join lateral (
             select count(*) as undecided from (
-                select from runs r where r.user_id = i.user_id and r.status = 'waiting' limit i.max_undecided) r
+                select from runs r where r.user_id = i.user_id and r.is_waiting limit i.max_undecided) r
         ) u
         cross join lateral (
             select count(*) as last_minute, min(r.created_at) as first from (
@@ -64,7 +64,7 @@ begin
           and not exists (select from runs r where r.user_id = a.user_id and r.finished_at is null and r.admitted_at is null offset 0)
           and not exists (
               select from runs r
-              where r.conversation_id = a.known_conversation_id and r.finished_at is null and r.status <> 'waiting' offset 0)
+              where r.conversation_id = a.known_conversation_id and is_active(r) offset 0)
     ),
     touched as (
         update conversations c set updated_at = clock_timestamp() from accepted a where c.id = a.known_conversation_id

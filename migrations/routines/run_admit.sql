@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- Admission: puts the user's runs that may start now into the job queue, the oldest first, after something has changed in a conversation.
 -- Returns them. The caller acts for the user and holds the user's lock.
 --
@@ -16,8 +16,8 @@ begin
     if not exists (select from runs where user_id = p_user_id and finished_at is null and admitted_at is null) then
         return '{}';
     end if;
-    select count(*) into v_ready from runs
-    where user_id = p_user_id and finished_at is null and admitted_at is not null and status <> 'waiting';
+    select count(*) into v_ready from runs r
+    where r.user_id = p_user_id and r.admitted_at is not null and is_active(r);
 
     with candidates as (
         (select id, conversation_id, position from runs
@@ -37,8 +37,7 @@ begin
         -- Asked for each of these few, and not joined: a join may read the unfinished runs of everybody.
         where coalesce((
               select false from runs e
-              where e.conversation_id = r.conversation_id and e.finished_at is null
-                and e.status <> 'waiting' and (e.position < r.position or e.admitted_at is not null)
+              where e.conversation_id = r.conversation_id and is_active(e) and (e.position < r.position or e.admitted_at is not null)
               limit 1
           ), true)
         order by r.position

@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- How much a user has asked for lately, counted no further than the bounds; of a bound of 0 nothing is counted. Exact while the caller holds the
 -- user's lock. The cost grows neither with a backlog nor with the user's past.
 create or replace function run_usage(p_user_id text, p_max_active bigint, p_max_queued bigint, p_per_minute bigint, p_max_undecided bigint)
@@ -21,10 +21,10 @@ begin
               select from runs r where r.user_id = p_user_id and r.finished_at is null and r.admitted_at is null limit v_bound) w) w,
          (select count(*) as n, count(*) filter (where status = 'queued') as queued from (
               select r.status from runs r
-              where r.user_id = p_user_id and r.finished_at is null and r.admitted_at is not null and r.status <> 'waiting'
+              where r.user_id = p_user_id and r.admitted_at is not null and is_active(r)
               limit v_bound) a) a,
          (select count(*) as n from (
-              select from runs r where r.user_id = p_user_id and r.status = 'waiting' limit p_max_undecided) u) u,
+              select from runs r where r.user_id = p_user_id and r.is_waiting limit p_max_undecided) u) u,
          (select count(*) as n, min(l.created_at) as first from (
               select r.created_at from runs r
               where r.user_id = p_user_id and r.created_at > statement_timestamp() - interval '1 minute'

@@ -71,7 +71,8 @@ impl RunStatus {
         matches!(self, Completed | Failed | Cancelled)
     }
 
-    /// Whether a worker has it or is to have it. Queries say `finished_at is null and status <> 'waiting'`, which indexes know.
+    /// Whether a worker has it or is to have it. Queries ask `is_active(run)`, a function of the
+    /// database.
     #[must_use]
     pub const fn is_active(self) -> bool {
         matches!(self, Queued | Running)

@@ -169,7 +169,7 @@ impl Transition for Read {
 /// Which of these runs are over, or wait for a decision. For a process that waits on behalf of their owners, who were checked before.
 pub async fn ended(db: &mut Connection, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "select id from runs where id = any($1) and (finished_at is not null or status = 'waiting')",
+        "select id from runs where id = any($1) and (finished_at is not null or is_waiting)",
         ids
     )
     .fetch_all(db)
@@ -246,7 +246,7 @@ pub async fn news(
                union all
                (select n.id, n.conversation_id, n.status, n.attempt, n.position from runs n
                 where n.conversation_id = w.conversation_id and n.position <= w.position
-                  and n.admitted_at is not null and n.finished_at is null and n.status <> 'waiting'
+                  and n.admitted_at is not null and is_active(n)
                 limit 1)
            ) r
            order by r.conversation_id, r.position"#,
@@ -272,8 +272,8 @@ pub async fn span(db: &mut Connection, conversation_id: Uuid) -> Result<Span, St
     Ok(sqlx::query_as!(
         Span,
         r#"select coalesce((select max(position) from runs where conversation_id = $1), 0) as "last!",
-                  (select min(position) from runs
-                   where conversation_id = $1 and finished_at is null and status <> 'waiting') as first_open"#,
+                  (select min(position) from runs r
+                   where conversation_id = $1 and is_active(r)) as first_open"#,
         conversation_id
     )
     .fetch_one(db)
@@ -287,9 +287,8 @@ pub async fn at_work(
     conversation_id: Uuid,
 ) -> Result<Option<Uuid>, StoreError> {
     Ok(sqlx::query_scalar!(
-        "select id from runs
-         where conversation_id = $1 and user_id = $2 and finished_at is null and admitted_at is not null
-           and status <> 'waiting'
+        "select id from runs r
+         where conversation_id = $1 and user_id = $2 and admitted_at is not null and is_active(r)
          order by position limit 1",
         conversation_id,
         user_id

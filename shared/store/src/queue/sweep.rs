@@ -45,8 +45,8 @@ pub async fn page(
         Some(_) => 0,
     };
     let at_work = sqlx::query!(
-        "select id, conversation_id from runs
-         where conversation_id > $1 and admitted_at is not null and finished_at is null and status <> 'waiting'
+        "select id, conversation_id from runs r
+         where conversation_id > $1 and admitted_at is not null and is_active(r)
            and admitted_at < now() - make_interval(secs => $2)
          order by conversation_id
          limit $3",
