@@ -111,7 +111,7 @@ pub(crate) async fn tasks(
             Some(zone) => Now::at(Utc::now(), zone),
             None => settings::now(&mut db, &user.id).await?,
         };
-        let filter = which.wanted().filter(&tags, View::All, &now)?;
+        let filter = which.wanted().filter(tags, View::All, &now)?;
         let after = page.cursor(|text| Cursor::parse(filter.view, text))?;
         let listed = tasks::list(&mut db, &user.id, &filter, &now, after, limit).await;
         Ok::<_, ApiError>(db.done(listed).await?)

@@ -17,7 +17,7 @@ mod views;
 
 pub use candidates::{Candidate, Candidates, candidates};
 pub use change::{Change, Refused, Stored, change, find, lock_list, read};
-pub use list::{Listed, list};
+pub use list::{Listed, Paged, list, page};
 pub(super) use live::Live;
 pub use live::live;
 pub use views::{Cursor, Filter, View};

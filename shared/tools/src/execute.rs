@@ -142,10 +142,13 @@ async fn plan_call(
     let call = match Call::parse(name, parameters.clone(), user) {
         Ok(Call::Edit(call)) => call,
         Ok(Call::List(call)) => {
-            let mut db = store::begin_for(pool, user).await?;
-            let calendar = Calendar::of(settings::zone(&mut db, user).await?);
-            let listed = list::list(&mut db, user, &call, &calendar).await;
-            return Ok(Planned::of(db.done(listed).await?));
+            let mut calendar = calendar.unwrap_or_else(|| Calendar::of(None));
+            for _ in 0..MAX_PLANS {
+                if let Some(result) = list::page(pool, user, &call, &mut calendar).await? {
+                    return Ok(Planned::of(result));
+                }
+            }
+            return Err(Crowded::OfUser.into());
         }
         Err(error) => return Ok(Planned::of(Err(error))),
     };

@@ -1,8 +1,8 @@
-//! `list_tasks`: a page of the list, read in the caller's transaction.
+//! `list_tasks`: a page of the list.
 
 use errand_store::{
-    Connection, StoreError,
-    tasks::{self, Cursor, View},
+    Connection, Pool, StoreError,
+    tasks::{self, Cursor, Filter, Listed, Paged, View},
 };
 use serde_json::{Value, json};
 
@@ -15,16 +15,6 @@ use super::{
     plan::Calendar,
 };
 
-/// Leaves the enclosing call with an error for the model.
-macro_rules! valid {
-    ($checked:expr) => {
-        match $checked {
-            Ok(value) => value,
-            Err(error) => return Ok(Err(error)),
-        }
-    };
-}
-
 /// The page that is asked for. The outer error is the store's.
 pub(super) async fn list(
     db: &mut Connection,
@@ -32,30 +22,83 @@ pub(super) async fn list(
     call: &ListTasks,
     calendar: &Calendar,
 ) -> Result<Result<Value, ToolError>, StoreError> {
-    let limit = call.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Ok(Err(check::field(
-            "limit",
-            format!("limit must be 1 to {MAX_LIMIT}."),
-        )));
+    let asked = match Asked::of(call, calendar) {
+        Ok(asked) => asked,
+        Err(error) => return Ok(Err(error)),
+    };
+    let Asked {
+        filter,
+        after,
+        limit,
+    } = &asked;
+    let listed = tasks::list(db, user, filter, &calendar.now, *after, *limit).await?;
+    Ok(Ok(result(listed)))
+}
+
+/// As [`list`], in one round trip. None if the user's calendar is another by now: then `calendar` is that one.
+pub(super) async fn page(
+    pool: &Pool,
+    user: &str,
+    call: &ListTasks,
+    calendar: &mut Calendar,
+) -> Result<Option<Result<Value, ToolError>>, StoreError> {
+    let asked = match Asked::of(call, calendar) {
+        Ok(asked) => asked,
+        Err(error) => return Ok(Some(Err(error))),
+    };
+    let Asked {
+        filter,
+        after,
+        limit,
+    } = &asked;
+    let (zone, now) = (calendar.zone(), &calendar.now);
+    let paged = tasks::page(pool, user, zone, filter, now, *after, *limit).await?;
+    Ok(match paged {
+        Paged::Listed(listed) => Some(Ok(result(listed))),
+        Paged::Moved(zone) => {
+            *calendar = Calendar::of(zone);
+            None
+        }
+    })
+}
+
+/// What is asked for, checked.
+struct Asked<'a> {
+    filter: Filter<'a>,
+    after: Option<Cursor>,
+    limit: i64,
+}
+
+impl<'a> Asked<'a> {
+    fn of(call: &'a ListTasks, calendar: &Calendar) -> Result<Self, ToolError> {
+        let limit = call.limit.unwrap_or(DEFAULT_LIMIT);
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(check::field(
+                "limit",
+                format!("limit must be 1 to {MAX_LIMIT}."),
+            ));
+        }
+        let tags = check::tags(call.tags.clone().unwrap_or_default())?;
+        let filter = wanted(call).filter(tags, View::Open, &calendar.now)?;
+        let cursor = call.cursor.as_deref().filter(|text| !text.is_empty());
+        let after =
+            cursor.map(|text| Cursor::parse(filter.view, text).ok_or_else(foreign_cursor));
+        Ok(Self {
+            after: after.transpose()?,
+            filter,
+            limit,
+        })
     }
-    let now = &calendar.now;
-    let tags = valid!(check::tags(call.tags.clone().unwrap_or_default()));
-    let filter = valid!(wanted(call).filter(&tags, View::Open, now));
-    let cursor = call.cursor.as_deref().filter(|text| !text.is_empty());
-    let after = valid!(
-        cursor
-            .map(|text| Cursor::parse(filter.view, text).ok_or_else(foreign_cursor))
-            .transpose()
-    );
-    let page = tasks::list(db, user, &filter, now, after, limit).await?;
-    let count = page.rows.len();
+}
+
+fn result(listed: Listed) -> Value {
+    let count = listed.rows.len();
     let mut result =
-        json!({"success": true, "tasks": page.rows, "count": count, "total": page.total});
-    if let Some(next) = page.next {
+        json!({"success": true, "tasks": listed.rows, "count": count, "total": listed.total});
+    if let Some(next) = listed.next {
         result["next_cursor"] = json!(next.to_string());
     }
-    Ok(Ok(result))
+    result
 }
 
 fn wanted(call: &ListTasks) -> Wanted<'_> {

@@ -30,7 +30,7 @@ impl<'a> Wanted<'a> {
     /// A name, a date or a text that is not valid, or filters that exclude each other.
     pub fn filter(
         self,
-        tags: &'a [String],
+        tags: Vec<String>,
         otherwise: View,
         now: &Now,
     ) -> Result<Filter<'a>, ToolError> {

@@ -39,6 +39,11 @@ impl Calendar {
         }
     }
 
+    /// The zone by which it is.
+    pub(super) fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
     fn change(&self) -> Change {
         Change::in_zone(self.zone.as_deref())
     }

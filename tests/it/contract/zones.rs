@@ -1,10 +1,11 @@
 //! The user's time zone: from wherever a client tells it, remembered, and told to the model beside each message.
 
-use errand_devkit::model::{Turn, request};
+use chrono::{NaiveDate, Utc};
+use errand_devkit::model::{Gate, Turn, request};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::system::{Answer, Options, TestSystem, socket::Socket};
+use crate::system::{Answer, Options, TestSystem, rows, socket::Socket};
 
 mod elsewhere;
 
@@ -204,6 +205,43 @@ async fn a_zone_is_taken_from_wherever_a_client_tells_it_and_remembered() {
     Answer::of(header(BERLIN)).await.assert_ok();
     let again: String = sqlx::query_scalar(row).fetch_one(&system.db).await.unwrap();
     assert_eq!(written, again);
+}
+
+/// A run knows its user's zone from when it was accepted. Who has gone elsewhere meanwhile is shown the day of there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_by_the_zone_of_the_moment_in_which_it_is_read() {
+    let system = TestSystem::start().await;
+    let gate = Gate::closed();
+    let add = json!({"title": "rent", "due_date": "2031-05-01"});
+    system.model.push(Turn::call("add_task", add));
+    system.model.push(Turn::text("Added."));
+    let looks = Turn::call("list_tasks", json!({})).and_text("Looking");
+    system.model.push(looks.gate_after(1, &gate));
+    system.model.push(Turn::text("That is all."));
+    // Between the two it is never the same day.
+    let header = |zone: &'static str, message: &'static str| {
+        say(&system, &Value::Null, message).header("x-time-zone", zone)
+    };
+    Answer::of(header("Pacific/Niue", "add rent"))
+        .await
+        .assert_ok();
+    let asked = tokio::spawn(header("Pacific/Kiritimati", "what is there?").send());
+    let is_asked = "select count(*) from runs where status = 'running'";
+    system.until(is_asked, 1).await;
+    let moved = "update user_settings set time_zone = 'Pacific/Niue' where user_id = 'ada'";
+    rows::execute(&system.db, moved).await;
+    gate.open();
+    let body: Value = asked.await.unwrap().unwrap().json().await.unwrap();
+    let due = &body["tool_calls"][0]["result"]["tasks"][0]["due"];
+    let there = Utc::now()
+        .with_timezone(&chrono_tz::Pacific::Niue)
+        .date_naive();
+    let days = ("2031-05-01".parse::<NaiveDate>().unwrap() - there).num_days();
+    assert_eq!(
+        due,
+        &json!(format!("Thu, 1 May 2031, in {days} days")),
+        "{body}"
+    );
 }
 
 /// An unknown zone is refused by the name of its field, and nothing is accepted.

@@ -5,7 +5,7 @@
 use crate::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 26] = [
+const ROUTINES: [(&str, &str); 27] = [
     (
         "queue_state",
         include_str!("../../../../migrations/routines/queue_state.sql"),
@@ -85,6 +85,10 @@ const ROUTINES: [(&str, &str); 26] = [
     (
         "run_call",
         include_str!("../../../../migrations/routines/run_call.sql"),
+    ),
+    (
+        "task_page",
+        include_str!("../../../../migrations/routines/task_page.sql"),
     ),
     (
         "run_calls",

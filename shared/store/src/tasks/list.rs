@@ -8,6 +8,7 @@ use super::{
     Connection, Cursor, Filter, MAX_TASKS, Page, Priority, Row, StoreError, Task, View, tag_key,
     views::Span,
 };
+use crate::Pool;
 
 /// A page of tasks, and how many there are.
 #[derive(Debug, Clone)]
@@ -18,6 +19,15 @@ pub struct Listed {
     pub next: Option<Cursor>,
     /// Tasks that match, on all pages. It is not counted beyond one more than [`MAX_TASKS`].
     pub total: i64,
+}
+
+/// What came of a page that was asked for by a calendar.
+#[derive(Debug, Clone)]
+pub enum Paged {
+    /// The page.
+    Listed(Listed),
+    /// The zone that is remembered of the user is this one by now, so the page is another.
+    Moved(Option<String>),
 }
 
 /// The user's tasks that match, in the order of their view: a task that is overdue comes first, then they go by date and time, priority
@@ -34,48 +44,37 @@ pub async fn list(
     after: Option<Cursor>,
     limit: i64,
 ) -> Result<Listed, StoreError> {
-    let asked = Asked {
-        user_id,
-        literal: filter.search.map(|text| format!("***={text}")),
-        tags: filter.tags.iter().map(|tag| tag_key(tag)).collect(),
-        filter,
-        limit: limit + 1,
-    };
-    let found = match filter.view {
-        View::Completed => completed(db, &asked, after).await?,
-        View::Deleted => deleted(db, &asked, after).await?,
-        View::All => all(db, &asked, after).await?,
-        View::Open | View::Today | View::Overdue | View::Upcoming | View::Undated => {
-            open(db, &asked, now, after).await?
-        }
-    };
-    let total = found.first().map_or(0, |row| row.total);
-    let rows: Vec<Row> = found.into_iter().filter_map(Found::into_row).collect();
-    let Page { rows, next } = Page::cut(rows, limit, |row| place(row, filter.view));
-    Ok(Listed {
-        rows: rows.into_iter().map(|row| row.into_task(now)).collect(),
-        next,
-        total,
+    let found = ask(db, user_id, None, filter, now, after, limit).await?;
+    Ok(listed(found, filter.view, now, limit))
+}
+
+/// As [`list`], in one round trip, for a caller who takes the user to be in this zone: `now` is by its calendar.
+pub async fn page(
+    pool: &Pool,
+    user_id: &str,
+    zone: Option<&str>,
+    filter: &Filter<'_>,
+    now: &Now,
+    after: Option<Cursor>,
+    limit: i64,
+) -> Result<Paged, StoreError> {
+    let mut db = pool.acquire().await?;
+    let found = ask(&mut db, user_id, Some(zone), filter, now, after, limit).await;
+    let mut found = db.done(found)?;
+    Ok(match found.first_mut() {
+        Some(row) if row.is_moved => Paged::Moved(row.time_zone.take()),
+        _ => Paged::Listed(listed(found, filter.view, now, limit)),
     })
 }
 
-/// What is asked for, as the queries take it.
-struct Asked<'a> {
-    user_id: &'a str,
-    literal: Option<String>,
-    tags: Vec<String>,
-    filter: &'a Filter<'a>,
-    limit: i64,
-}
-
-impl Asked<'_> {
-    fn priority(&self) -> Option<&'static str> {
-        self.filter.priority.map(Priority::name)
-    }
-
-    /// Whether the total is that of the view: then an index alone has it.
-    fn is_plain(&self) -> bool {
-        self.literal.is_none() && self.tags.is_empty() && self.filter.priority.is_none()
+fn listed(found: Vec<Found>, view: View, now: &Now, limit: i64) -> Listed {
+    let total = found.first().and_then(|row| row.total).unwrap_or(0);
+    let rows: Vec<Row> = found.into_iter().filter_map(Found::into_row).collect();
+    let Page { rows, next } = Page::cut(rows, limit, |row| place(row, view));
+    Listed {
+        rows: rows.into_iter().map(|row| row.into_task(now)).collect(),
+        next,
+        total,
     }
 }
 
@@ -93,7 +92,9 @@ fn place(row: &Row, view: View) -> Cursor {
 
 /// A row of a page, or none of an empty one, beside the total.
 struct Found {
-    total: i64,
+    is_moved: bool,
+    time_zone: Option<String>,
+    total: Option<i64>,
     id: Option<Uuid>,
     title: Option<String>,
     description: Option<String>,
@@ -132,217 +133,76 @@ impl Found {
     }
 }
 
-/// Open ones: a range of `tasks_open`, which is in the order in which they are shown.
-///
-/// `case` and not `coalesce`: behind row level security a condition is one of the index only if nothing in it can leak a row, and the
-/// planner does not know that of `coalesce`.
-async fn open(
+/// Asks `task_page`; of the user in this zone if one is given, of whoever it is otherwise.
+async fn ask(
     db: &mut Connection,
-    asked: &Asked<'_>,
+    user_id: &str,
+    zone: Option<Option<&str>>,
+    filter: &Filter<'_>,
     now: &Now,
     after: Option<Cursor>,
+    limit: i64,
 ) -> Result<Vec<Found>, StoreError> {
-    let span = Span::of(asked.filter, now);
-    let (date, time, priority, id) = span.behind(after);
-    Ok(sqlx::query_as!(
-        Found,
-        r#"with matching as not materialized (
-             select *, case when due_date is null then '10000-01-01'::date else due_date end as on_date,
-                    case when due_time is null then '23:59:59'::time else due_time end as at_time
-             from tasks
-             where user_id = $1 and not completed and deleted_at is null
-               and case when due_date is null then '10000-01-01'::date else due_date end >= $2
-               and (case when due_date is null then '10000-01-01'::date else due_date end, case when due_time is null then '23:59:59'::time else due_time end) <= ($3::date, $4::time)
-               and ($5::text is null or title ~* $5 or description ~* $5)
-               and tag_keys @> $6
-               and ($7::text is null or priority = $7)
-         )
-         select counted.total as "total!", page.id as "id?", page.title as "title?", page.description as "description?",
-                page.completed as "completed?", page.completed_at as "completed_at?", page.due_date as "due_date?",
-                page.due_time as "due_time?", page.priority as "priority?", page.tags as "tags?", page.repeat as "repeat?",
-                page.deleted_at as "deleted_at?", page.created_at as "created_at?", page.updated_at as "updated_at?"
-         from (select case when $8::boolean
-                   then (select count(*) from (
-                       select from tasks
-                       where user_id = $1 and not completed and deleted_at is null
-                         and case when due_date is null then '10000-01-01'::date else due_date end >= $2
-                         and (case when due_date is null then '10000-01-01'::date else due_date end, case when due_time is null then '23:59:59'::time else due_time end) <= ($3::date, $4::time)
-                       limit $9) c)
-                   else (select count(*) from matching) end as total) counted
-         left join (
-             select * from matching
-             where (case when due_date is null then '10000-01-01'::date else due_date end, case when due_time is null then '23:59:59'::time else due_time end, priority, id) > ($10::date, $11::time, $12, $13)
-             order by case when due_date is null then '10000-01-01'::date else due_date end, case when due_time is null then '23:59:59'::time else due_time end, priority, id
-             limit $14
-         ) page on true
-         order by page.on_date, page.at_time, page.priority, page.id"#,
-        asked.user_id,
-        span.from,
-        span.to.0,
-        span.to.1,
-        asked.literal.as_deref(),
-        &asked.tags,
-        asked.priority(),
-        asked.is_plain(),
-        i64::from(MAX_TASKS) + 1,
-        date,
-        time,
-        priority.name(),
-        id,
-        asked.limit
-    )
-    .fetch_all(db)
-    .await?)
-}
-
-/// Done ones, the last done first.
-async fn completed(
-    db: &mut Connection,
-    asked: &Asked<'_>,
-    after: Option<Cursor>,
-) -> Result<Vec<Found>, StoreError> {
-    let (at, id) = behind(after);
-    let filter = asked.filter;
-    Ok(sqlx::query_as!(
-        Found,
-        r#"with matching as not materialized (
-             select * from tasks
-             where user_id = $1 and completed and deleted_at is null
-               and ($2::text is null or title ~* $2 or description ~* $2)
-               and tag_keys @> $3
-               and ($4::text is null or priority = $4)
-               and ($5::date is null or due_date >= $5)
-               and ($6::date is null or due_date <= $6)
-         )
-         select counted.total as "total!", page.id as "id?", page.title as "title?", page.description as "description?",
-                page.completed as "completed?", page.completed_at as "completed_at?", page.due_date as "due_date?",
-                page.due_time as "due_time?", page.priority as "priority?", page.tags as "tags?", page.repeat as "repeat?",
-                page.deleted_at as "deleted_at?", page.created_at as "created_at?", page.updated_at as "updated_at?"
-         from (select case when $7::boolean
-                   then (select count(*) from (
-                       select from tasks where user_id = $1 and completed and deleted_at is null limit $8) c)
-                   else (select count(*) from matching) end as total) counted
-         left join (
-             select * from matching where (completed_at, id) < ($9, $10) order by completed_at desc, id desc limit $11
-         ) page on true
-         order by page.completed_at desc, page.id desc"#,
-        asked.user_id,
-        asked.literal.as_deref(),
-        &asked.tags,
-        asked.priority(),
-        filter.due_from,
-        filter.due_to,
-        asked.is_plain() && filter.due_from.is_none() && filter.due_to.is_none(),
-        i64::from(MAX_TASKS) + 1,
-        at,
-        id,
-        asked.limit
-    )
-    .fetch_all(db)
-    .await?)
-}
-
-/// What is in the trash, the last deleted first.
-async fn deleted(
-    db: &mut Connection,
-    asked: &Asked<'_>,
-    after: Option<Cursor>,
-) -> Result<Vec<Found>, StoreError> {
-    let (at, id) = behind(after);
-    let filter = asked.filter;
-    Ok(sqlx::query_as!(
-        Found,
-        r#"with matching as not materialized (
-             select * from tasks
-             where user_id = $1 and deleted_at is not null
-               and ($2::text is null or title ~* $2 or description ~* $2)
-               and tag_keys @> $3
-               and ($4::text is null or priority = $4)
-               and ($5::date is null or due_date >= $5)
-               and ($6::date is null or due_date <= $6)
-               and ($7::boolean is null or completed = $7)
-         )
-         select counted.total as "total!", page.id as "id?", page.title as "title?", page.description as "description?",
-                page.completed as "completed?", page.completed_at as "completed_at?", page.due_date as "due_date?",
-                page.due_time as "due_time?", page.priority as "priority?", page.tags as "tags?", page.repeat as "repeat?",
-                page.deleted_at as "deleted_at?", page.created_at as "created_at?", page.updated_at as "updated_at?"
-         from (select case when $8::boolean
-                   then (select count(*) from (
-                       select from tasks where user_id = $1 and deleted_at is not null limit $9) c)
-                   else (select count(*) from matching) end as total) counted
-         left join (
-             select * from matching where (deleted_at, id) < ($10, $11) order by deleted_at desc, id desc limit $12
-         ) page on true
-         order by page.deleted_at desc, page.id desc"#,
-        asked.user_id,
-        asked.literal.as_deref(),
-        &asked.tags,
-        asked.priority(),
-        filter.due_from,
-        filter.due_to,
-        filter.completed,
-        asked.is_plain() && filter.due_from.is_none() && filter.due_to.is_none() && filter.completed.is_none(),
-        i64::from(MAX_TASKS) + 1,
-        at,
-        id,
-        asked.limit
-    )
-    .fetch_all(db)
-    .await?)
-}
-
-/// All that are not in the trash, in the order they were added.
-async fn all(
-    db: &mut Connection,
-    asked: &Asked<'_>,
-    after: Option<Cursor>,
-) -> Result<Vec<Found>, StoreError> {
-    let after = match after {
-        Some(Cursor::Id(id)) => Some(id),
-        _ => None,
-    };
-    let filter = asked.filter;
-    Ok(sqlx::query_as!(
-        Found,
-        r#"with matching as not materialized (
-             select * from tasks
-             where user_id = $1 and deleted_at is null
-               and ($2::text is null or title ~* $2 or description ~* $2)
-               and tag_keys @> $3
-               and ($4::text is null or priority = $4)
-               and ($5::date is null or due_date >= $5)
-               and ($6::date is null or due_date <= $6)
-               and ($7::boolean is null or completed = $7)
-         )
-         select counted.total as "total!", page.id as "id?", page.title as "title?", page.description as "description?",
-                page.completed as "completed?", page.completed_at as "completed_at?", page.due_date as "due_date?",
-                page.due_time as "due_time?", page.priority as "priority?", page.tags as "tags?", page.repeat as "repeat?",
-                page.deleted_at as "deleted_at?", page.created_at as "created_at?", page.updated_at as "updated_at?"
-         from (select count(*) as total from matching) counted
-         left join (select * from matching where $8::uuid is null or id > $8 order by id limit $9) page on true
-         order by page.id"#,
-        asked.user_id,
-        asked.literal.as_deref(),
-        &asked.tags,
-        asked.priority(),
-        filter.due_from,
-        filter.due_to,
-        filter.completed,
-        after,
-        asked.limit
-    )
-    .fetch_all(db)
-    .await?)
-}
-
-/// Where a page of moments begins, the last of them first.
-fn behind(after: Option<Cursor>) -> (DateTime<Utc>, Uuid) {
+    let is_open = order(filter.view) == "open";
+    let span = Span::of(filter, now);
+    let (after_date, after_time, after_priority, mut after_id) = span.behind(after);
+    let mut after_at = LAST;
     match after {
-        Some(Cursor::At(at, id)) => (at, id),
-        // Behind all times that the database keeps.
-        _ => (
-            DateTime::from_timestamp(253_402_300_799, 0).unwrap_or_default(),
-            Uuid::max(),
-        ),
+        Some(Cursor::At(at, id)) => (after_at, after_id) = (at, id),
+        Some(Cursor::Id(id)) => after_id = id,
+        Some(Cursor::Due(..)) => {}
+        None if filter.view == View::All || is_open => {}
+        None => after_id = Uuid::max(),
+    }
+    let (from, to) = match is_open {
+        true => (Some(span.from), Some(span.to.0)),
+        false => (filter.due_from, filter.due_to),
+    };
+    let tags: Vec<String> = filter.tags.iter().map(|tag| tag_key(tag)).collect();
+    let is_plain = filter.search.is_none() && tags.is_empty() && filter.priority.is_none();
+    // Of these an index alone does not know.
+    let is_cut = !is_open && (from.is_some() || to.is_some() || filter.completed.is_some());
+    Ok(sqlx::query_as!(
+        Found,
+        r#"select is_moved as "is_moved!", time_zone, total, id, title, description, completed, completed_at, due_date, due_time, priority, tags, repeat,
+                  deleted_at, created_at, updated_at
+           from task_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"#,
+        user_id,
+        zone.flatten(),
+        zone.is_some(),
+        order(filter.view),
+        filter.search.map(|text| format!("***={text}")),
+        &tags,
+        filter.priority.map(Priority::name),
+        filter.completed,
+        from,
+        to,
+        span.to.1,
+        is_plain && !is_cut,
+        i64::from(MAX_TASKS) + 1,
+        after_date,
+        after_time,
+        after_priority.name(),
+        after_at,
+        after_id,
+        limit + 1
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The order of a view, as `task_page` names it.
+fn order(view: View) -> &'static str {
+    match view {
+        View::Open | View::Today | View::Overdue | View::Upcoming | View::Undated => "open",
+        View::Completed => "completed",
+        View::Deleted => "deleted",
+        View::All => "all",
     }
 }
+
+/// Behind all times that the database keeps: the end of the year 9999.
+const LAST: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
+    Some(last) => last,
+    None => DateTime::<Utc>::MAX_UTC,
+};

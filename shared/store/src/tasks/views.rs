@@ -75,7 +75,7 @@ pub struct Filter<'a> {
     /// Only those due on this date or earlier.
     pub due_to: Option<NaiveDate>,
     /// Only those that have all of these tags, in any case.
-    pub tags: &'a [String],
+    pub tags: Vec<String>,
     /// Only those of this priority.
     pub priority: Option<Priority>,
 }
