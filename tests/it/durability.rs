@@ -1,8 +1,11 @@
 //! What survives: crashes, outages, restarts, frozen clients, a year of running.
 
 mod accidents;
+mod circuits;
 mod commits;
 mod crashes;
+mod fallbacks;
+mod first_tokens;
 mod growth;
 mod leases;
 mod model_trouble;

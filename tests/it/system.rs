@@ -33,7 +33,7 @@ pub(crate) mod socket;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The key that workers send to their model.
-pub(crate) const MODEL_KEY: &str = "sk-key-of-the-scripted-model";
+pub(crate) const MODEL_KEY: &str = errand_devkit::model::provider::KEY;
 
 /// What differs from the defaults.
 #[derive(Default)]

@@ -29,6 +29,7 @@ pub use contract::{
 };
 use conversation::Conversation;
 pub use message::Message;
+pub(crate) use message::messages_for;
 pub use model::{Answer, Model, ModelError, Progress, Request, ToolDefinition};
 
 /// Calls of one answer that are executed; the model is told that the others were not. Somebody may say forty tasks in one message.
@@ -109,7 +110,7 @@ fn recorded(assignment: &Assignment, step: i32, answer: Answer) -> RecordedStep 
         step,
         content: answer.text,
         calls: answer.calls.into_iter().map(call).collect(),
-        model: Some(assignment.model.clone()),
+        model: Some(answer.model.unwrap_or_else(|| assignment.model.clone())),
         extra: answer.extra,
     }
 }

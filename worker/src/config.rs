@@ -9,16 +9,15 @@ use errand_server::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::presets::Preset;
+pub use crate::presets::ReasoningEffort;
+
+mod endpoint;
+
+pub(crate) use endpoint::Endpoint;
+
 /// Earlier turns that are read at most; the token budget is usually tighter.
 pub(crate) const MAX_HISTORY_TURNS: i64 = 40;
-
-/// Gemini's endpoint that speaks Chat Completions.
-const GEMINI_BASE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
-const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
-/// The default models, chosen on 26 November 2026: small ones with tools, which the providers name as the replacements of
-/// `gemini-2.5-flash` (ends on 1 December 2026) and `gpt-4.1-mini` (ends on 14 January 2027).
-const GEMINI_MODEL: &str = "gemini-3.5-flash-lite";
-const OPENAI_MODEL: &str = "gpt-6-luna";
 
 /// Takes runs from the queue, runs the agent and its tools, commits the replies
 #[derive(Debug, Clone, clap::Parser)]
@@ -97,22 +96,6 @@ pub struct Config {
     pub drain_timeout: Duration,
 }
 
-/// `reasoning_effort` of a request, as OpenAI and Gemini have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReasoningEffort {
-    /// No reasoning at all.
-    None,
-    /// As little as the model can.
-    Minimal,
-    /// Little.
-    Low,
-    /// The default of most models that reason.
-    Medium,
-    /// Much.
-    High,
-}
-
 /// Any provider of Chat Completions.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ModelConfig {
@@ -128,14 +111,36 @@ pub struct ModelConfig {
     #[arg(long, env = "OPENAI_MODEL")]
     openai_model: Option<String>,
 
-    /// How much the model reasons before it answers: none, minimal, low, medium or high [default: not sent, but for models that
-    /// are known to need it]
+    /// Whose habits the provider has, by the name of a preset, where its URL does not tell: openai, gemini, anthropic, azure,
+    /// azure-deployments, openrouter, ollama, vllm, llama.cpp, … [default: by the host of OPENAI_BASE_URL]
+    #[arg(long, env = "OPENAI_PROVIDER")]
+    openai_provider: Option<String>,
+
+    /// The api-version of requests to deployments of Azure [default: that of the preset]
+    #[arg(long, env = "OPENAI_API_VERSION")]
+    openai_api_version: Option<String>,
+
+    /// How much the model reasons before it answers: none, minimal, low, medium, high, xhigh or max [default: not sent, but for
+    /// models that are known to need it]
     #[arg(long, env = "OPENAI_REASONING_EFFORT")]
     openai_reasoning_effort: Option<String>,
 
     /// A key for Gemini; alone it selects Gemini's endpoint
     #[arg(long, env = "GEMINI_API_KEY", hide_env_values = true)]
     gemini_api_key: Option<SecretString>,
+
+    /// Models to ask, in this order, when the model has failed for good or as often as is sensible; separated by commas, each a name
+    /// at the same provider, or NAME@PRESET, or NAME@URL
+    #[arg(long, env = "OPENAI_FALLBACK_MODELS", hide_env_values = true)]
+    openai_fallback_models: Option<String>,
+
+    /// The keys of those of them that name a provider, separated by commas, in their order; an empty one: none, and for Gemini GEMINI_API_KEY
+    #[arg(long, env = "OPENAI_FALLBACK_API_KEYS", hide_env_values = true)]
+    openai_fallback_api_keys: Option<SecretString>,
+
+    /// Time until a model's first word, reasoning that it shows, or call [default: half of RUN_TIMEOUT]
+    #[arg(long, env = "MODEL_FIRST_TOKEN_TIMEOUT", value_parser = duration)]
+    model_first_token_timeout: Option<Duration>,
 }
 
 impl ModelConfig {
@@ -145,95 +150,84 @@ impl ModelConfig {
             openai_api_key: Some(api_key.into()),
             openai_base_url: Some(base_url.to_owned()),
             openai_model: Some(model.to_owned()),
+            openai_provider: None,
+            openai_api_version: None,
             openai_reasoning_effort: None,
             gemini_api_key: None,
+            openai_fallback_models: None,
+            openai_fallback_api_keys: None,
+            model_first_token_timeout: None,
         }
     }
 
-    fn selects_gemini(&self) -> bool {
-        is_set(&self.gemini_api_key) && !is_set(&self.openai_api_key) && self.given_url().is_none()
+    /// What is known of the provider; none if the name is nobody's.
+    fn preset(&self) -> Option<&'static Preset> {
+        if let Some(name) = given(&self.openai_provider) {
+            return Preset::named(name);
+        }
+        let has_key = is_set(&self.openai_api_key);
+        match self.given_url() {
+            Some(url) => Some(Preset::at(url)),
+            None if is_set(&self.gemini_api_key) && !has_key => Preset::named("gemini"),
+            None => Preset::named("openai"),
+        }
     }
 
     fn given_url(&self) -> Option<&str> {
-        self.openai_base_url
-            .as_deref()
-            .filter(|url| !url.is_empty())
+        given(&self.openai_base_url)
     }
 
-    /// Where requests go, without a trailing slash.
+    /// Where requests go, without a trailing slash; empty if it is not known.
     pub fn base_url(&self) -> &str {
-        let default = if self.selects_gemini() {
-            GEMINI_BASE_URL
-        } else {
-            OPENAI_BASE_URL
-        };
-        self.given_url().unwrap_or(default).trim_end_matches('/')
+        let default = self.preset().and_then(|preset| preset.base_url.as_deref());
+        let url = self.given_url().or(default).unwrap_or_default();
+        url.trim_end_matches('/')
     }
 
     /// The key that requests carry; empty for a provider that wants none.
     pub fn api_key(&self) -> &str {
-        let key = if self.selects_gemini() {
-            &self.gemini_api_key
-        } else {
-            &self.openai_api_key
-        };
-        key.as_ref().map_or("", |key| key.expose_secret())
+        let is_gemini = self.preset().is_some_and(|preset| preset.name == "gemini");
+        match is_gemini && !is_set(&self.openai_api_key) {
+            true => exposed(&self.gemini_api_key),
+            false => exposed(&self.openai_api_key),
+        }
     }
 
-    /// The model that is asked for.
+    /// The model that is asked for; empty if it is not known.
     pub fn model(&self) -> &str {
-        let default = if self.selects_gemini() {
-            GEMINI_MODEL
-        } else {
-            OPENAI_MODEL
-        };
-        self.openai_model
-            .as_deref()
-            .filter(|model| !model.is_empty())
-            .unwrap_or(default)
+        let default = || self.preset()?.default_model.as_deref();
+        let deployment = || self.preset()?.deployment(self.given_url()?);
+        given(&self.openai_model)
+            .or_else(default)
+            .or_else(deployment)
+            .unwrap_or_default()
     }
 
     /// The effort that is asked for, if it is configured.
     pub fn reasoning_effort(&self) -> Option<ReasoningEffort> {
-        ReasoningEffort::from_str(self.given_effort()?, true).ok()
+        ReasoningEffort::from_str(given(&self.openai_reasoning_effort)?, true).ok()
     }
 
-    fn given_effort(&self) -> Option<&str> {
-        let effort = self.openai_reasoning_effort.as_deref();
-        effort.filter(|effort| !effort.is_empty())
+    /// How long a model may take to its first token, of a run that may take so long.
+    pub(crate) fn first_token_timeout(&self, run_timeout: Duration) -> Duration {
+        self.model_first_token_timeout.unwrap_or(run_timeout / 2)
     }
 
     fn check(&self) -> Result<(), Invalid> {
-        let url = self.base_url();
-        match url::Url::parse(url) {
-            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") && parsed.has_host() => {}
-            _ => {
-                return Err(Invalid::new(
-                    "OPENAI_BASE_URL",
-                    "expected an http or https URL",
-                ));
-            }
-        }
-        if self.given_effort().is_some() && self.reasoning_effort().is_none() {
-            return Err(Invalid::new(
-                "OPENAI_REASONING_EFFORT",
-                "expected none, minimal, low, medium or high",
-            ));
-        }
-        if self.given_url().is_none() && self.api_key().is_empty() {
-            return Err(Invalid::new(
-                "OPENAI_API_KEY",
-                "missing; set it, or GEMINI_API_KEY, or OPENAI_BASE_URL for a provider that wants no key",
-            ));
-        }
-        Ok(())
+        self.endpoints().map(|_| ())
     }
 }
 
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
+fn exposed(secret: &Option<SecretString>) -> &str {
+    secret.as_ref().map_or("", |secret| secret.expose_secret())
+}
+
 fn is_set(secret: &Option<SecretString>) -> bool {
-    secret
-        .as_ref()
-        .is_some_and(|secret| !secret.expose_secret().is_empty())
+    !exposed(secret).is_empty()
 }
 
 impl Config {

@@ -38,7 +38,7 @@ const SECOND_TRY: Duration = Duration::from_secs(1);
 pub(crate) struct RunJournal<'a> {
     pool: &'a Pool,
     run: &'a Claimed,
-    /// The model that answers.
+    /// The model that answers, where an answer does not name another.
     model: &'a str,
     stream: Arc<RunStream>,
     tasks: TaskListing,
@@ -142,6 +142,7 @@ impl<'a> RunJournal<'a> {
         let end = outcome.event(self.run.conversation_id, self.run.id);
         closing.push(telling::end(end));
         let (first_seq, events) = self.stream.take(closing).await?;
+        let model = reply.and_then(|reply| reply.answer.model.as_deref());
         let ending = Ending {
             outcome,
             step: reply.map(|reply| self.step(reply.step, &reply.answer)),
@@ -149,7 +150,8 @@ impl<'a> RunJournal<'a> {
             first_seq,
             events: &events,
             cut_off,
-            model: self.model,
+            // What was cut off is counted with it, whoever had begun it.
+            model: model.unwrap_or(self.model),
         };
         let turn = users.enter(&self.run.user_id).await;
         let turn = turn.map_err(StoreError::from)?;
@@ -167,7 +169,7 @@ impl<'a> RunJournal<'a> {
             cached_input_tokens: answer.tokens.cached,
             output_tokens: answer.tokens.output,
             usage_estimated: answer.tokens.is_estimate,
-            model: self.model,
+            model: answer.model.as_deref().unwrap_or(self.model),
             extra: &answer.extra,
         }
     }

@@ -17,12 +17,16 @@ use tokio_util::sync::CancellationToken;
 
 pub mod agent;
 mod cancels;
+mod circuit;
 pub mod config;
+mod fallback;
 mod journal;
 pub mod mcp;
 mod meter;
 mod metrics;
+mod models;
 mod openai;
+mod presets;
 mod publisher;
 mod purge;
 mod queue;
@@ -46,9 +50,9 @@ const ENDS: Bounds = Bounds {
 /// Why a worker could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// The model's client could not be built.
-    #[error("model client: {0}")]
-    Model(#[from] reqwest::Error),
+    /// The models' clients could not be built.
+    #[error("models: {0}")]
+    Models(#[from] models::ModelsError),
     /// The port for metrics is taken, or may not be used.
     #[error("cannot listen for METRICS_PORT: {0}")]
     Metrics(#[source] std::io::Error),
@@ -97,8 +101,6 @@ impl Worker {
             (concurrency / 4).clamp(4, 24) + 4,
             true,
         )?;
-        // A model that falls silent leaves time for another try.
-        let model = openai::OpenAi::new(&config.model, config.run_timeout / 2)?;
         // Whatever lives as long as the process is started by this, and nowhere with a bare spawn.
         let supervisor = Supervisor::default();
         let server = TaskServer::for_agent(pool.clone());
@@ -106,6 +108,7 @@ impl Worker {
         let mut metrics = metrics::Metrics::default();
         metrics.measure_waits(&pool);
         let metrics = Arc::new(metrics);
+        let models = models::Models::new(config, &metrics)?;
         let queue = queue::Queue::new(
             pool.clone(),
             config.into(),
@@ -123,7 +126,7 @@ impl Worker {
         let executor = Arc::new(run_executor::RunExecutor {
             users: UserPool::new(pool.clone(), ENDS),
             pool: pool.clone(),
-            model,
+            models,
             toolbox,
             publisher: Publisher::default(),
             cancels: Cancels::default(),

@@ -20,10 +20,11 @@ use prometheus_client::{
 
 use crate::spans;
 
+mod circuits;
 mod measured;
 mod server;
 
-pub(crate) use measured::{MeasuredJournal, MeasuredModel, MeasuredTools};
+pub(crate) use measured::{Attempt, MeasuredJournal, MeasuredModel, MeasuredTools};
 pub(crate) use server::Server;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -75,6 +76,7 @@ pub(crate) struct Metrics {
     model: Family<ModelLabels, Histogram>,
     model_first_token: Histogram,
     tokens: Family<TokenLabels, Counter>,
+    pub(crate) circuits: circuits::Circuits,
     tool: Family<ToolLabel, Histogram>,
     tool_errors: Family<ToolLabel, Counter>,
     stage: Family<StageLabel, Histogram>,
@@ -98,6 +100,7 @@ impl Default for Metrics {
             model: Family::new_with_constructor(seconds),
             model_first_token: seconds(),
             tokens: Family::default(),
+            circuits: circuits::Circuits::default(),
             tool: Family::new_with_constructor(short_seconds),
             tool_errors: Family::default(),
             stage: Family::new_with_constructor(short_seconds),
@@ -164,6 +167,7 @@ impl Default for Metrics {
             "Tokens of answers that came to their end: input, cached (of the input), output",
             new.tokens.clone(),
         );
+        new.circuits.register(registry);
         registry.register(
             "tool_call_seconds",
             "One call of a tool, with its commit",

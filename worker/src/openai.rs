@@ -6,9 +6,15 @@ use backon::{ExponentialBuilder, Retryable};
 use futures::{StreamExt, pin_mut};
 use serde::Serialize;
 
+use tokio::time::{Instant, timeout_at};
+
 use crate::{
-    agent::{Answer, AnswerBuilder, Message, Model, ModelError, Progress, Request, ToolDefinition},
-    config::{ModelConfig, ReasoningEffort},
+    agent::{
+        self, Answer, AnswerBuilder, Message, Model, ModelError, Progress, Request, ToolDefinition,
+    },
+    circuit::{Circuit, Permit},
+    config::Endpoint,
+    presets::{self, ReasoningEffort},
 };
 
 mod chunk;
@@ -34,27 +40,55 @@ const MAX_RETRIES: usize = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause that is waited out, whoever asks for it.
 const MAX_PAUSE: Duration = Duration::from_secs(20);
+/// Retries where another model can be asked instead.
+const MAX_RETRIES_BEFORE_ANOTHER: usize = 1;
+/// The longest pause that is waited out there.
+const MAX_PAUSE_BEFORE_ANOTHER: Duration = Duration::from_secs(2);
 
-/// A provider.
+/// How long a model is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// Until its first token, from the request on.
+    pub(crate) first_token: Duration,
+    /// Between two chunks.
+    pub(crate) silence: Duration,
+    /// Another model is asked when this one has failed.
+    pub(crate) has_fallback: bool,
+}
+
+/// A model at a provider.
 pub(crate) struct OpenAi {
     transport: Transport,
     model: String,
     habits: Habits,
     provider: Provider,
+    patience: Patience,
+    circuit: Circuit,
 }
 
 impl OpenAi {
-    /// `silence` is how long the model may say nothing, before its first byte or after any other.
-    ///
     /// # Errors
     /// The HTTP client cannot be built.
-    pub(crate) fn new(config: &ModelConfig, silence: Duration) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        patience: Patience,
+        circuit: Circuit,
+    ) -> Result<Self, reqwest::Error> {
+        // The bounds on tokens count; this one is for bytes that are none, such as those of an error.
+        let silence = patience.silence.max(patience.first_token);
         Ok(Self {
-            transport: Transport::new(config.base_url(), config.api_key().into(), silence)?,
-            model: config.model().to_owned(),
-            habits: Habits::new(config.model(), config.reasoning_effort()),
-            provider: Provider::at(config.base_url()),
+            transport: Transport::new(endpoint, silence)?,
+            model: endpoint.model.clone(),
+            habits: Habits::new(endpoint),
+            provider: Provider::of(endpoint.preset, &endpoint.url),
+            patience,
+            circuit,
         })
+    }
+
+    /// Whether it may be asked now.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        self.circuit.is_passable()
     }
 
     /// Who answers.
@@ -68,13 +102,24 @@ impl OpenAi {
         request: Request<'_>,
         tell: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Answer, CallFailure> {
+        let signature = presets::unsigned_call(&self.model);
+        let messages = agent::messages_for(request.messages, &self.model, signature);
         loop {
-            let body = Body::new(self, request);
+            let body = Body::new(self, &messages, request);
             // Serialized once: its size is what an estimate of tokens goes by.
             let body = serde_json::value::to_raw_value(&body)
                 .map_err(|_| CallFailure::permanent("the request could not be written"))?;
-            match self.transport.send(&body).await {
-                Ok(response) => return read(response, body.get().len(), tell).await,
+            let begun = Instant::now() + self.patience.first_token;
+            let response = timeout_at(begun, self.transport.send(&body)).await;
+            match response.unwrap_or_else(|_| Err(CallFailure::silence("no answer began in time")))
+            {
+                Ok(response) => {
+                    let until = Until {
+                        begun,
+                        silence: self.patience.silence,
+                    };
+                    return read(response, body.get().len(), until, tell).await;
+                }
                 Err(failure) => match failure.refused() {
                     Some(parameter) if self.habits.learn(parameter) => {
                         tracing::warn!(%failure, "the provider refuses a parameter; asking without it");
@@ -86,10 +131,20 @@ impl OpenAi {
     }
 }
 
+/// Until when an answer is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Until {
+    /// Its first token.
+    begun: Instant,
+    /// From one chunk to the next; comments that keep a connection open are none.
+    silence: Duration,
+}
+
 /// Reads an answer to its end. `asked` is the size of the request.
 async fn read(
     response: reqwest::Response,
     asked: usize,
+    until: Until,
     tell: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<Answer, CallFailure> {
     let mut answer = AnswerBuilder::default();
@@ -106,12 +161,23 @@ async fn read(
         tell(Progress::Tokens(answer.tokens(asked)));
         added
     };
-    match stream::chunks(response).await? {
+    let silent = |_| CallFailure::silence("no token came in time");
+    match timeout_at(until.begun, stream::chunks(response))
+        .await
+        .map_err(silent)??
+    {
         Chunks::Document(document) => add(&mut answer, &document)?,
         Chunks::Stream(chunks) => {
             pin_mut!(chunks);
-            while let Some(chunk) = chunks.next().await {
-                add(&mut answer, &chunk?)?;
+            loop {
+                let patience = match answer.has_begun() {
+                    true => Instant::now() + until.silence,
+                    false => until.begun,
+                };
+                match timeout_at(patience, chunks.next()).await.map_err(silent)? {
+                    Some(chunk) => add(&mut answer, &chunk?)?,
+                    None => break,
+                }
             }
         }
     }
@@ -138,24 +204,66 @@ impl Model for OpenAi {
         request: Request<'_>,
         tell: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Answer, ModelError> {
+        let Some(permit) = self.circuit.admit() else {
+            let why = "it failed again and again and is left alone for a while";
+            return Err(ModelError::Unavailable(why.to_owned()));
+        };
+        let answer = self.tried(request, &permit, tell).await;
+        match &answer {
+            Err(failure) if failure.blames_provider() => permit.failed(),
+            _ => permit.succeeded(),
+        }
+        match answer {
+            // As where the filter ends an answer that has begun: the turn has come to its end, and says so.
+            Err(failure) if failure.is_filtered() => {
+                tracing::info!(%failure, "the provider's content filter refused the request");
+                tell(Progress::Restart);
+                Ok(Answer {
+                    finish_reason: Some("content_filter".to_owned()),
+                    ..Answer::default()
+                })
+            }
+            answer => Ok(answer?),
+        }
+    }
+}
+
+impl OpenAi {
+    /// Calls, and again after passing trouble, within bounds.
+    async fn tried(
+        &self,
+        request: Request<'_>,
+        permit: &Permit<'_>,
+        tell: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> Result<Answer, CallFailure> {
+        let has_fallback = self.patience.has_fallback;
+        let (retries, longest) = match (permit.is_probe(), has_fallback) {
+            (true, _) => (0, MAX_PAUSE),
+            (false, true) => (MAX_RETRIES_BEFORE_ANOTHER, MAX_PAUSE_BEFORE_ANOTHER),
+            (false, false) => (MAX_RETRIES, MAX_PAUSE),
+        };
         let pauses = ExponentialBuilder::default()
             .with_min_delay(FIRST_PAUSE)
             .with_max_delay(MAX_PAUSE)
-            .with_max_times(MAX_RETRIES)
+            .with_max_times(retries)
             .with_jitter();
+        // With another model at hand nobody waits for one that is silent, or asks for a long pause.
+        let is_worth_it = |failure: &CallFailure| {
+            let is_passed_over = failure.is_silence() || failure.pause(Duration::ZERO) > longest;
+            failure.is_passing() && !(has_fallback && is_passed_over)
+        };
         (|| self.call(request, tell))
             .retry(pauses)
-            .when(CallFailure::is_passing)
+            .when(is_worth_it)
             // What the provider asks for counts, but not for ever.
             .adjust(|failure: &CallFailure, pause| {
-                pause.map(|pause| failure.pause(pause).min(MAX_PAUSE))
+                pause.map(|pause| failure.pause(pause).min(longest))
             })
             .notify(|failure: &CallFailure, pause| {
                 tracing::warn!(%failure, ?pause, "the model failed; trying again");
                 tell(Progress::Restart);
             })
             .await
-            .map_err(ModelError::from)
     }
 }
 
@@ -188,12 +296,12 @@ struct StreamOptions {
 }
 
 impl<'a> Body<'a> {
-    fn new(provider: &'a OpenAi, request: Request<'a>) -> Self {
+    fn new(provider: &'a OpenAi, messages: &'a [Message], request: Request<'a>) -> Self {
         let habits = &provider.habits;
         let tools = request.tools.iter();
         Self {
             model: &provider.model,
-            messages: request.messages,
+            messages,
             tools: tools.map(|function| Tool::Function { function }).collect(),
             tool_choice: (!request.may_call).then_some("none"),
             reasoning_effort: habits.effort(),

@@ -23,12 +23,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    agent::{self, Assignment, Interrupted, Model, Reply, Stop},
+    agent::{self, Assignment, Interrupted, Reply, Stop},
     cancels::Cancels,
     config::{Config, MAX_HISTORY_TURNS},
     journal::RunJournal,
-    metrics::{MeasuredJournal, MeasuredModel, MeasuredTools, Metrics},
-    openai::OpenAi,
+    metrics::{self, MeasuredJournal, MeasuredTools, Metrics},
+    models::Models,
     publisher::Publisher,
     queue::Delivery,
     spans::{self, Ended},
@@ -72,7 +72,7 @@ pub(crate) struct RunExecutor {
     pub(crate) pool: Pool,
     /// The way to the pool for what takes a user's lock.
     pub(crate) users: UserPool,
-    pub(crate) model: OpenAi,
+    pub(crate) models: Models,
     pub(crate) toolbox: Toolbox,
     pub(crate) publisher: Publisher,
     pub(crate) cancels: Cancels,
@@ -110,7 +110,7 @@ impl RunExecutor {
         drain: CancellationToken,
     ) -> Ended {
         let begun = std::time::Instant::now();
-        let journal = RunJournal::begin(&self.pool, run, &self.publisher, self.model.name());
+        let journal = RunJournal::begin(&self.pool, run, &self.publisher, self.models.name());
         let journal = match store::within(journal).await {
             Ok(journal) => journal,
             Err(error) => {
@@ -168,7 +168,7 @@ impl RunExecutor {
                     .ended(&outcome, self.pool.since(run.created_at));
                 // A turn that goes on from another has no title to give: its conversation had one before.
                 if let (true, Outcome::Completed { reply, .. }) = (run.wants_title, &outcome) {
-                    titles::give(&self.pool, &self.model, run, reply, &drain).await;
+                    titles::give(&self.pool, self.models.at_hand(), run, reply, &drain).await;
                 }
                 spans::ended(&outcome)
             }
@@ -277,8 +277,8 @@ impl RunExecutor {
             tools: self.toolbox.for_attempt(run),
             metrics,
         };
-        let provider = self.model.provider();
-        let model = MeasuredModel::new(&self.model, provider, metrics, &self.pool, run);
+        let attempt = metrics::Attempt::new(metrics, &self.pool, run);
+        let model = self.models.for_attempt(&attempt);
         let journal = MeasuredJournal { journal, metrics };
         let work = agent::run(&assignment, &model, &tools, &journal);
         match tokio::time::timeout(self.limits.run_timeout, work).await {
@@ -338,7 +338,7 @@ impl RunExecutor {
                 .then(|| Moment::new(run.created_at, run.time_zone.as_deref())),
             history,
             recorded,
-            model: self.model.name().to_owned(),
+            model: self.models.name().to_owned(),
             history_tokens: self.limits.history_tokens,
             max_steps: self.limits.max_steps,
             needs_approval: self.gated(run),

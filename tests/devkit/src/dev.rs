@@ -51,6 +51,10 @@ struct DevConfig {
     #[arg(long, env = "OPENAI_BASE_URL")]
     openai_base_url: Option<String>,
 
+    /// As above, by the name of a preset
+    #[arg(long, env = "OPENAI_PROVIDER")]
+    openai_provider: Option<String>,
+
     /// As above, for Gemini
     #[arg(long, env = "GEMINI_API_KEY", hide_env_values = true)]
     gemini_api_key: Option<String>,
@@ -142,6 +146,7 @@ impl Parts {
         let has_model = [
             &config.openai_api_key,
             &config.openai_base_url,
+            &config.openai_provider,
             &config.gemini_api_key,
         ];
         let model = match has_model.into_iter().any(|value| given(value).is_some()) {

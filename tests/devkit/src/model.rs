@@ -6,6 +6,7 @@
 
 mod answer;
 mod plain;
+pub mod provider;
 mod quirks;
 #[cfg(test)]
 mod received;
@@ -16,5 +17,6 @@ mod wire;
 
 pub use answer::{Answer, Call, Usage};
 pub use plain::{PlainModel, PlainSettings, decide};
+pub use provider::Provider;
 pub use quirks::Dialect;
 pub use scripted::{Gate, ScriptedModel, Turn};

@@ -85,6 +85,11 @@ impl AnswerBuilder {
         self.finish_reason.is_some()
     }
 
+    /// True once the model has said anything at all, be it what it reasons.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.received > 0
+    }
+
     /// Neither text nor calls.
     pub(crate) fn is_empty(&self) -> bool {
         self.text.as_str().trim().is_empty() && self.calls.is_empty()
@@ -119,6 +124,7 @@ impl AnswerBuilder {
             calls: self.calls.build(),
             finish_reason: self.finish_reason,
             extra: self.extra,
+            model: None,
         }
     }
 }

@@ -113,11 +113,9 @@ impl<'a> Conversation<'a> {
             (2.., false) | (4.., true) => Some(Level::Stub),
             (3, true) => Some(Level::Items),
         };
-        step(
-            &self.steps[place],
-            &self.assignment.model,
-            level,
-            &not_executed(),
-        )
+        let recorded = &self.steps[place];
+        // With what its own model has to get back: which one is asked next is not known here.
+        let by = recorded.model.as_ref().unwrap_or(&self.assignment.model);
+        step(recorded, by, level, &not_executed())
     }
 }

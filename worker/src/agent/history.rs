@@ -142,6 +142,7 @@ fn messages(past: &PastTurn, model: &str, level: Option<Level>) -> Vec<Message> 
     messages.push(Message::Assistant {
         content: Some(reply(past)),
         tool_calls: Vec::new(),
+        by: own_fields.map(|_| model.to_owned()),
         extra: own_fields
             .map(|step| order::fields(step.extra.clone()))
             .unwrap_or_default(),
@@ -193,6 +194,7 @@ pub(super) fn step(
     let mut messages = vec![Message::Assistant {
         content: (!recorded.content.is_empty()).then(|| recorded.content.clone()),
         tool_calls,
+        by: is_own.then(|| model.to_owned()),
         extra: if is_own {
             order::fields(recorded.extra.clone())
         } else {

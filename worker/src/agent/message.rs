@@ -4,6 +4,8 @@
 //! can have, for arguments that are no JSON object, or for an id in a form that is not theirs; so what is echoed is made
 //! valid here, while the record keeps what really came.
 
+use std::{borrow::Cow, collections::HashMap};
+
 use errand_store::lifecycle::RequestedCall;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -40,6 +42,9 @@ pub enum Message {
         /// Fields that are the provider's own, for the model that sent them.
         #[serde(flatten)]
         extra: Map<String, Value>,
+        /// That model, if there are such fields here or in the calls, or ids of its own.
+        #[serde(skip)]
+        by: Option<String>,
     },
     /// What a call returned. Tool output travels in this role only: as data.
     Tool {
@@ -57,6 +62,7 @@ impl Message {
             content: Some(content.into()),
             tool_calls: Vec::new(),
             extra: Map::new(),
+            by: None,
         }
     }
 
@@ -70,6 +76,7 @@ impl Message {
                 content,
                 tool_calls,
                 extra,
+                ..
             } => {
                 content.as_ref().map_or(0, String::len)
                     + size(extra)
@@ -95,6 +102,9 @@ pub struct MessageCall {
     function: CalledFunction,
     #[serde(flatten)]
     extra: Map<String, Value>,
+    /// An id that every other model takes.
+    #[serde(skip)]
+    made_id: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -109,12 +119,14 @@ impl MessageCall {
     pub(super) fn new(call: &RequestedCall, key: (Uuid, i32, usize), is_own: bool) -> Self {
         let is_id = (1..=MAX_ID).contains(&call.id.len())
             && call.id.bytes().all(|byte| byte.is_ascii_graphic());
+        let made_id = made_id(key);
         Self {
             id: if is_own && is_id {
                 call.id.clone()
             } else {
-                made_id(key)
+                made_id.clone()
             },
+            made_id,
             r#type: "function",
             function: CalledFunction {
                 name: valid_name(&call.name),
@@ -140,6 +152,65 @@ impl MessageCall {
     fn size(&self) -> usize {
         self.function.name.len() + self.function.arguments.len() + size(&self.extra)
     }
+}
+
+/// The messages as this model is to read them: without the fields and ids that another one has put into the answers of this turn.
+///
+/// `unsigned` are fields for the first call of each answer of the turn, behind the last message of the user, that another model gave.
+pub(crate) fn messages_for<'a>(
+    messages: &'a [Message],
+    model: &str,
+    unsigned: Option<&Map<String, Value>>,
+) -> Cow<'a, [Message]> {
+    let is_foreign = |message: &Message| match message {
+        Message::Assistant { by, tool_calls, .. } => match by {
+            Some(by) => by != model,
+            None => unsigned.is_some() && !tool_calls.is_empty(),
+        },
+        _ => false,
+    };
+    if !messages.iter().any(is_foreign) {
+        return Cow::Borrowed(messages);
+    }
+    let is_user = |message: &Message| matches!(message, Message::User { .. });
+    let turn = messages.iter().rposition(is_user).unwrap_or(0);
+    let mut ids = HashMap::new();
+    let readable = messages.iter().enumerate().map(|(place, message)| {
+        let mut message = message.clone();
+        match &mut message {
+            Message::Assistant {
+                tool_calls,
+                extra,
+                by,
+                ..
+            } if by.as_deref() != Some(model) => {
+                extra.clear();
+                for call in &mut *tool_calls {
+                    call.extra.clear();
+                    ids.insert(
+                        std::mem::replace(&mut call.id, call.made_id.clone()),
+                        call.made_id.clone(),
+                    );
+                }
+                if let (Some(unsigned), Some(call)) = (unsigned, tool_calls.first_mut())
+                    && place > turn
+                {
+                    call.extra = unsigned.clone();
+                }
+                *by = None;
+            }
+            // Ids are those of the answer in front: another one may have the same.
+            Message::Assistant { .. } => ids.clear(),
+            Message::Tool { tool_call_id, .. } => {
+                if let Some(made) = ids.get(tool_call_id) {
+                    tool_call_id.clone_from(made);
+                }
+            }
+            _ => {}
+        }
+        message
+    });
+    Cow::Owned(readable.collect())
 }
 
 /// The name with an underscore for each character that no tool's name can have.

@@ -69,6 +69,8 @@ pub struct Answer {
     pub tokens: Tokens,
     /// Fields of the message that are the provider's own.
     pub extra: Map<String, Value>,
+    /// The model that gave it, where several could have; else it is the one that was asked.
+    pub model: Option<String>,
 }
 
 impl Answer {
@@ -91,6 +93,7 @@ impl From<&RecordedStep> for Answer {
             text: step.content.clone(),
             calls: step.calls.iter().map(|call| call.asked.clone()).collect(),
             extra: step.extra.clone(),
+            model: step.model.clone(),
             ..Self::default()
         }
     }

@@ -27,27 +27,17 @@ use crate::{
     spans,
 };
 
-/// A model that is measured, for one attempt at a run.
-pub(crate) struct MeasuredModel<'a, M> {
-    model: &'a M,
-    provider: &'a Provider,
+/// One attempt at a run, as its models are measured.
+pub(crate) struct Attempt<'a> {
     metrics: &'a Metrics,
     pool: &'a Pool,
     run: &'a Claimed,
     has_spoken: AtomicBool,
 }
 
-impl<'a, M: Model> MeasuredModel<'a, M> {
-    pub(crate) fn new(
-        model: &'a M,
-        provider: &'a Provider,
-        metrics: &'a Metrics,
-        pool: &'a Pool,
-        run: &'a Claimed,
-    ) -> Self {
+impl<'a> Attempt<'a> {
+    pub(crate) fn new(metrics: &'a Metrics, pool: &'a Pool, run: &'a Claimed) -> Self {
         Self {
-            model,
-            provider,
             metrics,
             pool,
             run,
@@ -63,6 +53,23 @@ impl<'a, M: Model> MeasuredModel<'a, M> {
         if !self.has_spoken.swap(true, Ordering::Relaxed) && self.run.attempt == 1 {
             self.metrics
                 .first_token(self.pool.since(self.run.created_at));
+        }
+    }
+}
+
+/// A model that is measured.
+pub(crate) struct MeasuredModel<'a, M> {
+    model: &'a M,
+    provider: &'a Provider,
+    attempt: &'a Attempt<'a>,
+}
+
+impl<'a, M: Model> MeasuredModel<'a, M> {
+    pub(crate) fn new(model: &'a M, provider: &'a Provider, attempt: &'a Attempt<'a>) -> Self {
+        Self {
+            model,
+            provider,
+            attempt,
         }
     }
 }
@@ -84,7 +91,7 @@ impl<M: Model> Model for MeasuredModel<'_, M> {
         let listen = |progress: Progress<'_>| {
             match progress {
                 Progress::Text(_) if first_word.set(asked.elapsed()).is_ok() => {
-                    self.first_word(asked);
+                    self.attempt.first_word(asked);
                 }
                 Progress::Restart => {
                     restarts.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +107,8 @@ impl<M: Model> Model for MeasuredModel<'_, M> {
             Err(ModelError::Refused(_)) => ("refused", Tokens::default()),
             Err(ModelError::ContextTooLong) => ("context_too_long", Tokens::default()),
         };
-        self.metrics
+        self.attempt
+            .metrics
             .model_answered(self.name(), outcome, asked.elapsed(), tokens);
         spans::answered(&mut span, answer.as_ref().map_err(|_| outcome));
         if let Some(after) = first_word.get() {

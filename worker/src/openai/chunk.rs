@@ -53,6 +53,10 @@ impl Reader {
             if *self.choice.get_or_insert(index) != index {
                 continue;
             }
+            // OpenRouter puts what went wrong behind it into the choice.
+            if let Some(error) = choice.value("error") {
+                return Err(failure::in_band(&error));
+            }
             // A whole answer has a message where a chunk has a delta.
             if let Some(message) = choice.object("delta").or_else(|| choice.object("message")) {
                 add_message(&message, answer)?;
@@ -61,6 +65,11 @@ impl Reader {
                 .string("finish_reason")
                 .filter(|reason| !reason.is_empty())
             {
+                if reason == "error" {
+                    return Err(CallFailure::passing(
+                        "the provider ended the answer with an error",
+                    ));
+                }
                 answer.finish(&reason);
             }
         }

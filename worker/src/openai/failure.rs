@@ -18,6 +18,10 @@ pub(super) struct CallFailure {
     kind: Kind,
     message: String,
     retry_after: Option<Duration>,
+    /// It tells of the provider, and not of what it was asked.
+    blames_provider: bool,
+    /// Another try would be as silent.
+    is_silence: bool,
     /// The parameter of the request that the provider does not take.
     refused: Option<String>,
 }
@@ -27,6 +31,8 @@ enum Kind {
     Passing,
     Permanent,
     ContextTooLong,
+    /// The provider's content filter refuses what was said.
+    Filtered,
 }
 
 impl CallFailure {
@@ -45,7 +51,17 @@ impl CallFailure {
             kind,
             message: message.into(),
             retry_after: None,
+            blames_provider: kind == Kind::Passing,
+            is_silence: false,
             refused: None,
+        }
+    }
+
+    /// The provider took the request, or an answer began, and then nothing came.
+    pub(super) fn silence(message: &str) -> Self {
+        Self {
+            is_silence: true,
+            ..Self::passing(message)
         }
     }
 
@@ -56,6 +72,20 @@ impl CallFailure {
 
     pub(super) fn is_passing(&self) -> bool {
         self.kind == Kind::Passing
+    }
+
+    pub(super) fn is_silence(&self) -> bool {
+        self.is_silence
+    }
+
+    /// Whether the provider is in trouble, or refuses whatever it is asked: a wrong key, no such model, no money left.
+    pub(super) fn blames_provider(&self) -> bool {
+        self.blames_provider
+    }
+
+    /// Whether the provider's content filter refuses what was said.
+    pub(super) fn is_filtered(&self) -> bool {
+        self.kind == Kind::Filtered
     }
 
     /// How long to pause before the next try: what the provider asked for, else what we would.
@@ -70,8 +100,10 @@ impl CallFailure {
         let error = parsed.get(0).unwrap_or(&parsed);
         let error = error.get("error").unwrap_or(error);
         let said = Said::of(error);
-        let kind = if said.is_context_too_long() && status.is_client_error() {
+        let kind = if said.is_context_too_long() && !status.is_redirection() {
             Kind::ContextTooLong
+        } else if said.is_filtered && status.is_client_error() {
+            Kind::Filtered
         } else if said.is_out_of_quota() {
             Kind::Permanent
         } else if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429) {
@@ -89,8 +121,17 @@ impl CallFailure {
         let parameter = refused
             .as_ref()
             .map_or_else(String::new, |name| format!(", parameter {name}"));
+        let blames_provider = match kind {
+            Kind::Passing => true,
+            Kind::Permanent => {
+                matches!(status.as_u16(), 401..=404 | 429) || status.is_redirection()
+            }
+            Kind::ContextTooLong | Kind::Filtered => false,
+        };
         Self {
-            retry_after,
+            // Gemini says it in the body: https://cloud.google.com/apis/design/errors (RetryInfo).
+            retry_after: retry_after.or_else(|| retry_delay(error)),
+            blames_provider,
             message: format!("{status}{}{parameter}{hint}", said.codes()),
             refused,
             ..Self::new(kind, "")
@@ -112,6 +153,7 @@ impl From<CallFailure> for ModelError {
             Kind::Passing => Self::Unavailable(failure.message),
             Kind::Permanent => Self::Refused(failure.message),
             Kind::ContextTooLong => Self::ContextTooLong,
+            Kind::Filtered => Self::Refused(failure.message),
         }
     }
 }
@@ -128,12 +170,29 @@ pub(super) fn in_band(error: &Value) -> CallFailure {
     let status = error.get("code").and_then(Value::as_u64).unwrap_or(0);
     let kind = if said.is_context_too_long() {
         Kind::ContextTooLong
+    } else if said.is_filtered {
+        Kind::Filtered
     } else if matches!(status, 400..=407 | 410..=424 | 426..=428) || said.is_out_of_quota() {
         Kind::Permanent
     } else {
         Kind::Passing
     };
-    CallFailure::new(kind, format!("an error in the stream{}", said.codes()))
+    let failure = CallFailure::new(kind, format!("an error in the stream{}", said.codes()));
+    CallFailure {
+        blames_provider: failure.blames_provider || matches!(status, 401..=404),
+        retry_after: retry_delay(error),
+        ..failure
+    }
+}
+
+/// How long to pause, where the error itself says so: `{"details": [{"retryDelay": "34s"}]}`.
+fn retry_delay(error: &Value) -> Option<Duration> {
+    let details = error.get("details")?.as_array()?;
+    let delay = details
+        .iter()
+        .find_map(|detail| detail.get("retryDelay")?.as_str())?;
+    let seconds = delay.strip_suffix('s')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 /// An error with its causes: reqwest alone only says that sending failed.
@@ -153,6 +212,7 @@ struct Said {
     message: String,
     code: String,
     param: String,
+    is_filtered: bool,
 }
 
 impl Said {
@@ -169,6 +229,7 @@ impl Said {
             message,
             code: format!("{} {} {}", text("code"), text("type"), text("status")),
             param: text("param"),
+            is_filtered: is_filtered(error),
         }
     }
 
@@ -197,10 +258,11 @@ impl Said {
             .map(str::to_owned)
     }
 
-    /// OpenAI has a code for it; the others say it in words.
+    /// OpenAI has a code for it, llama.cpp a type; the others say it in words.
     fn is_context_too_long(&self) -> bool {
-        const WORDS: [&str; 6] = [
+        const WORDS: [&str; 7] = [
             "context length",
+            "context size",
             "context window",
             "maximum context",
             "prompt is too long",
@@ -209,6 +271,7 @@ impl Said {
         ];
         let message = self.message.to_ascii_lowercase();
         self.code.contains("context_length_exceeded")
+            || self.code.contains("exceed_context_size")
             || WORDS.iter().any(|words| message.contains(words))
     }
 
@@ -216,6 +279,15 @@ impl Said {
     fn is_out_of_quota(&self) -> bool {
         self.code.contains("insufficient_quota")
     }
+}
+
+/// Azure has a code for what its filter refuses, and OpenRouter lists the reasons.
+/// <https://learn.microsoft.com/azure/ai-services/openai/concepts/content-filter>,
+/// <https://openrouter.ai/docs/api/reference/errors-and-debugging>
+fn is_filtered(error: &Value) -> bool {
+    let reasons = error.pointer("/metadata/reasons").and_then(Value::as_array);
+    error.get("code").and_then(Value::as_str) == Some("content_filter")
+        || reasons.is_some_and(|reasons| !reasons.is_empty())
 }
 
 fn short(message: &str) -> String {

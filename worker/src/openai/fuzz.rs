@@ -9,12 +9,14 @@ use std::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use errand_core::{calendar::Moment, ids::CallKey, pending::Effect};
 use errand_store::lifecycle::RequestedCall;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::agent::{
@@ -324,7 +326,12 @@ impl Model for Player {
         let done = r#"data: {"choices":[{"delta":{"content":"Done."},"finish_reason":"stop"}]}"#;
         let stream = self.answers.get(next).map_or(done, String::as_str);
         let body = http::Response::new(reqwest::Body::from(stream.to_owned()));
-        Ok(super::read(body.into(), 100, tell).await?)
+        let patience = Duration::from_secs(600);
+        let until = super::Until {
+            begun: Instant::now() + patience,
+            silence: patience,
+        };
+        Ok(super::read(body.into(), 100, until, tell).await?)
     }
 }
 

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, header::RETRY_AFTER};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, RETRY_AFTER},
+};
 use reqwest::Response;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Serialize;
+use url::Url;
 
 use super::failure::{CallFailure, reason};
+use crate::config::Endpoint;
 
 /// To make a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,20 +22,17 @@ const MAX_ERROR_BODY: usize = 64 * 1024;
 /// Sends requests; anything but a success is a [`CallFailure`].
 pub(super) struct Transport {
     http: reqwest::Client,
-    url: String,
-    key: SecretString,
+    url: Url,
+    /// The header with the key; none for a provider that wants none.
+    key: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Transport {
-    /// To the provider at this base URL. `silence` is how long it may say nothing.
+    /// To this model. `silence` is how long it may send nothing.
     ///
     /// # Errors
     /// The HTTP client cannot be built.
-    pub(super) fn new(
-        base_url: &str,
-        key: SecretString,
-        silence: Duration,
-    ) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(endpoint: &Endpoint, silence: Duration) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(silence)
@@ -41,8 +43,8 @@ impl Transport {
             .build()?;
         Ok(Self {
             http,
-            url: format!("{base_url}/chat/completions"),
-            key,
+            url: endpoint.url.clone(),
+            key: key(endpoint),
         })
     }
 
@@ -51,15 +53,11 @@ impl Transport {
     /// # Errors
     /// There is none, or it is no success.
     pub(super) async fn send(&self, body: &impl Serialize) -> Result<Response, CallFailure> {
-        let mut request = self.http.post(&self.url).json(body);
-        if !self.key.expose_secret().is_empty() {
-            request = request.bearer_auth(self.key.expose_secret());
+        let mut request = self.http.post(self.url.clone()).json(body);
+        if let Some((name, key)) = &self.key {
+            request = request.header(name, key);
         }
-        let response = request
-            .send()
-            .await
-            // The URL can carry a key.
-            .map_err(|error| CallFailure::passing(reason(&error.without_url())))?;
+        let response = request.send().await.map_err(broken)?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -68,6 +66,31 @@ impl Transport {
         let body = bounded_body(response).await;
         Err(CallFailure::of_status(status, pause, &body))
     }
+}
+
+fn broken(error: reqwest::Error) -> CallFailure {
+    let is_silence = error.is_timeout() && !error.is_connect();
+    // The URL can carry a key.
+    let reason = reason(&error.without_url());
+    match is_silence {
+        true => CallFailure::silence(&reason),
+        false => CallFailure::passing(reason),
+    }
+}
+
+/// The header that carries the key. A key that no header can carry is none: the provider says so.
+fn key(endpoint: &Endpoint) -> Option<(HeaderName, HeaderValue)> {
+    let key = endpoint.key.expose_secret();
+    if key.is_empty() {
+        return None;
+    }
+    let name = HeaderName::try_from(&endpoint.preset.key_header).ok()?;
+    let mut value = match name == AUTHORIZATION {
+        true => HeaderValue::try_from(format!("Bearer {key}")).ok()?,
+        false => HeaderValue::try_from(key).ok()?,
+    };
+    value.set_sensitive(true);
+    Some((name, value))
 }
 
 /// Retry-After (RFC 9110, 10.2.3) in seconds or as a date.

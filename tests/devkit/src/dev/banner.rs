@@ -29,7 +29,7 @@ pub(super) fn started(config: &DevConfig, parts: &Parts, api: SocketAddr) {
     }
     match &parts.model {
         Some(_) => println!(
-            "  model      A STAND-IN that understands plain requests only; no OPENAI_API_KEY, OPENAI_BASE_URL or GEMINI_API_KEY is set"
+            "  model      A STAND-IN that understands plain requests only; no OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_PROVIDER or GEMINI_API_KEY is set"
         ),
         None => println!("  model      the provider from the environment"),
     }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use errand_worker::agent::title;
 use serde_json::Value;
 
+use super::provider::Provider;
 use super::quirks::Dialect;
 use super::wire::{Answers, Server};
 pub use gate::Gate;
@@ -35,6 +36,7 @@ struct Lines {
     queue: VecDeque<Turn>,
     script: Option<Script>,
     dialect: Dialect,
+    provider: Option<Provider>,
     /// What it says when it is asked for a title.
     title: String,
 }
@@ -80,6 +82,12 @@ impl ScriptedModel {
     /// Takes on the habits of a provider, from the next request on.
     pub fn speak(&self, dialect: Dialect) {
         self.part.lines().dialect = dialect;
+    }
+
+    /// Takes on the rules of a provider, from the next request on; the base URL at which it then is.
+    pub fn pose_as(&self, provider: Provider) -> String {
+        self.part.lines().provider = Some(provider);
+        format!("{}{}", self.server.url(), provider.base_path())
     }
 
     /// The bodies received, oldest first; the last 1,000 of them.
@@ -157,5 +165,9 @@ impl Answers for Part {
 
     fn dialect(&self) -> Dialect {
         self.lines().dialect
+    }
+
+    fn provider(&self) -> Option<Provider> {
+        self.lines().provider
     }
 }

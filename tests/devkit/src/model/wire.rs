@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::provider::{Asked, Provider};
 use super::quirks::Dialect;
 use super::scripted::Turn;
 pub(super) use ledger::Ledger;
@@ -36,6 +37,11 @@ pub(super) trait Answers: Send + Sync + 'static {
 
     fn dialect(&self) -> Dialect {
         Dialect::OpenAi
+    }
+
+    /// Whose rules it has besides; none: it is found at `/v1` and takes any key.
+    fn provider(&self) -> Option<Provider> {
+        None
     }
 }
 
@@ -91,8 +97,12 @@ impl Server {
         })
     }
 
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     pub(super) fn base_url(&self) -> String {
-        format!("http://{}/v1", self.address)
+        format!("{}/v1", self.url())
     }
 
     pub(super) fn ledger(&self) -> &Ledger {
@@ -112,12 +122,12 @@ fn router(shared: Shared) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/models", get(models))
-        .fallback(unknown)
+        .fallback(elsewhere)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(shared)
 }
 
-async fn chat(State(shared): State<Shared>, body: Bytes) -> Response {
+async fn chat(State(shared): State<Shared>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let dialect = shared.answers.dialect();
     let request: Value = match serde_json::from_slice(&body) {
         Ok(request) => request,
@@ -130,6 +140,16 @@ async fn chat(State(shared): State<Shared>, body: Bytes) -> Response {
         }
     };
     let entry = shared.ledger.enter(&request);
+    let asked = Asked {
+        uri: &uri,
+        headers: &headers,
+        body: &request,
+    };
+    let provider = shared.answers.provider();
+    if let Some((status, body)) = provider.and_then(|provider| provider.refusal(&asked)) {
+        entry.finish();
+        return status_and(status, body);
+    }
     if let Err(complaint) = check::request(&request) {
         entry.finish();
         return refuse(dialect, 400, &complaint);
@@ -161,7 +181,19 @@ async fn models() -> Json<Value> {
     }))
 }
 
-async fn unknown(State(shared): State<Shared>, method: Method, uri: Uri) -> Response {
+/// Providers with rules of their own are at paths of their own.
+async fn elsewhere(
+    State(shared): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let provider = shared.answers.provider();
+    let is_there = provider.is_some_and(|provider| uri.path().starts_with(provider.base_path()));
+    if is_there && method == Method::POST && uri.path().ends_with("/chat/completions") {
+        return chat(State(shared), uri, headers, body).await;
+    }
     refuse(
         shared.answers.dialect(),
         404,
@@ -170,6 +202,10 @@ async fn unknown(State(shared): State<Shared>, method: Method, uri: Uri) -> Resp
 }
 
 fn refuse(dialect: Dialect, status: u16, message: &str) -> Response {
-    let status_code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status_code, Json(dialect.error_body(status, message))).into_response()
+    status_and(status, dialect.error_body(status, message))
+}
+
+fn status_and(status: u16, body: Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, Json(body)).into_response()
 }
