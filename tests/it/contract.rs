@@ -13,6 +13,7 @@ mod followers;
 mod fuzz;
 mod large_events;
 mod limits;
+mod llama;
 mod protocol;
 mod provider_refusals;
 mod provider_requests;
