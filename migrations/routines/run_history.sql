@@ -1,6 +1,8 @@
--- version 1
+-- version 2
 -- What a conversation said before a place in its order: turns that are over or wait for a decision, the latest first, each with its steps and
--- the results of their calls. The caller acts for the user.
+-- the results of their calls. The caller acts for the user. Turns that a summary stands for are left out; the first of the list, the latest, says
+-- so (`before`): the place up to which that is, what was said in short, and a summary beyond it that is not in force, if there is one. So a turn
+-- reads as much in a conversation of 10,000 messages as in one of 50.
 --
 -- A step whose calls had to wait is there twice: in the run that waited, and in the one that executes them; the latter counts.
 --
@@ -9,17 +11,45 @@
 create or replace function run_history(p_user_id text, p_conversation_id uuid, p_position bigint, p_limit bigint) returns json
 language plpgsql set search_path = pg_catalog, public, pg_temp set enable_bitmapscan = off set enable_seqscan = off
 as $$
+declare
+    v_covers_to bigint;
+    v_content   text;
+    v_next      json;
 begin
+    select s.covers_to, s.content into v_covers_to, v_content
+    from summaries s
+    where s.conversation_id = p_conversation_id and s.user_id = p_user_id and s.covers_to < p_position and s.status in ('completed', 'skipped')
+    order by s.covers_to desc
+    limit 1;
+    -- Nobody is asked for summaries any more, but there is one of before.
+    if v_covers_to is not null and v_content is null then
+        select s.content into v_content
+        from summaries s
+        where s.conversation_id = p_conversation_id and s.user_id = p_user_id and s.covers_to < v_covers_to and s.status = 'completed'
+        order by s.covers_to desc
+        limit 1;
+    end if;
+    select json_build_object('id', s.id, 'covers_to', s.covers_to, 'status', s.status, 'attempt', s.attempt) into v_next
+    from summaries s
+    where s.conversation_id = p_conversation_id and s.user_id = p_user_id and s.covers_to < p_position
+      and s.covers_to > coalesce(v_covers_to, -1)
+    order by s.covers_to desc
+    limit 1;
+
     return (
         with turns as materialized (
             select r.id, r.parent_run_id, r.position, r.created_at, r.time_zone, r.status
             from runs r
             where r.conversation_id = p_conversation_id and r.user_id = p_user_id and r.position < p_position
+              and r.position > coalesce(v_covers_to, -1)
               and r.root_run_id is null and (r.finished_at is not null or r.status = 'waiting')
             order by r.position desc
             limit p_limit
         )
         select coalesce(json_agg(json_build_object(
+                   'position', t.position,
+                   'before', case when t.position = (select max(l.position) from turns l) then json_build_object(
+                                 'covers_to', v_covers_to, 'content', v_content, 'next', v_next) end,
                    'said_at', t.created_at, 'said_in', t.time_zone, 'message', u.content,
                    'reply', (select m.content
                              from (select t.id, t.position union all

@@ -25,6 +25,7 @@ mod retried_turns;
 mod retries;
 mod sockets;
 mod streams;
+mod summaries;
 mod task_changes;
 mod task_limits;
 mod task_rows;

@@ -24,6 +24,7 @@ pub(crate) mod load;
 pub(crate) mod mcp;
 pub(crate) mod openapi;
 pub(crate) mod otlp;
+pub(crate) mod past;
 pub(crate) mod pooler;
 pub(crate) mod process;
 pub(crate) mod rows;

@@ -20,7 +20,10 @@ pub mod model;
 mod order;
 mod pieces;
 mod said;
+pub mod summary;
 pub mod title;
+mod tokens;
+mod window;
 
 pub(crate) use answer::{AnswerBuilder, AnswerTooLarge};
 pub(crate) use calls::CallPiece;
@@ -31,6 +34,7 @@ use conversation::Conversation;
 pub use message::Message;
 pub(crate) use message::messages_for;
 pub use model::{Answer, Model, ModelError, Progress, Request, ToolDefinition};
+pub use window::READ_TURNS;
 
 /// Calls of one answer that are executed; the model is told that the others were not. Somebody may say forty tasks in one message.
 const MAX_CALLS_PER_STEP: i32 = 128;

@@ -16,9 +16,6 @@ mod endpoint;
 
 pub(crate) use endpoint::Endpoint;
 
-/// Earlier turns that are read at most; the token budget is usually tighter.
-pub(crate) const MAX_HISTORY_TURNS: i64 = 40;
-
 /// Takes runs from the queue, runs the agent and its tools, commits the replies
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "errand-worker", version)]
@@ -51,9 +48,13 @@ pub struct Config {
     #[arg(long, env = "MAX_STEPS", default_value_t = 16, value_parser = clap::value_parser!(i32).range(1..=200))]
     pub max_steps: i32,
 
-    /// Tokens of earlier turns that the model is shown (estimated at 4 bytes a token)
+    /// Tokens of earlier turns that the model is shown, their summary included (estimated by the kinds of characters)
     #[arg(long, env = "HISTORY_TOKENS", default_value_t = 8000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub history_tokens: u32,
+
+    /// Whether the model writes summaries of what no longer fits, beside the turns; false: it is left out
+    #[arg(long, env = "SUMMARIES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub summaries: bool,
 
     /// Runs of one user that may be in the queue or at work at the same time
     #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]

@@ -32,6 +32,8 @@ mod purge;
 mod queue;
 mod run_executor;
 mod spans;
+mod summaries;
+mod summary_writer;
 mod titles;
 mod toolbox;
 
@@ -78,6 +80,7 @@ pub struct Worker {
     keep: purge::Keep,
     queue: queue::Queue,
     executor: Arc<run_executor::RunExecutor>,
+    orders: summaries::Orders,
     supervisor: Supervisor,
     /// Where it can be asked how it is, if anywhere.
     metrics: Option<metrics::Server>,
@@ -123,6 +126,7 @@ impl Worker {
                 Some(server.await.map_err(WorkerError::Metrics)?)
             }
         };
+        let (summaries, orders) = summaries::channel(config);
         let executor = Arc::new(run_executor::RunExecutor {
             users: UserPool::new(pool.clone(), ENDS),
             pool: pool.clone(),
@@ -130,6 +134,7 @@ impl Worker {
             toolbox,
             publisher: Publisher::default(),
             cancels: Cancels::default(),
+            summaries,
             limits: config.into(),
             metrics,
         });
@@ -138,6 +143,7 @@ impl Worker {
             keep: config.into(),
             queue,
             executor,
+            orders,
             supervisor,
             metrics: server,
         })
@@ -184,6 +190,11 @@ impl Worker {
         let measured = Arc::clone(&executor.metrics);
         let purges = purge::keep(self.pool.clone(), self.keep, measured, stop.clone());
         self.supervisor.permanent("purge", &stop, purges);
+        // Nor for a summary.
+        let writer =
+            summary_writer::Writer::new(Arc::clone(&executor), self.queue.beside(), self.orders);
+        self.supervisor
+            .permanent("summaries", &stop, writer.run(stop.clone()));
         let work = Arc::clone(&executor);
         let result = self
             .queue

@@ -64,6 +64,9 @@ struct StateLabel {
     state: &'static str,
 }
 
+/// What attempts at summaries come to.
+const SUMMARY_OUTCOMES: [&str; 5] = ["completed", "failed", "again", "cancelled", "lost"];
+
 /// The metrics of one worker.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -80,6 +83,7 @@ pub(crate) struct Metrics {
     tool: Family<ToolLabel, Histogram>,
     tool_errors: Family<ToolLabel, Counter>,
     stage: Family<StageLabel, Histogram>,
+    summary: Family<OutcomeLabel, Histogram>,
     rescued: Counter,
     fenced: Counter,
     released: Family<WhatLabel, Counter>,
@@ -104,6 +108,7 @@ impl Default for Metrics {
             tool: Family::new_with_constructor(short_seconds),
             tool_errors: Family::default(),
             stage: Family::new_with_constructor(short_seconds),
+            summary: Family::new_with_constructor(seconds),
             rescued: Counter::default(),
             fenced: Counter::default(),
             released: Family::default(),
@@ -116,6 +121,9 @@ impl Default for Metrics {
         // What has not happened yet is told as 0: a rate needs something to begin with.
         for outcome in ["completed", "failed", "cancelled", "awaiting_approval"] {
             drop(new.turn.get_or_create(&OutcomeLabel { outcome }));
+        }
+        for outcome in SUMMARY_OUTCOMES {
+            drop(new.summary.get_or_create(&OutcomeLabel { outcome }));
         }
         for what in ["failure", "outage", "drained"] {
             drop(new.released.get_or_create(&WhatLabel { what }));
@@ -182,6 +190,11 @@ impl Default for Metrics {
             "run_stage_seconds",
             "What a worker does for a run besides asking models and calling tools: claim, history (what was said before), step (one commit of an answer), finish (the commit of the end)",
             new.stage.clone(),
+        );
+        registry.register(
+            "summary_seconds",
+            "One attempt at a summary of a conversation, from its claim, by outcome",
+            new.summary.clone(),
         );
         registry.register(
             "runs_rescued",
@@ -278,6 +291,11 @@ impl Metrics {
         self.model
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
+        self.used(model, tokens);
+    }
+
+    /// An answer of the model took this.
+    pub(crate) fn used(&self, model: &str, tokens: Tokens) {
         for (kind, tokens) in [
             ("input", tokens.input),
             ("cached", tokens.cached),
@@ -308,6 +326,12 @@ impl Metrics {
         if is_error {
             self.tool_errors.get_or_create(&label).inc();
         }
+    }
+
+    /// An attempt at a summary came to this.
+    pub(crate) fn summarised(&self, outcome: &'static str, took: Duration) {
+        let summary = self.summary.get_or_create(&OutcomeLabel { outcome });
+        summary.observe(took.as_secs_f64());
     }
 
     /// Jobs were taken over from workers that fell silent.

@@ -15,7 +15,7 @@ use errand_core::{hints::Hint, jobs::job_id};
 use errand_server::{supervise::Supervisor, trace::Span};
 use errand_store::{self as store, Pool, StoreError, lifecycle::Taken, queue::leases};
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -68,12 +68,24 @@ pub(crate) struct Delivery {
     pub(crate) guard: InFlightGuard,
 }
 
+/// What a process does beside its runs, under the same name and lease: it writes summaries.
+#[derive(Debug, Clone)]
+pub(crate) struct Beside {
+    /// The worker.
+    pub(crate) worker: Arc<str>,
+    /// What it has at work.
+    pub(crate) in_flight: InFlight,
+    /// Rung when there may be something to claim.
+    pub(crate) wake: Arc<Notify>,
+}
+
 /// Takes jobs for one process.
 pub(crate) struct Queue {
     pool: Pool,
     settings: Settings,
     worker: Arc<str>,
     in_flight: InFlight,
+    beside: Beside,
     supervisor: Supervisor,
     metrics: Arc<Metrics>,
 }
@@ -86,11 +98,16 @@ impl Queue {
         supervisor: Supervisor,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let worker = format!("errand-worker-{}", Uuid::now_v7().simple());
+        let worker: Arc<str> = format!("errand-worker-{}", Uuid::now_v7().simple()).into();
         Self {
             pool,
             settings,
-            worker: worker.into(),
+            beside: Beside {
+                worker: Arc::clone(&worker),
+                in_flight: InFlight::default(),
+                wake: Arc::default(),
+            },
+            worker,
             in_flight: InFlight::default(),
             supervisor,
             metrics,
@@ -103,6 +120,11 @@ impl Queue {
             in_flight: self.in_flight.clone(),
             all: self.settings.concurrency,
         }
+    }
+
+    /// For what is done beside the runs.
+    pub(crate) fn beside(&self) -> Beside {
+        self.beside.clone()
     }
 
     /// Hands jobs to `handle` until `stop`; then waits for the handlers, whose token is cancelled after the drain time.
@@ -121,7 +143,7 @@ impl Queue {
         let asked = lease::Asked::default();
         let mut heartbeat = lease::Heartbeat::new(
             self.pool.clone(),
-            Arc::clone(&self.worker),
+            self.beside.clone(),
             self.in_flight.clone(),
             self.settings,
             Arc::clone(&self.metrics),
@@ -244,7 +266,7 @@ async fn expire(
 /// The jobs this process knows to be its own, with the number of handlers that have each: a job that was given back in an outage may
 /// come here again while its first handler is still on its way out.
 #[derive(Debug, Clone, Default)]
-struct InFlight(Arc<Mutex<HashMap<Uuid, usize>>>);
+pub(crate) struct InFlight(Arc<Mutex<HashMap<Uuid, usize>>>);
 
 /// The places for runs in this process.
 #[derive(Debug, Clone)]
@@ -264,6 +286,15 @@ impl Slots {
 impl InFlight {
     /// Holds a job and its slot until the returned guard is dropped.
     fn hold(&self, run_id: Uuid, slot: OwnedSemaphorePermit) -> InFlightGuard {
+        self.guard(run_id, Some(slot))
+    }
+
+    /// Holds a job that takes no slot of a run.
+    pub(crate) fn hold_beside(&self, run_id: Uuid) -> InFlightGuard {
+        self.guard(run_id, None)
+    }
+
+    fn guard(&self, run_id: Uuid, slot: Option<OwnedSemaphorePermit>) -> InFlightGuard {
         *self.lock().entry(run_id).or_default() += 1;
         InFlightGuard {
             run_id,
@@ -285,7 +316,7 @@ impl InFlight {
 pub(crate) struct InFlightGuard {
     run_id: Uuid,
     in_flight: InFlight,
-    _slot: OwnedSemaphorePermit,
+    _slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for InFlightGuard {

@@ -3,7 +3,11 @@
 //! No transaction spans the model's time. Whatever goes wrong, the run ends in exactly one way or goes back to the queue;
 //! what was committed of it stays.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use errand_core::{calendar::Moment, faults, hints::Hint};
 use errand_server::{
@@ -14,7 +18,7 @@ use errand_store::{
     self as store, Pool, StoreError, UserPool, WriteError,
     lifecycle::{self, Claimed, Outcome, Release},
     read::{
-        history::{self, PastTurn, RecordedStep},
+        history::{self, History, RecordedStep},
         usage::Tokens,
     },
 };
@@ -23,15 +27,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{
-    agent::{self, Assignment, Interrupted, Reply, Stop},
+    agent::{self, Assignment, Interrupted, READ_TURNS, Reply, Stop, summary::Due},
     cancels::Cancels,
-    config::{Config, MAX_HISTORY_TURNS},
+    config::Config,
     journal::RunJournal,
     metrics::{self, MeasuredJournal, MeasuredTools, Metrics},
     models::Models,
     publisher::Publisher,
     queue::Delivery,
     spans::{self, Ended},
+    summaries::Summaries,
     titles,
     toolbox::Toolbox,
 };
@@ -76,6 +81,7 @@ pub(crate) struct RunExecutor {
     pub(crate) toolbox: Toolbox,
     pub(crate) publisher: Publisher,
     pub(crate) cancels: Cancels,
+    pub(crate) summaries: Summaries,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -106,7 +112,7 @@ impl RunExecutor {
     async fn work(
         &self,
         run: &Claimed,
-        history: Option<Vec<PastTurn>>,
+        history: Option<History>,
         drain: CancellationToken,
     ) -> Ended {
         let begun = std::time::Instant::now();
@@ -118,8 +124,9 @@ impl RunExecutor {
             }
         };
         let watch = self.cancels.watch(run.id, run.attempt);
+        let due = OnceLock::new();
         let attempt = tokio::select! {
-            attempt = AssertUnwindSafe(self.attempt(run, history, &journal)).catch_unwind() => {
+            attempt = AssertUnwindSafe(self.attempt(run, history, &journal, &due)).catch_unwind() => {
                 attempt.unwrap_or_else(|_| Attempt::Interrupted(Interrupted::Unavailable("panic".to_owned())))
             }
             () = watch.asked() => Attempt::Cancelled,
@@ -166,6 +173,9 @@ impl RunExecutor {
             Ok(()) => {
                 self.metrics
                     .ended(&outcome, self.pool.since(run.created_at));
+                if let Some(due) = due.into_inner() {
+                    self.summaries.ask(run, due);
+                }
                 // A turn that goes on from another has no title to give: its conversation had one before.
                 if let (true, Outcome::Completed { reply, .. }) = (run.wants_title, &outcome) {
                     titles::give(&self.pool, self.models.at_hand(), run, reply, &drain).await;
@@ -257,8 +267,9 @@ impl RunExecutor {
     async fn attempt(
         &self,
         run: &Claimed,
-        history: Option<Vec<PastTurn>>,
+        history: Option<History>,
         journal: &RunJournal<'_>,
+        due: &OnceLock<Due>,
     ) -> Attempt {
         if run.cancel_requested {
             return Attempt::Cancelled;
@@ -280,7 +291,15 @@ impl RunExecutor {
         let attempt = metrics::Attempt::new(metrics, &self.pool, run);
         let model = self.models.for_attempt(&attempt);
         let journal = MeasuredJournal { journal, metrics };
-        let work = agent::run(&assignment, &model, &tools, &journal);
+        // Boxed: it is large.
+        let talk = Box::pin(agent::run(&assignment, &model, &tools, &journal));
+        // Looked at while the model is asked already.
+        let look = async {
+            if let Some(found) = self.summaries.goes_on(run, &assignment.history) {
+                let _ = due.set(found);
+            }
+        };
+        let work = async { tokio::join!(talk, look).0 };
         match tokio::time::timeout(self.limits.run_timeout, work).await {
             Ok(Ok(Stop::Replied(reply))) => Attempt::Replied(reply),
             Ok(Ok(Stop::NeedsApproval(reply, questions))) => Attempt::Paused(reply, questions),
@@ -302,7 +321,7 @@ impl RunExecutor {
     async fn look_back(
         &self,
         run: &Claimed,
-        history: Option<Vec<PastTurn>>,
+        history: Option<History>,
     ) -> Result<Assignment, StoreError> {
         let begun = std::time::Instant::now();
         let mut span = Span::begin("history");
@@ -310,7 +329,7 @@ impl RunExecutor {
         self.metrics.stage("history", begun.elapsed());
         match &assignment {
             Ok(assignment) => {
-                let turns = i64::try_from(assignment.history.len()).unwrap_or(i64::MAX);
+                let turns = i64::try_from(assignment.history.turns.len()).unwrap_or(i64::MAX);
                 span.set("errand.history.turns", turns);
             }
             Err(_) => span.fail("store"),
@@ -321,7 +340,7 @@ impl RunExecutor {
     async fn assignment(
         &self,
         run: &Claimed,
-        history: Option<Vec<PastTurn>>,
+        history: Option<History>,
     ) -> Result<Assignment, StoreError> {
         let goes_on = run.attempt > 1 || run.root_run_id != run.id;
         let (history, recorded) = match history {
@@ -349,12 +368,12 @@ impl RunExecutor {
     async fn read(
         &self,
         run: &Claimed,
-        history: Option<Vec<PastTurn>>,
-    ) -> Result<(Vec<PastTurn>, Vec<RecordedStep>), StoreError> {
+        history: Option<History>,
+    ) -> Result<(History, Vec<RecordedStep>), StoreError> {
         let mut db = store::begin_for(&self.pool, &run.user_id).await?;
         let history = match history {
             Some(history) => history,
-            None => history::before(&mut db, run, MAX_HISTORY_TURNS).await?,
+            None => history::before(&mut db, run, READ_TURNS).await?,
         };
         let recorded = history::of_run(&mut db, run).await;
         Ok((history, db.done(recorded).await?))

@@ -27,6 +27,8 @@ pub const POINTS: &[&str] = &[
     "finish.before-commit",
     "finish.committed",
     "release.before-commit",
+    "summary.claimed",
+    "summary.written",
 ];
 
 /// Takes away the attempt's fence, to prove that the campaign notices.

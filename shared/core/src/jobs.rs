@@ -9,6 +9,9 @@ use uuid::Uuid;
 /// The queue's name in `apalis.jobs.job_type`. Stable: jobs outlive deployments.
 pub const QUEUE: &str = "errand.run";
 
+/// The name under which jobs to write a summary of a conversation are in the same queue.
+pub const SUMMARIES: &str = "errand.summary";
+
 /// "Run the agent for this run." Delivered at least once, so the receiver claims the run first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunAgent {

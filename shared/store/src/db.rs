@@ -14,7 +14,7 @@ mod waits;
 
 pub use error::{StoreError, WriteError};
 pub use isolation::begin_for;
-pub(crate) use isolation::report;
+pub(crate) use isolation::{act, report};
 pub use nul::without_nul;
 pub use pool::{Pool, PoolUsage, Pooled, Transaction, pool};
 pub use user_pool::{UserPool, UserTurn};

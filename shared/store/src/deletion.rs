@@ -3,7 +3,9 @@
 
 use uuid::Uuid;
 
-use crate::{Connection, StoreError, Transaction, WriteError, lifecycle, read::conversations};
+use crate::{
+    Connection, StoreError, Transaction, WriteError, lifecycle, read::conversations, summaries,
+};
 
 /// Runs that one step cancels, so that a transaction stays short however long a queue is.
 const STEP: i64 = 50;
@@ -53,6 +55,7 @@ pub async fn delete(
         return Ok(Deleted::NotYet);
     }
     hide(tx, user_id, conversation_id).await?;
+    summaries::end(tx, user_id, conversation_id).await?;
     Ok(Deleted::Done)
 }
 

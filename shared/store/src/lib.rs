@@ -20,6 +20,7 @@ mod notify;
 pub mod queue;
 pub mod read;
 pub mod settings;
+pub mod summaries;
 pub mod tasks;
 
 pub use db::{

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
 
 /// Tables that hold rows of users, and how to find an owner's rows in them.
-pub(crate) const TABLES: [(&str, &str); 13] = [
+pub(crate) const TABLES: [(&str, &str); 14] = [
     ("conversations", "user_id = $1"),
     ("messages", "user_id = $1"),
     ("runs", "user_id = $1"),
@@ -23,6 +23,7 @@ pub(crate) const TABLES: [(&str, &str); 13] = [
     ("mcp_attempts", "user_id = $1"),
     ("task_totals", "user_id = $1"),
     ("user_settings", "user_id = $1"),
+    ("summaries", "user_id = $1"),
 ];
 
 /// Executes a statement as the owner of the tables.
@@ -97,6 +98,7 @@ pub(crate) async fn across_users(db: &PgPool) -> i64 {
         "select (select count(*) from messages m join conversations c on c.id = m.conversation_id where m.user_id <> c.user_id)
               + (select count(*) from messages m join runs r on r.id = m.run_id where m.user_id <> r.user_id)
               + (select count(*) from runs r join conversations c on c.id = r.conversation_id where r.user_id <> c.user_id)
+              + (select count(*) from summaries s join conversations c on c.id = s.conversation_id where s.user_id <> c.user_id)
               + (select count(*) from tool_calls t join runs r on r.id = t.run_id where t.user_id <> r.user_id)",
     )
     .fetch_one(db)

@@ -4,7 +4,7 @@ use errand_core::{calendar::Moment, ids::CallKey, pending::Effect};
 use errand_store::{
     StoreError, WriteError,
     lifecycle::RequestedCall,
-    read::history::{PastTurn, RecordedStep},
+    read::history::{History, RecordedStep},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -24,8 +24,8 @@ pub struct Assignment {
     pub said: Moment,
     /// When the run was accepted that is to finish an interrupted turn.
     pub retried: Option<Moment>,
-    /// Earlier turns, the latest first.
-    pub history: Vec<PastTurn>,
+    /// What was said before.
+    pub history: History,
     /// What earlier attempts at this run, and earlier runs of this turn, have committed.
     pub recorded: Vec<RecordedStep>,
     /// The model that is asked, as the provider knows it.

@@ -5,8 +5,9 @@ use errand_store::read::history::RecordedStep;
 
 use super::{
     Assignment, Message,
-    history::{history, not_executed, step},
+    history::{not_executed, step},
     said,
+    window::window,
 };
 
 /// How the agent is to behave: the same for everybody at all times.
@@ -70,7 +71,7 @@ impl<'a> Conversation<'a> {
 
     fn built(&self) -> Vec<Message> {
         let Assignment {
-            history: turns,
+            history,
             history_tokens: budget,
             model,
             ..
@@ -83,7 +84,7 @@ impl<'a> Conversation<'a> {
         let mut messages = vec![Message::System {
             content: PROMPT.to_owned(),
         }];
-        messages.extend(history(turns, budget, model));
+        messages.extend(window(history, budget, model));
         messages.push(self.message());
         messages.extend((0..self.steps.len()).flat_map(|place| self.shown_step(place)));
         messages

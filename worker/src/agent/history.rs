@@ -1,11 +1,12 @@
-//! Earlier turns as the model is shown them, within a budget of tokens.
+//! An earlier turn as the model is shown it. Which ones are shown, and how much of each, is decided in `window`.
 //!
-//! A turn is shown with its tool calls: a model that only sees earlier claims of success learns to claim. Where the budget is
-//! too small, old results of tools are shortened first, then whole turns are left out; the last turn stays in some form,
-//! because what the user says next is about it.
+//! A turn is shown with its tool calls: a model that only sees earlier claims of success learns to claim.
 
 use errand_core::shorten::{self, Level};
-use errand_store::read::history::{PastTurn, RecordedStep, TurnEnd};
+use errand_store::{
+    lifecycle::RequestedCall,
+    read::history::{PastTurn, RecordedStep, TurnEnd},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,8 +20,11 @@ const MAX_RESULT: usize = 32_000;
 const SHORTEST_TEXT: usize = 400;
 
 /// How the whole of a shortened result can be had.
-const ASK_AGAIN: &str = "This result was shortened to save room. To see more of it, ask again: call list_tasks, with a search \
-or a smaller limit.";
+const ASK_AGAIN: &str = "This result was shortened to save room. To see a task as it is now, call list_tasks with a search for its title.";
+/// Tasks on a page by which a long list can be read on.
+const PAGE: usize = 10;
+/// Characters of the arguments of a call that are repeated in such a note.
+const MAX_ARGUMENTS: usize = 300;
 
 /// What stands for the result of a call that was never executed.
 const NOT_EXECUTED: &str = "the call was not executed";
@@ -36,97 +40,18 @@ const WAITING: &str = "(This turn is not finished: it waits.)";
 /// Put behind a reply that was stopped in its middle.
 const STOPPED: &str = "… (stopped by the user)";
 
-/// The latest turns that fit into `budget` tokens, the oldest of them first. `turns` has the latest first. `model` is the one
-/// that is asked. 0: none.
-pub(super) fn history(turns: &[PastTurn], budget: usize, model: &str) -> Vec<Message> {
-    if budget == 0 {
-        return Vec::new();
-    }
-    let mut shown: Vec<Shown<'_>> = turns.iter().map(|turn| Shown::new(turn, model)).collect();
-    fit(&mut shown, budget);
-    shown
-        .into_iter()
-        .rev()
-        .flat_map(|turn| turn.messages)
-        .collect()
+/// The last resort where a turn alone is over the budget: beginnings of what was said.
+pub(super) fn cut_texts(turn: &PastTurn, budget: usize) -> Vec<Message> {
+    let max = (budget * 2).max(SHORTEST_TEXT);
+    let message = beginning(&turn.message, max);
+    vec![
+        said::message(&message, turn.said),
+        Message::said(beginning(&reply(turn), max)),
+    ]
 }
 
-/// Shortens and leaves out until the budget holds.
-fn fit(shown: &mut Vec<Shown<'_>>, budget: usize) {
-    let mut spent: usize = shown.iter().map(|turn| turn.tokens).sum();
-    let mut shorten = |turn: &mut Shown<'_>, level: Level| {
-        if spent > budget {
-            spent -= turn.tokens;
-            turn.shorten(level);
-            spent += turn.tokens;
-        }
-    };
-    for level in [Level::Texts, Level::Stub] {
-        shown
-            .iter_mut()
-            .skip(1)
-            .rev()
-            .for_each(|turn| shorten(turn, level));
-    }
-    if let Some(last) = shown.first_mut() {
-        shorten(last, Level::Texts);
-    }
-    while spent > budget && shown.len() > 1 {
-        spent -= shown.pop().map_or(0, |turn| turn.tokens);
-    }
-    let Some(last) = shown.first_mut().filter(|_| spent > budget) else {
-        return;
-    };
-    for level in [Level::Items, Level::Stub] {
-        if last.tokens > budget {
-            last.shorten(level);
-        }
-    }
-    if last.tokens > budget {
-        last.cut_texts(budget);
-    }
-}
-
-/// An earlier turn as messages.
-struct Shown<'a> {
-    turn: &'a PastTurn,
-    model: &'a str,
-    messages: Vec<Message>,
-    tokens: usize,
-}
-
-impl<'a> Shown<'a> {
-    fn new(turn: &'a PastTurn, model: &'a str) -> Self {
-        let mut shown = Self {
-            turn,
-            model,
-            messages: Vec::new(),
-            tokens: 0,
-        };
-        shown.set(messages(turn, model, None));
-        shown
-    }
-
-    fn shorten(&mut self, level: Level) {
-        self.set(messages(self.turn, self.model, Some(level)));
-    }
-
-    /// The last resort: beginnings of what was said.
-    fn cut_texts(&mut self, budget: usize) {
-        let max = (budget * 2).max(SHORTEST_TEXT);
-        let message = beginning(&self.turn.message, max);
-        let mut messages = vec![said::message(&message, self.turn.said)];
-        messages.push(Message::said(beginning(&reply(self.turn), max)));
-        self.set(messages);
-    }
-
-    fn set(&mut self, messages: Vec<Message>) {
-        self.tokens = messages.iter().map(Message::tokens).sum();
-        self.messages = messages;
-    }
-}
-
-fn messages(past: &PastTurn, model: &str, level: Option<Level>) -> Vec<Message> {
+/// An earlier turn as messages, results of tools shortened to this level.
+pub(super) fn messages(past: &PastTurn, model: &str, level: Option<Level>) -> Vec<Message> {
     let mut messages = vec![said::message(&past.message, past.said)];
     let why = match past.end {
         TurnEnd::Waits => UNDECIDED,
@@ -179,7 +104,7 @@ pub(super) fn step(
         let result = call.result.as_ref().unwrap_or(missing);
         (
             MessageCall::new(&call.asked, key(ordinal), is_own),
-            shown(result, level),
+            shown(result, level, || how_to_read_on(&call.asked)),
         )
     });
     let (tool_calls, results): (Vec<_>, Vec<_>) = calls.unzip();
@@ -206,16 +131,34 @@ pub(super) fn step(
 }
 
 /// A result as the model reads it.
-fn shown(result: &Value, level: Option<Level>) -> String {
+fn shown(result: &Value, level: Option<Level>, how: impl Fn() -> String) -> String {
     let result = order::value(match level {
-        Some(level) => shorten::shorten(result, level, ASK_AGAIN),
+        Some(level) => shorten::shorten(result, level, &how()),
         None => result.clone(),
     });
     let text = result.to_string();
     if text.len() <= MAX_RESULT {
         return text;
     }
-    order::value(shorten::to_fit(&result, MAX_RESULT, ASK_AGAIN)).to_string()
+    order::value(shorten::to_fit(&result, MAX_RESULT, &how())).to_string()
+}
+
+/// The call that gets what was left out of a result, in pages that are not shortened.
+fn how_to_read_on(asked: &RequestedCall) -> String {
+    let arguments = match asked.object() {
+        Some(mut arguments) if asked.name == "list_tasks" => {
+            arguments.insert("limit".to_owned(), json!(PAGE));
+            order::value(Value::Object(arguments)).to_string()
+        }
+        _ => return ASK_AGAIN.to_owned(),
+    };
+    if arguments.len() > MAX_ARGUMENTS {
+        return ASK_AGAIN.to_owned();
+    }
+    format!(
+        "This result was shortened to save room. To read it whole, page by page, call list_tasks with {arguments}, then with its next_cursor \
+         as cursor; for one task, with a search for its title."
+    )
 }
 
 /// The result of a call that was not made.

@@ -11,12 +11,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::order;
+use super::{order, tokens::tokens};
 
 /// Characters of a tool's name (OpenAI: `^[a-zA-Z0-9_-]{1,64}$`).
 const MAX_NAME: usize = 64;
 /// Characters of a call's id (OpenAI).
 const MAX_ID: usize = 40;
+
+/// Tokens of what stands around a message or a call: its role, its id.
+const FRAME: usize = 8;
 
 /// A message of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -66,11 +69,11 @@ impl Message {
         }
     }
 
-    /// A rough count of tokens, good enough for a budget: 4 bytes a token, and a few for the message's frame.
+    /// An estimate of its tokens, with a few for its frame.
     pub(super) fn tokens(&self) -> usize {
-        let bytes = match self {
+        let tokens = match self {
             Self::System { content } | Self::User { content } | Self::Tool { content, .. } => {
-                content.len()
+                tokens(content)
             }
             Self::Assistant {
                 content,
@@ -78,20 +81,20 @@ impl Message {
                 extra,
                 ..
             } => {
-                content.as_ref().map_or(0, String::len)
-                    + size(extra)
-                    + tool_calls.iter().map(MessageCall::size).sum::<usize>()
+                let calls = tool_calls.iter().map(MessageCall::tokens).sum::<usize>();
+                content.as_deref().map_or(0, tokens) + calls + size(extra)
             }
         };
-        bytes / 4 + 4
+        tokens + FRAME
     }
 }
 
+/// Tokens of what is the provider's own, which is nearly always Base64.
 fn size(extra: &Map<String, Value>) -> usize {
     if extra.is_empty() {
         return 0;
     }
-    serde_json::to_string(extra).map_or(0, |text| text.len())
+    serde_json::to_string(extra).map_or(0, |text| text.len() / 2)
 }
 
 /// A call inside an assistant message.
@@ -149,8 +152,9 @@ impl MessageCall {
         &self.id
     }
 
-    fn size(&self) -> usize {
-        self.function.name.len() + self.function.arguments.len() + size(&self.extra)
+    fn tokens(&self) -> usize {
+        let function = &self.function;
+        tokens(&function.name) + tokens(&function.arguments) + size(&self.extra) + FRAME
     }
 }
 

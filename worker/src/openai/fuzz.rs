@@ -76,7 +76,7 @@ async fn converse(seed: u64) -> (usize, usize) {
         message: "go".to_owned(),
         said: Moment::new(chrono::Utc::now(), None),
         retried: None,
-        history: Vec::new(),
+        history: Default::default(),
         recorded: Vec::new(),
         model: if rng.random_bool(0.5) { "m" } else { "another" }.to_owned(),
         needs_approval: Vec::new(),

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Delivery, InFlight, lease::Asked};
 use crate::{
-    config::MAX_HISTORY_TURNS,
+    agent::READ_TURNS,
     metrics::Metrics,
     spans::{self, ClaimedAt},
 };
@@ -120,7 +120,7 @@ impl Claims {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let mut db = store::connection(&self.pool).await?;
         // One statement, so one transaction: nothing is held open between the claim and its answer.
-        let claimed = lifecycle::claim(&mut db, &self.worker, limit, MAX_HISTORY_TURNS).await;
+        let claimed = lifecycle::claim(&mut db, &self.worker, limit, READ_TURNS).await;
         let claimed = db.done(claimed)?;
         let answered = SystemTime::now();
         if !claimed.is_empty() {

@@ -13,7 +13,7 @@ use errand_store::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{InFlight, Settings};
+use super::{Beside, InFlight, Settings};
 use crate::metrics::Metrics;
 
 /// Beats within one lease: so many may be lost before a live worker looks dead.
@@ -27,7 +27,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 /// It has a connection of its own: a pool whose places are all taken, or whose connections fell silent, would cost the lease.
 pub(super) struct Heartbeat {
     pool: Pool,
-    worker: Arc<str>,
+    beside: Beside,
     in_flight: InFlight,
     lease: Duration,
     slots: i32,
@@ -48,7 +48,7 @@ pub(super) struct Asked {
 impl Heartbeat {
     pub(super) fn new(
         pool: Pool,
-        worker: Arc<str>,
+        beside: Beside,
         in_flight: InFlight,
         settings: Settings,
         metrics: Arc<Metrics>,
@@ -56,7 +56,7 @@ impl Heartbeat {
     ) -> Self {
         Self {
             pool,
-            worker,
+            beside,
             in_flight,
             lease: settings.lease,
             slots: i32::try_from(settings.concurrency).unwrap_or(i32::MAX),
@@ -99,6 +99,7 @@ impl Heartbeat {
         };
         if found.freed > 0 {
             self.pool.tell(Hint::JobReady);
+            self.beside.wake.notify_one();
         }
         self.metrics.rescued(found.rescued);
         if found.is_draining {
@@ -109,14 +110,15 @@ impl Heartbeat {
     }
 
     async fn tick_anew(&mut self) -> Result<Found, StoreError> {
-        let open = Session::open(&self.pool, &self.worker, self.slots);
+        let open = Session::open(&self.pool, &self.beside.worker, self.slots);
         let session = store::within_time(OPEN_TIMEOUT, open).await?;
         self.tick_over(session).await
     }
 
     /// Keeps the session if it answers.
     async fn tick_over(&mut self, mut session: Session) -> Result<Found, StoreError> {
-        let in_flight = self.in_flight.job_ids();
+        let mut in_flight = self.in_flight.job_ids();
+        in_flight.extend(self.beside.in_flight.job_ids());
         let renewed = session.renew(&in_flight, self.lease);
         let found = store::within_time(self.lease / 2, renewed).await?;
         self.session = Some(session);

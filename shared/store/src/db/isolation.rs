@@ -11,7 +11,7 @@ mod roles;
 pub(crate) use roles::make as make_roles;
 
 /// Tables that hold rows of users.
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "conversations",
     "messages",
     "runs",
@@ -25,6 +25,7 @@ const TABLES: [&str; 13] = [
     "mcp_calls",
     "approvals",
     "user_settings",
+    "summaries",
 ];
 
 /// Begins a transaction that acts for a user. Its writes last if it is committed; reads need no commit.
@@ -37,7 +38,8 @@ pub async fn begin_for(pool: &Pool, user_id: &str) -> Result<Transaction, StoreE
     Ok(tx)
 }
 
-async fn act(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
+/// Has a transaction act for a user from here on.
+pub(crate) async fn act(db: &mut Connection, user_id: &str) -> Result<(), StoreError> {
     // Behind a pooler no start-up option limits what a user's query may take, so this transaction limits itself.
     sqlx::query!(
         "select set_config('statement_timeout', '4s', true) as statements,

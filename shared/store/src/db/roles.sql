@@ -32,6 +32,7 @@ begin
 
     grant usage on schema public, apalis to errand_user, errand_tool;
     grant select, insert, update on conversations, runs, usage_days, approvals, user_settings to errand_user;
+    grant select, update on summaries to errand_user;
     grant select, insert on messages, steps, run_events, tool_calls, mcp_calls, mcp_attempts to errand_user;
     grant select on tasks, task_totals to errand_user;
     -- Of its own user's jobs alone (row level security): to enqueue, to end and to forget them. Earlier versions granted all columns.

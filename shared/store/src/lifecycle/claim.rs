@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Connection, StoreError, WriteError,
-    read::history::{self, PastTurn},
+    read::history::{self, History},
 };
 
 /// A run that a worker has claimed: it may write for it as this attempt.
@@ -56,7 +56,7 @@ pub struct Taken {
     /// The run.
     pub run: Claimed,
     /// What its conversation said before; none if that could not be read along.
-    pub history: Option<Vec<PastTurn>>,
+    pub history: Option<History>,
 }
 
 /// Takes up to `limit` jobs for a worker and begins an attempt at the run of each, as `run_claims` has it; with up to `history` earlier turns.
@@ -108,7 +108,7 @@ pub async fn claim(
             traceparent: row.traceparent,
         },
         // One that cannot be understood is read again by its worker, which says so.
-        history: row.history.and_then(|turns| history::turns(turns).ok()),
+        history: row.history.and_then(|turns| history::read(turns).ok()),
     });
     Ok(taken.collect())
 }

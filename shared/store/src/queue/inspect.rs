@@ -101,7 +101,7 @@ pub async fn workers(db: &mut Connection, limit: i64) -> Result<Vec<Heard>, Stor
     Ok(sqlx::query_as!(
         Heard,
         r#"select w.id as worker, coalesce(substring(w.layers from '^slots=(\d{1,6})$')::bigint, 0) as "slots!", w.last_seen as heard,
-                  (select count(*) from apalis.jobs j where j.lock_by = w.id and j.status in ('Running', 'Queued')) as "busy!",
+                  (select count(*) from apalis.jobs j where j.lock_by = w.id and j.status in ('Running', 'Queued') and j.job_type = 'errand.run') as "busy!",
                   d.since as "draining_since?", d.asked_by as "draining_by?"
            from apalis.workers w left join worker_drains d on d.worker = w.id
            where w.worker_type = 'errand.run' and w.last_seen > now() - interval '10 minutes' and w.layers <> 'slots=0'

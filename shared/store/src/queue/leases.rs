@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use errand_core::jobs::QUEUE;
+use errand_core::jobs::{QUEUE, SUMMARIES};
 
 use crate::{Connection, Pool, StoreError};
 
@@ -119,7 +119,7 @@ impl Session {
              ),
              dead as (
                  select j.id from apalis.jobs j join apalis.workers w on w.id = j.lock_by
-                 where j.status in ('Queued', 'Running') and j.job_type = $1
+                 where j.status in ('Queued', 'Running') and j.job_type in ($1, $6)
                    and (w.last_seen < now() - make_interval(secs => $2)
                         or w.last_seen < now() - make_interval(secs => $2::float8 / 2)
                            and pg_try_advisory_xact_lock(hashtextextended(w.id, 2))
@@ -147,7 +147,8 @@ impl Session {
             lease.as_secs_f64(),
             self.worker,
             held,
-            self.slots
+            self.slots,
+            SUMMARIES
         )
         .fetch_one(&mut self.db)
         .await?;

@@ -43,9 +43,58 @@ pub struct RecordedCall {
     pub approved: Option<bool>,
 }
 
+/// What a conversation said before a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// Turns that no summary stands for, the latest first.
+    pub turns: Vec<PastTurn>,
+    /// What stands for those before them.
+    pub before: Before,
+}
+
+/// What stands for the turns that are not shown.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub struct Before {
+    /// The place of the last of them; none if there are none.
+    pub covers_to: Option<i64>,
+    /// What they said, in short, as a model has written it.
+    pub content: Option<String>,
+    /// A summary that reaches further and is not in force: it is to be written, or could not be.
+    pub next: Option<NextSummary>,
+}
+
+/// A summary that is not in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct NextSummary {
+    /// Its own id.
+    pub id: Uuid,
+    /// The place of the last turn that it is to stand for.
+    pub covers_to: i64,
+    /// What became of it.
+    pub status: SummaryStatus,
+    /// How often it was begun.
+    pub attempt: i32,
+}
+
+/// What became of a summary that is not in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SummaryStatus {
+    /// It waits for a worker.
+    Queued,
+    /// It is being written.
+    Running,
+    /// It could not be written.
+    Failed,
+    /// The conversation went on.
+    Cancelled,
+}
+
 /// An earlier turn of the conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastTurn {
+    /// Its place in the order of acceptance.
+    pub position: i64,
     /// What the user said.
     pub message: String,
     /// When, by the user's clock.
@@ -71,33 +120,44 @@ pub enum TurnEnd {
     Waits,
 }
 
-/// The turns before that of a run, the latest first, at most `limit`: those that are over or wait for a decision.
-pub async fn before(
+/// What was said before a run: of the turns that are over or wait for a decision the latest, at most `limit`.
+pub async fn before(db: &mut Connection, run: &Claimed, limit: i64) -> Result<History, StoreError> {
+    at(db, &run.user_id, run.conversation_id, run.position, limit).await
+}
+
+/// What a conversation of the user said before this place in its order; of the turns the latest, at most `limit`.
+pub async fn at(
     db: &mut Connection,
-    run: &Claimed,
+    user_id: &str,
+    conversation_id: Uuid,
+    position: i64,
     limit: i64,
-) -> Result<Vec<PastTurn>, StoreError> {
+) -> Result<History, StoreError> {
     let written = sqlx::query_scalar!(
         r#"select run_history($1, $2, $3, $4) as "turns!""#,
-        run.user_id,
-        run.conversation_id,
-        run.position,
+        user_id,
+        conversation_id,
+        position,
         limit
     )
     .fetch_one(db)
     .await?;
-    turns(written)
+    read(written)
 }
 
 /// Reads what `run_history` returns.
 ///
 /// # Errors
 /// It is something else.
-pub(crate) fn turns(written: Value) -> Result<Vec<PastTurn>, StoreError> {
+pub(crate) fn read(written: Value) -> Result<History, StoreError> {
     // The error that serde has would repeat what was said.
-    let turns: Vec<WrittenTurn> =
+    let mut turns: Vec<WrittenTurn> =
         serde_json::from_value(written).map_err(|_| malformed("malformed history"))?;
-    Ok(turns.into_iter().map(PastTurn::from).collect())
+    let before = turns.first_mut().and_then(|latest| latest.before.take());
+    Ok(History {
+        turns: turns.into_iter().map(PastTurn::from).collect(),
+        before: before.unwrap_or_default(),
+    })
 }
 
 fn malformed(what: &'static str) -> StoreError {
@@ -106,6 +166,8 @@ fn malformed(what: &'static str) -> StoreError {
 
 #[derive(Deserialize)]
 struct WrittenTurn {
+    position: i64,
+    before: Option<Before>,
     said_at: DateTime<Utc>,
     said_in: Option<String>,
     message: String,
@@ -129,6 +191,7 @@ struct WrittenStep {
 impl From<WrittenTurn> for PastTurn {
     fn from(turn: WrittenTurn) -> Self {
         Self {
+            position: turn.position,
             message: turn.message,
             said: Moment::new(turn.said_at, turn.said_in.as_deref()),
             steps: turn.steps.into_iter().map(RecordedStep::from).collect(),

@@ -10,7 +10,7 @@ mod turn;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use errand_worker::agent::title;
+use errand_worker::agent::{summary, title};
 use serde_json::Value;
 
 use super::provider::Provider;
@@ -39,6 +39,8 @@ struct Lines {
     provider: Option<Provider>,
     /// What it says when it is asked for a title.
     title: String,
+    /// What it does when it is asked for a summary.
+    summary: Option<Turn>,
 }
 
 impl ScriptedModel {
@@ -72,6 +74,11 @@ impl ScriptedModel {
     /// Sets what it answers when it is asked for the title of a conversation, which uses up no turn; nothing at first.
     pub fn entitle(&self, title: &str) {
         title.clone_into(&mut self.part.lines().title);
+    }
+
+    /// Sets what it does whenever it is asked for a summary of a conversation, which uses up no turn. At first it says something short.
+    pub fn summarise(&self, turn: impl Into<Turn>) {
+        self.part.lines().summary = Some(turn.into());
     }
 
     /// How many queued turns nobody has asked for.
@@ -148,6 +155,12 @@ impl Answers for Part {
             let mut lines = self.lines();
             if request["messages"][0]["content"] == title::PROMPT {
                 return Turn::text(&lines.title);
+            }
+            if request["messages"][0]["content"] == summary::PROMPT {
+                return lines
+                    .summary
+                    .clone()
+                    .unwrap_or_else(|| Turn::text("Nothing of note."));
             }
             if let Some(turn) = lines.queue.pop_front() {
                 return turn;

@@ -75,16 +75,18 @@ enum Part {
     Approvals,
     Steps,
     Messages,
+    Summaries,
     Runs,
     Conversations,
 }
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     Part::Events,
     Part::Calls,
     Part::Approvals,
     Part::Steps,
     Part::Messages,
+    Part::Summaries,
     Part::Runs,
     Part::Conversations,
 ];
@@ -173,6 +175,18 @@ impl Part {
                 r#"with gone as (
                      delete from messages where ctid = any (array(
                          select ctid from messages where conversation_id = any ($1) limit $2))
+                     returning 1
+                 )
+                 select (select count(*) from gone) as "rows!",
+                        extract(epoch from clock_timestamp() - statement_timestamp())::float8 as "seconds!""#
+            ),
+            Self::Summaries => delete!(
+                db,
+                ids,
+                limit,
+                r#"with gone as (
+                     delete from summaries where ctid = any (array(
+                         select ctid from summaries where conversation_id = any ($1) limit $2))
                      returning 1
                  )
                  select (select count(*) from gone) as "rows!",

@@ -13,6 +13,11 @@ use crate::model::request::{self, Step};
 
 /// How the worker begins when it asks for the title of a conversation.
 const TITLE: &str = "Give the conversation a title";
+/// How it begins when it asks for notes on the older part of one.
+const NOTES: &str = "Write notes on the older part of a conversation";
+/// Characters of notes, and of what is taken from each message.
+const MAX_NOTES: usize = 1_500;
+const MAX_NOTE: usize = 80;
 
 /// The turns of the user, the last of which is to be answered.
 pub(super) struct Conversation<'a> {
@@ -48,6 +53,29 @@ impl<'a> Conversation<'a> {
             .next()?;
         let words = said.split("\n\n[Sent: ").next()?.split_whitespace();
         Some(words.take(5).collect::<Vec<_>>().join(" "))
+    }
+
+    /// The beginnings of what the user has said, if notes on it are asked for; the last ones.
+    pub(super) fn notes(request: &Value) -> Option<String> {
+        let system = request::content(request::messages(request).first()?);
+        if !system.starts_with(NOTES) {
+            return None;
+        }
+        let shown: Value = serde_json::from_str(&request::last_user(request)).ok()?;
+        let said = shown["turns"].as_array()?.iter().rev();
+        let said = said.filter_map(|turn| turn["user"].as_str());
+        let mut notes = Vec::new();
+        let mut length = 0;
+        for text in said {
+            let note: String = text.chars().take(MAX_NOTE).collect();
+            length += note.chars().count() + 2;
+            if length > MAX_NOTES {
+                break;
+            }
+            notes.push(note);
+        }
+        notes.reverse();
+        Some(format!("The user has said: {}.", notes.join("; ")))
     }
 
     /// The wishes of the last message.

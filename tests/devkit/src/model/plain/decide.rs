@@ -25,7 +25,8 @@ pub fn decide(request: &Value) -> Answer {
         steps: request::steps(request).into_iter(),
         views: HashMap::new(),
     };
-    let answer = Conversation::title(request).map_or_else(|| turn.answer(), Ok);
+    let beside = Conversation::title(request).or_else(|| Conversation::notes(request));
+    let answer = beside.map_or_else(|| turn.answer(), Ok);
     answer.map_or_else(|answer| answer, Answer::text)
 }
 

@@ -190,6 +190,18 @@ fn the_sentences_that_we_offer() {
 }
 
 #[test]
+fn takes_notes_on_what_was_said() {
+    let shown =
+        json!({"earlier_notes": null, "turns": [{"user": "add milk"}, {"user": "I live in Riga"}]});
+    let request = json!({"messages": [
+        {"role": "system", "content": "Write notes on the older part of a conversation between two."},
+        {"role": "user", "content": shown.to_string()},
+    ]});
+    let notes = decide(&request).text;
+    assert_eq!(notes, "The user has said: add milk; I live in Riga.");
+}
+
+#[test]
 fn gives_conversations_titles() {
     let request = json!({"messages": [
         {"role": "system", "content": "Give the conversation a title, as it would stand in a list."},

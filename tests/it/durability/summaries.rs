@@ -1,0 +1,170 @@
+//! Workers that die, stop or stand still in the middle of a summary.
+
+use errand_devkit::model::{Gate, Turn, request};
+use serde_json::Value;
+
+use crate::system::{Answer, Options, TestSystem, past, process::Process, rows};
+
+const NOTES: &str = "Ann is the user's sister.";
+
+async fn system() -> TestSystem {
+    let system = TestSystem::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    });
+    system.await
+}
+
+async fn worker(system: &TestSystem) -> Process {
+    let mut worker = system.worker_process(&[("OPENAI_API_KEY", "test")]).await;
+    worker.until_says("taking runs").await;
+    worker
+}
+
+async fn say(system: &TestSystem, conversation: &Value) -> Answer {
+    system.model.push(Turn::text("Yes."));
+    system.say_in("ada", conversation, "go on").await
+}
+
+const COMPLETED: &str = "select count(*) from summaries where status = 'completed'";
+
+/// Another worker takes the summary over, and the conversation, which was answered long ago, hears nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_in_the_middle_of_a_summary_leaves_it_to_another() {
+    let system = system().await;
+    let gate = Gate::closed();
+    system
+        .model
+        .summarise(Turn::text(NOTES).gate_after(0, &gate));
+    let conversation = past::talk(&system.db, "ada", 35, "Remember number").await;
+    let mut doomed = worker(&system).await;
+    say(&system, &conversation).await.assert_ok();
+    gate.reached(1).await.unwrap();
+    let _other = worker(&system).await;
+    doomed.kill().await;
+    gate.reached(2).await.unwrap();
+    gate.open();
+    system.until(COMPLETED, 1).await;
+    assert_eq!(
+        system.count("select attempt::bigint from summaries").await,
+        2
+    );
+    assert_eq!(system.count("select count(*) from apalis.jobs").await, 0);
+    say(&system, &conversation).await.assert_ok();
+    let last = system.model.requests().pop().unwrap();
+    assert!(request::content(&request::messages(&last)[1]).ends_with(NOTES));
+}
+
+/// One that stops in good order waits for no summary and gives it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stops_gives_its_summary_back() {
+    let mut system = system().await;
+    let gate = Gate::closed();
+    system
+        .model
+        .summarise(Turn::text(NOTES).gate_after(0, &gate));
+    let conversation = past::talk(&system.db, "ada", 35, "Remember number").await;
+    let first = system.start_worker().await;
+    say(&system, &conversation).await.assert_ok();
+    gate.reached(1).await.unwrap();
+    first.cancel();
+    system.model.aborted_seen(1).await.unwrap();
+    system
+        .until(
+            "select count(*) from apalis.jobs where status = 'Pending' and lock_by is null",
+            1,
+        )
+        .await;
+    gate.open();
+    system.start_worker().await;
+    system.until(COMPLETED, 1).await;
+}
+
+/// The fence: whoever comes back writes nothing over what another has written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_was_overtaken_writes_nothing() {
+    let mut system = system().await;
+    let gate = Gate::closed();
+    system
+        .model
+        .summarise(Turn::text(NOTES).gate_after(0, &gate).usage(1_000, 100));
+    let conversation = past::talk(&system.db, "ada", 35, "Remember number").await;
+    system.start_worker().await;
+    say(&system, &conversation).await.assert_ok();
+    gate.reached(1).await.unwrap();
+    rows::execute(&system.db, "update summaries set attempt = 2").await;
+    gate.open();
+    // What it took counts all the same.
+    system
+        .until(
+            "select (sum(tokens) >= 1100)::int::bigint from usage_days",
+            1,
+        )
+        .await;
+    assert_eq!(
+        system
+            .count("select count(*) from summaries where status = 'running' and content is null")
+            .await,
+        1
+    );
+    assert_eq!(
+        system
+            .count("select count(*) from apalis.jobs where status = 'Running'")
+            .await,
+        1
+    );
+}
+
+/// A pause of the queue is one of summaries, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_summarised_while_the_queue_is_paused() {
+    let mut system = system().await;
+    let gate = Gate::closed();
+    system
+        .model
+        .summarise(Turn::text(NOTES).gate_after(0, &gate));
+    let conversation = past::talk(&system.db, "ada", 35, "Remember number").await;
+    let worker = system.start_worker().await;
+    say(&system, &conversation).await.assert_ok();
+    gate.reached(1).await.unwrap();
+    rows::execute(
+        &system.db,
+        "insert into queue_pause (asked_by) values ('test')",
+    )
+    .await;
+    worker.cancel();
+    system
+        .until(
+            "select count(*) from apalis.jobs where status = 'Pending'",
+            1,
+        )
+        .await;
+    let pool = errand_store::pool(&system.database_url, "test", 1, true).unwrap();
+    rows::execute(&system.db, "insert into apalis.workers (id, worker_type, storage_name) values ('w', 'errand.run', 'errand')").await;
+    let claimed = errand_store::summaries::claim(&pool, "w", 8).await.unwrap();
+    assert!(claimed.is_empty());
+    rows::execute(&system.db, "delete from queue_pause").await;
+    let claimed = errand_store::summaries::claim(&pool, "w", 8).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].attempt, 2);
+}
+
+/// A model that is not available is asked again later, three times in all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_summary_is_begun_three_times_at_most() {
+    let mut system = system().await;
+    system.model.summarise(Turn::status(503));
+    let conversation = past::talk(&system.db, "ada", 35, "Remember number").await;
+    system.start_worker().await;
+    say(&system, &conversation).await.assert_ok();
+    let later = "select count(*) from summaries s join apalis.jobs j on j.run_at > now() + interval '3 s' and j.status = 'Pending'
+                 where s.status = 'queued' and s.attempt = 1";
+    system.until(later, 1).await;
+    rows::execute(
+        &system.db,
+        "update summaries set attempt = 2; update apalis.jobs set run_at = now() - interval '1 s'",
+    )
+    .await;
+    system.until("select count(*) from summaries where status = 'failed' and error_code = 'model_unavailable' and attempt = 3", 1).await;
+    assert_eq!(system.count("select count(*) from apalis.jobs").await, 0);
+}
