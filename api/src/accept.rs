@@ -89,6 +89,7 @@ impl AcceptedRun {
 /// # Errors
 /// A limit, an unknown conversation, a reused key; or the database is down and nothing is known to be accepted.
 pub(crate) async fn accept(app: &App, message: &Message<'_>) -> Result<AcceptedRun, ApiError> {
+    app.policy.check_message(message.text)?;
     let begun = Instant::now();
     let mut span = spans::accepting(message.run_id);
     spans::of_run(message.run_id);

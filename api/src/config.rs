@@ -7,6 +7,10 @@ use std::{
 };
 
 use clap::{Args, FromArgMatches};
+use errand_core::{
+    guardrails::Guardrails,
+    prices::{self, Prices},
+};
 use errand_server::{
     config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig},
     trace::TraceConfig,
@@ -303,9 +307,43 @@ pub struct Config {
     #[command(flatten)]
     pub limits: Limits,
 
+    /// What users may say, and which models they may name.
+    #[command(flatten)]
+    pub policy: PolicyConfig,
+
+    /// A file with the prices of models, by which usage is told in dollars, too [default: none]
+    #[arg(long, env = "PRICES_FILE")]
+    pub prices_file: Option<String>,
+
     /// Where MCP is for clients from outside, and how much they may ask of it.
     #[command(flatten)]
     pub mcp: McpConfig,
+}
+
+/// What users may say, and which models they may name.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PolicyConfig {
+    /// Models, separated by commas, that a client may ask for in place of OPENAI_MODEL; the same in errand-api and errand-worker
+    #[arg(long, env = "OPENAI_ALLOWED_MODELS", value_delimiter = ',')]
+    openai_allowed_models: Vec<String>,
+
+    /// Checks of what people and the model say, separated by commas; the same in errand-api and errand-worker [default: none]
+    #[arg(long, env = "GUARDRAILS", value_delimiter = ',')]
+    guardrails: Vec<String>,
+}
+
+impl PolicyConfig {
+    /// The models that may be named.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
+        let models = self.openai_allowed_models.iter().map(|model| model.trim());
+        models.filter(|model| !model.is_empty())
+    }
+
+    /// # Errors
+    /// There is no guardrail of a name.
+    pub(crate) fn guardrails(&self) -> Result<Guardrails, Invalid> {
+        Guardrails::read(&self.guardrails).map_err(|why| Invalid::new("GUARDRAILS", why))
+    }
 }
 
 /// What one user may ask for. Counted in the database, so it holds across processes.
@@ -374,6 +412,8 @@ impl Config {
         self.trace.check()?;
         self.auth.check()?;
         self.mcp.check()?;
+        self.policy.guardrails()?;
+        self.prices()?;
         if let Some(token) = self.admin_token()
             && token.expose_secret().chars().count() < SHORTEST_TOKEN
         {
@@ -387,6 +427,20 @@ impl Config {
     pub(crate) fn admin_token(&self) -> Option<&SecretString> {
         let token = self.admin_token.as_ref();
         token.filter(|token| !token.expose_secret().is_empty())
+    }
+
+    /// The prices of models; none without a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no table of prices.
+    pub(crate) fn prices(&self) -> Result<Prices, Invalid> {
+        let file = self.prices_file.as_deref();
+        let Some(file) = file.filter(|file| !file.is_empty()) else {
+            return Ok(Prices::default());
+        };
+        let refuse = |why: String| Invalid::new("PRICES_FILE", format!("{file}: {why}"));
+        let text = std::fs::read_to_string(file).map_err(|error| refuse(error.to_string()))?;
+        prices::parse(&text).map_err(refuse)
     }
 
     /// The origins as headers carry them.

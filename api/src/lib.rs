@@ -4,7 +4,10 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use errand_core::user_queue::{Bounds, UserQueue};
+use errand_core::{
+    prices::Prices,
+    user_queue::{Bounds, UserQueue},
+};
 use errand_server::{
     auth::Verifier,
     serve,
@@ -31,6 +34,7 @@ mod live;
 mod metrics;
 pub mod operate;
 mod operator;
+mod policy;
 mod quota;
 mod request;
 mod retry;
@@ -96,6 +100,9 @@ struct App {
     /// What the operator's page needs, if there is one.
     admin: Option<Arc<admin::Admin>>,
     limits: Limits,
+    policy: Arc<policy::Policy>,
+    /// What tokens cost, by model; empty if nobody has said.
+    prices: Arc<Prices>,
     metrics: Arc<metrics::Metrics>,
     /// Filled once the database has been seen with every migration.
     ready: Arc<OnceCell<()>>,
@@ -183,6 +190,8 @@ impl Api {
             )),
             admin: config.admin_token().map(admin::Admin::new).map(Arc::new),
             limits: config.limits,
+            prices: Arc::new(config.prices().unwrap_or_default()),
+            policy: Arc::new(policy::Policy::new(&config.policy)),
             metrics: Arc::new(metrics),
             ready: Arc::default(),
             stop,

@@ -47,6 +47,11 @@ export class Api {
     return this.#get(`/conversations/${encodeURIComponent(conversationId)}/messages`, { order: "desc", limit: 100, cursor });
   }
 
+  /** The last days on which the model was used: `usage` (`day`, `tokens`, `models`, `cost`?), `tokens_per_day`. */
+  usage(limit) {
+    return this.#get("/usage", { limit });
+  }
+
   /** A page of tasks: `tasks`, `total`, `next_cursor`. `query` has the filters of the API, and `limit` and `cursor`. */
   tasks(query) {
     return this.#get("/tasks", query);

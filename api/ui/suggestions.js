@@ -10,6 +10,18 @@ const FOR_AN_EMPTY_LIST = [
   "Water the plants every Sunday",
 ];
 
+/** What the page offers beside that, whatever is on the list: a button with `label` and `icon` that sends `text`, or puts it into the box to be gone on with. */
+export const PLAN = {
+  label: "Plan my day",
+  icon: "calendar",
+  text: "Plan my day: look at what is overdue and at what is due today, and tell me in which order to do it, and why. Change nothing yet.",
+};
+export const EMPTY = {
+  label: "Empty your head",
+  icon: "list",
+  text: "Here is everything that is on my mind. Make a task of each thing, with a date only where I name one:\n",
+};
+
 /** `counts`: how many tasks there are, open (`all`), due today or before, and in the days after it; `isLate`: whether one is overdue. */
 export function suggestionsFor({ all, today, upcoming }, isLate) {
   if (all === 0) return FOR_AN_EMPTY_LIST;

@@ -2,6 +2,7 @@
 // the stream of AG-UI events, or from what is stored of the run. Pure state, no network and no DOM.
 
 const CHANGING = new Set(["add_task", "complete_task", "delete_task", "update_task"]);
+const NONE = [];
 const ENDED = new Set(["completed", "failed", "cancelled", "waiting"]);
 
 /**
@@ -37,6 +38,8 @@ export class Turn {
     this.before = null;
     /** The turn that goes on from this one. */
     this.after = null;
+    /** What may be said next: messages. Told by the stream alone, so a turn that is read later has none. */
+    this.suggestions = NONE;
   }
 
   get ended() {
@@ -210,6 +213,11 @@ const HANDLERS = {
     part.result = parse(content);
     part.state = outcome(part.result);
     part.superseded = false;
+  },
+
+  CUSTOM(turn, { name, value }) {
+    if (name !== "errand.suggestions" || !Array.isArray(value?.suggestions)) return;
+    turn.suggestions = value.suggestions.map(({ message }) => message).filter((message) => typeof message === "string" && message !== "");
   },
 
   RUN_FINISHED(turn, { outcome: how }) {

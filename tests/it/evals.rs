@@ -363,3 +363,21 @@ fn a_wrong_case_is_named() {
     }
     fs::remove_dir_all(folder).expect("it goes");
 }
+
+/// What the page offers to say is played as it stands.
+#[test]
+fn the_pages_own_prompts_are_among_the_cases() {
+    let page = Cases::folder().join("../../../api/ui/suggestions.js");
+    let page = fs::read_to_string(page).expect("the page");
+    let texts: Vec<&str> = page
+        .split("  text: \"")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("\",\n"))
+        .map(|(text, _)| text.trim_end_matches("\\n"))
+        .collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    let cases = fs::read_to_string(Cases::folder().join("prompts.toml")).expect("the cases");
+    for text in texts {
+        assert!(cases.matches(text).count() > 1, "{text}");
+    }
+}

@@ -31,6 +31,7 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
     let issuer = ("BETTER_AUTH_URL", "https://auth.example.com");
     let key = ("OPENAI_API_KEY", "sk-hunter2");
     let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+    let unknown_variable = system::file("agent.md", "You work for {{ compnay }}.");
     // A program, its environment, and the variable it must name.
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
     let cases: &[Case<'_>] = &[
@@ -102,6 +103,45 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
                 ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ],
             "OTEL_EXPORTER_OTLP_PROTOCOL",
+        ),
+        (
+            "errand-api",
+            &[database, issuer, ("GUARDRAILS", "input.everything")],
+            "GUARDRAILS",
+        ),
+        (
+            "errand-api",
+            &[database, issuer, ("PRICES_FILE", "/nowhere/prices.toml")],
+            "PRICES_FILE",
+        ),
+        (
+            "errand-worker",
+            &[database, key, ("GUARDRAILS", "output.nothing")],
+            "GUARDRAILS",
+        ),
+        (
+            "errand-worker",
+            &[database, key, ("TOOL_TIMEOUT", "0")],
+            "TOOL_TIMEOUT",
+        ),
+        (
+            "errand-worker",
+            &[database, key, ("AGENT_VARIABLES", "company")],
+            "AGENT_VARIABLES",
+        ),
+        (
+            "errand-worker",
+            &[
+                database,
+                key,
+                ("AGENT_INSTRUCTIONS_FILE", "/nowhere/agent.md"),
+            ],
+            "AGENT_INSTRUCTIONS_FILE",
+        ),
+        (
+            "errand-worker",
+            &[database, key, ("AGENT_INSTRUCTIONS_FILE", unknown_variable)],
+            "compnay",
         ),
         (
             "errand-worker",

@@ -70,6 +70,14 @@ pub(crate) fn client() -> reqwest::Client {
     client.build().expect("a client")
 }
 
+/// A file with this text, as an option of a program names it.
+pub(crate) fn file(name: &str, text: &str) -> &'static str {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(format!("{}-{name}", uuid::Uuid::now_v7()));
+    std::fs::write(&path, text).expect("it can be written");
+    path.to_string_lossy().into_owned().leak()
+}
+
 impl TestSystem {
     pub(crate) async fn start() -> Self {
         Self::with(Options::default()).await

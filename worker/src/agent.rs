@@ -3,17 +3,18 @@
 //! It knows no SQL, no HTTP and no queue. What it needs of the world are three seams: a [`Model`] to ask, a [`Toolbox`]
 //! to act through, and a [`Journal`] that keeps each answer before anything is done about it.
 
-use errand_core::ids::CallKey;
 use errand_store::{
     lifecycle::RequestedCall,
     read::history::{RecordedCall, RecordedStep},
 };
-use uuid::Uuid;
 
+mod acting;
 mod answer;
 mod calls;
 mod contract;
 mod conversation;
+mod failing;
+mod follow_ups;
 mod history;
 mod message;
 pub mod model;
@@ -25,19 +26,25 @@ pub mod title;
 mod tokens;
 mod window;
 
+use acting::{Step, act, to_approve};
 pub(crate) use answer::{AnswerBuilder, AnswerTooLarge};
 pub(crate) use calls::CallPiece;
 pub use contract::{
-    Assignment, Failure, Interrupted, Journal, Question, Refusal, Reply, Stop, ToolOutcome, Toolbox,
+    Assignment, Failure, Interrupted, Invocation, Journal, Question, Refusal, Reply, Stop,
+    ToolOutcome, Toolbox,
 };
 use conversation::Conversation;
+use failing::Failing;
+use follow_ups::Deeds;
+pub use follow_ups::FollowUp;
 pub use message::Message;
 pub(crate) use message::messages_for;
 pub use model::{Answer, Model, ModelError, Progress, Request, ToolDefinition};
 pub use window::READ_TURNS;
 
-/// Calls of one answer that are executed; the model is told that the others were not. Somebody may say forty tasks in one message.
-const MAX_CALLS_PER_STEP: i32 = 128;
+/// How the agent is to behave, where the operator does not say: the same for everybody at all times.
+pub const BUILT_IN_INSTRUCTIONS: &str = include_str!("agent/prompt.md");
+
 /// Calls of one answer that the user is asked about. The model is told that the others were not made, and may ask for them again.
 const MAX_QUESTIONS_PER_STEP: usize = 32;
 
@@ -56,6 +63,8 @@ pub async fn run(
     journal: &impl Journal,
 ) -> Result<Stop, Failure> {
     let mut conversation = Conversation::new(assignment);
+    let mut failing = Failing::default();
+    let mut deeds = Deeds::default();
     let mut next_step = 1;
     let mut last_step = assignment.max_steps;
     for recorded in &assignment.recorded {
@@ -63,40 +72,71 @@ pub async fn run(
         if recorded.run_id == assignment.run_id {
             let answer = Answer::from(recorded);
             let step = Step::recorded(assignment, recorded, &answer);
-            let results = act(assignment, &step, &answer, tools, journal).await?;
-            conversation.push_step(with_results(recorded.clone(), results));
+            let results = act(assignment, &step, &answer, &failing, tools, journal).await?;
+            let done = with_results(recorded.clone(), results);
+            failing.see(&done);
+            deeds.see(&done);
+            conversation.push_step(done);
         } else {
+            deeds.see(recorded);
             conversation.push_step(recorded.clone());
             if assignment.retried.is_some() {
                 // What the interrupted runs have used up is not this one's.
                 last_step = recorded.step.saturating_add(assignment.max_steps);
+            } else {
+                failing.see(recorded);
             }
         }
     }
     for step in next_step..=last_step {
-        // At the last step the model may only talk.
-        let last = step == last_step;
-        let mut answer = ask(&mut conversation, model, tools.definitions(), journal, last).await?;
-        if last {
+        // At the last step the model may only talk; also where it makes a call that fails again and again.
+        let may_call = step < last_step && !failing.is_hopeless();
+        let mut answer = ask(
+            assignment,
+            &mut conversation,
+            model,
+            tools.definitions(),
+            journal,
+            may_call,
+        )
+        .await?;
+        if !may_call {
             answer.calls.clear();
             if answer.text.trim().is_empty() && answer.cut_short().is_none() {
-                break;
+                let Some(words) = failing.in_words() else {
+                    break;
+                };
+                journal.tell(Progress::Text(&words));
+                answer.text.push_str(&words);
             }
         }
         if answer.calls.is_empty() {
             mark_if_cut_short(&mut answer, journal);
-            return Ok(Stop::Replied(Reply { step, answer }));
+            let follow_ups = deeds.follow_ups();
+            return Ok(Stop::Replied(Reply {
+                step,
+                answer,
+                follow_ups,
+            }));
         }
         let gated = to_approve(&answer, &assignment.needs_approval);
         let questions = questions(assignment, &answer, &gated, tools).await?;
         if !questions.is_empty() {
-            return Ok(Stop::NeedsApproval(Reply { step, answer }, questions));
+            let reply = Reply {
+                step,
+                answer,
+                follow_ups: Vec::new(),
+            };
+            return Ok(Stop::NeedsApproval(reply, questions));
         }
         journal.commit(step, &answer).await?;
         let number = step;
         let step = Step::new(assignment, number, gated);
-        let results = act(assignment, &step, &answer, tools, journal).await?;
-        conversation.push_step(with_results(recorded(assignment, number, answer), results));
+        let results = act(assignment, &step, &answer, &failing, tools, journal).await?;
+        let done = with_results(recorded(assignment, number, answer), results);
+        failing.see(&done);
+        deeds.see(&done);
+        conversation.push_step(done);
     }
     Err(Failure::TooManySteps(assignment.max_steps))
 }
@@ -141,18 +181,20 @@ fn mark_if_cut_short(answer: &mut Answer, journal: &impl Journal) {
 
 /// Asks the model; if the conversation is too long for it, again with less of it.
 async fn ask(
+    assignment: &Assignment,
     conversation: &mut Conversation<'_>,
     model: &impl Model,
     tools: &[ToolDefinition],
     journal: &impl Journal,
-    last: bool,
+    may_call: bool,
 ) -> Result<Answer, ModelError> {
     let tell = |told: Progress<'_>| journal.tell(told);
     loop {
         let request = Request {
             messages: conversation.messages(),
             tools,
-            may_call: !last,
+            may_call,
+            temperature: assignment.temperature,
         };
         match model.answer(request, &tell).await {
             Err(ModelError::ContextTooLong) if conversation.shorten() => {
@@ -188,95 +230,4 @@ async fn questions(
         })
     });
     Ok(questions.collect())
-}
-
-/// The calls of an answer, by ordinal, that the user has to approve. What would be refused anyway, because it is one too many or
-/// malformed, is nothing to ask anybody about.
-fn to_approve(answer: &Answer, gated: &[String]) -> Vec<i32> {
-    let calls = answer.calls.iter().zip(0..MAX_CALLS_PER_STEP);
-    calls
-        .filter(|(call, _)| {
-            gated.contains(&call.name) && !call.is_unclear && call.object().is_some()
-        })
-        .map(|(_, ordinal)| ordinal)
-        .collect()
-}
-
-/// A step whose calls are to be made.
-struct Step {
-    number: i32,
-    /// The run that told of its calls.
-    told_by: Uuid,
-    /// What the user decided, by ordinal.
-    decisions: Vec<Option<bool>>,
-    /// Calls that need a decision, by ordinal.
-    gated: Vec<i32>,
-}
-
-impl Step {
-    /// A step that has just been committed: about its `gated` calls nobody had to be asked.
-    fn new(assignment: &Assignment, number: i32, gated: Vec<i32>) -> Self {
-        Self {
-            number,
-            told_by: assignment.run_id,
-            decisions: Vec::new(),
-            gated,
-        }
-    }
-
-    fn recorded(assignment: &Assignment, recorded: &RecordedStep, answer: &Answer) -> Self {
-        Self {
-            number: recorded.step,
-            told_by: recorded.told_by,
-            decisions: recorded.calls.iter().map(|call| call.approved).collect(),
-            gated: to_approve(answer, &assignment.needs_approval),
-        }
-    }
-
-    /// Why a call may not be made. One that needs approval is made behind a recorded yes only: also if a worker that did not ask
-    /// for it yet has committed the step.
-    fn refusal(&self, call: &RequestedCall, ordinal: i32) -> Option<Refusal> {
-        const UNCLEAR: &str = "The parts of this call could not be told from those of another; it was not executed. Make it \
-                               again, one call at a time.";
-        const TOO_MANY: &str = "too many calls in one answer; this one was not executed: make it again in the next one";
-        const REJECTED: &str = "The user rejected this call; it was not executed.";
-        const UNASKED: &str =
-            "This call needs the user's approval and was not executed; call again to ask for it.";
-        let decision = usize::try_from(ordinal)
-            .ok()
-            .and_then(|place| self.decisions.get(place));
-        match decision.copied().flatten() {
-            _ if call.is_unclear => Some(Refusal::Because(UNCLEAR)),
-            Some(false) => Some(Refusal::Because(REJECTED)),
-            None if self.gated.contains(&ordinal) => Some(Refusal::Unapproved(UNASKED)),
-            _ => (ordinal >= MAX_CALLS_PER_STEP).then_some(Refusal::Because(TOO_MANY)),
-        }
-    }
-}
-
-/// Makes an answer's calls, one after the other: the order of their effects is the order the model gave.
-async fn act(
-    assignment: &Assignment,
-    step: &Step,
-    answer: &Answer,
-    tools: &impl Toolbox,
-    journal: &impl Journal,
-) -> Result<Vec<ToolOutcome>, Interrupted> {
-    let mut results = Vec::with_capacity(answer.calls.len());
-    for (call, ordinal) in answer.calls.iter().zip(0..) {
-        let key = CallKey {
-            run_id: assignment.run_id,
-            step: step.number,
-            ordinal,
-        };
-        let refused = step.refusal(call, ordinal);
-        let outcome = tools.call(key, &assignment.user_id, call, refused).await?;
-        let told = CallKey {
-            run_id: step.told_by,
-            ..key
-        };
-        journal.acted(told, call, &outcome).await;
-        results.push(outcome);
-    }
-    Ok(results)
 }

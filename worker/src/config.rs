@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use errand_core::guardrails::Guardrails;
 use errand_server::{
     config::{DatabaseConfig, Invalid, LogConfig, duration, retention},
     trace::TraceConfig,
 };
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::instructions::Instructions;
+pub use crate::instructions::InstructionsConfig;
 use crate::presets::Preset;
 pub use crate::presets::ReasoningEffort;
 
@@ -36,6 +39,18 @@ pub struct Config {
     #[command(flatten)]
     pub model: ModelConfig,
 
+    /// How the agent behaves.
+    #[command(flatten)]
+    pub instructions: InstructionsConfig,
+
+    /// Models, separated by commas, that a client may ask for in place of OPENAI_MODEL; the same in errand-api and errand-worker
+    #[arg(long, env = "OPENAI_ALLOWED_MODELS", value_delimiter = ',')]
+    pub openai_allowed_models: Vec<String>,
+
+    /// Checks of what people and the model say, separated by commas; the same in errand-api and errand-worker [default: none]
+    #[arg(long, env = "GUARDRAILS", value_delimiter = ',')]
+    pub guardrails: Vec<String>,
+
     /// Runs at work at the same time in this process
     #[arg(long, env = "WORKER_CONCURRENCY", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub worker_concurrency: u16,
@@ -47,6 +62,10 @@ pub struct Config {
     /// Answers the model may give in one run
     #[arg(long, env = "MAX_STEPS", default_value_t = 16, value_parser = clap::value_parser!(i32).range(1..=200))]
     pub max_steps: i32,
+
+    /// Time that one try of a tool call may take; one that takes longer is made again under its key
+    #[arg(long, env = "TOOL_TIMEOUT", default_value = "12s", value_parser = duration)]
+    pub tool_timeout: Duration,
 
     /// Tokens of earlier turns that the model is shown, their summary included (estimated by the kinds of characters)
     #[arg(long, env = "HISTORY_TOKENS", default_value_t = 8000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
@@ -95,6 +114,12 @@ pub struct Config {
     /// Time that runs get to finish after SIGTERM; the rest goes back to the queue
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "20s", value_parser = duration)]
     pub drain_timeout: Duration,
+}
+
+/// The items of a list, without what an empty variable or a trailing comma leaves behind.
+fn items(list: &[String]) -> impl Iterator<Item = &str> {
+    let items = list.iter().map(|item| item.trim());
+    items.filter(|item| !item.is_empty())
 }
 
 /// Any provider of Chat Completions.
@@ -158,6 +183,16 @@ impl ModelConfig {
             openai_fallback_models: None,
             openai_fallback_api_keys: None,
             model_first_token_timeout: None,
+        }
+    }
+
+    /// The same provider with another model, which the configured effort is not for.
+    #[must_use]
+    pub fn with_model(&self, model: &str) -> Self {
+        Self {
+            openai_model: Some(model.to_owned()),
+            openai_reasoning_effort: None,
+            ..self.clone()
         }
     }
 
@@ -250,15 +285,23 @@ impl Config {
                 ));
             }
         }
+        Instructions::load(&self.instructions)?;
+        Guardrails::read(&self.guardrails).map_err(|why| Invalid::new("GUARDRAILS", why))?;
         self.model.check()
     }
 
     /// The tools that need approval.
     pub(crate) fn gated_tools(&self) -> Vec<String> {
-        let names = self.require_approval.iter().map(|name| name.trim());
-        names
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect()
+        items(&self.require_approval).map(str::to_owned).collect()
+    }
+
+    /// What is checked of what is said. The check at the start has shown that it can be read.
+    pub(crate) fn guardrails(&self) -> Guardrails {
+        Guardrails::read(&self.guardrails).unwrap_or_default()
+    }
+
+    /// The models that a client may ask for.
+    pub(crate) fn allowed_models(&self) -> impl Iterator<Item = &str> {
+        items(&self.openai_allowed_models)
     }
 }

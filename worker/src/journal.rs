@@ -139,6 +139,9 @@ impl<'a> RunJournal<'a> {
         if let (Outcome::AwaitingApproval(_), Some(reply)) = (outcome, reply) {
             closing.extend(self.tell_calls(reply.step, &reply.answer));
         }
+        if let (Outcome::Completed { .. }, Some(reply)) = (outcome, reply) {
+            closing.extend(telling::suggestions(&reply.follow_ups));
+        }
         let end = outcome.event(self.run.conversation_id, self.run.id);
         closing.push(telling::end(end));
         let (first_seq, events) = self.stream.take(closing).await?;

@@ -8,7 +8,10 @@
 use std::{sync::Arc, time::Duration};
 
 use errand_core::user_queue::Bounds;
-use errand_server::supervise::{Supervisor, TaskFailure};
+use errand_server::{
+    config::Invalid,
+    supervise::{Supervisor, TaskFailure},
+};
 use errand_store::{self as store, Pool, UserPool};
 use errand_tools::TaskServer;
 use futures::future::BoxFuture;
@@ -20,6 +23,8 @@ mod cancels;
 mod circuit;
 pub mod config;
 mod fallback;
+mod guarded;
+mod instructions;
 mod journal;
 pub mod mcp;
 mod meter;
@@ -55,6 +60,9 @@ pub enum WorkerError {
     /// The models' clients could not be built.
     #[error("models: {0}")]
     Models(#[from] models::ModelsError),
+    /// The instructions cannot be read any more.
+    #[error(transparent)]
+    Instructions(#[from] Invalid),
     /// The port for metrics is taken, or may not be used.
     #[error("cannot listen for METRICS_PORT: {0}")]
     Metrics(#[source] std::io::Error),
@@ -104,10 +112,12 @@ impl Worker {
             (concurrency / 4).clamp(4, 24) + 4,
             true,
         )?;
+        let instructions = instructions::Instructions::load(&config.instructions)?;
         // Whatever lives as long as the process is started by this, and nowhere with a bare spawn.
         let supervisor = Supervisor::default();
         let server = TaskServer::for_agent(pool.clone());
-        let toolbox = toolbox::Toolbox::start(server, supervisor.clone()).await?;
+        let toolbox =
+            toolbox::Toolbox::start(server, supervisor.clone(), config.tool_timeout).await?;
         let mut metrics = metrics::Metrics::default();
         metrics.measure_waits(&pool);
         let metrics = Arc::new(metrics);
@@ -131,6 +141,8 @@ impl Worker {
             users: UserPool::new(pool.clone(), ENDS),
             pool: pool.clone(),
             models,
+            instructions,
+            guardrails: config.guardrails(),
             toolbox,
             publisher: Publisher::default(),
             cancels: Cancels::default(),

@@ -278,6 +278,8 @@ struct Body<'a> {
     tool_choice: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<ReasoningEffort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f32>,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<StreamOptions>,
@@ -305,6 +307,7 @@ impl<'a> Body<'a> {
             tools: tools.map(|function| Tool::Function { function }).collect(),
             tool_choice: (!request.may_call).then_some("none"),
             reasoning_effort: habits.effort(),
+            temperature: request.temperature,
             stream: true,
             stream_options: habits.takes_stream_options().then_some(StreamOptions {
                 include_usage: true,

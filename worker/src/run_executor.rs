@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use errand_core::{calendar::Moment, faults, hints::Hint};
+use errand_core::{calendar::Moment, faults, guardrails::Guardrails, hints::Hint};
 use errand_server::{
     telemetry,
     trace::{Span, TraceContext},
@@ -19,6 +19,7 @@ use errand_store::{
     lifecycle::{self, Claimed, Outcome, Release},
     read::{
         history::{self, History, RecordedStep},
+        messages,
         usage::Tokens,
     },
 };
@@ -30,9 +31,11 @@ use crate::{
     agent::{self, Assignment, Interrupted, READ_TURNS, Reply, Stop, summary::Due},
     cancels::Cancels,
     config::Config,
+    guarded::Guarded,
+    instructions::Instructions,
     journal::RunJournal,
     metrics::{self, MeasuredJournal, MeasuredTools, Metrics},
-    models::Models,
+    models::{Chain, Models},
     publisher::Publisher,
     queue::Delivery,
     spans::{self, Ended},
@@ -78,6 +81,8 @@ pub(crate) struct RunExecutor {
     /// The way to the pool for what takes a user's lock.
     pub(crate) users: UserPool,
     pub(crate) models: Models,
+    pub(crate) instructions: Instructions,
+    pub(crate) guardrails: Guardrails,
     pub(crate) toolbox: Toolbox,
     pub(crate) publisher: Publisher,
     pub(crate) cancels: Cancels,
@@ -116,9 +121,13 @@ impl RunExecutor {
         drain: CancellationToken,
     ) -> Ended {
         let begun = std::time::Instant::now();
-        let journal = RunJournal::begin(&self.pool, run, &self.publisher, self.models.name());
-        let journal = match store::within(journal).await {
-            Ok(journal) => journal,
+        let begin = async {
+            let models = self.models_of(run).await?;
+            let journal = RunJournal::begin(&self.pool, run, &self.publisher, models.name());
+            Ok((models, journal.await?))
+        };
+        let (models, journal) = match store::within(begin).await {
+            Ok(begun) => begun,
             Err(error) => {
                 return self.release(run, of_store(&error), Tokens::default()).await;
             }
@@ -126,7 +135,7 @@ impl RunExecutor {
         let watch = self.cancels.watch(run.id, run.attempt);
         let due = OnceLock::new();
         let attempt = tokio::select! {
-            attempt = AssertUnwindSafe(self.attempt(run, history, &journal, &due)).catch_unwind() => {
+            attempt = AssertUnwindSafe(self.attempt(run, history, models, &journal, &due)).catch_unwind() => {
                 attempt.unwrap_or_else(|_| Attempt::Interrupted(Interrupted::Unavailable("panic".to_owned())))
             }
             () = watch.asked() => Attempt::Cancelled,
@@ -178,7 +187,7 @@ impl RunExecutor {
                 }
                 // A turn that goes on from another has no title to give: its conversation had one before.
                 if let (true, Outcome::Completed { reply, .. }) = (run.wants_title, &outcome) {
-                    titles::give(&self.pool, self.models.at_hand(), run, reply, &drain).await;
+                    titles::give(&self.pool, models.at_hand(), run, reply, &drain).await;
                 }
                 spans::ended(&outcome)
             }
@@ -268,6 +277,7 @@ impl RunExecutor {
         &self,
         run: &Claimed,
         history: Option<History>,
+        models: Chain<'_>,
         journal: &RunJournal<'_>,
         due: &OnceLock<Due>,
     ) -> Attempt {
@@ -278,7 +288,7 @@ impl RunExecutor {
             let message = format!("The run was interrupted {} times.", run.lost_attempts);
             return failed("run_failed", &message);
         }
-        let assignment = match self.look_back(run, history).await {
+        let assignment = match self.look_back(run, history, models).await {
             Ok(assignment) => assignment,
             Err(error) => return of_store(&error),
         };
@@ -289,7 +299,10 @@ impl RunExecutor {
             metrics,
         };
         let attempt = metrics::Attempt::new(metrics, &self.pool, run);
-        let model = self.models.for_attempt(&attempt);
+        let model = Guarded {
+            model: models.for_attempt(&attempt),
+            guardrails: &self.guardrails,
+        };
         let journal = MeasuredJournal { journal, metrics };
         // Boxed: it is large.
         let talk = Box::pin(agent::run(&assignment, &model, &tools, &journal));
@@ -308,6 +321,18 @@ impl RunExecutor {
         }
     }
 
+    /// The model that answers a run: the one that its client has asked for, which is kept with its message and so the same for every attempt.
+    /// Read only where a client has a choice.
+    async fn models_of(&self, run: &Claimed) -> Result<Chain<'_>, StoreError> {
+        if !self.models.are_many() {
+            return Ok(self.models.wanted(None));
+        }
+        let mut db = store::begin_for(&self.pool, &run.user_id).await?;
+        let wanted = messages::wanted_model(&mut db, &run.user_id, run.root_run_id).await;
+        let wanted = db.done(wanted).await?;
+        Ok(self.models.wanted(wanted.as_deref()))
+    }
+
     /// The tools whose calls need approval: those that the operator has named, and what the user wants to be asked about.
     fn gated(&self, run: &Claimed) -> Vec<String> {
         let mut gated = self.limits.needs_approval.clone();
@@ -322,10 +347,11 @@ impl RunExecutor {
         &self,
         run: &Claimed,
         history: Option<History>,
+        models: Chain<'_>,
     ) -> Result<Assignment, StoreError> {
         let begun = std::time::Instant::now();
         let mut span = Span::begin("history");
-        let assignment = store::within(self.assignment(run, history)).await;
+        let assignment = store::within(self.assignment(run, history, models)).await;
         self.metrics.stage("history", begun.elapsed());
         match &assignment {
             Ok(assignment) => {
@@ -341,6 +367,7 @@ impl RunExecutor {
         &self,
         run: &Claimed,
         history: Option<History>,
+        models: Chain<'_>,
     ) -> Result<Assignment, StoreError> {
         let goes_on = run.attempt > 1 || run.root_run_id != run.id;
         let (history, recorded) = match history {
@@ -349,6 +376,8 @@ impl RunExecutor {
         };
         Ok(Assignment {
             run_id: run.id,
+            instructions: Arc::clone(&self.instructions.text),
+            temperature: self.instructions.temperature,
             user_id: run.user_id.clone(),
             message: run.message.clone(),
             said: Moment::new(run.said_at, run.said_in.as_deref()),
@@ -357,7 +386,7 @@ impl RunExecutor {
                 .then(|| Moment::new(run.created_at, run.time_zone.as_deref())),
             history,
             recorded,
-            model: self.models.name().to_owned(),
+            model: models.name().to_owned(),
             history_tokens: self.limits.history_tokens,
             max_steps: self.limits.max_steps,
             needs_approval: self.gated(run),

@@ -204,7 +204,7 @@ impl Writing {
                 return again(claimed.attempt, "store");
             }
         };
-        let model = self.executor.models.at_hand();
+        let model = self.executor.models.configured().at_hand();
         let mut span = spans::model(model.provider(), model.name());
         let tell = |progress: Progress<'_>| {
             let mut spent = spent.lock().unwrap_or_else(PoisonError::into_inner);

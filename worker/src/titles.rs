@@ -29,6 +29,19 @@ pub(crate) async fn give(
     reply: &str,
     drain: &CancellationToken,
 ) {
+    // Asked for in a later message, or behind the user's own word: there is nothing to ask the model for.
+    let lacks = store::within(async {
+        let mut db = store::begin_for(pool, &run.user_id).await?;
+        let lacks =
+            conversations::lacks_title(&mut db, run.conversation_id, &run.user_id, &run.message)
+                .await;
+        db.done(lacks).await
+    });
+    match lacks.await {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(error) => return tracing::info!(%error, "no title: it could not be looked up"),
+    }
     let mut span = spans::model(model.provider(), model.name());
     let title = tokio::select! {
         title = tokio::time::timeout(PATIENCE, agent::title::title(model, &run.message, reply)) => title,

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backon::{ConstantBuilder, Retryable};
-use errand_core::{ids::CallKey, pending::Effect};
+use errand_core::pending::Effect;
 use errand_server::supervise::Supervisor;
 use errand_store::lifecycle::{Claimed, RequestedCall};
 use errand_tools::{Caller, FENCED, OUTAGE, TaskServer};
@@ -21,12 +21,10 @@ use rmcp::{
 use serde_json::{Map, Value, json};
 use tokio::sync::RwLock;
 
-use crate::agent::{Interrupted, Refusal, ToolDefinition, ToolOutcome};
+use crate::agent::{Interrupted, Invocation, Refusal, ToolDefinition, ToolOutcome};
 
 /// Bytes between client and server before one waits for the other.
 const PIPE: usize = 64 * 1024;
-/// One call at most; the server bounds its own work below that.
-const CALL_TIMEOUT: Duration = Duration::from_secs(12);
 /// Repeats of a call whose outcome is unknown. Its key makes that safe.
 const REPEATS: usize = 2;
 const REPEAT_PAUSE: Duration = Duration::from_millis(200);
@@ -50,6 +48,8 @@ pub(crate) struct Toolbox {
     supervisor: Supervisor,
     client: RwLock<Arc<Client>>,
     definitions: Vec<ToolDefinition>,
+    /// How long one try of a call may take. The server bounds its own work, and this is for one that does not.
+    patience: Duration,
 }
 
 impl Toolbox {
@@ -60,6 +60,7 @@ impl Toolbox {
     pub(crate) async fn start(
         server: TaskServer,
         supervisor: Supervisor,
+        patience: Duration,
     ) -> Result<Self, ToolboxError> {
         let client = connect(&server, &supervisor).await?;
         let tools = client.peer().list_all_tools().await?;
@@ -69,6 +70,7 @@ impl Toolbox {
             supervisor,
             client: RwLock::new(Arc::new(client)),
             definitions,
+            patience,
         })
     }
 
@@ -90,7 +92,7 @@ impl Toolbox {
     async fn call(&self, params: CallToolRequestParams) -> Result<CallToolResult, Interrupted> {
         let client = self.client.read().await.clone();
         let call = client.peer().call_tool_once(params);
-        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        match tokio::time::timeout(self.patience, call).await {
             Ok(Ok(CallToolResponse::Complete(result))) => Ok(result),
             Ok(Ok(_)) => Err(Interrupted::Unavailable(
                 "the tool server asked for more input".to_owned(),
@@ -108,9 +110,14 @@ impl Toolbox {
                 self.reconnect(&client).await;
                 Err(Interrupted::Unavailable(error.to_string()))
             }
-            Err(_) => Err(Interrupted::Unavailable(
-                "the tool did not answer in time".to_owned(),
-            )),
+            // Whether it took effect is unknown, and the server may still be at it: it is made again under its key, so that there is one effect
+            // whichever of them comes first.
+            Err(_) => {
+                tracing::warn!(patience = ?self.patience, "a tool did not answer in time");
+                Err(Interrupted::Unavailable(
+                    "the tool did not answer in time".to_owned(),
+                ))
+            }
         }
     }
 
@@ -149,6 +156,11 @@ async fn connect(server: &TaskServer, supervisor: &Supervisor) -> Result<Client,
 
 /// A tool as the model is told of it: without the user, who is none of its business.
 fn for_the_model(tool: Tool) -> ToolDefinition {
+    let is_read_only = tool
+        .annotations
+        .as_ref()
+        .and_then(|annotations| annotations.read_only_hint)
+        .unwrap_or(false);
     let mut parameters = Value::Object((*tool.input_schema).clone());
     if let Some(properties) = parameters
         .get_mut("properties")
@@ -163,6 +175,7 @@ fn for_the_model(tool: Tool) -> ToolDefinition {
         name: tool.name.into_owned(),
         description: tool.description.unwrap_or_default().into_owned(),
         parameters,
+        is_read_only,
     }
 }
 
@@ -177,13 +190,14 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
         &self.toolbox.definitions
     }
 
-    async fn call(
-        &self,
-        key: CallKey,
-        user_id: &str,
-        call: &RequestedCall,
-        refused: Option<Refusal>,
-    ) -> Result<ToolOutcome, Interrupted> {
+    async fn call(&self, invocation: Invocation<'_>) -> Result<ToolOutcome, Interrupted> {
+        let Invocation {
+            key,
+            user_id,
+            call,
+            refused,
+            has_failed,
+        } = invocation;
         let (arguments, malformed) = arguments(user_id, call);
         let reason = refused.map(Refusal::reason).or(malformed);
         let caller = Caller {
@@ -193,6 +207,7 @@ impl crate::agent::Toolbox for AttemptTools<'_> {
             time_zone: self.run.time_zone.clone(),
             refused: reason.map(str::to_owned),
             is_unapproved: matches!(refused, Some(Refusal::Unapproved(_))),
+            has_failed,
         };
         let mut params = CallToolRequestParams::new(call.name.clone()).with_arguments(arguments);
         params.meta = Some(caller.to_meta());

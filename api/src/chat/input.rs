@@ -41,7 +41,7 @@ pub(crate) struct ChatRequest {
     /// Anything the client wants to keep with the message, such as `timestamp` and `source`; at most 64 KiB. `time_zone` is the
     /// user's time zone, by its name in IANA's data base; it goes before `X-Time-Zone`, and is remembered. With `auto_title: true` the model
     /// gives the conversation that the message begins a title, after its reply. With `ask_before_deleting: true` the turn waits for a
-    /// decision before it deletes a task.
+    /// decision before it deletes a task. `model` is the model that is to answer, where the installation allows a choice.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub(super) metadata: Option<serde_json::Map<String, Value>>,
@@ -83,6 +83,11 @@ impl ChatRequest {
             Some(Value::String(name)) => request::known_zone(FIELD, name).map(Some),
             Some(_) => Err(request::unknown_zone(FIELD)),
         }
+    }
+
+    /// The model that is asked for, if one is.
+    pub(super) fn model(&self) -> Option<&Value> {
+        self.metadata.as_ref()?.get("model")
     }
 
     /// What makes two requests the same: their content, whatever the order of fields.

@@ -52,6 +52,7 @@ pub(crate) async fn message(
     run_id: Uuid,
 ) -> Result<AcceptedRun, ApiError> {
     request.check()?;
+    app.policy.check_model("metadata.model", request.model())?;
     let of_request = request::time_zone(headers)?;
     let time_zone = request.time_zone()?.or(of_request);
     let request_hash = request.hash();
@@ -100,12 +101,15 @@ async fn agent(
     };
     let accepted = match &input.said {
         Saying::Text(text) => {
+            let model = input.wishes.model.as_ref();
+            app.policy.check_model("forwardedProps.model", model)?;
+            let metadata = input.wishes.metadata(app.policy.has_models());
             let message = accept::Message {
                 run_id,
                 user_id: &user.id,
                 thread,
                 text,
-                metadata: None,
+                metadata: metadata.as_ref(),
                 time_zone,
                 on_busy: OnBusy::Enqueue,
                 idempotency: Some(Idempotency {

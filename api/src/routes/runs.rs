@@ -9,6 +9,7 @@ use errand_core::{RunStatus, pending::PendingCall};
 use errand_store::{
     self as store, StoreError, UserTurn,
     lifecycle::{self, Run, tool_call::ToolCall},
+    read::usage,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -69,6 +70,10 @@ pub(crate) struct Usage {
     /// Why the reply ends before its end, if it does: `length` or `content_filter`.
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_reason: Option<String>,
+    /// Dollars for the answers that were kept, by the installation's table of prices (`PRICES_FILE`); in `GET …/runs/{id}` alone, and absent where
+    /// there is no price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<f64>,
 }
 
 impl From<&Run> for Usage {
@@ -80,6 +85,7 @@ impl From<&Run> for Usage {
             model_calls: run.model_calls,
             estimated: run.usage_estimated,
             finish_reason: run.cut_short.clone(),
+            cost: None,
         }
     }
 }
@@ -172,7 +178,8 @@ pub(crate) async fn get(
         tool_calls,
         interrupts,
     } = wait(&app, &user, id, params.wait()).await?;
-    let usage = Usage::from(&run);
+    let mut usage = Usage::from(&run);
+    usage.cost = cost(&app, &user, run.id).await?;
     Ok(axum::Json(RunView {
         run_id: run.id,
         conversation_id: run.conversation_id,
@@ -192,6 +199,24 @@ pub(crate) async fn get(
         interrupts,
         continued_by: run.continued_by,
     }))
+}
+
+/// Dollars that a run has cost; asked for only where there are prices.
+async fn cost(app: &App, user: &User, id: Uuid) -> Result<Option<f64>, ApiError> {
+    if app.prices.is_empty() {
+        return Ok(None);
+    }
+    let turn = app.reads.enter(&user.id).await?;
+    let took = store::within(async {
+        let mut db = turn.begin().await?;
+        let took = usage::of_run(&mut db, &user.id, id).await;
+        db.done(took).await
+    });
+    let took = took.await?;
+    Ok(super::usage::sum(
+        took.iter()
+            .map(|took| super::usage::cost(&app.prices, took)),
+    ))
 }
 
 /// Waits until the run has ended or waits for a decision, the wait is over, or this process is asked to stop; then reads it.

@@ -2,7 +2,11 @@
 
 use axum::extract::State;
 use chrono::NaiveDate;
-use errand_store::{self as store, Page, read::usage};
+use errand_core::prices::Prices;
+use errand_store::{
+    self as store, Page, StoreError,
+    read::usage::{self, Day, ModelDay},
+};
 use serde::Serialize;
 
 use crate::{
@@ -19,6 +23,66 @@ pub(crate) struct UsageDay {
     day: NaiveDate,
     /// Tokens that the model read and wrote.
     tokens: i64,
+    /// What the runs that ended on it took, by model.
+    models: Vec<ModelUsage>,
+    /// Dollars for that, by the installation's table of prices (`PRICES_FILE`); absent where it has none of the models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<f64>,
+}
+
+/// What one model took in a day: of answers that were kept, in runs whose conversations have not been deleted.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ModelUsage {
+    /// The model, as the provider knows it.
+    model: String,
+    /// Answers that were kept.
+    model_calls: i64,
+    /// Tokens it read.
+    input_tokens: i64,
+    /// Of these, tokens that came from the provider's prompt cache.
+    cached_input_tokens: i64,
+    /// Tokens it wrote.
+    output_tokens: i64,
+    /// Dollars for them; absent if its price is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<f64>,
+}
+
+/// Dollars for what a model took, to a millionth; none if its price is not known.
+pub(crate) fn cost(prices: &Prices, took: &ModelDay) -> Option<f64> {
+    let price = prices.get(&took.model)?;
+    Some(rounded(price.cost(took.input, took.cached, took.output)))
+}
+
+/// Dollars for what several models took, as far as their prices are known; none if no price is.
+pub(crate) fn sum(costs: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    costs.flatten().reduce(|sum, cost| sum + cost).map(rounded)
+}
+
+fn rounded(dollars: f64) -> f64 {
+    (dollars * 1e6).round() / 1e6
+}
+
+impl UsageDay {
+    fn of(day: Day, models: &[ModelDay], prices: &Prices) -> Self {
+        let models = models.iter().filter(|took| took.day == day.day);
+        let models: Vec<_> = models
+            .map(|took| ModelUsage {
+                model: took.model.clone(),
+                model_calls: took.answers,
+                input_tokens: took.input,
+                cached_input_tokens: took.cached,
+                output_tokens: took.output,
+                cost: cost(prices, took),
+            })
+            .collect();
+        Self {
+            day: day.day,
+            tokens: day.tokens,
+            cost: sum(models.iter().map(|model| model.cost)),
+            models,
+        }
+    }
 }
 
 /// A page of days, the last first.
@@ -56,14 +120,23 @@ pub(crate) async fn days(
     let turn = app.reads.enter(&user.id).await?;
     let found = store::within(async {
         let mut db = turn.begin().await?;
-        let found = usage::days(&mut db, &user.id, before, limit).await;
+        let found = async {
+            let page = usage::days(&mut db, &user.id, before, limit).await?;
+            let models = match (page.rows.last(), page.rows.first()) {
+                (Some(from), Some(to)) => {
+                    usage::by_model(&mut db, &user.id, from.day, to.day).await?
+                }
+                _ => Vec::new(),
+            };
+            Ok::<_, StoreError>((page, models))
+        };
+        let found = found.await;
         db.done(found).await
     });
-    let Page { rows, next } = found.await?;
-    let days = rows.into_iter().map(|day| UsageDay {
-        day: day.day,
-        tokens: day.tokens,
-    });
+    let (Page { rows, next }, models) = found.await?;
+    let days = rows
+        .into_iter()
+        .map(|day| UsageDay::of(day, &models, &app.prices));
     let budget = app.limits.tokens_per_day;
     Ok(axum::Json(UsagePage {
         usage: days.collect(),

@@ -1,4 +1,4 @@
-// The settings sheet: theme, time zone, other apps, files of all tasks, what was deleted lately.
+// The settings sheet: theme, time zone, other apps, files of all tasks, what the model took, what was deleted lately.
 
 import { askBeforeDeleting, asksBeforeDeleting } from "../asking.js";
 import { announce, byId, h, icon } from "../dom.js";
@@ -6,6 +6,7 @@ import { FORMATS, allTasks } from "../export.js";
 import { THEMES, setTheme, theme, watchTheme } from "../theme.js";
 import { browserZone, chooseZone, chosenZone, now, timeZone, zones } from "../zone.js";
 import { connectedApps } from "./connected-apps.js";
+import { Usage } from "./usage.js";
 
 /** Deleted tasks that are shown. */
 const SHOWN = 50;
@@ -17,16 +18,18 @@ export class Settings {
   #zone = h("select", { id: "zone", class: "field-input", "aria-describedby": "zone-hint" });
   #zoneHint = h("p", { id: "zone-hint", class: "field-hint" });
   #trash = h("div", { class: "trash" });
+  #usage;
   #exporting = h("p", { class: "field-hint", role: "status" });
 
   /** `zoneChanged()` is called when another one counts from now on. */
   constructor({ api, tasks, zoneChanged }) {
     this.#api = api;
     this.#tasks = tasks;
+    this.#usage = new Usage(api);
     const close = h("button", { class: "icon-button", type: "button", icon: "close", "aria-label": "Close", on: { click: () => this.#dialog.close() } });
     this.#dialog.append(
       h("div", { class: "help-head" }, h("h2", { id: "settings-title", text: "Settings" }), close),
-      h("div", { class: "settings-body", tabindex: -1 }, this.#appearance(), this.#place(zoneChanged), this.#asking(), this.#files(), connectedApps(`${location.origin}/mcp`), this.#deleted()));
+      h("div", { class: "settings-body", tabindex: -1 }, this.#appearance(), this.#place(zoneChanged), this.#asking(), this.#files(), section("Usage", this.#usage.element), connectedApps(`${location.origin}/mcp`), this.#deleted()));
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close();
     });
@@ -39,6 +42,7 @@ export class Settings {
     this.#trash.replaceChildren(h("p", { class: "field-hint", text: "Looking…" }));
     this.#dialog.showModal();
     this.#readTrash();
+    this.#usage.read();
   }
 
   #appearance() {

@@ -21,6 +21,7 @@ export class Thread {
   #conversations;
   #composer;
   #context;
+  #send;
   #welcome;
   #element = byId("thread");
   #scroller = byId("scroller");
@@ -46,7 +47,8 @@ export class Thread {
   constructor({ connection, conversations, tasks, composer, userName, send }) {
     this.#conversations = conversations;
     this.#composer = composer;
-    this.#welcome = new Welcome({ tasks, userName, send, reload: () => conversations.reload(this.transcript) });
+    this.#send = send;
+    this.#welcome = new Welcome({ tasks, userName, send, draft: (text) => composer.suggest(text), reload: () => conversations.reload(this.transcript) });
     this.transcript = null;
     this.#context = { online: () => connection.online && !connection.unplugged, titleOf: (id) => tasks.title(id), tasks };
     connection.addEventListener("state", () => this.#schedule(null));
@@ -189,6 +191,7 @@ export class Thread {
       cancel: () => this.#conversations.cancel(this.transcript, turn).catch(() => {}),
       decide: (decisions) => this.#conversations.decide(this.transcript, turn, decisions),
       edit: (text) => this.#composer.edit(text),
+      send: (text) => this.#send(text),
     };
     const view = new TurnView(turn, actions, this.#context);
     view.element.turn = turn;

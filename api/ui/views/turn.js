@@ -3,6 +3,7 @@
 import { h, icon } from "../dom.js";
 import { MarkdownView } from "../markdown.js";
 import { tellCall, tellWaiting } from "../phrases.js";
+import { FollowUps } from "./follow-ups.js";
 import { Receipt } from "./receipt.js";
 import { Said } from "./said.js";
 import { settle } from "./settle.js";
@@ -21,17 +22,19 @@ export class TurnView {
   #end;
   #details = new TurnDetails();
   #receipt;
+  #followUps;
   #texts = new Map();
 
-  /** `actions`: retry(), cancel(), decide(decisions), edit(text); `context`: online(), titleOf(id), tasks. */
+  /** `actions`: retry(), cancel(), decide(decisions), edit(text), send(text); `context`: online(), titleOf(id), tasks. */
   constructor(turn, actions, context) {
     this.#turn = turn;
     this.#context = context;
     this.#receipt = new Receipt(context);
     this.#said = new Said(turn, actions);
+    this.#followUps = new FollowUps(turn, actions.send);
     this.#end = new TurnEnd(turn, actions, this.#details);
     this.#agent.append(h("h2", { class: "visually-hidden", text: "Errand" }), this.#attempt, this.#parts, this.#thinking,
-      this.#end.element, this.#end.foot, this.#details.element);
+      this.#end.element, this.#end.foot, this.#details.element, this.#followUps.element);
     this.element = h("article", { class: "turn" }, this.#said.element, this.#agent);
     this.update();
   }
@@ -48,6 +51,7 @@ export class TurnView {
     this.#updateThinking(running);
     this.#end.update(calls.length);
     this.#details.update(calls, this.#context.titleOf);
+    this.#followUps.update();
     const said = [this.#attempt, this.#thinking, this.#end.element, this.#end.foot].some((element) => !element.hidden);
     this.#agent.hidden = turn.status === "sending" || turn.status === "queued" || !(said || this.#parts.firstChild);
   }

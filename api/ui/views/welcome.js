@@ -4,24 +4,26 @@ import { isOver } from "../dates.js";
 import { h } from "../dom.js";
 import { tellError } from "../phrases.js";
 import { addressOf } from "../router.js";
-import { suggestionsFor } from "../suggestions.js";
+import { EMPTY, PLAN, suggestionsFor } from "../suggestions.js";
 import { now } from "../zone.js";
 
 export class Welcome {
   #tasks;
   #userName;
   #send;
+  #draft;
   #reload;
   #shown = null;
   #key = "";
   #chips = h("div", { class: "suggestions", role: "group", "aria-label": "Suggestions: a click sends them" });
   #suggested = "";
 
-  /** `send(text)` sends a message, `reload()` reads the conversation again. */
-  constructor({ tasks, userName, send, reload }) {
+  /** `send(text)` sends a message, `draft(text)` puts one into the box, `reload()` reads the conversation again. */
+  constructor({ tasks, userName, send, draft, reload }) {
     this.#tasks = tasks;
     this.#userName = userName;
     this.#send = send;
+    this.#draft = draft;
     this.#reload = reload;
   }
 
@@ -46,7 +48,13 @@ export class Welcome {
       return notice("That did not load", tellError(error), h("button", { class: "primary", text: "Try again", on: { click: () => this.#reload() } }));
     }
     return notice(this.#userName ? `What needs doing, ${this.#userName}?` : "What needs doing?",
-      "Say it in your own words. Errand keeps the list, and shows every step it takes.", this.#chips);
+      "Say it in your own words. Errand keeps the list, and shows every step it takes.", this.#prompts(), this.#chips);
+  }
+
+  /** Where to begin without a thought of one's own: with the day, or with all that is on one's mind. */
+  #prompts() {
+    const prompt = ({ label, icon, text }, act) => h("button", { type: "button", class: "prompt", icon, on: { click: () => act(text) } }, h("span", { text: label }));
+    return h("div", { class: "prompts", role: "group", "aria-label": "Ways to begin" }, prompt(PLAN, this.#send), prompt(EMPTY, this.#draft));
   }
 
   /** Suggestions that fit the list; none before it is known. */
@@ -64,6 +72,6 @@ export class Welcome {
 }
 
 /** A large sentence, what it means, and what to do. */
-export function notice(title, text, action) {
-  return h("div", { class: "welcome" }, h("p", { class: "welcome-title", text: title }), h("p", { class: "welcome-lead", text }), action);
+export function notice(title, text, ...actions) {
+  return h("div", { class: "welcome" }, h("p", { class: "welcome-title", text: title }), h("p", { class: "welcome-lead", text }), ...actions);
 }

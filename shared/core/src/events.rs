@@ -99,6 +99,13 @@ pub enum Event {
         /// The patch.
         delta: Value,
     },
+    /// What AG-UI has no event for.
+    Custom {
+        /// What it is: one of ours begins with `errand.`.
+        name: String,
+        /// As the name has it.
+        value: Value,
+    },
     /// The run completed, was cancelled, or waits for a decision. Nothing follows.
     RunFinished {
         /// The conversation.

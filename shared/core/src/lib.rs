@@ -3,11 +3,13 @@
 pub mod calendar;
 pub mod events;
 pub mod faults;
+pub mod guardrails;
 pub mod hints;
 pub mod ids;
 pub mod jobs;
 pub mod json;
 pub mod pending;
+pub mod prices;
 mod run_status;
 pub mod shorten;
 pub mod time_zone;

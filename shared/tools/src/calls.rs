@@ -21,7 +21,7 @@ pub(super) struct AddTask {
     pub(super) repeat_from: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListTasks {
     pub(super) user_id: String,

@@ -19,7 +19,7 @@ use super::{
     identity::{Caller, ExternalCaller},
     kept, list,
     plan::{self, Calendar, Plan},
-    preview, subject,
+    preview, subject, valid,
 };
 
 /// How often a call is planned if others change the task meanwhile.
@@ -72,6 +72,9 @@ pub(super) async fn for_agent(
             mut plan,
             mut record,
         } = plan_call(pool, caller, name, &parameters, calendar.take()).await?;
+        if record.is_error && caller.has_failed && caller.refused.is_none() {
+            valid::tell(pool, &caller.user_id, name, &mut record.result).await?;
+        }
         loop {
             let call = NewCall {
                 key: faults::key(caller.key),

@@ -67,6 +67,9 @@ pub struct Caller {
     /// It is refused because its user was not asked. An error that it would come to anyway says more, and is the answer then.
     #[serde(default)]
     pub is_unapproved: bool,
+    /// The same call has failed in the run before. If it fails again, its error says what would be valid.
+    #[serde(default)]
+    pub has_failed: bool,
 }
 
 /// What a verified token proves, handed to the server in the extensions of an HTTP request.

@@ -45,6 +45,7 @@ pub mod listing;
 mod plan;
 mod preview;
 mod subject;
+mod valid;
 
 pub use config::McpConfig;
 pub use contract::NAMES;

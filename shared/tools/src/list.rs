@@ -81,8 +81,7 @@ impl<'a> Asked<'a> {
         let tags = check::tags(call.tags.clone().unwrap_or_default())?;
         let filter = wanted(call).filter(tags, View::Open, &calendar.now)?;
         let cursor = call.cursor.as_deref().filter(|text| !text.is_empty());
-        let after =
-            cursor.map(|text| Cursor::parse(filter.view, text).ok_or_else(foreign_cursor));
+        let after = cursor.map(|text| Cursor::parse(filter.view, text).ok_or_else(foreign_cursor));
         Ok(Self {
             after: after.transpose()?,
             filter,

@@ -1,40 +1,29 @@
 //! What tokens cost.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
+pub use errand_core::prices::Price;
+use errand_core::prices::{Prices, parse};
 
 use crate::said::TurnFigures;
 
-/// Dollars for a million tokens.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    pub input: f64,
-    /// Of the input, what came from the provider's cache; as the rest of it, if it is not said.
-    pub cached: Option<f64>,
-    pub output: f64,
-}
-
-impl Price {
-    /// Dollars that a turn has cost.
-    #[must_use]
-    pub fn of(&self, turn: &TurnFigures) -> f64 {
-        let fresh = turn.input_tokens.saturating_sub(turn.cached_tokens) as f64;
-        let cached = self.cached.unwrap_or(self.input);
-        (fresh * self.input
-            + turn.cached_tokens as f64 * cached
-            + turn.output_tokens as f64 * self.output)
-            / 1e6
-    }
+/// Dollars that a turn has cost.
+#[must_use]
+pub fn of(price: Price, turn: &TurnFigures) -> f64 {
+    let tokens = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    price.cost(
+        tokens(turn.input_tokens),
+        tokens(turn.cached_tokens),
+        tokens(turn.output_tokens),
+    )
 }
 
 /// A table of prices: a file with a section for each model.
 ///
 /// # Errors
 /// It cannot be read, or is none.
-pub fn read(path: &Path) -> Result<BTreeMap<String, Price>> {
+pub fn read(path: &Path) -> Result<Prices> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    toml::from_str(&text).with_context(|| path.display().to_string())
+    parse(&text).map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))
 }

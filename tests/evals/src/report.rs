@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     models::Choice,
     play::{Played, play},
-    prices::Price,
+    prices::{self, Price},
     recording::Recording,
     said::TurnFigures,
     system::System,
@@ -230,7 +230,12 @@ impl Figures {
         let mean = |of: fn(&TurnFigures) -> u64| share(sum(of), turns.len());
         let input = sum(|turn| turn.input_tokens);
         let powers: Option<Vec<f64>> = results.iter().map(|result| result.pass(POWER)).collect();
-        let cost = price.map(|price| turns.iter().map(|turn| price.of(turn)).sum::<f64>());
+        let cost = price.map(|price| {
+            turns
+                .iter()
+                .map(|turn| prices::of(price, turn))
+                .sum::<f64>()
+        });
         Self {
             cases: results.len(),
             pass_1: share(

@@ -7,7 +7,7 @@ use super::{
     chrome::Browser,
     task_panel::{LINES, TABS, freely},
 };
-use crate::system::TestSystem;
+use crate::system::{TestSystem, file};
 
 /// The file that the page gives away, as a text.
 const EXPORT: &str = "
@@ -328,5 +328,38 @@ async fn the_agent_asks_before_it_deletes_where_that_is_wanted() {
         })
         .await;
     assert_eq!(system.titles("ada").await, ["buy milk"]);
+    browser.end(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_model_took_is_told_with_its_cost() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let prices = "[scripted]\ninput = 100.0\ncached = 10.0\noutput = 1000.0\n";
+    let mut options = freely();
+    options
+        .api
+        .extend(["--prices-file", file("prices.toml", prices)]);
+    options.api.extend(["--tokens-per-day", "500000"]);
+    let system = TestSystem::with(options).await;
+    let turn = Turn::text("Hello.").usage(1_000, 234);
+    system.model.push(turn.cached(500));
+    system.say("ada", "hello").await.assert_ok();
+    // One day of before, of which nothing else is left.
+    sqlx::query(
+        "insert into usage_days (user_id, day, tokens) values ('ada', current_date - 2, 4321)",
+    )
+    .execute(&system.db)
+    .await
+    .expect("a day");
+    browser.sign_in(&system.url, "ada").await;
+    browser.click("#settings-button").await;
+    let told = "return [...document.querySelectorAll('.usage-table tbody tr')].map((row) => [...row.querySelectorAll('td')].map((it) => it.innerText.trim()).join(' ')).join('|')";
+    browser.shows(told, "1,234 50 % $0.29|4,321 – –").await;
+    browser
+        .script("document.querySelector('.usage').scrollIntoView({block: 'center'})")
+        .await;
+    browser.picture("usage").await;
     browser.end(&[]).await;
 }

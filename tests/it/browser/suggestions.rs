@@ -46,6 +46,64 @@ async fn suggestions_fit_the_list_and_send_on_a_click() {
     browser.end(&[]).await;
 }
 
+const NEXT: &str = "return [...document.querySelectorAll('.follow-up')].filter((it) => it.checkVisibility()).map((it) => it.innerText).join('|')";
+
+/// The page's own ways to begin, and what it offers below the last reply, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_is_planned_a_head_is_emptied_and_what_comes_next_is_offered() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let system = TestSystem::with(by_name()).await;
+    browser.sign_in(&system.url, "ada").await;
+    let prompts =
+        "return [...document.querySelectorAll('.prompt')].map((it) => it.innerText).join('|')";
+    browser.shows(prompts, "Plan my day|Empty your head").await;
+    let beside = "return String(document.querySelectorAll('.suggestion').length)";
+    browser.shows(beside, "4").await;
+    // What is on one's mind goes on behind the words in the box.
+    browser.click(".prompt:nth-child(2)").await;
+    let begun = "Here is everything that is on my mind. Make a task of each thing, with a date only where I name one:\n";
+    browser.shows(TYPED, begun).await;
+    browser.picture("prompts").await;
+    system
+        .model
+        .push(Turn::call("add_task", json!({"title": "buy milk"})));
+    system.model.push(Turn::text("It is on your list."));
+    browser.type_into("#composer-text", "milk\u{E007}").await;
+    browser
+        .sees("what was sent", |seen| {
+            seen.messages == [format!("{begun}milk")] && seen.replies == ["It is on your list."]
+        })
+        .await;
+    browser
+        .shows(NEXT, "Make “buy milk” due tomorrow|Undo that")
+        .await;
+    browser.picture("follow-ups").await;
+    system.model.push(Turn::text("Taken back."));
+    browser.click(".follow-up:nth-child(2)").await;
+    browser
+        .sees("what was sent", |seen| {
+            seen.messages.last().is_some_and(|it| it == "Undo that") && seen.replies.len() == 2
+        })
+        .await;
+    // Nothing was done, so nothing is offered; and what was offered before is past.
+    browser.shows(NEXT, "").await;
+
+    browser.click("#new-conversation").await;
+    system
+        .model
+        .push(Turn::call("list_tasks", json!({"view": "today"})));
+    system.model.push(Turn::text("Nothing is due."));
+    browser.click(".prompt:nth-child(1)").await;
+    browser
+        .sees("the plan", |seen| {
+            seen.messages.len() == 1 && seen.messages[0].starts_with("Plan my day: look at")
+        })
+        .await;
+    browser.end(&[]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_message_is_edited_and_sent_as_another() {
     let Some(browser) = Browser::start().await else {

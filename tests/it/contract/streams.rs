@@ -43,6 +43,7 @@ async fn a_turn_streams_as_server_sent_events() {
             "TEXT_MESSAGE_START",
             "TEXT_MESSAGE_CONTENT",
             "TEXT_MESSAGE_END",
+            "CUSTOM",
             "RUN_FINISHED"
         ]
     );

@@ -3,7 +3,7 @@
 use errand_devkit::model::Turn;
 use serde_json::{Value, json};
 
-use crate::system::{Answer, TestSystem, socket::Socket};
+use crate::system::{Answer, Options, TestSystem, socket::Socket};
 
 async fn title(system: &TestSystem, user: &str) -> String {
     let list = system.get(user, "conversations").await;
@@ -73,4 +73,26 @@ async fn nobody_is_given_a_title_who_does_not_ask_and_no_trouble_with_it_is_anyb
         .expect("asked for a title");
     system.model.idle().await.expect("silence");
     assert_eq!(title(&system, "ada").await, "good morning");
+}
+
+/// A worker with one place takes the next run when the title of the one before has been dealt with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_has_its_title_is_not_asked_about_again() {
+    let system = TestSystem::with(Options {
+        worker: vec!["--worker-concurrency", "1"],
+        ..Options::default()
+    })
+    .await;
+    system.model.entitle("Milk");
+    for reply in ["One.", "Two.", "Three."] {
+        system.model.push(Turn::text(reply));
+    }
+    let first = say(&system, "add milk", &Value::Null).await;
+    let conversation = &first.assert_ok()["conversation_id"];
+    let entitled = "select count(*) from conversations where title = 'Milk'";
+    system.until(entitled, 1).await;
+    say(&system, "and bread", conversation).await.assert_ok();
+    system.say("ada", "hello").await.assert_ok();
+    // Three replies and one title.
+    assert_eq!(system.model.request_count(), 4);
 }

@@ -118,10 +118,13 @@ async fn what_was_taken_is_told_by_day() {
     let first = first.assert_ok();
     assert_eq!(first["tokens_per_day"], 100_000);
     assert_eq!(first["usage"][0]["tokens"], took);
-    assert_eq!(first["usage"][1], json!({"day": "2026-01-02", "tokens": 8}));
+    assert_eq!(
+        first["usage"][1],
+        json!({"day": "2026-01-02", "tokens": 8, "models": []})
+    );
     let cursor = first["next_cursor"].as_str().expect("another page");
     let last = system.get("ada", &format!("usage?cursor={cursor}")).await;
-    let rest = json!({"usage": [{"day": "2026-01-01", "tokens": 7}], "tokens_per_day": 100_000, "next_cursor": null});
+    let rest = json!({"usage": [{"day": "2026-01-01", "tokens": 7, "models": []}], "tokens_per_day": 100_000, "next_cursor": null});
     assert_eq!(*last.assert_ok(), rest);
     let foreign = system.get("ada", "usage?cursor=yesterday").await;
     foreign.assert_error(400, "invalid_request");

@@ -1,5 +1,7 @@
 //! What the loop is given and what it comes to; and what it asks of those around it, who know databases, tools and streams.
 
+use std::sync::Arc;
+
 use errand_core::{calendar::Moment, ids::CallKey, pending::Effect};
 use errand_store::{
     StoreError, WriteError,
@@ -9,13 +11,20 @@ use errand_store::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::model::{Answer, ModelError, Progress, ToolDefinition};
+use super::{
+    FollowUp,
+    model::{Answer, ModelError, Progress, ToolDefinition},
+};
 
 /// What the agent is to answer.
 #[derive(Debug, Clone)]
 pub struct Assignment {
     /// The run.
     pub run_id: Uuid,
+    /// The system prompt: the same for every run of the process.
+    pub instructions: Arc<str>,
+    /// `temperature` of each request; none: not sent.
+    pub temperature: Option<f32>,
     /// The owner: every tool call is made for this user and no other.
     pub user_id: String,
     /// The message to answer.
@@ -86,10 +95,7 @@ pub trait Toolbox: Send + Sync {
     /// Makes one call for the user. A mistake of the model is an outcome it can read, not an error.
     fn call(
         &self,
-        key: CallKey,
-        user_id: &str,
-        call: &RequestedCall,
-        refused: Option<Refusal>,
+        invocation: Invocation<'_>,
     ) -> impl Future<Output = Result<ToolOutcome, Interrupted>> + Send;
 
     /// What calls would do for the user, in their order; none for one that would come to an error.
@@ -98,6 +104,21 @@ pub trait Toolbox: Send + Sync {
         user_id: &str,
         calls: &[&RequestedCall],
     ) -> impl Future<Output = Result<Vec<Option<Effect>>, Interrupted>> + Send;
+}
+
+/// A call that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct Invocation<'a> {
+    /// Its key: whoever repeats it gets what it came to.
+    pub key: CallKey,
+    /// For whom it is made.
+    pub user_id: &'a str,
+    /// The call.
+    pub call: &'a RequestedCall,
+    /// Why it is not made, if it is not.
+    pub refused: Option<Refusal>,
+    /// The same call has failed in an earlier step of the turn. If it fails again, the model is told what would be valid.
+    pub has_failed: bool,
 }
 
 /// Why a call is recorded and answered with an error, and not made.
@@ -164,6 +185,8 @@ pub struct Reply {
     pub step: i32,
     /// The answer.
     pub answer: Answer,
+    /// What the user may want to say next.
+    pub follow_ups: Vec<FollowUp>,
 }
 
 /// Why there is no reply.

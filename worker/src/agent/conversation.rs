@@ -10,9 +10,6 @@ use super::{
     window::window,
 };
 
-/// How the agent is to behave: the same for everybody at all times.
-const PROMPT: &str = include_str!("prompt.md");
-
 /// Put behind the message of a turn that was interrupted and goes on.
 const GO_ON: &str = "[This turn was interrupted before its end, and goes on now. What the results below show as done is done: \
 do not do it again. Finish what is left, and answer.]";
@@ -82,7 +79,7 @@ impl<'a> Conversation<'a> {
             budget => (budget >> (2 * self.pressure)).max(1),
         };
         let mut messages = vec![Message::System {
-            content: PROMPT.to_owned(),
+            content: self.assignment.instructions.to_string(),
         }];
         messages.extend(window(history, budget, model));
         messages.push(self.message());

@@ -43,6 +43,8 @@ pub struct Request<'a> {
     pub tools: &'a [ToolDefinition],
     /// False: it must answer with text.
     pub may_call: bool,
+    /// How much chance there is in its words, 0 to 2; none: as the provider has it.
+    pub temperature: Option<f32>,
 }
 
 /// A tool as the model is told of it.
@@ -54,6 +56,9 @@ pub struct ToolDefinition {
     pub description: String,
     /// JSON Schema of the arguments, without the user.
     pub parameters: Value,
+    /// It changes nothing, so that several calls may be made at the same time. The model is not told.
+    #[serde(skip)]
+    pub is_read_only: bool,
 }
 
 /// One whole answer of the model.

@@ -103,6 +103,7 @@ pub(crate) async fn summary<M: Model>(
             messages: &messages,
             tools: &[],
             may_call: true,
+            temperature: None,
         };
         result = model.answer(request, tell).await;
         if !matches!(result, Err(ModelError::ContextTooLong)) {

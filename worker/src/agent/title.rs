@@ -38,6 +38,7 @@ pub async fn title<M: Model>(
         messages: &messages,
         tools: &[],
         may_call: true,
+        temperature: None,
     };
     let answer = model.answer(request, &|_| {}).await?;
     Ok((read(&answer.text), answer.tokens))

@@ -8,6 +8,8 @@ use errand_core::{
 use errand_store::{lifecycle::RequestedCall, tasks::Task};
 use serde_json::{Value, json};
 
+use crate::agent::FollowUp;
+
 /// Tasks of the list that clients are shown live.
 pub(super) const MAX_LIVE_TASKS: i64 = 200;
 
@@ -86,6 +88,14 @@ pub(super) fn tasks_event(before: Option<&Value>, now: Value) -> Event {
         Some(delta) => Event::StateDelta { delta },
         None => Event::StateSnapshot { snapshot: now },
     }
+}
+
+/// What the user may want to say next; none if nothing comes to mind.
+pub(super) fn suggestions(follow_ups: &[FollowUp]) -> Option<Event> {
+    (!follow_ups.is_empty()).then(|| Event::Custom {
+        name: "errand.suggestions".to_owned(),
+        value: json!({"suggestions": follow_ups}),
+    })
 }
 
 /// The last event of a run. Where it asks for decisions, each call is shown as far as all of them fit.

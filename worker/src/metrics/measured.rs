@@ -20,7 +20,7 @@ use errand_server::trace::Span;
 use super::Metrics;
 use crate::{
     agent::{
-        Answer, Interrupted, Journal, Model, ModelError, Progress, Refusal, Request,
+        Answer, Interrupted, Invocation, Journal, Model, ModelError, Progress, Request,
         ToolDefinition, ToolOutcome, Toolbox,
     },
     openai::Provider,
@@ -132,22 +132,16 @@ impl<T: Toolbox> Toolbox for MeasuredTools<'_, T> {
         self.tools.definitions()
     }
 
-    async fn call(
-        &self,
-        key: CallKey,
-        user_id: &str,
-        call: &RequestedCall,
-        refused: Option<Refusal>,
-    ) -> Result<ToolOutcome, Interrupted> {
+    async fn call(&self, invocation: Invocation<'_>) -> Result<ToolOutcome, Interrupted> {
         let begun = Instant::now();
-        let mut span = spans::tool(&call.name);
-        let outcome = self.tools.call(key, user_id, call, refused).await;
+        let name = &invocation.call.name;
+        let mut span = spans::tool(name);
+        let outcome = self.tools.call(invocation).await;
         let is_error = match &outcome {
             Ok(outcome) => outcome.result["success"] != true,
             Err(_) => true,
         };
-        self.metrics
-            .tool_called(&call.name, begun.elapsed(), is_error);
+        self.metrics.tool_called(name, begun.elapsed(), is_error);
         match &outcome {
             Ok(_) if is_error => span.fail("tool_error"),
             Ok(_) => {}

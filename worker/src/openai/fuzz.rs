@@ -20,8 +20,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::agent::{
-    self, Answer, Assignment, Interrupted, Journal, Message, Model, ModelError, Progress, Refusal,
-    Request, ToolDefinition, ToolOutcome, Toolbox,
+    self, Answer, Assignment, Interrupted, Invocation, Journal, Message, Model, ModelError,
+    Progress, Request, ToolDefinition, ToolOutcome, Toolbox,
 };
 
 /// Streams of one run of this test, unless `ERRAND_STREAMS` says how many; `.ci/run` asks for 100,000.
@@ -72,6 +72,8 @@ async fn converse(seed: u64) -> (usize, usize) {
     let tools = Recorder::default();
     let assignment = Assignment {
         run_id: Uuid::from_u128(seed.into()),
+        instructions: agent::BUILT_IN_INSTRUCTIONS.into(),
+        temperature: None,
         user_id: "ada".to_owned(),
         message: "go".to_owned(),
         said: Moment::new(chrono::Utc::now(), None),
@@ -399,13 +401,8 @@ impl Toolbox for Recorder {
         &[]
     }
 
-    async fn call(
-        &self,
-        _: CallKey,
-        _: &str,
-        call: &RequestedCall,
-        refused: Option<Refusal>,
-    ) -> Result<ToolOutcome, Interrupted> {
+    async fn call(&self, invocation: Invocation<'_>) -> Result<ToolOutcome, Interrupted> {
+        let Invocation { call, refused, .. } = invocation;
         if refused.is_none() && call.object().is_some() && !call.name.is_empty() {
             self.made.lock().expect("no panic").push(call.clone());
         }

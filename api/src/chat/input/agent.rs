@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
-    ambient::{self, Context},
+    ambient::{self, Context, Props, Wishes},
     check_text,
 };
 use crate::{accept::AcceptedRun, body, error::ApiError};
@@ -120,6 +120,7 @@ pub(crate) struct AgentInput {
     pub(in super::super) run: String,
     pub(in super::super) said: Saying,
     pub(in super::super) time_zone: Option<Tz>,
+    pub(in super::super) wishes: Wishes,
 }
 
 #[derive(Debug)]
@@ -158,8 +159,8 @@ impl<'a> RunAgentInput<'a> {
             Err(_) => ThreadName::Name(thread),
         };
         let run = name("runId", self.run_id)?;
-        let time_zone =
-            ambient::time_zone(self.forwarded_props, &self.context.unwrap_or_default())?;
+        let props = Props::read(self.forwarded_props);
+        let time_zone = ambient::time_zone(&props, &self.context.unwrap_or_default())?;
         let resume = self.resume.unwrap_or_default();
         let said = if resume.is_empty() {
             Saying::Text(text(self.messages)?)
@@ -171,6 +172,7 @@ impl<'a> RunAgentInput<'a> {
             run,
             said,
             time_zone,
+            wishes: props.wishes(),
         })
     }
 }

@@ -73,6 +73,9 @@ pub(super) struct RunStart {
     /// The turn is to wait for a decision before it deletes a task.
     #[serde(default)]
     pub(super) ask_before_deleting: bool,
+    /// The model that is to answer, where the installation allows a choice.
+    #[serde(default)]
+    pub(super) model: Option<String>,
     /// Where the turn belongs to in a trace of the client (W3C Trace Context).
     #[serde(default)]
     pub(super) traceparent: Option<String>,
@@ -86,9 +89,12 @@ impl RunStart {
             ("ask_before_deleting", self.ask_before_deleting),
         ];
         let options = options.into_iter().filter(|(_, is_wanted)| *is_wanted);
-        let options: Map<String, Value> = options
+        let mut options: Map<String, Value> = options
             .map(|(name, _)| (name.to_owned(), Value::Bool(true)))
             .collect();
+        if let Some(model) = &self.model {
+            options.insert("model".to_owned(), Value::from(model.as_str()));
+        }
         (!options.is_empty()).then_some(Value::Object(options))
     }
 }

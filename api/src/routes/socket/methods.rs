@@ -136,6 +136,8 @@ impl Methods {
         let asked_for = start.thread_id.unwrap_or_default();
         let request_hash = request_hash(asked_for.as_bytes(), &start.message);
         let metadata = start.metadata();
+        let model = metadata.as_ref().map(|metadata| &metadata["model"]);
+        self.app.policy.check_model("model", model)?;
         let message = accept::Message {
             run_id,
             user_id: &self.user_id,

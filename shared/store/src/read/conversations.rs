@@ -55,6 +55,25 @@ pub async fn entitle(
     Ok(())
 }
 
+/// Whether the conversation has the title that its first message gave it, this one: the user has given it none, and neither has the model.
+pub async fn lacks_title(
+    db: &mut Connection,
+    id: Uuid,
+    user_id: &str,
+    first_message: &str,
+) -> Result<bool, StoreError> {
+    let lacks = sqlx::query_scalar!(
+        r#"select exists (
+               select from conversations where id = $1 and user_id = $2 and title = $3 and deleted_at is null) as "lacks!""#,
+        id,
+        user_id,
+        first_title(first_message)
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(lacks)
+}
+
 /// The user's conversation that a client calls by this name.
 pub async fn by_thread_name(
     db: &mut Connection,

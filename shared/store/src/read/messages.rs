@@ -46,6 +46,22 @@ pub struct NewMessage<'a> {
     pub partial: bool,
 }
 
+/// The model that the client has asked for with the message of a run; none if it has not.
+pub async fn wanted_model(
+    db: &mut Connection,
+    user_id: &str,
+    run_id: Uuid,
+) -> Result<Option<String>, StoreError> {
+    let model = sqlx::query_scalar!(
+        "select metadata ->> 'model' from messages where run_id = $1 and user_id = $2 and role = 'user'",
+        run_id,
+        user_id
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(model.flatten())
+}
+
 /// Writes a message.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Tokens, as steps and runs count them.
 
 use chrono::NaiveDate;
+use uuid::Uuid;
 
 use crate::{Connection, Page, StoreError};
 
@@ -50,6 +51,73 @@ pub struct Day {
     pub day: NaiveDate,
     /// Tokens read and written.
     pub tokens: i64,
+}
+
+/// What a model took of a user in a day, in answers that were kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelDay {
+    /// The day in UTC on which the run ended.
+    pub day: NaiveDate,
+    /// The model, as the provider knows it.
+    pub model: String,
+    /// Answers that were kept.
+    pub answers: i64,
+    /// Tokens read.
+    pub input: i64,
+    /// Of these, what came from the provider's prompt cache.
+    pub cached: i64,
+    /// Tokens written.
+    pub output: i64,
+}
+
+/// What models took of the user on the days from `from` to `to`, by day and model, as far as the runs are still there.
+pub async fn by_model(
+    db: &mut Connection,
+    user_id: &str,
+    from: NaiveDate,
+    to: NaiveDate,
+) -> Result<Vec<ModelDay>, StoreError> {
+    Ok(sqlx::query_as!(
+        ModelDay,
+        r#"select t.day as "day!", t.model as "model!", count(*) as "answers!", coalesce(sum(t.input_tokens), 0)::bigint as "input!",
+                  coalesce(sum(t.cached_input_tokens), 0)::bigint as "cached!", coalesce(sum(t.output_tokens), 0)::bigint as "output!"
+           from (
+               select (coalesce(r.finished_at, s.created_at) at time zone 'utc')::date as day, coalesce(s.model, '') as model,
+                      s.input_tokens, s.cached_input_tokens, s.output_tokens
+               from runs r join steps s on s.run_id = r.id and s.attempt > 0
+               -- A run that waits for its user may end days after it began.
+               where r.user_id = $1 and r.created_at >= $2::date - 7 and r.created_at < $3::date + 2
+           ) t
+           where t.day between $2 and $3
+           group by t.day, t.model
+           order by t.day desc, t.model"#,
+        user_id,
+        from,
+        to
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// What models took for one run of the user, by model.
+pub async fn of_run(
+    db: &mut Connection,
+    user_id: &str,
+    run_id: Uuid,
+) -> Result<Vec<ModelDay>, StoreError> {
+    Ok(sqlx::query_as!(
+        ModelDay,
+        r#"select (max(s.created_at) at time zone 'utc')::date as "day!", coalesce(s.model, '') as "model!", count(*) as "answers!",
+                  coalesce(sum(s.input_tokens), 0)::bigint as "input!", coalesce(sum(s.cached_input_tokens), 0)::bigint as "cached!",
+                  coalesce(sum(s.output_tokens), 0)::bigint as "output!"
+           from runs r join steps s on s.run_id = r.id and s.attempt > 0
+           where r.id = $2 and r.user_id = $1
+           group by s.model"#,
+        user_id,
+        run_id
+    )
+    .fetch_all(db)
+    .await?)
 }
 
 /// Days on which the user took something, the last first, those before `before`; they are kept for 35 days.

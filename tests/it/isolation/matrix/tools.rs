@@ -83,6 +83,7 @@ impl Desk {
             attempt: 1,
             refused: None,
             is_unapproved: false,
+            has_failed: false,
         };
         let arguments = arguments.as_object().cloned().unwrap_or_default();
         let mut params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
