@@ -12,7 +12,10 @@ use errand_core::{
     prices::{self, Prices},
 };
 use errand_server::{
-    config::{self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig},
+    config::{
+        self, AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig, SleepConfig,
+        WakeConfig,
+    },
     trace::TraceConfig,
 };
 use errand_store::lifecycle::{self, Bounds};
@@ -102,11 +105,20 @@ impl Command {
         match self {
             Self::Serve(config) => config.check(),
             Self::Migrate(config) => config.database.check(),
-            Self::Requeue(config) | Self::Cancel(config) => config.database.check(),
+            Self::Requeue(config) | Self::Cancel(config) => {
+                config.database.check()?;
+                config.wake.check()
+            }
             Self::Queue(config) => config.database.check(),
             Self::Run(config) => config.database.check(),
-            Self::Pause(config) | Self::Resume(config) => config.database.check(),
-            Self::Drain(config) => config.database.check(),
+            Self::Pause(config) | Self::Resume(config) => {
+                config.database.check()?;
+                config.wake.check()
+            }
+            Self::Drain(config) => {
+                config.database.check()?;
+                config.wake.check()
+            }
             Self::Times(config) => config.check(),
         }
     }
@@ -145,6 +157,10 @@ pub struct ChangeRunConfig {
     #[command(flatten)]
     pub database: DatabaseConfig,
 
+    /// Who is to be woken.
+    #[command(flatten)]
+    pub wake: WakeConfig,
+
     /// How to log.
     #[command(flatten)]
     pub log: LogConfig,
@@ -168,6 +184,10 @@ pub struct PauseConfig {
     #[command(flatten)]
     pub database: DatabaseConfig,
 
+    /// Who is to be woken.
+    #[command(flatten)]
+    pub wake: WakeConfig,
+
     /// How to log.
     #[command(flatten)]
     pub log: LogConfig,
@@ -183,6 +203,10 @@ pub struct DrainConfig {
     /// Which database.
     #[command(flatten)]
     pub database: DatabaseConfig,
+
+    /// Who is to be woken.
+    #[command(flatten)]
+    pub wake: WakeConfig,
 
     /// How to log.
     #[command(flatten)]
@@ -270,6 +294,14 @@ pub struct Config {
     /// Where the data is.
     #[command(flatten)]
     pub database: DatabaseConfig,
+
+    /// Whether it may sleep.
+    #[command(flatten)]
+    pub sleep: SleepConfig,
+
+    /// Who is to be woken.
+    #[command(flatten)]
+    pub wake: WakeConfig,
 
     /// How to log.
     #[command(flatten)]
@@ -420,6 +452,7 @@ impl Config {
             let expected = format!("expected at least {SHORTEST_TOKEN} characters");
             return Err(Invalid::new("ADMIN_TOKEN", expected));
         }
+        self.wake.check()?;
         self.origins.check()
     }
 

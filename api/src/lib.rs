@@ -12,8 +12,9 @@ use errand_server::{
     auth::Verifier,
     serve,
     supervise::{Supervisor, TaskFailure},
+    wake::Wakes,
 };
-use errand_store::{self as store, Pool, UserPool};
+use errand_store::{self as store, Pool, Rest, UserPool};
 use errand_tools::{TaskServer, http::Access};
 use futures::future::BoxFuture;
 use http::HeaderValue;
@@ -42,6 +43,7 @@ mod routes;
 mod shares;
 mod spans;
 mod task_watch;
+mod wakes;
 
 pub use config::{Config, Limits};
 
@@ -78,6 +80,8 @@ const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
 #[derive(Clone)]
 struct App {
     db: Pool,
+    /// Ended by whoever uses it.
+    rest: Arc<Rest>,
     /// The way to the pool for what takes a user's lock.
     users: Arc<UserPool>,
     /// The way to the pool for what a user reads.
@@ -141,6 +145,8 @@ pub struct Api {
     app: App,
     tools: TaskServer,
     direct: Pool,
+    /// The workers that may sleep.
+    wakes: Wakes,
 }
 
 impl Api {
@@ -163,7 +169,15 @@ impl Api {
         let url = &config.database.database_url;
         let direct_url = config.database.direct_url();
         let is_direct = url.expose_secret() == direct_url.expose_secret();
-        let db = store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?;
+        let rest = Arc::new(Rest::new(config.sleep.sleep_after));
+        let wakes = Wakes::new(config.wake.urls().unwrap_or_default())?;
+        if rest.may_sleep() && wakes.is_empty() {
+            tracing::warn!(
+                "SLEEP_AFTER is set and WAKE_URLS is not: workers that sleep are not told of messages"
+            );
+        }
+        let db = store::pool(url.expose_secret(), "errand-api", POOL, is_direct)?
+            .stirring(Arc::clone(&rest));
         let mut metrics = metrics::Metrics::default();
         metrics.measure_waits(&db);
         let app = App {
@@ -175,6 +189,7 @@ impl Api {
             reads: Arc::new(UserPool::new(db.clone(), READS)),
             searches: Arc::new(UserQueue::new(SEARCHES)),
             db,
+            rest,
             auth: Arc::new(Verifier::new(&config.auth)?),
             waiting: Arc::default(),
             task_watch: Arc::default(),
@@ -217,6 +232,7 @@ impl Api {
             app,
             tools,
             direct,
+            wakes,
         })
     }
 
@@ -243,6 +259,7 @@ impl Api {
             app,
             tools,
             direct,
+            wakes,
         } = self;
         let stop = app.stop.clone();
         tracing::info!(address = %listener.local_addr()?, "serving");
@@ -250,7 +267,8 @@ impl Api {
         // Whatever lives as long as the process is started here, and nowhere with a bare spawn.
         let supervisor = Supervisor::default();
         let listening = live::listener::listen(
-            direct,
+            direct.clone(),
+            Arc::clone(&app.rest),
             Arc::clone(&app.waiting),
             Arc::clone(&app.broker),
             Arc::clone(&app.task_watch),
@@ -259,7 +277,13 @@ impl Api {
         supervisor.permanent("listener", &stop, listening);
         let waiting = Arc::clone(&app.waiting).poll(app.db.clone(), stop.clone());
         supervisor.permanent("waiting", &stop, waiting);
-        supervisor.permanent("broker", &stop, Arc::clone(&app.broker).run(stop.clone()));
+        let rest = Arc::clone(&app.rest);
+        let reading = Arc::clone(&app.broker).run(Arc::clone(&rest), stop.clone());
+        supervisor.permanent("broker", &stop, reading);
+        if !wakes.is_empty() {
+            let waking = wakes::keep(wakes, app.db.clone(), rest, stop.clone());
+            supervisor.permanent("wakes", &stop, waking);
+        }
 
         let served = async {
             serve::serve(listener, router, stop.clone()).await;
@@ -270,7 +294,7 @@ impl Api {
         let work = async {
             let result = tokio::select! {
                 () = Box::pin(served) => Ok(()),
-                error = never_ready(&app) => Err(error),
+                error = never_ready(&app, &direct) => Err(error),
                 () = too_late(&stop) => {
                     tracing::warn!("some requests did not end in time");
                     Ok(())
@@ -291,8 +315,12 @@ impl Api {
 }
 
 /// Watches for the first time the database is usable; ends only if it never is.
-async fn never_ready(app: &App) -> ApiStartError {
-    match store::wait_until_current(&app.db).await {
+async fn never_ready(app: &App, direct: &Pool) -> ApiStartError {
+    let ready = async {
+        store::wait_until_current(&app.db).await?;
+        store::trusted(direct).await
+    };
+    match ready.await {
         Ok(()) => {
             let _ = app.ready.set(());
             tracing::info!("the database is ready");

@@ -165,6 +165,16 @@ impl Default for Metrics {
     }
 }
 
+/// What is known of the queue just now.
+pub(crate) enum Seen {
+    /// This.
+    Now(QueueState),
+    /// What was seen last: nobody looks while the process sleeps.
+    Before,
+    /// The database does not answer.
+    Nothing,
+}
+
 impl Metrics {
     /// Measures how long work on this pool waits, too.
     pub(crate) fn measure_waits(&mut self, pool: &Pool) {
@@ -175,7 +185,7 @@ impl Metrics {
     /// All as text. What is not counted but looked at is what was seen for this scrape.
     pub(crate) fn text(
         &self,
-        queue: Option<QueueState>,
+        queue: Seen,
         streams: usize,
         sockets: usize,
         pool: PoolUsage,
@@ -192,9 +202,15 @@ impl Metrics {
             let gauge = self.pool.get_or_create(&StateLabel { state });
             gauge.set(i64::try_from(connections).unwrap_or(i64::MAX));
         }
-        self.database_up.set(i64::from(queue.is_some()));
-        if let Some(queue) = queue {
-            self.see(queue);
+        match queue {
+            Seen::Now(queue) => {
+                self.database_up.set(1);
+                self.see(queue);
+            }
+            Seen::Before => {}
+            Seen::Nothing => {
+                self.database_up.set(0);
+            }
         }
         self.all.text()
     }

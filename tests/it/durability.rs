@@ -16,6 +16,7 @@ mod queue;
 mod restarts;
 mod sets;
 mod silences;
+mod sleep;
 mod summaries;
 mod supervision;
 mod sweeps;

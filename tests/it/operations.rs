@@ -19,6 +19,7 @@ mod admin;
 mod architecture;
 mod development;
 mod documentation;
+mod mcp_traces;
 mod metrics;
 mod operator;
 mod stops;
@@ -182,6 +183,16 @@ async fn bad_configuration_names_the_variable_and_exits_2() {
         ),
         (
             "errand-worker",
+            &[database, key, ("SLEEP_AFTER", "soon")],
+            "SLEEP_AFTER",
+        ),
+        (
+            "errand-api",
+            &[database, issuer, ("WAKE_URLS", "worker:9091")],
+            "WAKE_URLS",
+        ),
+        (
+            "errand-worker",
             &[database, key, ("MAX_STEPS", "0")],
             "MAX_STEPS",
         ),
@@ -261,6 +272,8 @@ async fn help_lists_every_variable() {
                 "MCP_URL",
                 "MCP_ALLOWED_HOSTS",
                 "RATE_CALLS_PER_MINUTE",
+                "SLEEP_AFTER",
+                "WAKE_URLS",
                 "LOG_FORMAT",
                 "RUST_LOG",
             ][..],
@@ -277,6 +290,8 @@ async fn help_lists_every_variable() {
                 "RUN_TIMEOUT",
                 "MAX_STEPS",
                 "HISTORY_TOKENS",
+                "SLEEP_AFTER",
+                "WAKE_EVERY",
             ][..],
         ),
         (
@@ -360,6 +375,34 @@ async fn the_procfile_works_on_an_empty_database() {
         process.signal("TERM").await;
         assert!(process.ends(Duration::from_secs(10)).await.success());
     }
+}
+
+/// An older version cannot migrate a newer database, and says so; its processes start on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_database_is_named_as_such() {
+    let url = system::database().await;
+    let db = sqlx::PgPool::connect(&url).await.unwrap();
+    let newer =
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+                 values (99990101000000, 'of a later version', true, '\\x00', 0)";
+    system::rows::execute(&db, newer).await;
+    let (status, said) =
+        process::run("errand-api", &["migrate"], [("DATABASE_URL", url.as_str())]).await;
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("a newer version of this program (migration 99990101000000"),
+        "{said}"
+    );
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("BETTER_AUTH_URL", "http://127.0.0.1:9"),
+        ("HOST", "127.0.0.1"),
+        ("PORT", "0"),
+        // An empty variable is one that is not set: what is informed of is said.
+        ("RUST_LOG", ""),
+    ];
+    let mut web = Process::start("errand-api", &[], environment).await;
+    web.until_says("the database is ready").await;
 }
 
 /// What is logged of a request has a bound and is no client's to write; an id of theirs that is plain is theirs and ours.

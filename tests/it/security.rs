@@ -5,3 +5,4 @@ mod auth;
 mod better_auth;
 mod canaries;
 mod crowds;
+mod tls;

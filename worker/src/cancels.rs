@@ -8,7 +8,7 @@ use std::{
 
 use errand_core::hints::CANCEL;
 use errand_store::{
-    self as store, Pool, StoreError,
+    self as store, Pool, Rest, StoreError,
     db::listen::{self, Heard},
     lifecycle,
 };
@@ -42,8 +42,8 @@ impl Cancels {
     }
 
     /// Hears of cancels until the stop.
-    pub(crate) async fn listen(self, pool: Pool, stop: CancellationToken) {
-        listen::listen(pool, &[CANCEL], stop, |hint| {
+    pub(crate) async fn listen(self, pool: Pool, rest: Arc<Rest>, stop: CancellationToken) {
+        listen::listen(pool, &[CANCEL], &rest, stop, |hint| {
             if let Heard::Notification { payload, .. } = hint
                 && let Ok(run_id) = payload.parse()
             {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use errand_core::guardrails::Guardrails;
 use errand_server::{
-    config::{DatabaseConfig, Invalid, LogConfig, duration, retention},
+    config::{DatabaseConfig, Invalid, LogConfig, SleepConfig, duration, retention},
     trace::TraceConfig,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -26,6 +26,14 @@ pub struct Config {
     /// Where the data is.
     #[command(flatten)]
     pub database: DatabaseConfig,
+
+    /// Whether it may sleep.
+    #[command(flatten)]
+    pub sleep: SleepConfig,
+
+    /// With SLEEP_AFTER: time after which a worker that sleeps looks for work by itself, once
+    #[arg(long, env = "WAKE_EVERY", default_value = "2h", value_parser = duration)]
+    pub wake_every: Duration,
 
     /// How to log.
     #[command(flatten)]
@@ -107,7 +115,7 @@ pub struct Config {
     #[arg(long, env = "KEEP_JOBS", default_value = "1h", value_parser = retention)]
     pub keep_jobs: Duration,
 
-    /// Port for /metrics and /healthz of this worker, on all IPv4 addresses [default: none]
+    /// Port for /metrics, /healthz and /wake of this worker, on all IPv4 addresses [default: none]
     #[arg(long, env = "METRICS_PORT")]
     pub metrics_port: Option<u16>,
 

@@ -137,6 +137,7 @@ mod tests {
         messages: &[],
         tools: &[],
         may_call: true,
+        temperature: None,
     };
 
     async fn ask(models: &Fallback<'_, Told>) -> (Result<Answer, ModelError>, Vec<String>) {

@@ -12,7 +12,7 @@ use errand_server::{
     config::Invalid,
     supervise::{Supervisor, TaskFailure},
 };
-use errand_store::{self as store, Pool, UserPool};
+use errand_store::{self as store, Pool, Rest, UserPool};
 use errand_tools::TaskServer;
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
@@ -89,6 +89,9 @@ pub struct Worker {
     queue: queue::Queue,
     executor: Arc<run_executor::RunExecutor>,
     orders: summaries::Orders,
+    rest: Arc<Rest>,
+    /// Time after which it wakes by itself, if it may sleep.
+    wake_every: Option<Duration>,
     supervisor: Supervisor,
     /// Where it can be asked how it is, if anywhere.
     metrics: Option<metrics::Server>,
@@ -122,17 +125,25 @@ impl Worker {
         metrics.measure_waits(&pool);
         let metrics = Arc::new(metrics);
         let models = models::Models::new(config, &metrics)?;
+        let rest = Arc::new(Rest::new(config.sleep.sleep_after));
+        if rest.may_sleep() && config.metrics_port.is_none() {
+            tracing::warn!(
+                "SLEEP_AFTER is set and METRICS_PORT is not: nobody can wake this worker, and a message may wait for as long as WAKE_EVERY"
+            );
+        }
         let queue = queue::Queue::new(
             pool.clone(),
             config.into(),
             supervisor.clone(),
             Arc::clone(&metrics),
+            Arc::clone(&rest),
         );
         let server = match config.metrics_port {
             None => None,
             Some(port) => {
+                let (metrics, rest) = (Arc::clone(&metrics), Arc::clone(&rest));
                 let server =
-                    metrics::Server::bind(port, Arc::clone(&metrics), queue.slots(), pool.clone());
+                    metrics::Server::bind(port, metrics, queue.slots(), pool.clone(), rest);
                 Some(server.await.map_err(WorkerError::Metrics)?)
             }
         };
@@ -156,6 +167,8 @@ impl Worker {
             queue,
             executor,
             orders,
+            wake_every: rest.may_sleep().then_some(config.wake_every),
+            rest,
             supervisor,
             metrics: server,
         })
@@ -193,20 +206,43 @@ impl Worker {
             .run(self.pool.clone(), over.clone());
         self.supervisor.permanent("publisher", &over, publisher);
         let cancels = executor.cancels.clone();
-        let listening = cancels.clone().listen(self.pool.clone(), over.clone());
+        let rest = Arc::clone(&self.rest);
+        let listening = cancels
+            .clone()
+            .listen(self.pool.clone(), Arc::clone(&rest), over.clone());
         self.supervisor
             .permanent("cancels listener", &over, listening);
         let looking = cancels.poll(self.pool.clone(), over.clone());
         self.supervisor.permanent("cancels", &over, looking);
         // Nothing waits for a purge: it ends with the claims.
         let measured = Arc::clone(&executor.metrics);
-        let purges = purge::keep(self.pool.clone(), self.keep, measured, stop.clone());
+        let purges = purge::keep(
+            self.pool.clone(),
+            self.keep,
+            measured,
+            Arc::clone(&rest),
+            stop.clone(),
+        );
         self.supervisor.permanent("purge", &stop, purges);
         // Nor for a summary.
-        let writer =
-            summary_writer::Writer::new(Arc::clone(&executor), self.queue.beside(), self.orders);
+        let writer = summary_writer::Writer::new(
+            Arc::clone(&executor),
+            self.queue.beside(),
+            self.orders,
+            Arc::clone(&rest),
+        );
         self.supervisor
             .permanent("summaries", &stop, writer.run(stop.clone()));
+        if let Some(time) = self.wake_every {
+            let waking = stop.clone();
+            let alarm = async move {
+                tokio::select! {
+                    () = waking.cancelled() => {}
+                    () = rest.wake_every(time) => {}
+                }
+            };
+            self.supervisor.permanent("alarm", &stop, alarm);
+        }
         let work = Arc::clone(&executor);
         let result = self
             .queue

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use errand_store::{
-    self as store, Pool, StoreError,
+    self as store, Pace, Pool, Rest, StoreError,
     queue::{
         periodic::Lease,
         purge::{self, Batch, Purge},
@@ -16,8 +16,12 @@ use crate::{config::Config, metrics::Metrics};
 
 /// How often a worker looks whether it is time for a purge.
 const LOOK: Duration = Duration::from_secs(10);
+/// The same while there is nothing to do.
+const LOOK_AT_REST: Duration = Duration::from_secs(60);
 /// Pause between two purges of the whole installation.
 const PAUSE: Duration = Duration::from_secs(60);
+/// The same behind one that found nothing while there was nothing to do.
+const PAUSE_AT_REST: Duration = Duration::from_secs(540);
 /// How long one batch may take before it is given up. It is many statements if a run has very many events.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -77,12 +81,18 @@ impl Keep {
 }
 
 /// Purges until `over`, when no other worker does. What fails is left to the next time.
-pub(crate) async fn keep(pool: Pool, keep: Keep, metrics: Arc<Metrics>, over: CancellationToken) {
+pub(crate) async fn keep(
+    pool: Pool,
+    keep: Keep,
+    metrics: Arc<Metrics>,
+    rest: Arc<Rest>,
+    over: CancellationToken,
+) {
     let lease = Lease::new("purge");
     let mut outage_logged = false;
     loop {
         let purged = async {
-            let purged = purge_all(&pool, &lease, keep, &metrics).await;
+            let purged = purge_all(&pool, &lease, keep, &metrics, &rest).await;
             let failed = purged.is_err();
             if let Err(error) = purged
                 && !outage_logged
@@ -90,7 +100,7 @@ pub(crate) async fn keep(pool: Pool, keep: Keep, metrics: Arc<Metrics>, over: Ca
                 tracing::warn!(%error, "cannot purge; trying again");
             }
             outage_logged = failed;
-            tokio::time::sleep(LOOK).await;
+            rest.pause(LOOK, LOOK_AT_REST).await;
         };
         // What is under way is dropped: its transaction is rolled back.
         tokio::select! {
@@ -106,6 +116,7 @@ async fn purge_all(
     lease: &Lease,
     keep: Keep,
     metrics: &Metrics,
+    rest: &Rest,
 ) -> Result<(), StoreError> {
     let take = async {
         let mut db = store::connection(pool).await?;
@@ -115,41 +126,45 @@ async fn purge_all(
     if !store::within(take).await? {
         return Ok(());
     }
-    let mut result = Ok(());
+    let (mut result, mut rows) = (Ok(()), 0);
     for purge in Purge::ALL {
         metrics.purge_begins(purge.name());
         let purged = purge_one(pool, lease, purge, keep.of(purge), metrics).await;
         metrics.purge_ends(purge.name(), purged.is_err());
         match purged {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
+            Ok(Some(purged)) => rows += purged,
+            Ok(None) => return Ok(()),
             // One table's trouble is not the others'.
             Err(error) => result = Err(error),
         }
     }
+    let pause = match rows == 0 && rest.pace() != Pace::Busy {
+        true => PAUSE_AT_REST,
+        false => PAUSE,
+    };
     store::within(async {
         let mut db = store::connection(pool).await?;
-        let set = lease.rest(&mut db, PAUSE).await;
+        let set = lease.rest(&mut db, pause).await;
         db.done(set)
     })
     .await?;
     result
 }
 
-/// Purges one kind. False if the lease was lost.
+/// Purges one kind. Returns how many rows; none if the lease was lost.
 async fn purge_one(
     pool: &Pool,
     lease: &Lease,
     purge: Purge,
     keep: Duration,
     metrics: &Metrics,
-) -> Result<bool, StoreError> {
+) -> Result<Option<u64>, StoreError> {
     let mut limit = FIRST_LIMIT;
     let mut rows = 0;
     loop {
         let batch = purge::batch(pool, lease, purge, keep, limit);
         let Some(batch) = store::within_time(BATCH_TIMEOUT, batch).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         rows += batch.rows;
         metrics.purged(purge.name(), batch.rows);
@@ -163,7 +178,7 @@ async fn purge_one(
     if rows > 0 {
         tracing::debug!(what = purge.name(), rows, "purged");
     }
-    Ok(true)
+    Ok(Some(rows))
 }
 
 fn next_limit(limit: i64, batch: &Batch) -> i64 {

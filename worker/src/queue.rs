@@ -13,7 +13,7 @@ use std::{
 use apalis::prelude::*;
 use errand_core::{hints::Hint, jobs::job_id};
 use errand_server::{supervise::Supervisor, trace::Span};
-use errand_store::{self as store, Pool, StoreError, lifecycle::Taken, queue::leases};
+use errand_store::{self as store, Pool, Rest, StoreError, lifecycle::Taken, queue::leases};
 use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +88,7 @@ pub(crate) struct Queue {
     beside: Beside,
     supervisor: Supervisor,
     metrics: Arc<Metrics>,
+    rest: Arc<Rest>,
 }
 
 impl Queue {
@@ -97,6 +98,7 @@ impl Queue {
         settings: Settings,
         supervisor: Supervisor,
         metrics: Arc<Metrics>,
+        rest: Arc<Rest>,
     ) -> Self {
         let worker: Arc<str> = format!("errand-worker-{}", Uuid::now_v7().simple()).into();
         Self {
@@ -111,6 +113,7 @@ impl Queue {
             in_flight: InFlight::default(),
             supervisor,
             metrics,
+            rest,
         }
     }
 
@@ -148,14 +151,16 @@ impl Queue {
             self.settings,
             Arc::clone(&self.metrics),
             asked.clone(),
+            Arc::clone(&self.rest),
         );
+        let beats = heartbeat.beats();
         heartbeat.tick().await?;
         tracing::info!(worker = %self.worker, concurrency = self.settings.concurrency, "taking runs");
 
         let over = CancellationToken::new();
         let supervisor = self.supervisor.clone();
         let heartbeat = supervisor.permanent("heartbeat", &over, heartbeat.keep(over.clone()));
-        let sweeps = sweep::keep(self.pool.clone(), over.clone());
+        let sweeps = sweep::keep(self.pool.clone(), Arc::clone(&self.rest), over.clone());
         supervisor.permanent("sweep", &over, sweeps);
         let (jobs, feed) = mpsc::channel(self.settings.concurrency);
         let claims = claims::Claims {
@@ -166,6 +171,8 @@ impl Queue {
             concurrency: self.settings.concurrency,
             wake: Arc::default(),
             asked,
+            rest: Arc::clone(&self.rest),
+            beats,
         };
         let listening = claims.listen(stop.clone());
         supervisor.permanent("jobs listener", &stop, listening);
@@ -301,6 +308,10 @@ impl InFlight {
             in_flight: self.clone(),
             _slot: slot,
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     fn job_ids(&self) -> Vec<String> {

@@ -10,7 +10,7 @@ use std::{
 
 use errand_core::faults;
 use errand_store::{
-    self as store, StoreError, WriteError,
+    self as store, Rest, StoreError, WriteError,
     read::{
         history::{self, History},
         usage::Tokens,
@@ -35,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(15);
 /// How often a worker looks for summaries that are not asked for by its own turns: those of dead workers, and those that are to be tried again.
 const POLL: Duration = Duration::from_secs(10);
+/// The same while there is no work. A summary that waits is a job, and so is seen by the next heartbeat.
+const POLL_AT_REST: Duration = Duration::from_secs(120);
 /// The same at the start, when the worker has been entered: what one that has just stopped gave back waits for nobody's turn.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
@@ -43,14 +45,21 @@ pub(crate) struct Writer {
     executor: Arc<RunExecutor>,
     beside: Beside,
     orders: Orders,
+    rest: Arc<Rest>,
 }
 
 impl Writer {
-    pub(crate) fn new(executor: Arc<RunExecutor>, beside: Beside, orders: Orders) -> Self {
+    pub(crate) fn new(
+        executor: Arc<RunExecutor>,
+        beside: Beside,
+        orders: Orders,
+        rest: Arc<Rest>,
+    ) -> Self {
         Self {
             executor,
             beside,
             orders,
+            rest,
         }
     }
 
@@ -60,6 +69,7 @@ impl Writer {
             executor,
             beside,
             orders,
+            rest,
         } = self;
         let Orders {
             mut wanted,
@@ -84,7 +94,7 @@ impl Writer {
         tokio::select! {
             () = stop.cancelled() => {}
             () = take_orders => {}
-            () = claims(&beside, slots, Arc::new(writing)) => {}
+            () = claims(&beside, &rest, slots, Arc::new(writing)) => {}
         }
     }
 }
@@ -105,7 +115,7 @@ async fn obey(executor: &RunExecutor, are_on: bool, wanted: Wanted) -> Result<bo
 }
 
 /// Claims what is to be written, when woken and now and then, for as long as there are places.
-async fn claims(beside: &Beside, slots: usize, writing: Arc<Writing>) {
+async fn claims(beside: &Beside, rest: &Rest, slots: usize, writing: Arc<Writing>) {
     let mut under_way = JoinSet::new();
     let mut outage_logged = false;
     let mut pause = FIRST_LOOK;
@@ -113,7 +123,7 @@ async fn claims(beside: &Beside, slots: usize, writing: Arc<Writing>) {
         tokio::select! {
             () = beside.wake.notified() => {}
             Some(_) = under_way.join_next() => {}
-            () = tokio::time::sleep(pause) => {}
+            () = rest.pause(pause, POLL_AT_REST) => {}
         }
         pause = POLL;
         let free = slots.saturating_sub(under_way.len());

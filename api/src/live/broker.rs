@@ -13,7 +13,7 @@ use std::{
 };
 
 use errand_store::{
-    self as store, Pool, StoreError,
+    self as store, Pool, Rest, StoreError,
     events::{self, Bounds},
     lifecycle,
 };
@@ -147,13 +147,16 @@ impl EventBroker {
         self.look.notify_one();
     }
 
-    /// Reads and hands out until the stop.
-    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
+    /// Reads and hands out until the stop. Who follows conversations in which no run is under way keeps nobody from sleeping.
+    pub(crate) async fn run(self: Arc<Self>, rest: Arc<Rest>, stop: CancellationToken) {
         loop {
+            if !self.lock().runs.is_empty() {
+                rest.stir();
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.look.notified() => {}
-                () = tokio::time::sleep(POLL) => self.look_at_all(),
+                () = rest.pause(POLL, POLL) => self.look_at_all(),
             }
             if let Err(error) = store::within(self.round()).await {
                 tracing::debug!(%error, "cannot read events; trying again");
@@ -167,7 +170,7 @@ impl EventBroker {
     async fn round(&self) -> Result<(), StoreError> {
         let asked = self.lock().take_conversations(CONVERSATIONS);
         for (conversations, positions) in asked {
-            let mut db = store::connection(&self.db).await?;
+            let mut db = store::quiet_connection(&self.db).await?;
             let news = lifecycle::news(&mut db, &conversations, &positions, NEW_RUNS).await?;
             db.release();
             if self.lock().register(news, NEW_RUNS) {
@@ -176,7 +179,7 @@ impl EventBroker {
         }
         let (run_ids, seqs) = self.lock().take_runs();
         if !run_ids.is_empty() {
-            let mut db = store::connection(&self.db).await?;
+            let mut db = store::quiet_connection(&self.db).await?;
             let read = events::after(&mut db, &run_ids, &seqs, ROUND).await?;
             db.release();
             if read.is_cut {

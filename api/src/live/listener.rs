@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use errand_core::hints::{CONVERSATION, RUN_ENDED, RUN_EVENTS, TASKS_CHANGED, TaskChange};
 use errand_store::{
-    Pool,
+    Pool, Rest,
     db::listen::{self, Heard},
 };
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use crate::task_watch::TaskWatch;
 /// Listens until the stop.
 pub(crate) async fn listen(
     direct: Pool,
+    rest: Arc<Rest>,
     waiting: Arc<Waiting>,
     broker: Arc<EventBroker>,
     task_watch: Arc<TaskWatch>,
@@ -23,6 +24,7 @@ pub(crate) async fn listen(
     listen::listen(
         direct,
         &[RUN_ENDED, RUN_EVENTS, CONVERSATION, TASKS_CHANGED],
+        &rest,
         stop,
         |hint| match hint {
             Heard::Connected => {

@@ -3,6 +3,7 @@
 use std::{os::unix::fs::MetadataExt, time::Duration};
 
 use errand_core::{RunStatus, user_queue::Bounds};
+use errand_server::{config::WakeConfig, wake::Wakes};
 use errand_store::{UserPool, queue::stops::Stop};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -37,6 +38,7 @@ pub async fn cancel(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
     let status = cancelled.map_err(|refused| cannot("cancel", refused))?;
     // Hints are told behind the commit.
     pool.close().await;
+    wake(&config.wake).await?;
     let text = match status {
         RunStatus::Running => "its worker is told".to_owned(),
         status => format!("it is {status}"),
@@ -61,6 +63,7 @@ pub async fn requeue(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
     let requeued = operator::requeue(&shell(), &pool, run_id, max_ready).await;
     requeued.map_err(|refused| cannot("requeue", refused))?;
     pool.close().await;
+    wake(&config.wake).await?;
     print_either(
         config.json,
         &json!({"run_id": run_id, "status": RunStatus::Queued}),
@@ -80,6 +83,7 @@ pub async fn pause(config: &PauseConfig) -> Result<(), ApiStartError> {
     let paused = operator::pause(&shell(), &pool).await;
     let Stop { since, by } = paused.map_err(|refused| cannot("pause", refused))?;
     pool.close().await;
+    wake(&config.wake).await?;
     print_either(
         config.json,
         &json!({"paused": true, "since": since, "by": by}),
@@ -102,6 +106,7 @@ pub async fn resume(config: &PauseConfig) -> Result<(), ApiStartError> {
     let ended = operator::resume(&shell(), &pool).await;
     let ended = ended.map_err(|refused| cannot("resume", refused))?;
     pool.close().await;
+    wake(&config.wake).await?;
     let text = match &ended {
         Some(_) => "resumed: workers take runs\n",
         None => "it was not paused: workers take runs\n",
@@ -126,6 +131,7 @@ pub async fn drain(config: &DrainConfig) -> Result<(), ApiStartError> {
     let drained = operator::drain(&shell(), &pool, worker).await;
     let Stop { since, by } = drained.map_err(|refused| cannot("drain", refused))?;
     pool.close().await;
+    wake(&config.wake).await?;
     print_either(
         config.json,
         &json!({"worker": worker, "draining_since": since, "draining_by": by}),
@@ -134,6 +140,13 @@ pub async fn drain(config: &DrainConfig) -> Result<(), ApiStartError> {
             since.format("%H:%M:%S")
         ),
     )
+}
+
+/// Workers that sleep hear no hint.
+async fn wake(config: &WakeConfig) -> Result<(), ApiStartError> {
+    let wakes = Wakes::new(config.urls().unwrap_or_default())?;
+    wakes.wake_all().await;
+    Ok(())
 }
 
 fn cannot(what: &str, refused: Refused) -> ApiStartError {

@@ -26,7 +26,7 @@ pub(crate) async fn alive() -> axum::Json<Health> {
     axum::Json(Health { status: "ok" })
 }
 
-/// The database answers and is migrated: the process can serve.
+/// The database answers and is migrated: the process can serve. With `SLEEP_AFTER` it is not asked while the process sleeps.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -36,7 +36,10 @@ pub(crate) async fn alive() -> axum::Json<Health> {
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Result<axum::Json<Health>, ApiError> {
     let check = async {
-        if app.ready.initialized() {
+        // What sleeps is not woken to be told of.
+        if app.ready.initialized() && app.rest.is_asleep() {
+            Ok(())
+        } else if app.ready.initialized() {
             store::ping(&app.db).await
         } else if migrate::is_current(&app.db).await? {
             Ok(())

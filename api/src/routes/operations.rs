@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     App,
     error::{ApiError, ErrorBody},
+    metrics::Seen,
     request::{Params, given},
 };
 
@@ -33,7 +34,7 @@ const MAX_WORKERS: i64 = 10_000;
 
 async fn look(app: &App) -> Result<QueueState, StoreError> {
     store::within_time(TIMEOUT, async {
-        let mut db = store::connection(&app.db).await?;
+        let mut db = store::quiet_connection(&app.db).await?;
         let state = state::queue_state(&mut db, MAX_AGE).await;
         db.done(state)
     })
@@ -42,7 +43,8 @@ async fn look(app: &App) -> Result<QueueState, StoreError> {
 
 /// What this process and the queue of the whole installation are like, in the text format of OpenMetrics.
 ///
-/// What is told of the queue is counted once in five seconds, however many processes are asked. Without the database `errand_database_up` is 0.
+/// What is told of the queue is counted once in five seconds, however many processes are asked. Without the database `errand_database_up` is 0. With
+/// `SLEEP_AFTER` the last count is told while the process sleeps.
 #[utoipa::path(
     get,
     path = "/metrics",
@@ -51,10 +53,14 @@ async fn look(app: &App) -> Result<QueueState, StoreError> {
     responses((status = 200, description = "Metrics", content_type = "application/openmetrics-text", body = String))
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
-    let queue = look(&app)
-        .await
-        .inspect_err(|error| tracing::debug!(%error, "no metrics of the queue"))
-        .ok();
+    let queue = match app.rest.is_asleep() {
+        // What sleeps is not woken to be counted: what it was told last stays.
+        true => Seen::Before,
+        false => look(&app)
+            .await
+            .inspect_err(|error| tracing::debug!(%error, "no metrics of the queue"))
+            .map_or(Seen::Nothing, Seen::Now),
+    };
     let (streams, sockets) = app.connections.open();
     let text = app.metrics.text(queue, streams, sockets, app.db.usage());
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()

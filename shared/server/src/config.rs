@@ -53,6 +53,44 @@ fn postgres_url(variable: &'static str, url: &SecretString) -> Result<(), Invali
         .map_err(|_| Invalid::new(variable, "not a valid Postgres URL"))
 }
 
+/// Whether the database may sleep when nobody has anything to do.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct SleepConfig {
+    /// Time without work after which the process asks the database nothing more, so that it can be suspended [default: never]
+    #[arg(long, env = "SLEEP_AFTER", value_parser = duration)]
+    pub sleep_after: Option<Duration>,
+}
+
+/// Who is to be woken when there is work, because it may sleep.
+#[derive(Debug, Clone, clap::Args)]
+pub struct WakeConfig {
+    /// URLs, separated by commas, at which workers that sleep are woken: http://worker:9091/wake (METRICS_PORT)
+    #[arg(long, env = "WAKE_URLS", value_delimiter = ',')]
+    pub wake_urls: Vec<String>,
+}
+
+impl WakeConfig {
+    /// Checks that each is a URL.
+    ///
+    /// # Errors
+    /// Names the variable.
+    pub fn check(&self) -> Result<(), Invalid> {
+        self.urls().map(|_| ())
+    }
+
+    /// The URLs, without what an empty variable or a trailing comma leaves behind.
+    ///
+    /// # Errors
+    /// Names the variable.
+    pub fn urls(&self) -> Result<Vec<url::Url>, Invalid> {
+        let given = self.wake_urls.iter().map(|url| url.trim());
+        given
+            .filter(|url| !url.is_empty())
+            .map(|url| http_url("WAKE_URLS", url))
+            .collect()
+    }
+}
+
 /// The identity provider: any that signs EdDSA tokens and publishes its keys, as Better Auth does.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AuthConfig {
@@ -156,6 +194,9 @@ pub fn http_url(variable: &'static str, text: &str) -> Result<url::Url, Invalid>
     }
 }
 
+/// What is logged if nobody says.
+pub(crate) const DEFAULT_LOG: &str = "info";
+
 /// How a process logs.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogConfig {
@@ -164,7 +205,7 @@ pub struct LogConfig {
     pub log_format: LogFormat,
 
     /// What to log, as tracing directives
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    #[arg(long, env = "RUST_LOG", default_value = DEFAULT_LOG)]
     pub rust_log: String,
 
     /// How log lines and traces name users: by their ids (plain), or by a hash of them (hashed)

@@ -11,3 +11,4 @@ pub mod serve;
 pub mod supervise;
 pub mod telemetry;
 pub mod trace;
+pub mod wake;

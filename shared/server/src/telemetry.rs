@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 use url::form_urlencoded;
 
 use crate::{
-    config::{Invalid, LogConfig, LogFormat, UserIds},
+    config::{DEFAULT_LOG, Invalid, LogConfig, LogFormat, UserIds},
     metrics,
     supervise::what_is_safe_to_tell,
 };
@@ -76,7 +76,12 @@ fn hashed(id: &str) -> String {
 /// # Errors
 /// `RUST_LOG` is no list of tracing directives.
 pub fn start(config: &LogConfig) -> Result<(), Invalid> {
-    let mut filter = EnvFilter::try_new(&config.rust_log)
+    // An empty variable is one that is not set.
+    let directives = match config.rust_log.trim() {
+        "" => DEFAULT_LOG,
+        directives => directives,
+    };
+    let mut filter = EnvFilter::try_new(directives)
         .map_err(|error| Invalid::new("RUST_LOG", error.to_string()))?;
     for directive in QUIET {
         if let Ok(directive) = directive.parse() {

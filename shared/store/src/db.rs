@@ -8,7 +8,9 @@ pub mod listen;
 pub mod migrate;
 mod nul;
 mod pool;
+mod rest;
 mod routines;
+mod url;
 mod user_pool;
 mod waits;
 
@@ -17,5 +19,6 @@ pub use isolation::begin_for;
 pub(crate) use isolation::{act, report};
 pub use nul::without_nul;
 pub use pool::{Pool, PoolUsage, Pooled, Transaction, pool};
+pub use rest::{Pace, Rest};
 pub use user_pool::{UserPool, UserTurn};
 pub use waits::Wait;

@@ -10,6 +10,8 @@
 use std::time::Duration;
 
 pub use sqlx::PgConnection as Connection;
+// For its feature: without it connections to the database cannot be encrypted.
+use sqlx_core as _;
 
 pub mod db;
 pub mod deletion;
@@ -24,20 +26,20 @@ pub mod summaries;
 pub mod tasks;
 
 pub use db::{
-    Pool, PoolUsage, Pooled, StoreError, Transaction, UserPool, UserTurn, Wait, WriteError,
-    begin_for, pool, without_nul,
+    Pace, Pool, PoolUsage, Pooled, Rest, StoreError, Transaction, UserPool, UserTurn, Wait,
+    WriteError, begin_for, pool, without_nul,
 };
 
 /// How long one unit of work on the database (a transaction, a few queries) may take before it is given up. What hangs on a
 /// connection that went silent has to end and be done anew within the ten seconds that a recovery may take.
 pub const WORK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether the database answers, and what time it is there.
+/// Whether the database answers, and what time it is there. Not work: it keeps no process from its rest.
 ///
 /// # Errors
 /// It does not.
 pub async fn ping(pool: &Pool) -> Result<(), StoreError> {
-    let mut db = pool.acquire().await?;
+    let mut db = pool.acquire_quietly().await?;
     let time = sqlx::query_scalar!(r#"select clock_timestamp() as "time!""#)
         .fetch_one(&mut *db)
         .await;
@@ -60,6 +62,14 @@ pub async fn begin(pool: &Pool) -> Result<Transaction, StoreError> {
 /// The database is unreachable.
 pub async fn connection(pool: &Pool) -> Result<Pooled, StoreError> {
     pool.acquire().await
+}
+
+/// As [`connection`], for what the process asks by itself: it does not count as work (see [`Rest`]).
+///
+/// # Errors
+/// The database is unreachable.
+pub async fn quiet_connection(pool: &Pool) -> Result<Pooled, StoreError> {
+    pool.acquire_quietly().await
 }
 
 /// Commits a transaction.
@@ -100,7 +110,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Waits until the database answers and every migration of this version is applied, saying what is missing meanwhile.
 ///
 /// # Errors
-/// The last trouble, after a minute; at once if this is a pooler and should not be.
+/// The last trouble, after a minute; at once if this is a pooler and should not be, or a server whose certificate is refused.
 pub async fn wait_until_current(pool: &Pool) -> Result<(), StoreError> {
     let begun = tokio::time::Instant::now();
     let mut pause = Duration::from_millis(250);
@@ -111,7 +121,7 @@ pub async fn wait_until_current(pool: &Pool) -> Result<(), StoreError> {
                 return within(db::report(pool)).await;
             }
             Ok(false) => StoreError::NotMigrated,
-            Err(error @ StoreError::Pooler(_)) => return Err(error),
+            Err(error) if error.is_for_good() => return Err(error),
             Err(error) => error,
         };
         if begun.elapsed() > START_TIMEOUT {
@@ -120,6 +130,17 @@ pub async fn wait_until_current(pool: &Pool) -> Result<(), StoreError> {
         tracing::warn!(%trouble, "waiting for the database");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+/// Whether the server of a pool is the one that its URL asks for, as far as `sslmode` says so. A server that does not answer is not asked again.
+///
+/// # Errors
+/// [`StoreError::Untrusted`].
+pub async fn trusted(pool: &Pool) -> Result<(), StoreError> {
+    match within(ping(pool)).await {
+        Err(error @ StoreError::Untrusted(_)) => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Hints {
     state: Mutex<State>,
     /// Something more urgent has come.
     hurry: Notify,
+    /// Something for workers has come.
+    for_workers: Notify,
 }
 
 /// How long a hint may be kept for company.
@@ -72,8 +74,17 @@ impl Pool {
                 Urgency::Normal
             };
             self.hints().lock().add(hint, urgency);
+            if matches!(hint, Hint::JobReady | Hint::Drain) {
+                self.hints().for_workers.notify_one();
+            }
         }
         self.wake_teller();
+    }
+
+    /// Waits until this process has something to tell workers; at once if it had since the last time that somebody asked. A worker that
+    /// sleeps does not hear hints.
+    pub async fn told_workers(&self) {
+        self.hints().for_workers.notified().await;
     }
 
     /// As [`Pool::tell_all`], of what nobody waits for: at the end of a pause, or with the first hint that is told at once.

@@ -94,6 +94,7 @@ fn cors(origins: AllowOrigin) -> CorsLayer {
             HeaderName::from_static("mcp-method"),
             HeaderName::from_static("mcp-name"),
             HeaderName::from_static("mcp-session-id"),
+            HeaderName::from_static("traceparent"),
             HeaderName::from_static(time_zone::HEADER),
         ])
         .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER, REQUEST_ID])

@@ -44,6 +44,7 @@ mod list;
 pub mod listing;
 mod plan;
 mod preview;
+mod spans;
 mod subject;
 mod valid;
 
@@ -346,7 +347,22 @@ impl TaskServer {
         }
         let name = name.replace('\0', "\u{fffd}");
         let parameters = store::without_nul(Value::Object(arguments));
-        let record = self.make(&who, &name, parameters).await?;
+        // Boxed: it is large, and is awaited in two ways.
+        let making = Box::pin(self.make(&who, &name, parameters));
+        let record = match &who {
+            // Of the agent's own calls its worker tells.
+            Who::Agent(_) => making.await?,
+            Who::ExternalCaller(outsider) => {
+                let mut span = spans::of_call(&name, outsider, context);
+                let made = span.scope(making).await;
+                match &made {
+                    Ok(record) if record.is_error => span.fail("tool_error"),
+                    Ok(_) => {}
+                    Err(error) => span.fail(spans::failure(error)),
+                }
+                made?
+            }
+        };
         Ok(if record.is_error {
             CallToolResult::structured_error(record.result)
         } else {

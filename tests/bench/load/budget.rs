@@ -1,4 +1,4 @@
-//! What a turn with one tool call may ask of Postgres. Fails a build that asks for more; no clock and no machine matter.
+//! What a turn with one tool call, and what programs at rest, may ask of Postgres. Fails a build that asks for more; no clock and no machine matter.
 
 use std::{path::Path, time::Duration};
 
@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::{
     case::{self, Case},
     figures::Asked,
+    rest,
     run::Loop,
     system::{Setting, System},
     turn::Deed,
@@ -66,6 +67,10 @@ pub(crate) async fn keeps(state: &Path) -> Result<bool> {
         keeps &= report(bounds, &asked);
     }
     programs.stop().await?;
+    println!("one API and one worker while nobody wants anything");
+    for kind in rest::KINDS {
+        keeps &= rest::keeps(&system, kind).await?;
+    }
     system.stop().await?;
     Ok(keeps)
 }

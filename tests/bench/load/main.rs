@@ -10,10 +10,12 @@ mod case;
 mod ceiling;
 mod check;
 mod compare;
+mod costs;
 mod figures;
 mod peer;
 mod print;
 mod remote;
+mod rest;
 mod run;
 mod system;
 mod table;
@@ -74,11 +76,18 @@ enum Command {
         #[arg(long)]
         database_url: Option<String>,
     },
-    /// Fails if a turn with a tool call asks more of Postgres than it may
+    /// Fails if a turn with a tool call, or programs at rest, ask more of Postgres than they may
     Budget,
+    /// What programs ask of Postgres while nobody wants anything: calls a minute by statement
+    Rest(rest::RestOptions),
+    /// What traces, scrapes and the operator's page cost: turns a second with and without them
+    Costs(costs::CostsOptions),
     /// Is the model, until its standard input ends
     #[command(hide = true)]
     Model,
+    /// Is a collector of traces, until its standard input ends
+    #[command(hide = true)]
+    Collector,
 }
 
 #[derive(Args)]
@@ -151,15 +160,25 @@ impl LoadOptions {
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    if let Some(Command::Model) = options.command {
-        return runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(be_the_model());
+    let alone = || runtime::Builder::new_current_thread().enable_all().build();
+    match options.command {
+        Some(Command::Model) => return alone()?.block_on(be_the_model()),
+        Some(Command::Collector) => return alone()?.block_on(costs::be_a_collector()),
+        _ => {}
     }
     let runtime = runtime::Runtime::new()?;
     let holds = match options.command {
-        Some(Command::Model) => true,
+        Some(Command::Model | Command::Collector) => true,
+        Some(Command::Rest(options)) => {
+            gauge::allow_files(2000)?;
+            runtime.block_on(with_state(async |state| rest::print(&options, state).await))?
+        }
+        Some(Command::Costs(options)) => {
+            gauge::allow_files(2000)?;
+            runtime.block_on(with_state(async |state| {
+                costs::print(&options, state).await
+            }))?
+        }
         Some(Command::Compare { before, after }) => {
             compare::print(&Report::read(&before)?, &Report::read(&after)?);
             true
@@ -235,7 +254,7 @@ async fn measure(options: &LoadOptions, case: &Case, state: &Path) -> Result<boo
         workers: options.workers.max(1),
         runs: case.load.how.seats().max(USERS),
         pace: case.pace,
-        counted: false,
+        ..Setting::default()
     };
     let programs = system.start(setting).await?;
     let mut row = case.timed(&system, &programs).await?;

@@ -46,7 +46,16 @@ pub(crate) struct Setting {
     pub(crate) pace: Pace,
     /// Whether what they ask of Postgres is counted.
     pub(crate) counted: bool,
+    /// Time without work after which they ask nothing more of Postgres.
+    pub(crate) sleep_after: Option<Duration>,
+    /// Where they send their spans.
+    pub(crate) traced: Option<&'static str>,
+    /// Whether operators can see them: a page of the API, a port of each worker.
+    pub(crate) watched: bool,
 }
+
+/// Opens the operator's page of APIs that are watched.
+pub(crate) const ADMIN_TOKEN: &str = "a token of the bench";
 
 impl Default for Setting {
     fn default() -> Self {
@@ -56,6 +65,9 @@ impl Default for Setting {
             runs: 200,
             pace: Pace::default(),
             counted: false,
+            sleep_after: None,
+            traced: None,
+            watched: false,
         }
     }
 }
@@ -66,15 +78,23 @@ pub(crate) struct Programs {
     workers: Vec<Process>,
     /// Base URLs of the APIs.
     pub(crate) urls: Vec<String>,
+    /// Where the metrics of each process are, if they are watched.
+    pub(crate) metrics: Vec<String>,
     proxies: Option<[Proxy; 2]>,
 }
 
 impl System {
     /// Builds the programs and starts what they need, with data and logs in this folder.
     pub(crate) async fn open(state: &Path) -> Result<Self> {
+        Self::open_with(state, None).await
+    }
+
+    /// As [`Self::open`], with libraries of the server.
+    pub(crate) async fn open_with(state: &Path, preloaded: Option<&'static str>) -> Result<Self> {
         let programs = system::Programs::build(Build::Shipped, state).await?;
         let mut options = ClusterOptions::durable(state);
         options.max_connections = 400;
+        options.preloaded = preloaded;
         let database = Database::private(options).await?;
         let server = database.server()?;
         let [admin_url, maintenance_url] =
@@ -156,21 +176,36 @@ impl System {
             apis: Vec::new(),
             workers: Vec::new(),
             urls: Vec::new(),
+            metrics: Vec::new(),
             proxies,
         };
         for nth in 0..setting.workers {
             let name = format!("worker-{nth}");
-            let arguments = self.worker_arguments(&worker_database, setting)?;
+            let mut arguments = self.worker_arguments(&worker_database, setting)?;
+            if setting.watched {
+                let port = process::free_port();
+                arguments = arguments.with("--metrics-port", port);
+                programs
+                    .metrics
+                    .push(format!("http://127.0.0.1:{port}/metrics"));
+            }
             let worker = self.programs.start("errand-worker", &name, &arguments)?;
             programs.workers.push(worker);
         }
         // One user's limits are not what is measured.
-        let api = Arguments::server(&api_database, self.identity.issuer()).unlimited();
+        let mut api = Arguments::server(&api_database, self.identity.issuer()).unlimited();
+        if setting.watched {
+            api = api.with("--admin-token", ADMIN_TOKEN);
+        }
+        let api = common(api, setting);
         for nth in 0..setting.apis {
             let api = self
                 .programs
                 .serve("errand-api", &format!("api-{nth}"), &api)?;
             programs.urls.push(api.url.clone());
+            if setting.watched {
+                programs.metrics.push(format!("{}/metrics", api.url));
+            }
             programs.apis.push(api);
         }
         programs.ready().await?;
@@ -182,6 +217,7 @@ impl System {
         let worker = Arguments::worker(database)
             .model(&self.model_url, "x")
             .with("--openai-model", setting.pace.name());
+        let worker = common(worker, setting);
         // As many as it takes.
         for runs in [runs, 5000, 2000] {
             let worker = worker.clone().with("--worker-concurrency", runs);
@@ -196,6 +232,17 @@ impl System {
         self.model.stop(STOP).await?;
         self.database.stop().await
     }
+}
+
+/// What is said to all programs.
+fn common(mut arguments: Arguments, setting: Setting) -> Arguments {
+    if let Some(after) = setting.sleep_after {
+        arguments = arguments.with("--sleep-after", format!("{}ms", after.as_millis()));
+    }
+    if let Some(collector) = setting.traced {
+        arguments = arguments.with("--otel-exporter-otlp-endpoint", collector);
+    }
+    arguments
 }
 
 impl Programs {

@@ -13,4 +13,5 @@ pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod socket;
+pub mod suspending;
 pub mod system;

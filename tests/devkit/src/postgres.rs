@@ -52,6 +52,8 @@ pub struct ClusterOptions {
     /// The folder with `initdb` and `postgres`; `None` looks in `PATH` and the usual places.
     pub bin_dir: Option<PathBuf>,
     pub max_connections: u16,
+    /// Libraries of the server, such as `pg_stat_statements`, if they are installed.
+    pub preloaded: Option<&'static str>,
 }
 
 impl ClusterOptions {
@@ -61,6 +63,7 @@ impl ClusterOptions {
             data: DataDir::Durable(state.into()),
             bin_dir: None,
             max_connections: 200,
+            preloaded: None,
         }
     }
 
@@ -70,6 +73,7 @@ impl ClusterOptions {
             data: DataDir::Throwaway,
             bin_dir: None,
             max_connections: 400,
+            preloaded: None,
         }
     }
 }
@@ -131,7 +135,7 @@ impl Cluster {
         let _ = fs::rename(&log, data.join("server.log.1"));
         for attempt in 1.. {
             let port = last_port.take().unwrap_or_else(free_port);
-            let command = server_command(&binaries, home, options.max_connections, port);
+            let command = server_command(&binaries, home, options, port);
             let mut guardian = Guardian::spawn(home.account, &command, &log, home.remove())?;
             let Err(error) = wait_until_ready(&mut guardian, &data, port).await else {
                 tracing::debug!(port, data = %data.display(), "PostgreSQL is ready");
@@ -266,7 +270,12 @@ async fn create(connection: &mut PgConnection, statement: String) -> Result<()> 
     }
 }
 
-fn server_command(binaries: &Binaries, home: &Home, max_connections: u16, port: u16) -> Command {
+fn server_command(
+    binaries: &Binaries,
+    home: &Home,
+    options: &ClusterOptions,
+    port: u16,
+) -> Command {
     let mut command = Command::new(binaries.program("postgres"));
     command.arg("-D").arg(home.data());
     let mut set = |name: &str, value: &str| {
@@ -276,7 +285,10 @@ fn server_command(binaries: &Binaries, home: &Home, max_connections: u16, port: 
     set("port", &port.to_string());
     // No socket files: two clones would meet in one folder, and a clone's path may be too long for one.
     set("unix_socket_directories", "");
-    set("max_connections", &max_connections.to_string());
+    set("max_connections", &options.max_connections.to_string());
+    if let Some(libraries) = options.preloaded {
+        set("shared_preload_libraries", libraries);
+    }
     set("shared_buffers", "128MB");
     set("timezone", "UTC");
     set("log_timezone", "UTC");

@@ -320,3 +320,24 @@ async fn shared_roles_are_given_up_while_processes_are_at_work() {
     .await;
     assert_eq!(code(&refused.expect_err("a foreign login")), REFUSED);
 }
+
+/// A dump that was restored without its privileges leaves every function to everybody; the next migration takes them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_acts_as_the_owner_is_for_nobody_else_also_after_a_restore_without_privileges() {
+    let mut server = Server::start().await;
+    let url = server.database("restored", "createrole").await;
+    let system = TestSystem::on(&url, Options::default()).await;
+    let open = "select count(*) from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+                where p.pronamespace = 'public'::regnamespace and p.prosecdef and a.grantee = 0";
+    assert_eq!(system.count(open).await, 0);
+    let restored = "do $$ declare f text; begin
+                      for f in select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace and prosecdef loop
+                        execute 'grant execute on function ' || f || ' to public';
+                      end loop;
+                    end $$";
+    rows::execute(&system.db, restored).await;
+    assert!(system.count(open).await > 5);
+    migrate::run(&url).await.unwrap();
+    assert_eq!(system.count(open).await, 0);
+    a_turn_works(&system, "after").await;
+}

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use errand_core::faults;
-use errand_server::{config, process, telemetry};
+use errand_server::{config, process, telemetry, trace};
 use errand_worker::mcp::{self, Config};
 
 fn main() -> ExitCode {
@@ -19,7 +19,8 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    if let Err(invalid) = telemetry::start(&config.log) {
+    let started = telemetry::start(&config.log);
+    if let Err(invalid) = started.and_then(|()| trace::start(&config.trace, "errand-mcp")) {
         return config::refuse(&invalid);
     }
     faults::start();

@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::{CommandFactory, FromArgMatches, builder::ArgPredicate};
-use errand_server::config::{AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig};
+use errand_server::{
+    config::{AuthConfig, DatabaseConfig, Invalid, LogConfig, OriginsConfig},
+    trace::TraceConfig,
+};
 use errand_tools::McpConfig;
 
 /// Characters of a user's id, as in tokens.
@@ -31,6 +34,10 @@ pub struct Config {
     /// How to log.
     #[command(flatten)]
     pub log: LogConfig,
+
+    /// Where traces go.
+    #[command(flatten)]
+    pub trace: TraceConfig,
 
     /// Port to listen on
     #[arg(long, env = "PORT", default_value_t = 8090)]
@@ -76,6 +83,7 @@ impl Config {
     /// Names the variable.
     pub fn check(&self) -> Result<(), Invalid> {
         self.database.check()?;
+        self.trace.check()?;
         if let Some(user) = &self.user {
             return check_user(user);
         }

@@ -1,4 +1,4 @@
-//! Where a worker can be asked how it is: `/metrics` and `/healthz`, on a port of their own.
+//! Where a worker can be asked how it is: `/metrics` and `/healthz`, on a port of their own. There it is woken, too, if it sleeps: `/wake`.
 
 use std::{
     io,
@@ -6,10 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use axum::{Router, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    response::IntoResponse,
+    routing::{get, post},
+};
 use errand_server::{metrics::CONTENT_TYPE, serve};
-use errand_store::Pool;
-use http::header;
+use errand_store::{Pool, Rest};
+use http::{StatusCode, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -32,16 +36,22 @@ impl Server {
         metrics: Arc<Metrics>,
         slots: Slots,
         pool: Pool,
+        rest: Arc<Rest>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).await?;
         let text = move || {
             let text = metrics.text(slots.busy(), slots.all, pool.usage());
             async { ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response() }
         };
-        let router = Router::new().route("/metrics", get(text)).route(
-            "/healthz",
-            get(async || axum::Json(serde_json::json!({"status": "ok"}))),
-        );
+        let wake = move || {
+            rest.stir();
+            async { StatusCode::NO_CONTENT }
+        };
+        let healthy = async || axum::Json(serde_json::json!({"status": "ok"}));
+        let router = Router::new()
+            .route("/metrics", get(text))
+            .route("/healthz", get(healthy))
+            .route("/wake", post(wake));
         Ok(Self { listener, router })
     }
 

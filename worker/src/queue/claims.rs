@@ -1,4 +1,4 @@
-//! The claim loop: claims as many jobs as there are free slots, when woken and at least once a second.
+//! The claim loop: claims as many jobs as there are free slots, when woken and, while there are jobs, at least once a second.
 
 use std::{
     sync::Arc,
@@ -12,21 +12,25 @@ use errand_core::{
     hints::{DRAIN, Hint, JOB_READY},
 };
 use errand_store::{
-    self as store, Pool, StoreError,
+    self as store, Pool, Rest, StoreError,
     db::listen::{self, Heard},
     lifecycle::{self, Taken},
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Delivery, InFlight, lease::Asked};
+use super::{
+    Delivery, InFlight,
+    lease::{Asked, Beats},
+};
 use crate::{
     agent::READ_TURNS,
     metrics::Metrics,
     spans::{self, ClaimedAt},
 };
 
-/// The slow poll: what a lost notification costs at most, and how late a delayed retry may start.
+/// The slow poll: what a lost notification costs at most, and how late a delayed retry may start. When there are no jobs, it is the heartbeat
+/// that looks for them.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Jobs claimed in one statement at most. Few, so that a crowd that becomes due at once, as after the death of a worker, is shared
@@ -43,6 +47,8 @@ pub(super) struct Claims {
     /// Rung when there may be jobs.
     pub(super) wake: Arc<Notify>,
     pub(super) asked: Asked,
+    pub(super) rest: Arc<Rest>,
+    pub(super) beats: Beats,
 }
 
 impl Claims {
@@ -50,23 +56,29 @@ impl Claims {
     pub(super) fn listen(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
         let (pool, wake) = (self.pool.clone(), Arc::clone(&self.wake));
         let look = Arc::clone(&self.asked.look);
+        let rest = Arc::clone(&self.rest);
         // `notify_one` keeps one permit: a hint that arrives while a claim is under way leads to another claim.
+        let stirred = Arc::clone(&self.rest);
         let hear = move |heard| match heard {
             Heard::Notification { channel, .. } if channel == DRAIN => look.notify_one(),
-            _ => wake.notify_one(),
+            Heard::Notification { .. } => {
+                stirred.stir();
+                wake.notify_one();
+            }
+            Heard::Connected => wake.notify_one(),
         };
-        async move { listen::listen(pool, &[JOB_READY, DRAIN], stop, hear).await }
+        async move { listen::listen(pool, &[JOB_READY, DRAIN], &rest, stop, hear).await }
     }
 
     /// Claims until `stop`, which it is itself that cancels if an operator drains the worker. A database that is down is asked again at each poll.
-    pub(super) async fn run(self, jobs: mpsc::Sender<Task<Delivery>>, stop: CancellationToken) {
+    pub(super) async fn run(mut self, jobs: mpsc::Sender<Task<Delivery>>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.forever(&jobs, &stop) => {}
         }
     }
 
-    async fn forever(&self, jobs: &mpsc::Sender<Task<Delivery>>, stop: &CancellationToken) {
+    async fn forever(&mut self, jobs: &mpsc::Sender<Task<Delivery>>, stop: &CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.concurrency));
         let mut outage_logged = false;
         loop {
@@ -77,12 +89,14 @@ impl Claims {
                 drop(free);
                 return self.drain(&slots, stop).await;
             }
+            self.beats.fresh().await;
             match store::within(self.claim(free.len())).await {
                 Ok((claimed, at)) => {
                     outage_logged = false;
                     // Less than there was room for is all there was; what comes now rings.
                     let is_full = claimed.len() == free.len();
                     if !claimed.is_empty() {
+                        self.rest.stir();
                         faults::point("queue.claimed");
                         if self.deliver(claimed, at, free, jobs).await.is_err() {
                             return;
@@ -102,7 +116,7 @@ impl Claims {
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = self.asked.to_drain.cancelled() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = self.rest.pause(POLL, Duration::MAX) => {}
             }
         }
     }

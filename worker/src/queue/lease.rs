@@ -7,10 +7,13 @@ use std::{sync::Arc, time::Duration};
 
 use errand_core::hints::Hint;
 use errand_store::{
-    self as store, Pool, StoreError,
+    self as store, Pool, Rest, StoreError,
     queue::leases::{Found, Session},
 };
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Beside, InFlight, Settings};
@@ -18,6 +21,9 @@ use crate::metrics::Metrics;
 
 /// Beats within one lease: so many may be lost before a live worker looks dead.
 const BEATS_PER_LEASE: u32 = 5;
+
+/// Time between two beats of a worker when there are no jobs. A beat looks for jobs, so this is what a lost hint costs then.
+const AT_REST: Duration = Duration::from_millis(2500);
 
 /// How long it may take to begin a session.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,6 +39,8 @@ pub(super) struct Heartbeat {
     slots: i32,
     metrics: Arc<Metrics>,
     asked: Asked,
+    rest: Arc<Rest>,
+    beaten: watch::Sender<Option<Instant>>,
     session: Option<Session>,
 }
 
@@ -53,6 +61,7 @@ impl Heartbeat {
         settings: Settings,
         metrics: Arc<Metrics>,
         asked: Asked,
+        rest: Arc<Rest>,
     ) -> Self {
         Self {
             pool,
@@ -62,20 +71,32 @@ impl Heartbeat {
             slots: i32::try_from(settings.concurrency).unwrap_or(i32::MAX),
             metrics,
             asked,
+            rest,
+            beaten: watch::Sender::new(None),
             session: None,
+        }
+    }
+
+    /// For who has to know how fresh the lease is.
+    pub(super) fn beats(&self) -> Beats {
+        Beats {
+            last: self.beaten.subscribe(),
+            lease: self.lease,
         }
     }
 
     /// Beats until `over`.
     pub(super) async fn keep(mut self, over: CancellationToken) {
-        let mut interval = tokio::time::interval(self.lease / BEATS_PER_LEASE);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let rest = Arc::clone(&self.rest);
+        let busy = self.lease / BEATS_PER_LEASE;
+        // Well within a lease, so that it is fresh when a job comes.
+        let at_rest = AT_REST.min(self.lease * 5 / 8).max(busy);
         let mut outage_logged = false;
         loop {
             tokio::select! {
                 () = over.cancelled() => return,
                 () = self.asked.look.notified() => {}
-                _ = interval.tick() => {}
+                () = rest.pause(busy, at_rest) => {}
             }
             match self.tick().await {
                 Ok(()) => outage_logged = false,
@@ -90,13 +111,26 @@ impl Heartbeat {
 
     /// Beats once. If the session is over, or does not answer within half a lease, another is begun at once.
     pub(super) async fn tick(&mut self) -> Result<(), StoreError> {
+        let begun = Instant::now();
         let found = match self.session.take() {
             Some(session) => match self.tick_over(session).await {
-                Ok(found) => found,
-                Err(_) => self.tick_anew().await?,
+                Ok(found) => Ok(found),
+                Err(_) => self.tick_anew().await,
             },
-            None => self.tick_anew().await?,
+            None => self.tick_anew().await,
         };
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                // Nobody knows what there is to do.
+                self.rest.stir();
+                return Err(error);
+            }
+        };
+        self.beaten.send_replace(Some(begun));
+        if found.has_jobs || !self.in_flight.is_empty() {
+            self.rest.stir();
+        }
         if found.freed > 0 {
             self.pool.tell(Hint::JobReady);
             self.beside.wake.notify_one();
@@ -123,6 +157,22 @@ impl Heartbeat {
         let found = store::within_time(self.lease / 2, renewed).await?;
         self.session = Some(session);
         Ok(found)
+    }
+}
+
+/// When a worker last renewed its lease.
+#[derive(Clone)]
+pub(super) struct Beats {
+    last: watch::Receiver<Option<Instant>>,
+    lease: Duration,
+}
+
+impl Beats {
+    /// Waits until the lease is fresh, for half of one at most: others would take what a worker claims that was not heard for long, as after a sleep.
+    pub(super) async fn fresh(&mut self) {
+        let lease = self.lease;
+        let is_fresh = |last: &Option<Instant>| last.is_some_and(|at| at.elapsed() < lease * 3 / 4);
+        let _ = tokio::time::timeout(lease / 2, self.last.wait_for(is_fresh)).await;
     }
 }
 

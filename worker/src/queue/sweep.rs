@@ -1,24 +1,29 @@
 //! The sweep: runs that have lost their job get another one.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use errand_store::{
-    self as store, Pool, StoreError,
+    self as store, Pace, Pool, Rest, StoreError,
     queue::{periodic::Lease, sweep},
 };
 use tokio_util::sync::CancellationToken;
 
 /// Pause between two sweeps of the whole installation.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Pause between two looks of one worker when there are no jobs.
+const AT_REST: Duration = Duration::from_secs(10);
 
 /// Sweeps until `over`, when no other worker does.
-pub(super) async fn keep(pool: Pool, over: CancellationToken) {
+pub(super) async fn keep(pool: Pool, rest: Arc<Rest>, over: CancellationToken) {
     let lease = Lease::new("sweep");
     let mut outage_logged = false;
     loop {
         let swept = async {
-            tokio::time::sleep(PAUSE).await;
-            sweep(&pool, &lease).await
+            rest.pause(PAUSE, AT_REST).await;
+            if rest.pace() == Pace::Busy || finds(&pool).await? {
+                sweep(&pool, &lease).await?;
+            }
+            Ok::<_, StoreError>(())
         };
         tokio::select! {
             () = over.cancelled() => return,
@@ -32,6 +37,15 @@ pub(super) async fn keep(pool: Pool, over: CancellationToken) {
             },
         }
     }
+}
+
+async fn finds(pool: &Pool) -> Result<bool, StoreError> {
+    store::within(async {
+        let mut db = store::connection(pool).await?;
+        let finds = sweep::finds(&mut db).await;
+        db.done(finds)
+    })
+    .await
 }
 
 async fn sweep(pool: &Pool, lease: &Lease) -> Result<(), StoreError> {

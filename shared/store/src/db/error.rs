@@ -15,6 +15,11 @@ pub enum StoreError {
         "a transaction pooler answers where Postgres itself is needed; set DATABASE_DIRECT_URL ({0})"
     )]
     Pooler(String),
+    /// The server cannot prove that it is the one that the URL names, or does not encrypt though the URL asks for it.
+    #[error(
+        "the database's server is not trusted, as sslmode in its URL asks: {0}; check the host name, sslrootcert and sslmode"
+    )]
+    Untrusted(String),
     /// No answer in time; whether a commit took effect is unknown.
     #[error("the database did not answer within {0:?}")]
     Timeout(Duration),
@@ -27,6 +32,11 @@ pub enum StoreError {
     /// The schema is older than this program.
     #[error("the database is not migrated; run `errand-api migrate`")]
     NotMigrated,
+    /// The schema is newer than this program, which cannot migrate it.
+    #[error(
+        "the database was migrated by a newer version of this program (migration {0} is unknown here); run the `migrate` of that version or a later one"
+    )]
+    Newer(i64),
     /// The queue's own code failed.
     #[error("job queue: {0}")]
     Queue(String),
@@ -43,6 +53,14 @@ impl From<sqlx::Error> for StoreError {
         match &error {
             sqlx::Error::Database(refusal) if refuses_options(refusal.message()) => {
                 Self::Pooler(refusal.message().to_owned())
+            }
+            sqlx::Error::Tls(reason) => Self::Untrusted(reason.to_string()),
+            // Of the handshake; what comes behind it is another error.
+            sqlx::Error::Io(failed)
+                if failed.kind() == std::io::ErrorKind::InvalidData
+                    && failed.to_string().contains("certificate") =>
+            {
+                Self::Untrusted(failed.to_string())
             }
             _ => Self::Database(error),
         }
@@ -64,17 +82,21 @@ impl From<apalis_postgres::Error> for StoreError {
 }
 
 impl StoreError {
+    /// True if no waiting helps: the URL has to be another one.
+    pub fn is_for_good(&self) -> bool {
+        matches!(self, Self::Pooler(_) | Self::Untrusted(_))
+    }
+
     /// True if the database is unreachable, restarting, full or overloaded: the same work may succeed later.
     pub fn is_outage(&self) -> bool {
         let error = match self {
             Self::Database(error) => error,
             Self::OfAll(error) => return error.is_outage(),
-            Self::Queue(_) => return false,
+            Self::Queue(_) | Self::Newer(_) => return false,
             _ => return true,
         };
         match error {
             sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
@@ -91,10 +113,7 @@ impl StoreError {
             Self::OfAll(error) => error.is_of_unknown_outcome(),
             Self::Database(error) => matches!(
                 error,
-                sqlx::Error::Io(_)
-                    | sqlx::Error::Tls(_)
-                    | sqlx::Error::Protocol(_)
-                    | sqlx::Error::WorkerCrashed
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed
             ),
             _ => false,
         }

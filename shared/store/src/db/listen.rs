@@ -6,13 +6,15 @@ use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::rest::Rest;
 use crate::{Pool, StoreError, within_time};
 
 /// Asks whether notifications arrive at all; heard by every listener, and no hint.
 const ECHO: &str = "errand_echo";
 
-/// How long a silent connection is believed before it is asked.
+/// How long a silent connection is believed before it is asked, while there is work and while there is none.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
+const PROBE_AT_REST: Duration = Duration::from_secs(20);
 /// How long a connection may take to answer or to be made.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long it is not tried again where notifications do not arrive.
@@ -35,13 +37,17 @@ pub enum Heard {
 }
 
 /// Listens on `channels` until `stop`, calling `on_hint` for whatever is heard. Never fails: it reconnects for ever.
+///
+/// While the process sleeps it asks nothing, and a connection that is lost stays so until the process wakes: to connect again would
+/// wake a database that sleeps, again and again.
 pub async fn listen(
     pool: Pool,
     channels: &[&str],
+    rest: &Rest,
     stop: CancellationToken,
     mut on_hint: impl FnMut(Heard),
 ) {
-    let mut outage_logged = false;
+    let (mut ear, mut outage_logged) = (rest.ear(), false);
     while !stop.is_cancelled() {
         let session = async {
             let mut listener = connect(&pool, channels).await?;
@@ -51,7 +57,8 @@ pub async fn listen(
             }
             on_hint(Heard::Connected);
             if hears(&pool, &mut listener, &mut on_hint).await? {
-                return Ok::<_, StoreError>(hear(&mut listener, &mut on_hint).await?);
+                ear.hears(true);
+                return Ok::<_, StoreError>(hear(&mut listener, rest, &mut on_hint).await?);
             }
             tracing::error!(
                 "notifications do not arrive, so answers are late: is DATABASE_DIRECT_URL a transaction pooler?"
@@ -63,15 +70,27 @@ pub async fn listen(
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            result = session => if let Err(error) = result && !outage_logged {
-                tracing::warn!(%error, "lost the connection that listens for notifications; reconnecting");
-                outage_logged = true;
-            },
+            result = session => {
+                ear.hears(false);
+                if rest.is_asleep() {
+                    tracing::info!("the connection that listens for notifications is gone, and the process sleeps; it connects again when it wakes");
+                } else if let Err(error) = result && !outage_logged {
+                    tracing::warn!(%error, "lost the connection that listens for notifications; reconnecting");
+                    outage_logged = true;
+                }
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+            () = between(rest) => {}
         }
+    }
+}
+
+/// The time between two connections.
+async fn between(rest: &Rest) {
+    if !rest.awake().await {
+        tokio::time::sleep(RECONNECT_PAUSE).await;
     }
 }
 
@@ -141,14 +160,16 @@ async fn hears(
 /// Hears until the connection is lost. A black hole sends no reset, so a silent connection is probed.
 async fn hear(
     listener: &mut PgListener,
+    rest: &Rest,
     on_hint: &mut impl FnMut(Heard),
 ) -> Result<(), sqlx::Error> {
     loop {
-        match tokio::time::timeout(PROBE_AFTER, listener.try_recv()).await {
-            Ok(Ok(Some(heard))) => tell(&heard, on_hint),
-            Ok(Ok(None)) => return Err(sqlx::Error::WorkerCrashed),
-            Ok(Err(error)) => return Err(error),
-            Err(_) => ask(listener).await?,
+        tokio::select! {
+            heard = listener.try_recv() => match heard? {
+                Some(heard) => tell(&heard, on_hint),
+                None => return Err(sqlx::Error::WorkerCrashed),
+            },
+            () = rest.pause(PROBE_AFTER, PROBE_AT_REST) => ask(listener).await?,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{Acquire, Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Acquire, Connection as _, PgConnection, migrate::MigrateError};
 
 use super::{isolation, routines};
 use crate::{Connection, Pool, StoreError};
@@ -29,14 +29,11 @@ pub async fn run(url: &str) -> Result<(), StoreError> {
 
 async fn migrate(url: &str) -> Result<(), StoreError> {
     // A migration takes as long as it takes, whatever the role's defaults. A transaction pooler refuses such options.
-    let options = url
-        .parse::<PgConnectOptions>()?
-        .extra_float_digits(None)
-        .options([
-            ("statement_timeout", "0"),
-            ("lock_timeout", "0"),
-            ("idle_in_transaction_session_timeout", "0"),
-        ]);
+    let options = super::url::options(url)?.extra_float_digits(None).options([
+        ("statement_timeout", "0"),
+        ("lock_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "0"),
+    ]);
     let mut connection =
         crate::within(async { Ok::<_, StoreError>(PgConnection::connect_with(&options).await?) })
             .await?;
@@ -57,7 +54,7 @@ pub async fn run_when_up(url: &SecretString) -> Result<(), StoreError> {
     let begun = tokio::time::Instant::now();
     loop {
         match run(url.expose_secret()).await {
-            Err(error @ StoreError::Pooler(_)) => return Err(error),
+            Err(error) if error.is_for_good() => return Err(error),
             Err(error) if error.is_outage() && begun.elapsed() < crate::START_TIMEOUT => {
                 tracing::warn!(%error, "waiting for the database");
                 tokio::time::sleep(Duration::from_secs(2)).await;
@@ -71,13 +68,20 @@ async fn apply(connection: &mut Connection) -> Result<(), StoreError> {
     apalis_postgres::PostgresStorage::<()>::migrations()
         .run(connection.acquire().await?)
         .await
-        .map_err(sqlx::Error::from)?;
+        .map_err(failed)?;
     MIGRATIONS
         .run(connection.acquire().await?)
         .await
-        .map_err(sqlx::Error::from)?;
+        .map_err(failed)?;
     isolation::make_roles(connection).await?;
     routines::apply(connection).await
+}
+
+fn failed(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(version) => StoreError::Newer(version),
+        error => sqlx::Error::from(error).into(),
+    }
 }
 
 /// Whether every migration and routine of this version has been applied.
@@ -85,7 +89,7 @@ async fn apply(connection: &mut Connection) -> Result<(), StoreError> {
 /// # Errors
 /// The database cannot be asked; a database without any migration is no error but `false`.
 pub async fn is_current(pool: &Pool) -> Result<bool, StoreError> {
-    let mut db = pool.acquire().await?;
+    let mut db = pool.acquire_quietly().await?;
     let exists = sqlx::query_scalar!(
         r#"select to_regclass('public._sqlx_migrations') is not null as "exists!""#
     )

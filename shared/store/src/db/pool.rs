@@ -22,6 +22,7 @@ use sqlx::{Connection as _, postgres::PgConnectOptions};
 use super::{
     clock::DbClock,
     lane::Lanes,
+    rest::Rest,
     waits::{Wait, Waits},
 };
 use crate::{Connection, StoreError, notify::Hints};
@@ -54,6 +55,8 @@ pub struct Pool {
     hints: Arc<Hints>,
     clock: Arc<DbClock>,
     waits: Arc<Waits>,
+    /// Stirred by whoever takes a connection.
+    rest: Option<Arc<Rest>>,
 }
 
 /// A pool that connects when it is first used: a database that is down is an error of the query, not of the start.
@@ -69,8 +72,7 @@ pub fn pool(
     max_connections: u32,
     direct: bool,
 ) -> Result<Pool, StoreError> {
-    let mut options = url
-        .parse::<PgConnectOptions>()?
+    let mut options = super::url::options(url)?
         .application_name(application)
         // The driver's default, which matters for numbers as text only, is refused by a PgBouncer that is not told otherwise.
         .extra_float_digits(None);
@@ -95,6 +97,7 @@ pub fn pool(
         hints: Arc::default(),
         clock: Arc::default(),
         waits: Arc::default(),
+        rest: None,
     })
 }
 
@@ -128,6 +131,13 @@ impl Pool {
         Some((now - moment).to_std().unwrap_or_default())
     }
 
+    /// This pool, whose use is work for a process: each connection that is taken ends its rest, but those taken quietly.
+    #[must_use]
+    pub fn stirring(mut self, rest: Arc<Rest>) -> Self {
+        self.rest = Some(rest);
+        self
+    }
+
     /// Has each wait measured from now on. Only the first who asks for it is heard.
     pub fn measure_waits(&self, observe: impl Fn(Wait, Duration) + Send + Sync + 'static) {
         self.waits.measured_by(Box::new(observe));
@@ -143,6 +153,17 @@ impl Pool {
     /// # Errors
     /// The database is unreachable, or all connections are in use for 4 s.
     pub async fn acquire(&self) -> Result<Pooled, StoreError> {
+        if let Some(rest) = &self.rest {
+            rest.stir();
+        }
+        self.acquire_quietly().await
+    }
+
+    /// As [`Self::acquire`], for what is no work: see [`Self::stirring`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn acquire_quietly(&self) -> Result<Pooled, StoreError> {
         let begun = Instant::now();
         let taken = tokio::time::timeout(ACQUIRE_TIMEOUT, self.connections.get()).await;
         self.waited(Wait::Connection, begun);

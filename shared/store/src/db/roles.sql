@@ -8,7 +8,8 @@
 -- tool call (`act_as_tool`); neither owns a table or bypasses a policy.
 do $$
 declare
-    name text;
+    name     text;
+    function text;
 begin
     foreach name in array array['errand_user', 'errand_tool'] loop
         begin
@@ -47,5 +48,16 @@ begin
     if to_regprocedure('run_append(uuid, bigint, jsonb[])') is not null then
         grant execute on function run_append(uuid, bigint, jsonb[]), run_enqueue(uuid[]) to errand_user;
     end if;
+    -- Whoever changes a list counts and locks it. So do processes that have taken the roles of before.
+    for name in
+        select distinct n.name from isolation_roles() r, unnest(array['errand_user', 'errand_tool', r.user_role, r.tool_role]) n (name)
+        where to_regrole(n.name) is not null
+    loop
+        execute format('grant execute on function lock_list(), lock_task_totals() to %I', name);
+    end loop;
+    -- What acts as the owner of the tables is for nobody else, also where a dump was restored without its privileges.
+    for function in select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'public'::regnamespace and p.prosecdef loop
+        execute format('revoke execute on function %s from public', function);
+    end loop;
 end
 $$;

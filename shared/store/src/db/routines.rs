@@ -5,7 +5,11 @@
 use crate::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 27] = [
+const ROUTINES: [(&str, &str); 28] = [
+    (
+        "sweep_finds",
+        include_str!("../../../../migrations/routines/sweep_finds.sql"),
+    ),
     (
         "queue_state",
         include_str!("../../../../migrations/routines/queue_state.sql"),

@@ -45,6 +45,8 @@ pub struct Found {
     pub renewed: u64,
     /// An operator wants this worker to take no more runs.
     pub is_draining: bool,
+    /// There are jobs, of whomever and in whoever's hands: it is no time to rest.
+    pub has_jobs: bool,
 }
 
 /// A worker's session: the connection that its process is heard from over, and a lock that falls with it.
@@ -142,7 +144,10 @@ impl Session {
              )
              select (select count(*) from dead) as "rescued!", (select count(*) from lost) as "unacknowledged!",
                     (select count(*) from renewed) as "renewed!", (select count(*) from freed) as "freed!",
-                    exists (select from worker_drains where worker = $3) as "is_draining!""#,
+                    exists (select from worker_drains where worker = $3) as "is_draining!",
+                    exists (select from apalis.jobs
+                            where job_type in ($1, $6) and (status in ('Pending', 'Queued', 'Running')
+                                                     or status = 'Failed' and attempts < max_attempts)) as "has_jobs!""#,
             QUEUE,
             lease.as_secs_f64(),
             self.worker,
@@ -158,6 +163,7 @@ impl Session {
             unacknowledged: count(row.unacknowledged),
             freed: count(row.freed),
             is_draining: row.is_draining,
+            has_jobs: row.has_jobs,
             renewed: count(row.renewed),
         })
     }

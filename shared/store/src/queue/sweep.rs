@@ -8,7 +8,7 @@ use errand_core::jobs::job_id;
 use uuid::Uuid;
 
 use super::{jobs, periodic::Lease};
-use crate::{Pool, StoreError, Transaction};
+use crate::{Connection, Pool, StoreError, Transaction};
 
 /// Runs that were admitted this lately are left alone.
 const GRACE: Duration = Duration::from_secs(3);
@@ -25,6 +25,19 @@ pub struct Swept {
     pub enqueued: Vec<Uuid>,
     /// Where the next page begins; none if this was the last.
     pub next: Option<Uuid>,
+}
+
+/// Whether there is anything to sweep in a queue without jobs: one statement, for a time when there is nothing to do.
+///
+/// # Errors
+/// The database failed.
+pub async fn finds(db: &mut Connection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select sweep_finds(make_interval(secs => $1)) as "finds!""#,
+        GRACE.as_secs_f64()
+    )
+    .fetch_one(db)
+    .await?)
 }
 
 /// Gives runs without a job one, a page at a time, in a transaction of its own, while the lease is held. None if it was lost.
