@@ -18,7 +18,7 @@ use rmcp::{
     },
     service::RunningService,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::to_raw_value};
 use tokio::sync::RwLock;
 
 use crate::agent::{Interrupted, Invocation, Refusal, ToolDefinition, ToolOutcome};
@@ -38,6 +38,9 @@ pub enum ToolboxError {
     /// The tools could not be listed.
     #[error("{0}")]
     Service(#[from] ServiceError),
+    /// The schema of a tool cannot be written.
+    #[error("{0}")]
+    Schema(#[from] serde_json::Error),
 }
 
 type Client = RunningService<RoleClient, ClientConfig>;
@@ -64,7 +67,10 @@ impl Toolbox {
     ) -> Result<Self, ToolboxError> {
         let client = connect(&server, &supervisor).await?;
         let tools = client.peer().list_all_tools().await?;
-        let definitions = tools.into_iter().map(for_the_model).collect();
+        let definitions = tools
+            .into_iter()
+            .map(for_the_model)
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             server,
             supervisor,
@@ -155,7 +161,7 @@ async fn connect(server: &TaskServer, supervisor: &Supervisor) -> Result<Client,
 }
 
 /// A tool as the model is told of it: without the user, who is none of its business.
-fn for_the_model(tool: Tool) -> ToolDefinition {
+fn for_the_model(tool: Tool) -> Result<ToolDefinition, serde_json::Error> {
     let is_read_only = tool
         .annotations
         .as_ref()
@@ -171,12 +177,12 @@ fn for_the_model(tool: Tool) -> ToolDefinition {
     if let Some(required) = parameters.get_mut("required").and_then(Value::as_array_mut) {
         required.retain(|name| name != "user_id");
     }
-    ToolDefinition {
+    Ok(ToolDefinition {
         name: tool.name.into_owned(),
         description: tool.description.unwrap_or_default().into_owned(),
-        parameters,
+        parameters: to_raw_value(&parameters)?,
         is_read_only,
-    }
+    })
 }
 
 /// The toolbox of one attempt.

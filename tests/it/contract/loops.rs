@@ -21,7 +21,7 @@ async fn results(system: &TestSystem, run: &str) -> Vec<String> {
 }
 
 const READS: &str = "select count(*) from pg_stat_activity
-    where datname = current_database() and wait_event_type = 'Lock' and query like '%from tasks%'";
+    where datname = current_database() and wait_event_type = 'Lock' and query like '%from task_page(%'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_only_read_are_made_together_and_told_in_the_models_order() {

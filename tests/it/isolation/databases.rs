@@ -239,6 +239,8 @@ const GRANTED_TO_SHARED: &str = "
 const SHARED: &str = "
     grant execute on function run_append(uuid, bigint, jsonb[]), run_enqueue(uuid[]) to errand_user;
     grant usage on schema public, apalis to errand_user, errand_tool;
+    grant execute on function lock_list() to errand_user, errand_tool;
+    grant select, update on summaries to errand_user;
     grant select, insert, update on conversations, runs, usage_days, approvals, user_settings to errand_user;
     grant select, insert on messages, steps, run_events, tool_calls, mcp_calls to errand_user;
     grant select on tasks, user_settings to errand_user;

@@ -126,13 +126,13 @@ async fn reads_of_one_user_leave_connections_for_the_others() {
     let reads = join_all((0..CROWD).map(|_| system.get("ada", "tasks")));
     let searches = join_all((0..30).map(|_| system.get("ada", "tasks?search=milk")));
     let beside = async {
-        system.until_stuck("%from tasks%").await;
+        system.until_stuck("%from task_page(%").await;
         for _ in 0..10 {
             system.get("bob", "conversations").await.assert_ok();
         }
         // Not a purge, which also waits for the table.
         let stuck = "select query from pg_stat_activity
-            where datname = current_database() and wait_event_type = 'Lock' and query like 'with matching%'";
+            where datname = current_database() and wait_event_type = 'Lock' and query like '%from task_page(%'";
         let stuck: Vec<String> = sqlx::query_scalar(stuck)
             .fetch_all(&system.db)
             .await

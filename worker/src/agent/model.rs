@@ -5,7 +5,7 @@ use errand_store::{
     read::{history::RecordedStep, usage::Tokens},
 };
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::Message;
 
@@ -48,14 +48,14 @@ pub struct Request<'a> {
 }
 
 /// A tool as the model is told of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ToolDefinition {
     /// Its name.
     pub name: String,
     /// When to use it.
     pub description: String,
-    /// JSON Schema of the arguments, without the user.
-    pub parameters: Value,
+    /// JSON Schema of the arguments, without the user, as it is sent: it is written into each request, and is all but a few bytes of the tools' 12 KB.
+    pub parameters: Box<RawValue>,
     /// It changes nothing, so that several calls may be made at the same time. The model is not told.
     #[serde(skip)]
     pub is_read_only: bool,
