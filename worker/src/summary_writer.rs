@@ -33,6 +33,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause before another attempt after the model was not available; doubled for each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(15);
+/// Pause before what a turn wants is tried once more, as the database failed.
+const SECOND_TRY: Duration = Duration::from_secs(1);
 /// How often a worker looks for summaries that are not asked for by its own turns: those of dead workers, and those that are to be tried again.
 const POLL: Duration = Duration::from_secs(10);
 /// The same while there is no work. A summary that waits is a job, and so is seen by the next heartbeat.
@@ -79,7 +81,13 @@ impl Writer {
         } = orders;
         let take_orders = async {
             while let Some(wanted) = wanted.recv().await {
-                match store::within(obey(&executor, are_on, wanted)).await {
+                let mut obeyed = store::within(obey(&executor, are_on, &wanted)).await;
+                // Whatever came of the first try, another changes nothing that it did.
+                if obeyed.is_err() {
+                    tokio::time::sleep(SECOND_TRY).await;
+                    obeyed = store::within(obey(&executor, are_on, &wanted)).await;
+                }
+                match obeyed {
                     Ok(true) => beside.wake.notify_one(),
                     Ok(false) => {}
                     Err(error) => tracing::info!(%error, "a summary could not be asked for"),
@@ -100,15 +108,15 @@ impl Writer {
 }
 
 /// Does what a turn wanted. True if there is something to write now.
-async fn obey(executor: &RunExecutor, are_on: bool, wanted: Wanted) -> Result<bool, StoreError> {
+async fn obey(executor: &RunExecutor, are_on: bool, wanted: &Wanted) -> Result<bool, StoreError> {
     let pool = &executor.pool;
     match wanted {
-        Wanted::Ask(span) if are_on => summaries::ask(pool, &span).await,
-        Wanted::Ask(span) => summaries::skip(pool, &span).await.map(|()| false),
-        Wanted::Again(user_id, id) if are_on => summaries::ask_again(pool, &user_id, id).await,
+        Wanted::Ask(span) if are_on => summaries::ask(pool, span).await,
+        Wanted::Ask(span) => summaries::skip(pool, span).await.map(|()| false),
+        Wanted::Again(user_id, id) if are_on => summaries::ask_again(pool, user_id, *id).await,
         Wanted::Again(..) => Ok(false),
         Wanted::Cancel(user_id, id) => {
-            summaries::cancel(pool, &user_id, id).await?;
+            summaries::cancel(pool, user_id, *id).await?;
             Ok(false)
         }
     }
