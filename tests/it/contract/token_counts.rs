@@ -1,5 +1,6 @@
 //! Tokens of answers that never became a step: they were paid for, so they count.
 
+use chrono::{TimeDelta, Utc};
 use errand_devkit::model::{Gate, Turn};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -109,22 +110,24 @@ async fn what_was_taken_is_told_by_day() {
     let usage = &answer.assert_ok()["usage"];
     let took = usage["input_tokens"].as_i64().expect("a number")
         + usage["output_tokens"].as_i64().expect("a number");
-    rows::execute(
-        &system.db,
-        "insert into usage_days (user_id, day, tokens) values ('ada', '2026-01-01', 7), ('ada', '2026-01-02', 8), ('bob', '2026-01-03', 9)",
-    )
-    .await;
+    // Of late: what is older than five weeks is purged at any moment.
+    let day = |ago| (Utc::now() - TimeDelta::days(ago)).date_naive().to_string();
+    let (late, early, his) = (day(10), day(11), day(9));
+    let days = format!(
+        "insert into usage_days (user_id, day, tokens) values ('ada', '{early}', 7), ('ada', '{late}', 8), ('bob', '{his}', 9)"
+    );
+    rows::execute(&system.db, &days).await;
     let first = system.get("ada", "usage?limit=2").await;
     let first = first.assert_ok();
     assert_eq!(first["tokens_per_day"], 100_000);
     assert_eq!(first["usage"][0]["tokens"], took);
     assert_eq!(
         first["usage"][1],
-        json!({"day": "2026-01-02", "tokens": 8, "models": []})
+        json!({"day": late, "tokens": 8, "models": []})
     );
     let cursor = first["next_cursor"].as_str().expect("another page");
     let last = system.get("ada", &format!("usage?cursor={cursor}")).await;
-    let rest = json!({"usage": [{"day": "2026-01-01", "tokens": 7, "models": []}], "tokens_per_day": 100_000, "next_cursor": null});
+    let rest = json!({"usage": [{"day": early, "tokens": 7, "models": []}], "tokens_per_day": 100_000, "next_cursor": null});
     assert_eq!(*last.assert_ok(), rest);
     let foreign = system.get("ada", "usage?cursor=yesterday").await;
     foreign.assert_error(400, "invalid_request");

@@ -99,7 +99,7 @@ impl Matrix {
         // Two more days on which she took something.
         rows::execute(
             &system.db,
-            "insert into usage_days (user_id, day, tokens) values ('ada', '2026-01-01', 7), ('ada', '2026-01-02', 8)",
+            "insert into usage_days (user_id, day, tokens) values ('ada', current_date - 11, 7), ('ada', current_date - 10, 8)",
         )
         .await;
         // A place in the middle of each list: behind it there is something of hers.
