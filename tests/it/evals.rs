@@ -132,7 +132,8 @@ async fn a_recorded_good_run_is_told_from_a_recorded_bad_one() {
         let [first, second] = &case.attempts[..] else {
             panic!("{} was not played twice", case.name)
         };
-        assert_eq!(first.right, second.right, "{}", case.name);
+        let said = (&first.complaints, &second.complaints);
+        assert_eq!(first.right, second.right, "{}: {said:?}", case.name);
     }
     assert!(bad.total.pass_1 < 0.5, "{}", bad.total.pass_1);
     let comparison = Comparison::of(&good, &bad);

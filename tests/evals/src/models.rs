@@ -114,8 +114,10 @@ impl Plays {
         let turns = request::turns(body);
         let asked: Vec<String> = turns.iter().map(|turn| request::asked(turn)).collect();
         let plays = self.lock();
-        // Of long conversations the beginning is left out.
-        let Some(play) = plays.values().find(|play| play.said.ends_with(&asked)) else {
+        // Of long conversations the beginning is left out; but who has said just this is meant before who has said it at last.
+        let play = plays.values().find(|play| play.said == asked);
+        let play = play.or_else(|| plays.values().find(|play| play.said.ends_with(&asked)));
+        let Some(play) = play else {
             return Turn::status(400)
                 .body("{\"error\": {\"message\": \"no such case is played\"}}");
         };

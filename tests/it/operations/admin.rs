@@ -1,5 +1,7 @@
 //! The operator's page over HTTP: who gets in, what is told, and who is said to have done what.
 
+use std::{collections::HashSet, time::Instant};
+
 use errand_devkit::model::Turn;
 use reqwest::{Method, StatusCode, header::SET_COOKIE};
 use serde_json::{Value, json};
@@ -114,12 +116,19 @@ async fn nobody_gets_in_without_the_token_nor_by_many_guesses() {
 async fn ten_pages_cost_the_database_one() {
     let system = with_page().await;
     let cookie = session(&system).await;
+    // A worker is known some time after it has started.
+    system.until("select count(*) from apalis.workers", 1).await;
     let looks = (0..10).map(|_| asked(&system, &cookie, Method::GET, "state"));
+    let began = Instant::now();
     let looks = futures::future::join_all(looks).await;
+    // A look is a second old at most, and a machine that stands still may need several.
+    let most = 1 + began.elapsed().as_secs() as usize;
     let first = looks[0].assert_ok();
-    for look in &looks {
-        assert_eq!(look.assert_ok(), first);
-    }
+    let different: HashSet<String> = looks
+        .iter()
+        .map(|look| look.assert_ok().to_string())
+        .collect();
+    assert!(different.len() <= most, "{different:?}");
     assert_eq!(first["counts"]["workers"], 1, "{first}");
     assert_eq!(first["workers"][0]["draining_since"], Value::Null);
 }
