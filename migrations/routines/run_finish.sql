@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- A run comes to its reply: the last step, the reply, the last events with what the run took, its status, its job and the admission of the
 -- next run. Returns the runs that were admitted; null, and nothing is written, if another attempt owns the run or it is
 -- over. The caller says for how long locks are waited for.
@@ -8,7 +8,7 @@ create or replace function run_finish(
     p_input bigint, p_output bigint, p_estimated boolean, p_model text, p_extra jsonb, p_cached bigint,
     p_message_id uuid, p_cut_short text,
     p_cut_off_input bigint, p_cut_off_output bigint, p_cut_off_estimated boolean,
-    p_first_seq bigint, p_events jsonb[], p_job_id text, p_max_ready bigint
+    p_first_seq bigint, p_events jsonb[], p_job_id text, p_max_ready bigint, p_turn_steps text
 ) returns uuid[]
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
@@ -34,8 +34,8 @@ begin
     end if;
     v_took := run_end(p_run_id, 'completed', null, null, p_cut_short,
                       p_cut_off_input, p_cut_off_output, p_cut_off_estimated, p_model);
-    insert into messages (id, conversation_id, user_id, run_id, role, content, metadata, partial)
-    values (p_message_id, p_conversation_id, p_user_id, p_run_id, 'assistant', p_content, null, false);
+    insert into messages (id, conversation_id, user_id, run_id, role, content, metadata, partial, turn_steps)
+    values (p_message_id, p_conversation_id, p_user_id, p_run_id, 'assistant', p_content, null, false, p_turn_steps::json);
     p_events[v_last] := p_events[v_last] || v_took;
     perform run_append(p_run_id, p_first_seq, p_events);
     delete from apalis.jobs where id = p_job_id;

@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- Many runs come to their replies in a few statements for all, as `run_finish` has each. `admitted` is null where another attempt owns the run
 -- or it is over: nothing is written of that one. For all users, so it runs as the owner of the tables, and each row names its user. Fails as a
 -- whole.
@@ -34,12 +34,13 @@ begin
     -- What each took is counted as `run_end` does.
     with ends as materialized (
         select i.run_id, i.user_id, i.conversation_id, i.content, i.message_id, i.cut_short, i.first_seq, i.events, i.job_id,
+               i.turn_steps,
                r.input_tokens + r.output_tokens as counted,
                r.cut_off_input_tokens + i.cut_off_input as cut_off_input, r.cut_off_output_tokens + i.cut_off_output as cut_off_output,
                r.usage_estimated or i.cut_off_estimated or t.is_estimated as is_estimated, t.input, t.output, t.cached, t.calls, t.models
         from jsonb_to_recordset(p_rows) as i (
             run_id uuid, user_id text, conversation_id uuid, content text, model text, message_id uuid, cut_short text,
-            cut_off_input bigint, cut_off_output bigint, cut_off_estimated boolean, first_seq bigint, events jsonb[], job_id text)
+            cut_off_input bigint, cut_off_output bigint, cut_off_estimated boolean, first_seq bigint, events jsonb[], job_id text, turn_steps text)
         join runs r on r.id = i.run_id
         cross join lateral (
             select sum(m.input)::bigint as input, sum(m.output)::bigint as output, sum(m.cached)::bigint as cached,
@@ -80,8 +81,8 @@ begin
         on conflict (user_id, day) do update set tokens = d.tokens + excluded.tokens
     ),
     replied as (
-        insert into messages (id, conversation_id, user_id, run_id, role, content, metadata, partial)
-        select e.message_id, e.conversation_id, e.user_id, e.run_id, 'assistant', e.content, null, false from ends e
+        insert into messages (id, conversation_id, user_id, run_id, role, content, metadata, partial, turn_steps)
+        select e.message_id, e.conversation_id, e.user_id, e.run_id, 'assistant', e.content, null, false, e.turn_steps::json from ends e
     ),
     told as (
         insert into run_events (run_id, seq, event, bytes)

@@ -1,4 +1,4 @@
--- version 2
+-- version 3
 -- Runs come to their replies, as many as there are at the moment. Several go together; where that fails, each by itself, as `run_finish` has it.
 -- See `run_accepts` for `alone` and `patient`.
 create or replace function run_finishes(p_rows jsonb, p_patient boolean)
@@ -25,7 +25,7 @@ begin
             finish_reason text, input_tokens bigint, output_tokens bigint, usage_estimated boolean, model text, extra jsonb,
             cached_input_tokens bigint, message_id uuid, cut_short text,
             cut_off_input bigint, cut_off_output bigint, cut_off_estimated boolean,
-            first_seq bigint, events jsonb[], job_id text, max_ready bigint)) with ordinality
+            first_seq bigint, events jsonb[], job_id text, max_ready bigint, turn_steps text)) with ordinality
     loop
         place := r.ordinality;
         alone := false;
@@ -34,7 +34,8 @@ begin
                 r.run_id, r.user_id, r.conversation_id, r.attempt, r.is_fenced, r.step, r.content, r.tool_calls,
                 r.finish_reason, r.input_tokens, r.output_tokens, r.usage_estimated, r.model, r.extra,
                 r.cached_input_tokens, r.message_id, r.cut_short,
-                r.cut_off_input, r.cut_off_output, r.cut_off_estimated, r.first_seq, r.events, r.job_id, r.max_ready);
+                r.cut_off_input, r.cut_off_output, r.cut_off_estimated, r.first_seq, r.events, r.job_id, r.max_ready,
+                r.turn_steps);
         exception when others then
             if p_patient then raise; end if;
             perform set_config('lock_timeout', '1ms', true);

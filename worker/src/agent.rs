@@ -116,6 +116,7 @@ pub async fn run(
             return Ok(Stop::Replied(Reply {
                 step,
                 answer,
+                steps: conversation.into_steps(),
                 follow_ups,
             }));
         }
@@ -125,6 +126,7 @@ pub async fn run(
             let reply = Reply {
                 step,
                 answer,
+                steps: Vec::new(),
                 follow_ups: Vec::new(),
             };
             return Ok(Stop::NeedsApproval(reply, questions));

@@ -149,6 +149,7 @@ impl<'a> RunJournal<'a> {
         let ending = Ending {
             outcome,
             step: reply.map(|reply| self.step(reply.step, &reply.answer)),
+            steps: reply.map_or(&[], |reply| &reply.steps),
             message_id: message_id.unwrap_or_else(ids::new_id),
             first_seq,
             events: &events,

@@ -181,8 +181,9 @@ impl Browser {
 
     /// Runs a function body in the page; returns what it returns.
     pub(super) async fn script(&self, script: &str) -> Value {
-        self.post("/execute/sync", json!({"script": script, "args": []}))
-            .await
+        let body = json!({"script": script, "args": []});
+        let answer = self.command(Method::POST, "/execute/sync", body).await;
+        answer.unwrap_or_else(|error| panic!("{error} in {script}"))
     }
 
     /// Takes a picture for people to look at, if `ERRAND_PICTURES` names a folder for it.

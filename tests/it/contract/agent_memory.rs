@@ -93,7 +93,10 @@ async fn a_long_list_does_not_drop_the_history() {
         .say_in("ada", &conversation, "delete the second one")
         .await
         .assert_ok();
-    let asked = system.model.requests().pop().unwrap();
+    // A summary may be asked for behind it.
+    let mut asked = system.model.requests();
+    asked.retain(|asked| request::last_user(asked) == "delete the second one");
+    let asked = asked.pop().unwrap();
     assert!(contents(&asked, "user").contains(&"what is on my list?".to_owned()));
     let shown: Value = serde_json::from_str(contents(&asked, "tool").last().unwrap()).unwrap();
     assert_eq!(shown["tasks"][1]["id"], tasks[1]["id"]);
@@ -211,4 +214,52 @@ async fn a_providers_own_fields_come_back_to_its_model_alone() {
     assert_eq!(asked["model"], "another");
     assert!(!asked.to_string().contains("thought_signature"), "{asked}");
     assert!(!asked.to_string().contains("reasoning_details"), "{asked}");
+}
+
+/// Most turns are read as they were kept with their replies; that is what their steps and calls say, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_is_kept_with_its_reply_as_its_steps_have_it() {
+    let system = TestSystem::start().await;
+    let signed = r#"data: {"choices":[{"index":0,"delta":{"role":"assistant","reasoning_details":[{"type":"x","data":"one"}],"tool_calls":[{"index":0,"id":"function-call-1","type":"function","extra_content":{"google":{"thought_signature":"c2lnbmF0dXJl"}},"function":{"name":"add_task","arguments":"{\"title\":\"A\"}"}}]},"finish_reason":"tool_calls"}]}"#;
+    let last = r#"data: {"choices":[{"index":0,"delta":{"content":"Done.","extra_content":{"google":{"thought_signature":"bGFzdA=="}}},"finish_reason":"stop"}]}"#;
+    let call = Turn::call("add_task", json!({"title": "milk \u{e4}\"\\"}))
+        .and_call("list_tasks", json!({}))
+        .and_call("complete_task", json!({"task_id": "none of ours"}))
+        .and_call("no_such_tool", json!({}))
+        .and_text("Let me see.");
+    for turn in [
+        Turn::raw([format!("{signed}\n\n")]),
+        Turn::raw([format!("{last}\n\n")]),
+        call,
+        Turn::empty().and_call_raw("add_task", "no object"),
+        Turn::text("I tried."),
+        Turn::text("Nothing to do."),
+        Turn::text("\u{0} is a NUL."),
+    ] {
+        system.model.push(turn);
+    }
+    let first = system.say("ada", "one").await;
+    let conversation = first.assert_ok()["conversation_id"].clone();
+    for message in ["two", "three", "four"] {
+        let answer = system.say_in("ada", &conversation, message).await;
+        answer.assert_ok();
+    }
+    system.model.push(Turn::status(401));
+    let failed = system.say_in("ada", &conversation, "five").await;
+    failed.assert_error(502, "model_error");
+
+    let history = async || -> Value {
+        let query = "select jsonb_strip_nulls(run_history('ada', $1::uuid, 1000000, 48)::jsonb)";
+        let history = sqlx::query_scalar(query).bind(conversation.as_str());
+        history.fetch_one(&system.db).await.expect("a history")
+    };
+    let kept = "select count(*) from messages where turn_steps is not null";
+    assert_eq!(system.count(kept).await, 4);
+    let as_kept = history().await;
+    assert_eq!(as_kept.as_array().unwrap().len(), 5);
+    sqlx::query("update messages set turn_steps = null")
+        .execute(&system.db)
+        .await
+        .expect("they are forgotten");
+    assert_eq!(as_kept, history().await);
 }

@@ -161,7 +161,7 @@ pub trait Journal: Send + Sync {
 }
 
 /// Where the agent stops.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Stop {
     /// It has answered.
     Replied(Reply),
@@ -179,12 +179,14 @@ pub struct Question {
 }
 
 /// The agent's last answer: it is committed together with the end, or the pause, of the run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
     /// The step that it is.
     pub step: i32,
     /// The answer.
     pub answer: Answer,
+    /// The steps before it.
+    pub steps: Vec<RecordedStep>,
     /// What the user may want to say next.
     pub follow_ups: Vec<FollowUp>,
 }

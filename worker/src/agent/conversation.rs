@@ -42,6 +42,11 @@ impl<'a> Conversation<'a> {
         &self.messages
     }
 
+    /// The steps so far.
+    pub(super) fn into_steps(self) -> Vec<RecordedStep> {
+        self.steps
+    }
+
     /// Adds an answer with calls, and what they returned.
     pub(super) fn push_step(&mut self, step: RecordedStep) {
         self.steps.push(step);

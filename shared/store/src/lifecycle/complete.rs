@@ -12,6 +12,7 @@ use crate::{
     Connection, StoreError, UserTurn, WriteError,
     db::lane::{self, Answers, Lane, Lanes, Transition},
     events,
+    read::history,
 };
 
 /// Completes a run as `run_finish` has it: last step, reply, events, status, job and the admission of the next run commit together, then
@@ -45,6 +46,10 @@ pub(super) async fn complete(
         events: events::json(ending.events)?,
         job_id: job_id(run.id),
         max_ready,
+        turn_steps: ending
+            .step
+            .as_ref()
+            .and_then(|last| history::written(ending.steps, run, last)),
     };
     let pool = turn.pool();
     faults::point("finish.before-commit");
@@ -80,6 +85,7 @@ struct Row<'a> {
     events: Vec<Value>,
     job_id: String,
     max_ready: i64,
+    turn_steps: Option<String>,
 }
 
 /// The ends of many runs, as `run_finishes` has it. Each says which runs may start now; none if the run is another attempt's.

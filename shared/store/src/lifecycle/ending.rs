@@ -7,7 +7,7 @@ use errand_core::{
 use uuid::Uuid;
 
 use super::step::NewStep;
-use crate::read::usage::Tokens;
+use crate::read::{history::RecordedStep, usage::Tokens};
 
 /// What a run came to.
 #[derive(Debug, Clone)]
@@ -77,6 +77,8 @@ pub struct Ending<'a> {
     pub outcome: &'a Outcome,
     /// The model's last answer, if it is not committed yet.
     pub step: Option<NewStep<'a>>,
+    /// The steps before it, for the history.
+    pub steps: &'a [RecordedStep],
     /// The reply's message; the one that was streamed.
     pub message_id: Uuid,
     /// The seq of the first of the events.

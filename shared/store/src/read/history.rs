@@ -4,14 +4,17 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use errand_core::{RunStatus, calendar::Moment};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
     Connection, StoreError,
-    lifecycle::{self, Claimed, RequestedCall},
+    lifecycle::{self, Claimed, NewStep, RequestedCall},
 };
+
+/// Bytes of a turn's steps that are kept a second time, with its reply. Few turns have more: a list of fifty tasks has some 15,000.
+const MAX_KEPT: usize = 64 * 1024;
 
 /// A step that was committed, with the results its calls have so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +163,24 @@ pub(crate) fn read(written: Value) -> Result<History, StoreError> {
     })
 }
 
+/// The steps of a turn that comes to its reply, as `run_history` returns them again; `last` is the reply. None if they are too large to be kept
+/// twice, or have something that JSON cannot say in Postgres: then they are put together from where they are.
+pub(crate) fn written(steps: &[RecordedStep], run: &Claimed, last: &NewStep<'_>) -> Option<String> {
+    let last = KeptStep {
+        run_id: run.id,
+        told_by: run.id,
+        step: last.step,
+        content: last.content,
+        calls: Vec::new(),
+        model: Some(last.model),
+        extra: Some(last.extra).filter(|extra| !extra.is_empty()),
+        results: Vec::new(),
+    };
+    let steps: Vec<_> = steps.iter().map(KeptStep::from).chain([last]).collect();
+    let text = serde_json::to_string(&steps).ok()?;
+    (text.len() <= MAX_KEPT && !text.contains("\\u0000")).then_some(text)
+}
+
 fn malformed(what: &'static str) -> StoreError {
     StoreError::Database(sqlx::Error::Decode(what.into()))
 }
@@ -186,6 +207,41 @@ struct WrittenStep {
     model: Option<String>,
     extra: Option<Map<String, Value>>,
     results: Option<Vec<(usize, Value)>>,
+}
+
+/// A step on its way to where [`WrittenStep`] comes from.
+#[derive(Serialize)]
+struct KeptStep<'a> {
+    run_id: Uuid,
+    told_by: Uuid,
+    step: i32,
+    content: &'a str,
+    calls: Vec<&'a RequestedCall>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a Map<String, Value>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    results: Vec<(usize, &'a Value)>,
+}
+
+impl<'a> From<&'a RecordedStep> for KeptStep<'a> {
+    fn from(step: &'a RecordedStep) -> Self {
+        let calls = step.calls.iter().enumerate();
+        Self {
+            run_id: step.run_id,
+            told_by: step.told_by,
+            step: step.step,
+            content: &step.content,
+            model: step.model.as_deref(),
+            extra: Some(&step.extra).filter(|extra| !extra.is_empty()),
+            results: calls
+                .clone()
+                .filter_map(|(ordinal, call)| Some((ordinal, call.result.as_ref()?)))
+                .collect(),
+            calls: calls.map(|(_, call)| &call.asked).collect(),
+        }
+    }
 }
 
 impl From<WrittenTurn> for PastTurn {
