@@ -1,7 +1,7 @@
 //! The journal of one attempt: what the agent does, kept in the store and told to whoever streams the run.
 //!
 //! Text is streamed as it comes. The calls of an answer are told of in the transaction that commits the step, and the end in
-//! the one that ends the run: a client never sees a step that could be lost.
+//! the one that ends the run: a client never sees a step that could be lost. A step with one call is committed with that call.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,7 +15,7 @@ use errand_core::{
 };
 use errand_store::{
     self as store, Pool, StoreError, UserPool, WriteError, events,
-    lifecycle::{self, Claimed, Ending, NewStep, Outcome, RequestedCall},
+    lifecycle::{self, Claimed, Ending, HeldStep, NewStep, Outcome, RequestedCall},
     read::usage::Tokens,
 };
 use uuid::Uuid;
@@ -54,6 +54,8 @@ struct StreamState {
     /// The last message that was opened.
     last_message: Option<Uuid>,
     meter: Meter,
+    /// The step whose call is being made, if it is written with that.
+    held: Option<HeldStep>,
 }
 
 impl<'a> RunJournal<'a> {
@@ -242,17 +244,25 @@ impl Journal for RunJournal<'_> {
             state.open.close()
         };
         events.extend(self.tell_calls(number, answer));
+        let step = self.step(number, answer);
         let commit = async {
             let (first_seq, events) = self.stream.take(events).await?;
-            let step = self.step(number, answer);
+            if let [_] = answer.calls[..] {
+                let held = lifecycle::hold_step(self.pool, self.run, &step, first_seq, &events);
+                self.state().held = Some(held?);
+                return Ok(false);
+            }
             let commit =
                 || lifecycle::commit_step(self.pool, self.run, step.clone(), first_seq, &events);
-            twice(|| store::within(commit())).await
+            twice(|| store::within(commit())).await?;
+            Ok(true)
         };
         match commit.await {
-            Ok(()) => {
-                self.state().meter.keep();
-                faults::point("step.committed");
+            Ok(is_written) => {
+                if is_written {
+                    self.state().meter.keep();
+                    faults::point("step.committed");
+                }
                 Ok(())
             }
             // Only this attempt can have written it, so the first try did, and its answer was lost.
@@ -265,6 +275,12 @@ impl Journal for RunJournal<'_> {
     }
 
     async fn acted(&self, told: CallKey, call: &RequestedCall, outcome: &ToolOutcome) {
+        {
+            let mut state = self.state();
+            if state.held.take().is_some() {
+                state.meter.keep();
+            }
+        }
         let tool_call_id = told.to_string();
         // An earlier attempt may have told of it already.
         if self.state().open.answered.contains(&tool_call_id) {

@@ -144,7 +144,7 @@ pub trait Journal: Send + Sync {
     /// The model is talking.
     fn tell(&self, told: Progress<'_>);
 
-    /// Commits an answer with calls. Only then are the calls executed.
+    /// Commits an answer with calls, at the latest with the first of them: none has an effect before.
     fn commit(
         &self,
         step: i32,

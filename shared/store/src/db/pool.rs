@@ -25,7 +25,7 @@ use super::{
     rest::Rest,
     waits::{Wait, Waits},
 };
-use crate::{Connection, StoreError, notify::Hints};
+use crate::{Connection, StoreError, lifecycle::HeldSteps, notify::Hints};
 
 mod connector;
 
@@ -52,6 +52,7 @@ const SERVER_TIMEOUTS: [(&str, &str); 3] = [
 pub struct Pool {
     connections: managed::Pool<Connector>,
     lanes: Arc<Lanes>,
+    held_steps: Arc<HeldSteps>,
     hints: Arc<Hints>,
     clock: Arc<DbClock>,
     waits: Arc<Waits>,
@@ -94,6 +95,7 @@ pub fn pool(
         connections: connections
             .map_err(|error| StoreError::Database(sqlx::Error::Configuration(error.into())))?,
         lanes: Arc::default(),
+        held_steps: Arc::default(),
         hints: Arc::default(),
         clock: Arc::default(),
         waits: Arc::default(),
@@ -218,6 +220,10 @@ impl Pool {
 
     pub(crate) fn lanes(&self) -> &Lanes {
         &self.lanes
+    }
+
+    pub(crate) fn held_steps(&self) -> &HeldSteps {
+        &self.held_steps
     }
 
     pub(crate) fn hints(&self) -> &Hints {

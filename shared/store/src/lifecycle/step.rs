@@ -81,17 +81,7 @@ pub async fn commit_step(
     first_seq: i64,
     events: &[Event],
 ) -> Result<(), WriteError> {
-    let row = Row {
-        run_id: run.id,
-        user_id: &run.user_id,
-        attempt: run.attempt,
-        is_fenced: !faults::is_mutated(faults::NO_FENCE),
-        columns: Columns::of(&step),
-        content: step.content,
-        model: step.model,
-        first_seq,
-        events: events::json(events)?,
-    };
+    let row = row(run, &step, first_seq, events)?;
     faults::point("step.before-commit");
     if !lane::make::<Step>(pool, &row).await? {
         return Err(WriteError::Fenced);
@@ -100,9 +90,29 @@ pub async fn commit_step(
     Ok(())
 }
 
+/// A step as `run_steps` takes it, and `run_calls` with its call.
+pub(super) fn row<'a>(
+    run: &'a Claimed,
+    step: &NewStep<'a>,
+    first_seq: i64,
+    events: &[Event],
+) -> Result<Row<'a>, StoreError> {
+    Ok(Row {
+        run_id: run.id,
+        user_id: &run.user_id,
+        attempt: run.attempt,
+        is_fenced: !faults::is_mutated(faults::NO_FENCE),
+        columns: Columns::of(step),
+        content: step.content,
+        model: step.model,
+        first_seq,
+        events: events::json(events)?,
+    })
+}
+
 /// A row of `run_steps`.
 #[derive(Serialize)]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     run_id: Uuid,
     user_id: &'a str,
     attempt: i32,

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use errand_core::{faults, ids::CallKey};
+use errand_core::{faults, hints::Hint, ids::CallKey};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 use crate::{
@@ -55,7 +55,11 @@ pub enum Made {
     Refused(Refused),
 }
 
-/// Makes a call as `run_call` has it, together with others: its effect and its record commit together.
+/// What the routine says of a call whose run is another attempt's.
+const FENCED: &str = "fenced";
+
+/// Makes a call as `run_call` has it, together with others: its effect and its record commit together, and its step if that
+/// was held ([`super::hold_step`]).
 ///
 /// # Errors
 /// [`WriteError::Fenced`] if the run is over or another attempt has it; the step does not exist
@@ -74,8 +78,12 @@ pub async fn make(pool: &Pool, call: &NewCall<'_>) -> Result<Made, WriteError> {
         result: &call.record.result,
         is_error: call.record.is_error,
         duration_ms: i32::try_from(call.took.as_millis()).unwrap_or(i32::MAX),
+        answer: pool.held_steps().of_call(call.key.run_id, call.key.step),
     };
     let (outcome, result, is_error) = lane::make::<Make>(pool, &row).await?;
+    if outcome != FENCED && pool.held_steps().written(call.key.run_id, call.key.step) {
+        pool.tell_soon([Hint::RunEvents(call.key.run_id)]);
+    }
     let record = result.map(|result| Record {
         result: success_first(result),
         is_error: is_error.unwrap_or(false),
@@ -105,6 +113,8 @@ struct Row<'a> {
     result: &'a Value,
     is_error: bool,
     duration_ms: i32,
+    /// The step, if it is to be written with the call.
+    answer: Option<Arc<RawValue>>,
 }
 
 /// Calls of many runs, as `run_calls` has it.
