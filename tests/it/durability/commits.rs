@@ -152,7 +152,8 @@ async fn an_outage_after_the_acceptance_is_answered_with_202() {
     assert_eq!(run.assert_ok()["response"], "At last.");
 }
 
-/// The worker's commits of one turn: the step, the tool call, the end. Each cut, before and after it took effect.
+/// The worker's commits of one turn, each cut before and after it took effect: a step with its only call and the end; or a step, each of its
+/// two calls, and the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_survives_the_loss_of_each_of_its_commits() {
     let database = system::database().await;
@@ -167,27 +168,33 @@ async fn a_turn_survives_the_loss_of_each_of_its_commits() {
         .script(|request| match request::steps(request).len() {
             0 => {
                 let title = request::last_user(request);
-                Turn::call("add_task", json!({"title": title}))
+                let add = json!({"title": title});
+                match title.ends_with("of 2") {
+                    true => Turn::call("add_task", add),
+                    false => Turn::call("add_task", add.clone()).and_call("add_task", add),
+                }
             }
             _ => Turn::text("Done."),
         });
-    for cut in [Cut::Before, Cut::After] {
-        for nth in 1..=3 {
-            let title = format!("{cut:?} {nth}");
-            door.cut_commit(nth, cut);
-            let answer = system.say("ada", &title).await;
-            assert!(door.has_cut(), "{title}");
-            assert_eq!(answer.assert_ok()["response"], "Done.", "{title}");
-            assert_eq!(
-                calls_and_tasks(&system, &answer, &title).await,
-                (1, 1, 2),
-                "{title}"
-            );
-            // Found out in place: no attempt was lost to it.
-            let run = answer.body["run_id"].as_str().unwrap();
-            let run = system.get("ada", &format!("runs/{run}")).await;
-            assert_eq!(run.assert_ok()["attempt"], 1, "{title}");
-            assert_gapless(&system, &answer.body["run_id"]).await;
+    for (calls, commits) in [(1, 2), (2, 4)] {
+        for cut in [Cut::Before, Cut::After] {
+            for nth in 1..=commits {
+                let title = format!("{cut:?} {nth} of {commits}");
+                door.cut_commit(nth, cut);
+                let answer = system.say("ada", &title).await;
+                assert!(door.has_cut(), "{title}");
+                assert_eq!(answer.assert_ok()["response"], "Done.", "{title}");
+                assert_eq!(
+                    calls_and_tasks(&system, &answer, &title).await,
+                    (calls, calls, 2),
+                    "{title}"
+                );
+                // Found out in place: no attempt was lost to it.
+                let run = answer.body["run_id"].as_str().unwrap();
+                let run = system.get("ada", &format!("runs/{run}")).await;
+                assert_eq!(run.assert_ok()["attempt"], 1, "{title}");
+                assert_gapless(&system, &answer.body["run_id"]).await;
+            }
         }
     }
     tokio::time::timeout(Duration::from_secs(20), system.stop())
