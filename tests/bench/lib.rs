@@ -1,6 +1,6 @@
 //! What benchmarks have in common: reading off times and what was used, a model that speaks at a pace, a system in this process, and a
 //! past made in SQL.
-#![cfg(feature = "programs")]
+#![cfg(feature = "faults")]
 
 pub mod folder;
 pub mod gauge;

@@ -5,6 +5,7 @@ mod accessibility;
 mod accounts;
 mod approval;
 mod chrome;
+mod chromium;
 mod connection;
 mod conversations;
 mod delivery;

@@ -1,7 +1,7 @@
 //! What watching costs: turns a second with traces, with scrapes and with the operator's page, against the same without.
 //!
 //! Of one machine only what is measured close together can be compared, so the two take turns, each pair in the other order, and what counts is
-//! the median of the pairs' ratios.
+//! the median of the pairs' ratios. What scrapes and the page may cost is less than that can tell, so they are judged by processor time.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -15,9 +15,12 @@ use tokio::{io::AsyncReadExt, net::TcpListener, task::JoinSet, time::interval};
 
 use crate::{
     case::Case,
+    rest::COUNTS,
     run::Loop,
     system::{ADMIN_TOKEN, Programs, STOP, Setting, System},
 };
+
+mod share;
 
 /// How often Prometheus scrapes each process, and how often a page that is looked at asks.
 const SCRAPES: Duration = Duration::from_secs(5);
@@ -34,6 +37,9 @@ pub(crate) struct CostsOptions {
     /// Seconds of each of a pair
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Seconds for which processor time is counted, with and without somebody who watches
+    #[arg(long, default_value_t = 120)]
+    share_seconds: u64,
     /// Turns in flight
     #[arg(long, default_value_t = 16)]
     in_flight: usize,
@@ -42,19 +48,21 @@ pub(crate) struct CostsOptions {
     past: u32,
 }
 
-/// What is tried, and the share of turns a second that it may cost.
+/// The share of turns a second that traces may cost, and of the processors that scrapes and the page may.
+const TRACES: f64 = 0.05;
+const WATCHING: f64 = 0.01;
+
+/// What is tried.
 struct Tried {
     name: &'static str,
-    bound: f64,
     ratios: Vec<f64>,
     rates: [Vec<f64>; 2],
 }
 
 impl Tried {
-    fn new(name: &'static str, bound: f64) -> Self {
+    fn new(name: &'static str) -> Self {
         Self {
             name,
-            bound,
             ratios: Vec::new(),
             rates: Default::default(),
         }
@@ -71,19 +79,31 @@ impl Tried {
         );
     }
 
-    /// Whether the median keeps to the bound.
-    fn says(&self) -> bool {
+    /// The share of turns a second that it costs.
+    fn cost(&self) -> f64 {
         let cost = 1.0 - median(&self.ratios);
         let [without, with] = [&self.rates[0], &self.rates[1]].map(|rates| median(rates));
         println!(
-            "{:>10}: {without:.1} turns/s without, {with:.1} with; the median of {} pairs costs {:.1} %, of at most {:.0} %",
+            "{:>10}: {without:.1} turns/s without, {with:.1} with; the median of {} pairs costs {:.1} %",
             self.name,
             self.ratios.len(),
             cost * 100.0,
-            self.bound * 100.0
         );
-        cost <= self.bound
+        cost
     }
+}
+
+/// Says what something costs; whether that keeps to the bound.
+fn keeps(name: &str, cost: f64, of: &str, bound: f64) -> bool {
+    let keeps = cost <= bound;
+    println!(
+        "{:>10}: {:.2} % of {of}, of at most {:.0} %{}",
+        name,
+        cost * 100.0,
+        bound * 100.0,
+        if keeps { "" } else { ": OVER" }
+    );
+    keeps
 }
 
 fn median(values: &[f64]) -> f64 {
@@ -98,15 +118,18 @@ fn median(values: &[f64]) -> f64 {
 
 /// Measures both, and says whether the bounds are kept.
 pub(crate) async fn print(options: &CostsOptions, state: &Path) -> Result<bool> {
-    let system = System::open(state).await?;
+    let system = System::open_with(state, Some(COUNTS)).await?;
     let traces = traces(options, &system).await?;
     let mut db = PgConnection::connect(system.database()).await?;
     println!("making {} finished runs", options.past);
     past::make(&mut db, 0..options.past, options.past).await?;
     drop(db);
-    let watching = watching(options, &system).await?;
+    let (watching, share) = watching(options, &system).await?;
     system.stop().await?;
-    Ok(traces.says() & watching.says())
+    let traces = traces.cost();
+    watching.cost();
+    Ok(keeps("traces", traces, "the turns a second", TRACES)
+        & keeps("watching", share, "all processors", WATCHING))
 }
 
 impl CostsOptions {
@@ -133,7 +156,7 @@ async fn traces(options: &CostsOptions, system: &System) -> Result<Tried> {
     command.arg("collector").stdin(Stdio::piped());
     let mut collector = Process::start_heard("the collector", &mut command, |_| ())?;
     let url = collector.until_says("http", START).await?;
-    let mut tried = Tried::new("traces", 0.05);
+    let mut tried = Tried::new("traces");
     let plain = Setting::default();
     let traced = Setting {
         traced: Some(Box::leak(url.into_boxed_str())),
@@ -152,14 +175,14 @@ async fn traces(options: &CostsOptions, system: &System) -> Result<Tried> {
     Ok(tried)
 }
 
-/// The same programs, scraped and looked at, against left alone.
-async fn watching(options: &CostsOptions, system: &System) -> Result<Tried> {
+/// The same programs, scraped and looked at, against left alone; and the share of all processors that this takes.
+async fn watching(options: &CostsOptions, system: &System) -> Result<(Tried, f64)> {
     let watched = Setting {
         watched: true,
         ..Setting::default()
     };
     let programs = system.start(watched).await?;
-    let mut tried = Tried::new("watching", 0.01);
+    let mut tried = Tried::new("watching");
     // The first time fills pools and caches.
     options.rate(system, &programs).await?;
     for nth in 0..options.pairs {
@@ -176,8 +199,11 @@ async fn watching(options: &CostsOptions, system: &System) -> Result<Tried> {
         }
         tried.add(rates[0], rates[1]);
     }
+    let over = Duration::from_secs(options.share_seconds);
+    let looks = async |watchers: &mut JoinSet<_>| watch(watchers, &programs).await;
+    let share = share::of(system, &programs, looks, over).await?;
     programs.stop().await?;
-    Ok(tried)
+    Ok((tried, share))
 }
 
 /// Every second pair begins with the other one.

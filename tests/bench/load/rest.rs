@@ -21,7 +21,7 @@ const SLEEP_AFTER: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_secs(30);
 
 /// The library and extension that counts statements.
-const COUNTS: &str = "pg_stat_statements";
+pub(crate) const COUNTS: &str = "pg_stat_statements";
 
 /// Characters of a statement that are printed.
 const WIDTH: usize = 110;

@@ -8,6 +8,7 @@ mod binaries;
 mod guardian;
 mod home;
 mod leftover;
+mod memory;
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,27 +1,20 @@
-//! A Chromium without a screen, driven by a chromedriver of its own. Knows nothing of what the page shows.
+//! A person's browser: windows of a Chromium, driven by the WebDriver protocol. Knows nothing of what the page shows.
+
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
 use base64::Engine;
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
-
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
     sync::{Semaphore, SemaphorePermit},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
+use super::chromium::Chromium;
 use crate::system::PATIENCE;
 
 /// A browser is a dozen processes.
 static SEATS: Semaphore = Semaphore::const_new(2);
-static FOLDERS: AtomicU32 = AtomicU32::new(0);
 
 /// What the WebDriver protocol calls a reference to an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -35,100 +28,34 @@ const RESTS: &str = "
     return new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve(place() === before))));";
 const MOVES: &str = "it moves";
 
-/// A browser with an empty profile. It and its profile go when this is dropped.
+/// A browser that knows nobody: no cookies, no storage, no history. What is open in it goes when this is dropped.
 pub(super) struct Browser {
-    driver: Child,
-    /// Chromium's process.
-    process: Option<String>,
-    folder: PathBuf,
-    session: String,
+    chromium: Chromium,
     http: reqwest::Client,
+    /// What was opened on purpose, to be forgotten at the end.
+    origins: Mutex<BTreeSet<String>>,
     _seat: SemaphorePermit<'static>,
 }
 
 impl Browser {
     /// None on a machine without Chromium, and then says so.
     pub(super) async fn start() -> Option<Self> {
-        let (Some(chromium), Some(chromedriver)) = (find("chromium"), find("chromedriver")) else {
-            #[expect(
-                clippy::print_stderr,
-                reason = "a test that proves nothing must say so"
-            )]
-            {
-                eprintln!("skipped: no Chromium on this machine");
-            }
-            return None;
-        };
         let seat = SEATS.acquire().await.expect("is never closed");
-        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        // Short, as it will hold a socket.
-        let folder =
-            std::env::temp_dir().join(format!("errand-ui-{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).expect("a folder for the browser");
-        let (driver, port) = drive(&chromedriver, &folder).await;
-        let mut browser = Self {
-            driver,
-            process: None,
-            folder,
-            session: format!("http://127.0.0.1:{port}/session"),
+        let browser = Self {
+            chromium: Chromium::any().await?,
             http: reqwest::Client::new(),
+            origins: Mutex::default(),
             _seat: seat,
         };
-        let wishes = browser.wishes(&chromium);
-        let begun = browser.command(Method::POST, "", wishes).await;
-        let begun = begun.expect("a session");
-        browser.process = Some(begun["capabilities"]["goog:processID"].to_string());
-        let id = begun["sessionId"].as_str().expect("an id");
-        browser.session = format!("{}/{id}", browser.session);
+        let window = browser.chromium.fresh_window(&browser.http).await;
+        window.expect("a window");
         browser.be_slow().await;
         Some(browser)
     }
 
-    fn wishes(&self, chromium: &Path) -> Value {
-        let profile = format!("--user-data-dir={}", self.folder.join("profile").display());
-        let arguments = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--window-size=1280,800",
-            // Chromium ends with the pipe, so with its driver, however that ends.
-            "--remote-debugging-pipe",
-            &profile,
-        ];
-        json!({"capabilities": {"alwaysMatch": {
-            "browserName": "chrome",
-            // A dialog stays, and the next command fails at it.
-            "unhandledPromptBehavior": "ignore",
-            "goog:loggingPrefs": {"browser": "ALL"},
-            "goog:chromeOptions": {"binary": chromium, "args": arguments},
-        }}})
-    }
-
-    /// A command of the WebDriver protocol; an error is its code and message.
     async fn command(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
-        let mut request = self
-            .http
-            .request(method.clone(), format!("{}{path}", self.session))
-            .timeout(3 * PATIENCE);
-        if method == Method::POST {
-            request = request.json(&body);
-        }
-        let answer = request.send().await.map_err(|error| error.to_string())?;
-        let mut answer: Value = answer.json().await.map_err(|error| error.to_string())?;
-        let value = answer["value"].take();
-        match value["error"].as_str() {
-            Some(code) => Err(format!(
-                "{code}: {}",
-                value["message"].as_str().unwrap_or_default()
-            )),
-            None => Ok(value),
-        }
+        let command = self.chromium.command(&self.http, method, path, body);
+        command.await
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Value {
@@ -141,7 +68,14 @@ impl Browser {
         answer.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    fn remember(&self, url: &str) {
+        let origin = reqwest::Url::parse(url).expect("a URL").origin();
+        let mut origins = self.origins.lock().expect("no panic");
+        origins.insert(origin.ascii_serialization());
+    }
+
     pub(super) async fn open(&self, url: &str) {
+        self.remember(url);
         self.post("/url", json!({"url": url})).await;
     }
 
@@ -281,7 +215,7 @@ impl Browser {
     }
 
     /// Ends the browser, which has shown no dialog and has seen no error but those that contain one of `provoked`.
-    pub(super) async fn end(mut self, provoked: &[&str]) {
+    pub(super) async fn end(self, provoked: &[&str]) {
         let dialog = self.command(Method::GET, "/alert/text", Value::Null).await;
         assert!(
             dialog
@@ -292,71 +226,8 @@ impl Browser {
         let mut errors = self.errors().await;
         errors.retain(|error| !provoked.iter().any(|known| error.contains(known)));
         assert!(errors.is_empty(), "the browser's log: {errors:#?}");
-        let ended = self.command(Method::DELETE, "", Value::Null).await;
-        ended.expect("the browser ends");
-        self.process = None;
+        let origins = self.origins.into_inner().expect("no panic");
+        let freed = self.chromium.free(&self.http, &origins).await;
+        freed.expect("nothing is left");
     }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // Asked to end, it would first write its profile down.
-        if let Some(process) = self.process.take() {
-            let _ = std::process::Command::new("kill")
-                .args(["-s", "KILL", &process])
-                .status();
-        }
-        let _ = self.driver.start_kill();
-        // Its helpers may still be writing.
-        for _ in 0..100 {
-            let gone = std::fs::remove_dir_all(&self.folder).is_ok() || !self.folder.exists();
-            std::thread::sleep(Duration::from_millis(20));
-            if gone && !self.folder.exists() {
-                return;
-            }
-        }
-    }
-}
-
-/// A program on the PATH, or where Debian puts it.
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain([PathBuf::from("/usr/bin")])
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
-}
-
-/// Starts chromedriver on a port of its choice. It ends if the port is free in IPv4 and taken in IPv6, so it may choose again.
-async fn drive(chromedriver: &Path, folder: &Path) -> (Child, u16) {
-    for _ in 0..5 {
-        let mut driver = Command::new(chromedriver)
-            .arg("--port=0")
-            .env("HOME", folder)
-            .env("TMPDIR", folder)
-            .kill_on_drop(true)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts");
-        if let Some(port) = port(&mut driver).await {
-            return (driver, port);
-        }
-    }
-    panic!("chromedriver ends instead of starting");
-}
-
-/// The port that chromedriver has chosen, read from what it says; none if it ended.
-async fn port(driver: &mut Child) -> Option<u16> {
-    let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
-    let started = async {
-        while let Some(line) = lines.next_line().await.expect("text") {
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                return Some(port.trim_end_matches('.').parse().expect("a port"));
-            }
-        }
-        None
-    };
-    timeout(PATIENCE, started).await.expect("starts in time")
 }

@@ -20,9 +20,8 @@ const SUSPENDED_AFTER: Duration = Duration::from_secs(3);
 /// How long it has to stay so: longer than any of the pauses that processes make at rest.
 const NIGHT: Duration = Duration::from_secs(25);
 
-/// What the first message may take from the moment when the database accepts connections again: what a machine that has nothing else to do takes
-/// 0.3 s for may be two, and one that builds meanwhile is slower. Nobody who waits for a poll is as fast.
-const AWAKE: Duration = Duration::from_secs(5);
+/// What the first message may take from the moment when the database accepts connections again. It takes a tenth of a second.
+const AWAKE: Duration = Duration::from_secs(2);
 
 struct Sleepy {
     system: TestSystem,

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::account::Account;
 use super::binaries::Binaries;
 use super::guardian::Guardian;
+use super::memory;
 use super::{SUPERUSER, tail};
 
 /// A process that was killed a moment ago may not have let go of its lock yet.
@@ -66,8 +67,9 @@ impl Home {
     pub(super) fn throwaway() -> Result<Self> {
         let account = Account::pick(None)?;
         let parents = [std::env::temp_dir(), "/tmp".into(), "/var/tmp".into()];
+        let mut parents = memory::folder().into_iter().chain(parents);
         // root's own TMPDIR may be closed to the account.
-        let Some(parent) = parents.into_iter().find(|dir| account.can_write(dir)) else {
+        let Some(parent) = parents.find(|dir| account.can_write(dir)) else {
             bail!("the account that runs PostgreSQL can write to no temporary folder");
         };
         let dir = parent

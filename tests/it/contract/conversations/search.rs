@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use errand_devkit::model::{Turn, request};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -84,8 +84,18 @@ async fn conversations_are_found_by_title_and_by_what_was_said() {
 
 /// Every page of a search; how many conversations it found, how many pages there were, and how long the slowest took.
 async fn search(system: &TestSystem, user: &str, text: &str) -> (usize, usize, Duration) {
+    search_from(system, user, text, "").await
+}
+
+/// As [`search`], from this cursor on.
+async fn search_from(
+    system: &TestSystem,
+    user: &str,
+    text: &str,
+    cursor: &str,
+) -> (usize, usize, Duration) {
     let (mut found, mut pages, mut slowest) = (0, 0, Duration::ZERO);
-    let mut query = format!("conversations?search={text}");
+    let mut query = format!("conversations?search={text}{cursor}");
     loop {
         let begun = Instant::now();
         let page = system.get(user, &query).await;
@@ -166,17 +176,9 @@ async fn a_search_is_bounded_however_much_there_is() {
             .fetch_one(&system.db)
             .await
             .unwrap();
-        let page = system
-            .get(
-                "eve",
-                &format!("conversations?search=needle&cursor={cursor}"),
-            )
-            .await;
-        assert_eq!(
-            page.assert_ok()["conversations"].as_array().unwrap().len(),
-            expected,
-            "{message}"
-        );
-        assert_eq!(page.body["next_cursor"], Value::Null);
+        // On a machine that is busy with other things its time may be over once more.
+        let from = format!("&cursor={cursor}");
+        let (found, ..) = search_from(&system, "eve", "needle", &from).await;
+        assert_eq!(found, expected, "{message}");
     }
 }
