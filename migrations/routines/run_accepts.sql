@@ -7,7 +7,7 @@ returns table (
     place bigint, alone boolean, db_time timestamptz, outcome text, run_id uuid, conversation_id uuid, admitted uuid[],
     active bigint, queued bigint, undecided bigint, last_minute bigint, window_frees_in float8, tokens_today bigint, day_ends_in float8
 )
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set jit = off set enable_hashjoin = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column

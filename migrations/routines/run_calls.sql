@@ -4,7 +4,7 @@
 -- The only call of a step may bring it along (`answer`, a row of `run_steps`): the step is written before the call, in the same transaction.
 create or replace function run_calls(p_rows jsonb, p_patient boolean)
 returns table (place bigint, outcome text, result jsonb, is_error boolean)
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -35,11 +35,12 @@ begin
                 -- Whose run is another attempt's is told so by its call.
                 perform run_step(
                     a.run_id, a.user_id, a.attempt, a.is_fenced, a.step, a.content, a.tool_calls, a.finish_reason,
-                    a.input_tokens, a.output_tokens, a.usage_estimated, a.model, a.extra, a.cached_input_tokens, a.first_seq, a.events)
+                    a.input_tokens, a.output_tokens, a.usage_estimated, a.model, a.extra, a.cached_input_tokens,
+                    coalesce(a.reasoning_tokens, 0), a.first_seq, a.events)
                 from jsonb_to_record(r.answer) as a (
                     run_id uuid, user_id text, attempt integer, is_fenced boolean, step integer, content text, tool_calls jsonb,
                     finish_reason text, input_tokens bigint, output_tokens bigint, usage_estimated boolean, model text, extra jsonb,
-                    cached_input_tokens bigint, first_seq bigint, events jsonb[]);
+                    cached_input_tokens bigint, reasoning_tokens bigint, first_seq bigint, events jsonb[]);
             end if;
             select c.outcome, c.result, c.is_error into outcome, result, is_error
             from run_call(

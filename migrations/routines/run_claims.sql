@@ -11,7 +11,7 @@ returns table (
     is_retry boolean, "position" bigint, message text, said_at timestamptz, said_in text, created_at timestamptz, time_zone text,
     cancel_requested boolean, wants_title boolean, asks_before_deleting boolean, traceparent text, history json
 )
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set jit = off set enable_hashjoin = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column

@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- The end of a run in its own row, and the user's tokens of the day; the caller has locked the row. Returns what the run took, as its last
 -- event tells it: `usage` by model, and `metadata` if some of it is an estimate.
 --
@@ -21,7 +21,7 @@ begin
            cut_off_input_tokens + p_cut_off_input as cut_off_input, cut_off_output_tokens + p_cut_off_output as cut_off_output
     into strict v_run from runs where id = p_run_id;
     select coalesce(sum(input_tokens), 0)::bigint as input, coalesce(sum(output_tokens), 0)::bigint as output,
-           coalesce(sum(cached_input_tokens), 0)::bigint as cached,
+           coalesce(sum(cached_input_tokens), 0)::bigint as cached, coalesce(sum(reasoning_tokens), 0)::bigint as reasoning,
            (count(*) filter (where attempt > 0))::integer as calls, coalesce(bool_or(usage_estimated), false) as estimated
     into v_steps from steps where run_id = p_run_id;
     v_input := v_run.cut_off_input + v_steps.input;
@@ -31,7 +31,8 @@ begin
         update runs
         set status = p_status, error_code = p_error_code, error_message = p_error_message, cut_short = p_cut_short,
             finished_at = case when p_status <> 'waiting' then clock_timestamp() end,
-            input_tokens = v_input, output_tokens = v_output, cached_input_tokens = v_steps.cached, model_calls = v_steps.calls,
+            input_tokens = v_input, output_tokens = v_output, cached_input_tokens = v_steps.cached, reasoning_tokens = v_steps.reasoning,
+            model_calls = v_steps.calls,
             cut_off_input_tokens = v_run.cut_off_input, cut_off_output_tokens = v_run.cut_off_output,
             usage_estimated = v_run.estimated or v_steps.estimated
         where id = p_run_id;
@@ -45,15 +46,15 @@ begin
 
     select jsonb_agg(jsonb_build_object(
                'model', model, 'inputTokens', input, 'outputTokens', output, 'totalTokens', input + output,
-               'cachedInputTokens', nullif(cached, 0)) order by model)
+               'cachedInputTokens', nullif(cached, 0), 'reasoningTokens', nullif(reasoning, 0)) order by model)
     into v_models
     from (
-        select model, sum(input) as input, sum(output) as output, sum(cached) as cached
+        select model, sum(input) as input, sum(output) as output, sum(cached) as cached, sum(reasoning) as reasoning
         from (
-            select model, input_tokens as input, output_tokens as output, cached_input_tokens as cached
+            select model, input_tokens as input, output_tokens as output, cached_input_tokens as cached, reasoning_tokens as reasoning
             from steps where run_id = p_run_id and attempt > 0
             union all
-            values (p_model, v_run.cut_off_input, v_run.cut_off_output, 0)
+            values (p_model, v_run.cut_off_input, v_run.cut_off_output, 0, 0)
         ) t
         group by model
         having sum(input) + sum(output) > 0

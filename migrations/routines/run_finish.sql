@@ -5,7 +5,7 @@
 create or replace function run_finish(
     p_run_id uuid, p_user_id text, p_conversation_id uuid, p_attempt integer, p_fenced boolean,
     p_step integer, p_content text, p_tool_calls jsonb, p_finish_reason text,
-    p_input bigint, p_output bigint, p_estimated boolean, p_model text, p_extra jsonb, p_cached bigint,
+    p_input bigint, p_output bigint, p_estimated boolean, p_model text, p_extra jsonb, p_cached bigint, p_reasoning bigint,
     p_message_id uuid, p_cut_short text,
     p_cut_off_input bigint, p_cut_off_output bigint, p_cut_off_estimated boolean,
     p_first_seq bigint, p_events jsonb[], p_job_id text, p_max_ready bigint, p_turn_steps text
@@ -28,9 +28,9 @@ begin
 
     if p_step is not null then
         insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
-                           usage_estimated, model, extra, cached_input_tokens)
+                           usage_estimated, model, extra, cached_input_tokens, reasoning_tokens)
         values (p_run_id, p_step, p_attempt, p_content, p_tool_calls, p_finish_reason, p_input, p_output,
-                p_estimated, p_model, p_extra, p_cached);
+                p_estimated, p_model, p_extra, p_cached, p_reasoning);
     end if;
     v_took := run_end(p_run_id, 'completed', null, null, p_cut_short,
                       p_cut_off_input, p_cut_off_output, p_cut_off_estimated, p_model);

@@ -25,10 +25,12 @@ begin
     v_runs := coalesce(v_runs, '{}');
 
     insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
-                       usage_estimated, model, extra, cached_input_tokens)
-    select i.* from jsonb_to_recordset(p_rows) as i (
+                       usage_estimated, model, extra, cached_input_tokens, reasoning_tokens)
+    select i.run_id, i.step, i.attempt, i.content, i.tool_calls, i.finish_reason, i.input_tokens, i.output_tokens,
+           i.usage_estimated, i.model, i.extra, i.cached_input_tokens, coalesce(i.reasoning_tokens, 0)
+    from jsonb_to_recordset(p_rows) as i (
         run_id uuid, step integer, attempt integer, content text, tool_calls jsonb, finish_reason text, input_tokens bigint, output_tokens bigint,
-        usage_estimated boolean, model text, extra jsonb, cached_input_tokens bigint)
+        usage_estimated boolean, model text, extra jsonb, cached_input_tokens bigint, reasoning_tokens bigint)
     where i.run_id = any (v_runs) and i.step is not null;
 
     -- What each took is counted as `run_end` does.
@@ -37,28 +39,33 @@ begin
                i.turn_steps,
                r.input_tokens + r.output_tokens as counted,
                r.cut_off_input_tokens + i.cut_off_input as cut_off_input, r.cut_off_output_tokens + i.cut_off_output as cut_off_output,
-               r.usage_estimated or i.cut_off_estimated or t.is_estimated as is_estimated, t.input, t.output, t.cached, t.calls, t.models
+               r.usage_estimated or i.cut_off_estimated or t.is_estimated as is_estimated,
+               t.input, t.output, t.cached, t.reasoning, t.calls, t.models
         from jsonb_to_recordset(p_rows) as i (
             run_id uuid, user_id text, conversation_id uuid, content text, model text, message_id uuid, cut_short text,
             cut_off_input bigint, cut_off_output bigint, cut_off_estimated boolean, first_seq bigint, events jsonb[], job_id text, turn_steps text)
         join runs r on r.id = i.run_id
         cross join lateral (
             select sum(m.input)::bigint as input, sum(m.output)::bigint as output, sum(m.cached)::bigint as cached,
+                   sum(m.reasoning)::bigint as reasoning,
                    sum(m.calls)::integer as calls, bool_or(m.is_estimated) as is_estimated,
                    jsonb_agg(jsonb_build_object(
                        'model', m.model, 'inputTokens', m.own_input, 'outputTokens', m.own_output,
-                       'totalTokens', m.own_input + m.own_output, 'cachedInputTokens', nullif(m.own_cached, 0)) order by m.model)
+                       'totalTokens', m.own_input + m.own_output, 'cachedInputTokens', nullif(m.own_cached, 0),
+                       'reasoningTokens', nullif(m.own_reasoning, 0)) order by m.model)
                        filter (where m.own_input + m.own_output > 0) as models
             from (
                 select s.model, sum(s.input) as input, sum(s.output) as output, sum(s.cached) as cached,
+                       sum(s.reasoning) as reasoning, sum(s.reasoning) filter (where s.is_own) as own_reasoning,
                        sum(s.input) filter (where s.is_own) as own_input, sum(s.output) filter (where s.is_own) as own_output,
                        sum(s.cached) filter (where s.is_own) as own_cached, sum(s.calls) as calls, bool_or(s.is_estimated) as is_estimated
                 from (
                     select k.model, k.attempt > 0 as is_own, k.input_tokens as input, k.output_tokens as output,
-                           k.cached_input_tokens as cached, (k.attempt > 0)::integer as calls, k.usage_estimated as is_estimated
+                           k.cached_input_tokens as cached, k.reasoning_tokens as reasoning,
+                           (k.attempt > 0)::integer as calls, k.usage_estimated as is_estimated
                     from steps k where k.run_id = i.run_id
                     union all
-                    values (i.model, true, r.cut_off_input_tokens + i.cut_off_input, r.cut_off_output_tokens + i.cut_off_output, 0, 0, false)
+                    values (i.model, true, r.cut_off_input_tokens + i.cut_off_input, r.cut_off_output_tokens + i.cut_off_output, 0, 0, 0, false)
                 ) s
                 group by s.model
             ) m
@@ -68,7 +75,8 @@ begin
     ended as (
         update runs r
         set status = 'completed', error_code = null, error_message = null, cut_short = e.cut_short, finished_at = clock_timestamp(),
-            input_tokens = e.input, output_tokens = e.output, cached_input_tokens = e.cached, model_calls = e.calls,
+            input_tokens = e.input, output_tokens = e.output, cached_input_tokens = e.cached, reasoning_tokens = e.reasoning,
+            model_calls = e.calls,
             cut_off_input_tokens = e.cut_off_input, cut_off_output_tokens = e.cut_off_output, usage_estimated = e.is_estimated
         from ends e where r.id = e.run_id
     ),

@@ -10,7 +10,7 @@
 -- The planner takes every conversation for as short as most, and would rather read and sort all of it than go along the index for its last
 -- turns. Without bitmaps, which have no order, it does not.
 create or replace function run_history(p_user_id text, p_conversation_id uuid, p_position bigint, p_limit bigint) returns json
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_bitmapscan = off set enable_seqscan = off
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_bitmapscan = off set enable_seqscan = off set jit = off
 as $$
 declare
     v_covers_to bigint;

@@ -4,7 +4,7 @@
 create or replace function run_step(
     p_run_id uuid, p_user_id text, p_attempt integer, p_fenced boolean,
     p_step integer, p_content text, p_tool_calls jsonb, p_finish_reason text,
-    p_input bigint, p_output bigint, p_estimated boolean, p_model text, p_extra jsonb, p_cached bigint,
+    p_input bigint, p_output bigint, p_estimated boolean, p_model text, p_extra jsonb, p_cached bigint, p_reasoning bigint,
     p_first_seq bigint, p_events jsonb[]
 ) returns boolean
 language plpgsql set search_path = pg_catalog, public, pg_temp
@@ -18,9 +18,9 @@ begin
         return false;
     end if;
     insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
-                       usage_estimated, model, extra, cached_input_tokens)
+                       usage_estimated, model, extra, cached_input_tokens, reasoning_tokens)
     values (p_run_id, p_step, p_attempt, p_content, p_tool_calls, p_finish_reason, p_input, p_output,
-            p_estimated, p_model, p_extra, p_cached)
+            p_estimated, p_model, p_extra, p_cached, p_reasoning)
     on conflict on constraint steps_pkey do nothing;
     if found then
         perform run_append(p_run_id, p_first_seq, p_events);

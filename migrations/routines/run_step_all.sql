@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- Steps of many runs in one statement for all, as `run_step` has each. Returns the runs whose attempts still own them; of the others nothing is
 -- written. For all users, so it runs as the owner of the tables, and each row names its user. Fails as a whole.
 create or replace function run_step_all(p_rows jsonb) returns uuid[]
@@ -18,14 +18,14 @@ begin
         select i.* from jsonb_to_recordset(p_rows) as i (
             run_id uuid, attempt integer, step integer, content text, tool_calls jsonb, finish_reason text,
             input_tokens bigint, output_tokens bigint, usage_estimated boolean, model text, extra jsonb, cached_input_tokens bigint,
-            first_seq bigint, events jsonb[])
+            reasoning_tokens bigint, first_seq bigint, events jsonb[])
         where i.run_id = any (v_runs)
     ),
     written as (
         insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
-                           usage_estimated, model, extra, cached_input_tokens)
+                           usage_estimated, model, extra, cached_input_tokens, reasoning_tokens)
         select run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
-               usage_estimated, model, extra, cached_input_tokens
+               usage_estimated, model, extra, cached_input_tokens, coalesce(reasoning_tokens, 0)
         from answers
     )
     insert into run_events (run_id, seq, event, bytes)

@@ -1,9 +1,9 @@
--- version 2
+-- version 3
 -- The model has answered runs, as many as there are at the moment. Several go together; where that fails, each by itself, as `run_step` has it.
 -- See `run_accepts` for `alone` and `patient`.
 create or replace function run_steps(p_rows jsonb, p_patient boolean)
 returns table (place bigint, alone boolean, is_written boolean)
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set jit = off set enable_hashjoin = off set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -27,14 +27,15 @@ begin
         select * from rows from (jsonb_to_recordset(p_rows) as (
             run_id uuid, user_id text, attempt integer, is_fenced boolean, step integer, content text, tool_calls jsonb, finish_reason text,
             input_tokens bigint, output_tokens bigint, usage_estimated boolean, model text, extra jsonb, cached_input_tokens bigint,
-            first_seq bigint, events jsonb[])) with ordinality
+            reasoning_tokens bigint, first_seq bigint, events jsonb[])) with ordinality
     loop
         place := r.ordinality;
         alone := false;
         begin
             is_written := run_step(
                 r.run_id, r.user_id, r.attempt, r.is_fenced, r.step, r.content, r.tool_calls, r.finish_reason,
-                r.input_tokens, r.output_tokens, r.usage_estimated, r.model, r.extra, r.cached_input_tokens, r.first_seq, r.events);
+                r.input_tokens, r.output_tokens, r.usage_estimated, r.model, r.extra, r.cached_input_tokens, coalesce(r.reasoning_tokens, 0),
+                r.first_seq, r.events);
         exception when others then
             if p_patient then raise; end if;
             perform set_config('lock_timeout', '1ms', true);

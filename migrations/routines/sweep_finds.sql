@@ -2,7 +2,7 @@
 -- Whether a sweep would find anything, in a queue that has nothing to do: a run at work by its own row that was admitted longer ago than this, or
 -- a job that nobody could read. What was committed meanwhile may be found in vain.
 create or replace function sweep_finds(p_admitted_for interval) returns boolean
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 begin
     return exists (

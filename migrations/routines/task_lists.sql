@@ -1,9 +1,9 @@
--- version 1
+-- version 2
 -- The task lists of users, in the order in which tasks were added, and their time zones: what those who follow a run are shown of a change. Of as many
 -- users as there are at the moment.
 create or replace function task_lists(p_rows jsonb)
 returns table (place bigint, time_zone text, tasks jsonb)
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

@@ -16,7 +16,7 @@ returns table (
     is_moved boolean, time_zone text, total bigint, id uuid, title text, description text, completed boolean, completed_at timestamptz, due_date date, due_time time,
     priority text, tags text[], repeat text, deleted_at timestamptz, created_at timestamptz, updated_at timestamptz
 )
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare

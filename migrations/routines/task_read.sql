@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- A user's time zone, and one of their tasks if an id is given, also one in the trash: what a call is planned with. One row; without a task its `id` is null.
 create or replace function task_read(p_user_id text, p_task_id uuid)
 returns table (
@@ -6,7 +6,7 @@ returns table (
     priority text, tags text[], repeat text, repeat_from text, repeat_start date, deleted_at timestamptz,
     created_at timestamptz, updated_at timestamptz
 )
-language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan
+language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 begin

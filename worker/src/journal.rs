@@ -174,6 +174,7 @@ impl<'a> RunJournal<'a> {
             input_tokens: answer.tokens.input,
             cached_input_tokens: answer.tokens.cached,
             output_tokens: answer.tokens.output,
+            reasoning_tokens: answer.tokens.reasoning,
             usage_estimated: answer.tokens.is_estimate,
             model: answer.model.as_deref().unwrap_or(self.model),
             extra: &answer.extra,

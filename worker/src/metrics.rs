@@ -172,7 +172,7 @@ impl Default for Metrics {
         );
         registry.register(
             "model_tokens",
-            "Tokens of answers that came to their end: input, cached (of the input), output",
+            "Tokens of answers that came to their end: input, cached (of the input), output, reasoning (of the output)",
             new.tokens.clone(),
         );
         new.circuits.register(registry);
@@ -300,6 +300,7 @@ impl Metrics {
             ("input", tokens.input),
             ("cached", tokens.cached),
             ("output", tokens.output),
+            ("reasoning", tokens.reasoning),
         ] {
             if let Ok(tokens @ 1..) = u64::try_from(tokens) {
                 let model = model.to_owned();

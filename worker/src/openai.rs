@@ -26,6 +26,7 @@ mod lenient;
 mod provider;
 mod stream;
 mod transport;
+mod usage;
 
 use chunk::Reader;
 use failure::CallFailure;
@@ -307,7 +308,7 @@ impl<'a> Body<'a> {
             tools: tools.map(|function| Tool::Function { function }).collect(),
             tool_choice: (!request.may_call).then_some("none"),
             reasoning_effort: habits.effort(),
-            temperature: request.temperature,
+            temperature: request.temperature.filter(|_| habits.takes_temperature()),
             stream: true,
             stream_options: habits.takes_stream_options().then_some(StreamOptions {
                 include_usage: true,

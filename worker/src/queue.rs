@@ -77,6 +77,8 @@ pub(crate) struct Beside {
     pub(crate) in_flight: InFlight,
     /// Rung when there may be something to claim.
     pub(crate) wake: Arc<Notify>,
+    /// The places for runs, which go first.
+    pub(crate) runs: Slots,
 }
 
 /// Takes jobs for one process.
@@ -101,6 +103,11 @@ impl Queue {
         rest: Arc<Rest>,
     ) -> Self {
         let worker: Arc<str> = format!("errand-worker-{}", Uuid::now_v7().simple()).into();
+        let in_flight = InFlight::default();
+        let runs = Slots {
+            in_flight: in_flight.clone(),
+            all: settings.concurrency,
+        };
         Self {
             pool,
             settings,
@@ -108,9 +115,10 @@ impl Queue {
                 worker: Arc::clone(&worker),
                 in_flight: InFlight::default(),
                 wake: Arc::default(),
+                runs,
             },
             worker,
-            in_flight: InFlight::default(),
+            in_flight,
             supervisor,
             metrics,
             rest,
@@ -119,10 +127,7 @@ impl Queue {
 
     /// How many runs this process has at work, and could have.
     pub(crate) fn slots(&self) -> Slots {
-        Slots {
-            in_flight: self.in_flight.clone(),
-            all: self.settings.concurrency,
-        }
+        self.beside.runs.clone()
     }
 
     /// For what is done beside the runs.
@@ -287,6 +292,11 @@ impl Slots {
     /// Those in which a run is at work.
     pub(crate) fn busy(&self) -> usize {
         self.in_flight.lock().values().sum()
+    }
+
+    /// Whether a run that comes now has to wait.
+    pub(crate) fn are_taken(&self) -> bool {
+        self.busy() >= self.all
     }
 }
 

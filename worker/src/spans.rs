@@ -178,6 +178,9 @@ pub(crate) fn used(span: &mut Span, tokens: Tokens) {
     if tokens.cached > 0 {
         span.set("gen_ai.usage.cache_read.input_tokens", tokens.cached);
     }
+    if tokens.reasoning > 0 {
+        span.set("gen_ai.usage.reasoning.output_tokens", tokens.reasoning);
+    }
     span.set("errand.usage.estimated", tokens.is_estimate);
 }
 

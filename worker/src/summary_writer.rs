@@ -1,4 +1,5 @@
-//! Writes summaries of conversations beside the turns, in places of their own.
+//! Writes summaries of conversations beside the turns, in places of their own, and so that turns do not feel it: one after the other as far as the
+//! database and the processor go, and none while turns wait for a place.
 //!
 //! Whatever goes wrong leaves a conversation without a newer summary, which costs it older turns and nothing else.
 
@@ -18,7 +19,7 @@ use errand_store::{
     summaries::{self, Claimed, End, MAX_ATTEMPTS, Span},
 };
 use futures::FutureExt;
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -41,6 +42,11 @@ const POLL: Duration = Duration::from_secs(10);
 const POLL_AT_REST: Duration = Duration::from_secs(120);
 /// The same at the start, when the worker has been entered: what one that has just stopped gave back waits for nobody's turn.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// Between the beginnings of two summaries. Those of a crowd would do the same work at the same moments, and all turns would wait behind it.
+const BETWEEN: Duration = Duration::from_millis(50);
+/// Pause before another look while turns wait for a place.
+const WHILE_TURNS_WAIT: Duration = Duration::from_secs(1);
 
 /// Writes the summaries of a process.
 pub(crate) struct Writer {
@@ -98,6 +104,7 @@ impl Writer {
             executor: Arc::clone(&executor),
             are_on,
             budget,
+            database: Semaphore::new(1),
         };
         tokio::select! {
             () = stop.cancelled() => {}
@@ -122,31 +129,41 @@ async fn obey(executor: &RunExecutor, are_on: bool, wanted: &Wanted) -> Result<b
     }
 }
 
-/// Claims what is to be written, when woken and now and then, for as long as there are places.
+/// Claims what is to be written, when woken and now and then, for as long as there are places, one at a time.
 async fn claims(beside: &Beside, rest: &Rest, slots: usize, writing: Arc<Writing>) {
     let mut under_way = JoinSet::new();
     let mut outage_logged = false;
     let mut pause = FIRST_LOOK;
+    let mut is_full = false;
     loop {
         tokio::select! {
             () = beside.wake.notified() => {}
-            Some(_) = under_way.join_next() => {}
+            // What was left for want of a place. Else all there was is claimed.
+            Some(_) = under_way.join_next() => if !is_full { continue },
             () = rest.pause(pause, POLL_AT_REST) => {}
         }
         pause = POLL;
-        let free = slots.saturating_sub(under_way.len());
-        if free == 0 {
+        is_full = under_way.len() >= slots;
+        if is_full {
             continue;
         }
-        let limit = i64::try_from(free).unwrap_or(1);
-        let claimed = summaries::claim(&writing.executor.pool, &beside.worker, limit);
+        if beside.runs.are_taken() {
+            pause = WHILE_TURNS_WAIT;
+            continue;
+        }
+        let claimed = summaries::claim(&writing.executor.pool, &beside.worker, 1);
         match store::within(claimed).await {
             Ok(claimed) => {
                 outage_logged = false;
+                let is_any = !claimed.is_empty();
                 for claimed in claimed {
                     let guard = beside.in_flight.hold_beside(claimed.id);
                     let writing = Arc::clone(&writing);
                     under_way.spawn(async move { writing.handle(claimed, guard).await });
+                }
+                if is_any {
+                    tokio::time::sleep(BETWEEN).await;
+                    beside.wake.notify_one();
                 }
             }
             Err(error) if !outage_logged => {
@@ -162,6 +179,8 @@ struct Writing {
     executor: Arc<RunExecutor>,
     are_on: bool,
     budget: usize,
+    /// For what goes to the database: one at a time.
+    database: Semaphore,
 }
 
 impl Writing {
@@ -182,6 +201,7 @@ impl Writing {
         };
         faults::point("summary.written");
         let tokens = *spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = self.database.acquire().await;
         let finished = summaries::finish(&self.executor.pool, &claimed, &end, tokens);
         let outcome = match store::within(finished).await {
             Ok(()) => outcome,
@@ -191,6 +211,7 @@ impl Writing {
                 "lost"
             }
         };
+        drop(place);
         self.executor.metrics.summarised(outcome, begun.elapsed());
         let why = match end {
             End::Failed(why) => Some(why),
@@ -262,6 +283,7 @@ impl Writing {
 
     /// What is to be summarised: the turns behind the summary in force, and that one; read as its user.
     async fn history(&self, span: &Span) -> Result<History, StoreError> {
+        let _place = self.database.acquire().await;
         let mut db = store::begin_for(&self.executor.pool, &span.user_id).await?;
         let up_to = span.covers_to.saturating_add(1);
         let (user_id, conversation) = (&span.user_id, span.conversation_id);

@@ -61,6 +61,9 @@ pub(crate) struct Usage {
     cached_input_tokens: Option<i64>,
     /// Tokens it wrote.
     output_tokens: i64,
+    /// Of these, tokens of reasoning that nobody is shown; absent if the provider told of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_tokens: Option<i64>,
     /// Answers that were kept.
     model_calls: i32,
     /// True if some of the tokens are an estimate, because the provider did not report them. Absent otherwise.
@@ -82,6 +85,7 @@ impl From<&Run> for Usage {
             input_tokens: run.input_tokens,
             cached_input_tokens: Some(run.cached_input_tokens).filter(|tokens| *tokens > 0),
             output_tokens: run.output_tokens,
+            reasoning_tokens: Some(run.reasoning_tokens).filter(|tokens| *tokens > 0),
             model_calls: run.model_calls,
             estimated: run.usage_estimated,
             finish_reason: run.cut_short.clone(),

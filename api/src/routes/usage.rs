@@ -23,7 +23,11 @@ pub(crate) struct UsageDay {
     day: NaiveDate,
     /// Tokens that the model read and wrote.
     tokens: i64,
-    /// What the runs that ended on it took, by model.
+    /// Of the input of its models, tokens that came from the providers' prompt caches.
+    cached_input_tokens: i64,
+    /// Of the output of its models, tokens of reasoning that nobody is shown.
+    reasoning_tokens: i64,
+    /// What the runs that ended on it and the summaries that were written on it took, by model.
     models: Vec<ModelUsage>,
     /// Dollars for that, by the installation's table of prices (`PRICES_FILE`); absent where it has none of the models.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +47,8 @@ pub(crate) struct ModelUsage {
     cached_input_tokens: i64,
     /// Tokens it wrote.
     output_tokens: i64,
+    /// Of these, tokens of reasoning that nobody is shown.
+    reasoning_tokens: i64,
     /// Dollars for them; absent if its price is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<f64>,
@@ -73,12 +79,15 @@ impl UsageDay {
                 input_tokens: took.input,
                 cached_input_tokens: took.cached,
                 output_tokens: took.output,
+                reasoning_tokens: took.reasoning,
                 cost: cost(prices, took),
             })
             .collect();
         Self {
             day: day.day,
             tokens: day.tokens,
+            cached_input_tokens: models.iter().map(|model| model.cached_input_tokens).sum(),
+            reasoning_tokens: models.iter().map(|model| model.reasoning_tokens).sum(),
             cost: sum(models.iter().map(|model| model.cost)),
             models,
         }

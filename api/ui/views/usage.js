@@ -1,4 +1,5 @@
-// What the model took on the last days: tokens, how much of them came from the provider's cache, dollars where the installation knows prices.
+// What the model took on the last days: tokens, how much of what it read came from the provider's cache, how much of what it wrote was reasoning,
+// dollars where the installation knows prices.
 
 import { h } from "../dom.js";
 
@@ -26,10 +27,14 @@ export class Usage {
 
   #tell({ usage, tokens_per_day: budget }) {
     if (usage.length === 0) return this.#show(hint("The model was not used on the last days."));
-    const hasCost = usage.some(({ cost }) => cost !== undefined);
-    const most = Math.max(...usage.map(({ tokens }) => tokens));
-    const head = h("tr", {}, h("th", { scope: "col", text: "Day" }), h("th", { scope: "col", text: "Tokens" }), h("th", { scope: "col", text: "From cache" }), hasCost ? h("th", { scope: "col", text: "Cost" }) : null);
-    const rows = usage.map((day) => row(day, most, hasCost));
+    const shown = {
+      cost: usage.some(({ cost }) => cost !== undefined),
+      reasoning: usage.some(({ reasoning_tokens }) => reasoning_tokens > 0),
+      most: Math.max(...usage.map(({ tokens }) => tokens)),
+    };
+    const titles = ["Day", "Tokens", "From cache", ...(shown.reasoning ? ["Reasoning"] : []), ...(shown.cost ? ["Cost"] : [])];
+    const head = h("tr", {}, ...titles.map((text) => h("th", { scope: "col", text })));
+    const rows = usage.map((day) => row(day, shown));
     const note = budget === null ? "Days are counted in UTC." : `Days are counted in UTC. ${COUNT.format(budget)} tokens may be used in a day.`;
     this.#show(h("table", { class: "usage-table" }, h("thead", {}, head), h("tbody", {}, ...rows)), hint(note));
   }
@@ -39,16 +44,21 @@ export class Usage {
   }
 }
 
-function row({ day, tokens, models, cost }, most, hasCost) {
+function row({ day, tokens, models, cost, cached_input_tokens: cached, reasoning_tokens: reasoning }, shown) {
   const read = models.reduce((sum, model) => sum + model.input_tokens, 0);
-  const cached = models.reduce((sum, model) => sum + model.cached_input_tokens, 0);
+  const written = models.reduce((sum, model) => sum + model.output_tokens, 0);
   const bar = h("span", { class: "usage-bar", "aria-hidden": "true" });
-  bar.style.inlineSize = `${Math.max(2, (tokens / most) * 100)}%`;
+  bar.style.inlineSize = `${Math.max(2, (tokens / shown.most) * 100)}%`;
   return h("tr", { title: models.map(({ model }) => model).join(", ") },
     h("th", { scope: "row" }, h("time", { datetime: day, text: DAY.format(new Date(`${day}T00:00:00Z`)) })),
     h("td", {}, h("span", { text: COUNT.format(tokens) }), bar),
-    h("td", { text: read > 0 ? `${Math.round((cached / read) * 100)} %` : "–" }),
-    hasCost ? h("td", { text: cost === undefined ? "–" : dollars(cost) }) : null);
+    h("td", { text: share(cached, read) }),
+    shown.reasoning ? h("td", { text: share(reasoning, written) }) : null,
+    shown.cost ? h("td", { text: cost === undefined ? "–" : dollars(cost) }) : null);
+}
+
+function share(part, whole) {
+  return whole > 0 ? `${Math.round((part / whole) * 100)} %` : "–";
 }
 
 /** Cents where there are some, else as many places as show something. */

@@ -251,6 +251,7 @@ pub async fn finish(
         "update summaries
          set status = $4, content = $5, error_code = $6, model = $7, input_tokens = input_tokens + $8,
              cached_input_tokens = cached_input_tokens + $9, output_tokens = output_tokens + $10,
+             reasoning_tokens = reasoning_tokens + $11,
              finished_at = case when $4 <> 'queued' then clock_timestamp() end
          where id = $1 and user_id = $2 and attempt = $3 and status = 'running'",
         claimed.id,
@@ -262,7 +263,8 @@ pub async fn finish(
         model,
         tokens.input,
         tokens.cached,
-        tokens.output
+        tokens.output,
+        tokens.reasoning
     )
     .execute(&mut *tx)
     .await

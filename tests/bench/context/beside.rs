@@ -1,5 +1,6 @@
-//! Whether turns wait for summaries: turns of many users while summaries of others' conversations are written without a pause, and while none is,
-//! in alternating windows.
+//! Whether turns wait for summaries: turns at a steady rate, half of what the machine can do, of which each twentieth makes a summary due. In each round
+//! the worker writes summaries (`SUMMARIES`), and does not, and once more does not: what the last two differ by is what the machine itself does.
+//! Processor time, of this process (API, worker, model, clients) and of Postgres, tells the same where the machine is busy with something else.
 
 use std::{
     path::Path,
@@ -7,16 +8,18 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
 use errand_bench::{
+    gauge,
     in_process::quantile,
     past::{self, Talk},
 };
-use errand_devkit::model::Turn;
+use errand_devkit::{model::Turn, system::InProcess};
 use sqlx::{Connection, PgConnection};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -24,130 +27,219 @@ use crate::{
     stage::{NOTES, STOP, Stage},
 };
 
-/// Conversations whose summaries are written, over and over.
-const SUMMARISED: usize = 300;
 /// What the model takes for a summary.
 const WRITING: Duration = Duration::from_millis(300);
 /// Users that take turns, each in a new conversation.
 const USERS: u64 = 200;
+/// Before what is measured, at the same rate.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Turns of a conversation that make a summary due with the next one.
+const PAST: i32 = 35;
 /// Turns may take so much longer beside summaries, in hundredths.
 const LONGER: f64 = 1.05;
+/// For the last summaries of a window.
+const LAST: Duration = Duration::from_secs(20);
 
-/// Has a summary of each of these conversations written, up to its last turn but ten.
-const ASK: &str = "with asked as (
-        insert into summaries (id, conversation_id, user_id, covers_to)
-        select gen_random_uuid(), c.id, c.user_id, (select position from runs r where r.conversation_id = c.id order by position desc offset 10 limit 1)
-        from conversations c where c.user_id like 'summarised-%' returning id)
-    insert into apalis.jobs (id, job_type, job, run_at, metadata)
-    select job_of_run(id), 'errand.summary', convert_to('{\"summary_id\":\"' || id || '\"}', 'utf8'), now() - interval '1 s', '' from asked";
-const FORGET: &str =
-    "delete from apalis.jobs where job_type = 'errand.summary'; delete from summaries";
+/// Turns that come at their times, whatever became of those before.
+struct Load {
+    stage: Arc<Stage>,
+    /// Between two turns.
+    gap: Duration,
+    /// Of so many turns one makes a summary due.
+    per_summary: usize,
+    /// Conversations that are due for one, each once.
+    due: Vec<Talk>,
+    next: u64,
+}
 
-/// Prints p50 and p99 of both kinds of windows; whether p99 is within five hundredths.
-pub(crate) async fn measure(options: &Options, windows: usize, state: &Path) -> Result<bool> {
-    let (stage, here) = Stage::open(state, false).await?;
+/// Prints p50 and p99 of each round with and without; whether p99 is within five hundredths, by the median of the rounds.
+pub(crate) async fn measure(options: &Options, rounds: usize, state: &Path) -> Result<bool> {
+    let (stage, mut here) = Stage::without_worker(state, false).await?;
     let stage = Arc::new(stage);
-    stage
-        .system
-        .model
-        .summarise(Turn::text(NOTES).first_byte_after(WRITING));
-    let mut db = PgConnection::connect(&stage.admin_url()?).await?;
-    let talk = |n| Talk {
-        conversation: Uuid::now_v7(),
-        user: format!("summarised-{n}"),
-        turns: 40,
-    };
-    let talks: Vec<Talk> = (0..SUMMARISED).map(talk).collect();
-    past::talks(&mut db, &talks).await?;
+    let model = &stage.system.model;
+    model.summarise(Turn::text(NOTES).first_byte_after(WRITING));
     let time = Duration::from_secs(options.seconds);
-    let next = Arc::new(AtomicU64::new(0));
-    turns(&stage, &next, options.in_flight, Duration::from_secs(2)).await?;
-    let mut took = [Vec::new(), Vec::new()];
-    let mut written = 0;
-    for window in 0..2 * windows {
-        let is_beside = window % 2 == 1;
-        if is_beside {
-            sqlx::raw_sql(ASK).execute(&mut db).await?;
-            until_begun(&mut db).await?;
-        }
-        let mut sample = turns(&stage, &next, options.in_flight, time).await?;
-        took[usize::from(is_beside)].append(&mut sample);
-        if is_beside {
-            let count = "select count(*) from summaries where status = 'completed'";
-            written += sqlx::query_scalar::<_, i64>(count)
-                .fetch_one(&mut db)
-                .await?;
-            sqlx::raw_sql(FORGET).execute(&mut db).await?;
-            tokio::time::sleep(WRITING * 2).await;
-        }
-    }
+    let worker = here.worker(&stage.worker_arguments(false)).await?;
+    turns_per_second(&stage, options.in_flight, WARM_UP).await?;
+    let most = turns_per_second(&stage, options.in_flight, time).await?;
+    worker.cancel();
+    let rate = most * options.load;
+    let mut load = Load {
+        stage: Arc::clone(&stage),
+        gap: Duration::from_secs_f64(1.0 / rate),
+        per_summary: options.per_summary,
+        due: Vec::new(),
+        next: 0,
+    };
     println!(
-        "\n{:>18} {:>7} {:>9} {:>9}",
-        "", "turns", "p50 ms", "p99 ms"
+        "{most:.0} turns/s at most; now {rate:.0} turns/s, each {}th with a summary",
+        options.per_summary
     );
-    let mut p99 = [0.0; 2];
-    for ((name, took), p99) in ["alone", "beside summaries"]
-        .into_iter()
-        .zip(&mut took)
-        .zip(&mut p99)
-    {
-        *p99 = quantile(took, 0.99);
+    let mut db = PgConnection::connect(&stage.admin_url()?).await?;
+    let due = rate * (time + WARM_UP).as_secs_f64() * 3.0 * rounds as f64;
+    load.make_due(&mut db, due as usize / options.per_summary + 3 * rounds)
+        .await?;
+    println!(
+        "\n{:>5} {:>20} {:>20} {:>20} {:>8} {:>8} {:>8} {:>8}",
+        "", "with, p50/p99 ms", "without", "without", "p99", "noise", "CPU", "noise"
+    );
+    let mut found: [Vec<f64>; 4] = Default::default();
+    for round in 1..=rounds {
+        let mut p50 = [0.0; 3];
+        let mut p99 = [0.0; 3];
+        let mut processor = [0.0; 3];
+        // Each kind is first as often as it is last.
+        let order = match round % 2 {
+            0 => [1, 0, 2],
+            _ => [0, 1, 2],
+        };
+        for kind in order {
+            let took = load.window(&mut here, &mut db, kind == 0, time).await;
+            let (mut took, used) = took.with_context(|| format!("round {round}"))?;
+            processor[kind] = used.as_secs_f64() / took.len() as f64;
+            (p50[kind], p99[kind]) = (quantile(&mut took, 0.5), quantile(&mut took, 0.99));
+        }
+        let told = |kind: usize| format!("{:.1}/{:.1}", p50[kind], p99[kind]);
+        let of_round = [more(p99), noise(p99), more(processor), noise(processor)];
+        let columns = of_round.map(|column| format!("{column:>8.3}")).join(" ");
         println!(
-            "{name:>18} {:>7} {:>9.2} {p99:>9.2}",
-            took.len(),
-            quantile(took, 0.5)
+            "{round:>5} {:>20} {:>20} {:>20} {columns}",
+            told(0),
+            told(1),
+            told(2),
         );
+        for (all, column) in found.iter_mut().zip(of_round) {
+            all.push(column);
+        }
     }
-    let ratio = p99[1] / p99[0];
-    println!("{written} summaries written; p99 beside to alone: {ratio:.3}");
-    drop(db);
+    let written: i64 =
+        sqlx::query_scalar("select count(*) from summaries where status = 'completed'")
+            .fetch_one(&mut db)
+            .await?;
+    let [ratio, noise, processor, processor_noise] = found.map(median);
+    println!(
+        "\n{written} summaries written. Medians of the rounds, with to without (without to without):\n\
+         p99 {ratio:.3} ({noise:.3}), processor time of a turn with its share of a summary {processor:.3} ({processor_noise:.3})"
+    );
+    if noise > LONGER {
+        println!("By p99 the machine is not quiet enough to tell five hundredths.");
+    }
+    drop((db, load));
     here.stop(STOP).await?;
     let stage = Arc::into_inner(stage).context("somebody still takes a turn")?;
     stage.system.stop().await?;
     Ok(ratio < LONGER)
 }
 
-async fn until_begun(db: &mut PgConnection) -> Result<()> {
-    let begun = "select count(*) from summaries where status <> 'queued'";
-    for _ in 0..1_000 {
-        if sqlx::query_scalar::<_, i64>(begun)
+/// Of a window with summaries and two without: how much more the first has.
+fn more([with, without, again]: [f64; 3]) -> f64 {
+    with / f64::midpoint(without, again)
+}
+
+/// How much the two without differ.
+fn noise([_, without, again]: [f64; 3]) -> f64 {
+    (without / again).max(again / without)
+}
+
+fn median(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of.get(of.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+impl Load {
+    async fn make_due(&mut self, db: &mut PgConnection, number: usize) -> Result<()> {
+        let talk = |n| Talk {
+            conversation: Uuid::now_v7(),
+            user: format!("due-{n}"),
+            turns: PAST,
+        };
+        self.due = (0..number).map(talk).collect();
+        past::talks(db, &self.due).await
+    }
+
+    /// Plays turns for so long, with a worker of its own; how long each took, from when it was to begin, and the processor time of all, with what
+    /// they made due.
+    async fn window(
+        &mut self,
+        here: &mut InProcess,
+        db: &mut PgConnection,
+        writes: bool,
+        time: Duration,
+    ) -> Result<(Vec<Duration>, Duration)> {
+        let worker = here.worker(&self.stage.worker_arguments(writes)).await?;
+        self.play(WARM_UP).await?;
+        let before = self.processor_time()?;
+        let took = self.play(time).await?;
+        let end = Instant::now() + LAST;
+        let open = "select count(*) from summaries where status in ('queued', 'running')";
+        while sqlx::query_scalar::<_, i64>(open)
             .fetch_one(&mut *db)
             .await?
             > 0
         {
-            return Ok(());
+            anyhow::ensure!(Instant::now() < end, "summaries are not written");
+            tokio::time::sleep(WRITING).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let used = self.processor_time()?.saturating_sub(before);
+        worker.cancel();
+        // Its claims are over.
+        tokio::time::sleep(WRITING).await;
+        Ok((took, used))
     }
-    anyhow::bail!("no summary is begun")
+
+    fn processor_time(&self) -> Result<Duration> {
+        let server = self.stage.system.database.server();
+        let postgres = gauge::postmaster(server.context("no server")?.data_dir())?;
+        let own = gauge::processor_time(std::process::id(), false);
+        Ok(own + gauge::processor_time(postgres, true))
+    }
+
+    async fn play(&mut self, time: Duration) -> Result<Vec<Duration>> {
+        let begin = Instant::now();
+        let mut turns = Vec::new();
+        let mut at = begin;
+        while at < begin + time {
+            tokio::time::sleep_until(at).await;
+            let (stage, number) = (Arc::clone(&self.stage), self.next);
+            let is_due = number.is_multiple_of(self.per_summary as u64);
+            let due = is_due.then(|| self.due.pop()).flatten();
+            turns.push(tokio::spawn(async move {
+                match due {
+                    Some(talk) => stage.turn(&talk, "go on").await?,
+                    None => {
+                        let user = format!("user-{}", number % USERS);
+                        stage.say(&user, "tell me more", None).await?
+                    }
+                };
+                anyhow::Ok(at.elapsed())
+            }));
+            self.next += 1;
+            at += self.gap;
+        }
+        let mut took = Vec::new();
+        for turn in turns {
+            took.push(turn.await??);
+        }
+        Ok(took)
+    }
 }
 
-/// Keeps so many turns in flight for so long; how long each took.
-async fn turns(
-    stage: &Arc<Stage>,
-    next: &Arc<AtomicU64>,
-    in_flight: usize,
-    time: Duration,
-) -> Result<Vec<Duration>> {
+/// Turns in a second, with so many in flight.
+async fn turns_per_second(stage: &Arc<Stage>, in_flight: usize, time: Duration) -> Result<f64> {
     let end = Instant::now() + time;
+    let next = Arc::new(AtomicU64::new(0));
     let lanes = (0..in_flight).map(|_| {
-        let (stage, next) = (Arc::clone(stage), Arc::clone(next));
+        let (stage, next) = (Arc::clone(stage), Arc::clone(&next));
         tokio::spawn(async move {
-            let mut took = Vec::new();
             while Instant::now() < end {
-                let user = next.fetch_add(1, Ordering::Relaxed) % USERS;
-                let begun = Instant::now();
-                stage
-                    .say(&format!("user-{user}"), "tell me more", None)
-                    .await?;
-                took.push(begun.elapsed());
+                let user = format!("user-{}", next.fetch_add(1, Ordering::Relaxed) % USERS);
+                stage.say(&user, "tell me more", None).await?;
             }
-            anyhow::Ok(took)
+            anyhow::Ok(())
         })
     });
-    let mut all = Vec::new();
     for lane in futures::future::join_all(lanes).await {
-        all.append(&mut lane??);
+        lane??;
     }
-    Ok(all)
+    Ok(next.load(Ordering::Relaxed) as f64 / time.as_secs_f64())
 }

@@ -28,15 +28,21 @@ pub(crate) struct Options {
     /// Turns in each of them, of which each second adds a task
     #[arg(long, default_value_t = 12)]
     pub(crate) turns: usize,
-    /// Measure instead what turns of others take while summaries are written without a pause, and while none is: so many windows of each
+    /// Measure instead what turns take while summaries are written and while none is: so many rounds
     #[arg(long)]
     pub(crate) beside: Option<usize>,
-    /// Seconds of such a window
-    #[arg(long, default_value_t = 5)]
+    /// Seconds of each of the three windows of a round
+    #[arg(long, default_value_t = 4)]
     pub(crate) seconds: u64,
-    /// Turns in flight in it
-    #[arg(long, default_value_t = 8)]
+    /// Turns in flight while it is found out how many a second there can be
+    #[arg(long, default_value_t = 16)]
     pub(crate) in_flight: usize,
+    /// Which share of that is then asked for
+    #[arg(long, default_value_t = 0.5)]
+    pub(crate) load: f64,
+    /// Of so many turns one makes a summary due: 20 is what it comes to where each conversation is long
+    #[arg(long, default_value_t = 20)]
+    pub(crate) per_summary: usize,
 }
 
 #[tokio::main]

@@ -39,6 +39,7 @@ pub(crate) struct Cost {
 pub(crate) struct Stage {
     pub(crate) system: System<ScriptedModel>,
     pub(crate) url: String,
+    worker: Arguments,
     pub(crate) proxies: [Proxy; 2],
     pub(crate) http: reqwest::Client,
 }
@@ -54,6 +55,16 @@ pub(crate) async fn run(options: &Options, state: &Path, is_counted: bool) -> Re
 
 impl Stage {
     pub(crate) async fn open(state: &Path, is_counted: bool) -> Result<(Self, InProcess)> {
+        let (stage, mut here) = Self::without_worker(state, is_counted).await?;
+        here.worker(&stage.worker_arguments(true)).await?;
+        Ok((stage, here))
+    }
+
+    /// Everything but a worker.
+    pub(crate) async fn without_worker(
+        state: &Path,
+        is_counted: bool,
+    ) -> Result<(Self, InProcess)> {
         let database = Database::private(ClusterOptions::durable(state)).await?;
         let system = System::scripted(database).await?;
         system
@@ -77,16 +88,20 @@ impl Stage {
         let mut here = InProcess::default();
         let api = Arguments::server(&way(&proxies[0]), system.identity.issuer()).unlimited();
         let url = here.api(&api).await?;
-        let worker = Arguments::worker(&way(&proxies[1]));
-        here.worker(&worker.model(&system.model.base_url(), "x"))
-            .await?;
+        let worker = Arguments::worker(&way(&proxies[1])).model(&system.model.base_url(), "x");
         let stage = Stage {
             system,
             url,
+            worker,
             proxies,
             http: reqwest::Client::new(),
         };
         Ok((stage, here))
+    }
+
+    /// Of a worker that writes summaries, or writes none.
+    pub(crate) fn worker_arguments(&self, writes: bool) -> Arguments {
+        self.worker.clone().with("--summaries", writes)
     }
 
     async fn play(&self, options: &Options, is_counted: bool) -> Result<Vec<Cost>> {
@@ -182,7 +197,7 @@ impl Stage {
         anyhow::bail!("a summary is not written")
     }
 
-    async fn turn(&self, talk: &Talk, text: &str) -> Result<Value> {
+    pub(crate) async fn turn(&self, talk: &Talk, text: &str) -> Result<Value> {
         self.say(&talk.user, text, Some(talk.conversation)).await
     }
 

@@ -344,7 +344,7 @@ async fn what_the_model_took_is_told_with_its_cost() {
     options.api.extend(["--tokens-per-day", "500000"]);
     let system = TestSystem::with(options).await;
     let turn = Turn::text("Hello.").usage(1_000, 234);
-    system.model.push(turn.cached(500));
+    system.model.push(turn.cached(500).reasoning(117));
     system.say("ada", "hello").await.assert_ok();
     // One day of before, of which nothing else is left.
     sqlx::query(
@@ -356,7 +356,9 @@ async fn what_the_model_took_is_told_with_its_cost() {
     browser.sign_in(&system.url, "ada").await;
     browser.click("#settings-button").await;
     let told = "return [...document.querySelectorAll('.usage-table tbody tr')].map((row) => [...row.querySelectorAll('td')].map((it) => it.innerText.trim()).join(' ')).join('|')";
-    browser.shows(told, "1,234 50 % $0.29|4,321 – –").await;
+    browser
+        .shows(told, "1,234 50 % 50 % $0.29|4,321 – – –")
+        .await;
     browser
         .script("document.querySelector('.usage').scrollIntoView({block: 'center'})")
         .await;

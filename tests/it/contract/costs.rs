@@ -17,9 +17,12 @@ async fn runs_and_days_are_told_with_their_cost() {
     system
         .model
         .push(Turn::call("list_tasks", json!({})).usage(1_000, 100));
-    system
-        .model
-        .push(Turn::text("Nothing.").usage(2_000, 50).cached(1_000));
+    system.model.push(
+        Turn::text("Nothing.")
+            .usage(2_000, 50)
+            .cached(1_000)
+            .reasoning(40),
+    );
     let answer = system.say("ada", "what is there?").await;
     let answer = answer.assert_ok();
     // The contract of this answer has no cost.
@@ -34,7 +37,9 @@ async fn runs_and_days_are_told_with_their_cost() {
         (&day["tokens"], &day["cost"]),
         (&json!(3_150), &json!(0.006))
     );
-    let models = json!([{"model": "scripted", "model_calls": 2, "input_tokens": 3_000, "cached_input_tokens": 1_000, "output_tokens": 150, "cost": 0.006}]);
+    let of_day = (&day["cached_input_tokens"], &day["reasoning_tokens"]);
+    assert_eq!(of_day, (&json!(1_000), &json!(40)));
+    let models = json!([{"model": "scripted", "model_calls": 2, "input_tokens": 3_000, "cached_input_tokens": 1_000, "output_tokens": 150, "reasoning_tokens": 40, "cost": 0.006}]);
     assert_eq!(day["models"], models);
     let others = system.get("bob", "usage").await;
     assert_eq!(others.assert_ok()["usage"], json!([]));

@@ -206,29 +206,35 @@ async fn the_end_of_a_run_tells_what_it_took() {
     system.model.push(
         Turn::call("list_tasks", json!({}))
             .usage(1_000, 20)
-            .cached(900),
+            .cached(900)
+            .reasoning(5),
     );
-    system
-        .model
-        .push(Turn::text("Nothing.").usage(1_100, 30).cached(1_024));
+    system.model.push(
+        Turn::text("Nothing.")
+            .usage(1_100, 30)
+            .cached(1_024)
+            .reasoning(12),
+    );
     let done = system.say("ada", "what is there?").await;
-    let usage = json!({"input_tokens": 2_100, "cached_input_tokens": 1_924, "output_tokens": 50, "model_calls": 2});
+    let usage = json!({"input_tokens": 2_100, "cached_input_tokens": 1_924, "output_tokens": 50, "reasoning_tokens": 17, "model_calls": 2});
     assert_eq!(done.assert_ok()["usage"], usage);
     let events = run(&system, &done.body["run_id"]).await;
     let end = assert_end(&events, "success");
     let usage = json!([{"model": "scripted", "inputTokens": 2_100, "outputTokens": 50, "totalTokens": 2_150,
-                        "cachedInputTokens": 1_924}]);
+                        "cachedInputTokens": 1_924, "reasoningTokens": 17}]);
     assert_eq!(end["usage"], usage);
     assert_eq!(end.get("metadata"), None);
     // A cache cannot have had more than there was; and what nobody counted is an estimate, and says so.
     system
         .model
-        .push(Turn::text("One.").usage(10, 1).cached(1_000));
+        .push(Turn::text("One.").usage(10, 1).cached(1_000).reasoning(7));
     let done = system.say("ada", "one").await;
     assert_eq!(done.assert_ok()["usage"]["cached_input_tokens"], 10);
+    assert_eq!(done.body["usage"]["reasoning_tokens"], 1);
     system.model.push(Turn::text("Two.").without_usage());
     let done = system.say("ada", "two").await;
     assert_eq!(done.assert_ok()["usage"].get("cached_input_tokens"), None);
+    assert_eq!(done.body["usage"].get("reasoning_tokens"), None);
     let events = run(&system, &done.body["run_id"]).await;
     let end = assert_end(&events, "success");
     assert_eq!(end["metadata"], json!({"usageEstimated": true}));

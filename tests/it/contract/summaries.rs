@@ -37,7 +37,8 @@ const COMPLETED: &str = "select count(*) from summaries where status = 'complete
 #[tokio::test(flavor = "multi_thread")]
 async fn older_talk_is_replaced_by_a_summary_that_is_written_behind_a_turn() {
     let system = TestSystem::start().await;
-    system.model.summarise(Turn::text(NOTES).usage(1_000, 100));
+    let notes = Turn::text(NOTES).usage(1_000, 100).cached(200);
+    system.model.summarise(notes.reasoning(30));
     let conversation = past::talk(&system.db, "ada", 35, "Remember number").await;
     let first = say(&system, "ada", &conversation, "go on").await;
     system.until(COMPLETED, 1).await;
@@ -79,6 +80,11 @@ async fn older_talk_is_replaced_by_a_summary_that_is_written_behind_a_turn() {
     assert_eq!(first.body["usage"]["model_calls"], 1);
     let today = "select (sum(tokens) > 1100)::int::bigint from usage_days where user_id = 'ada'";
     assert_eq!(system.count(today).await, 1);
+    let usage = system.get("ada", "usage").await;
+    let day = &usage.assert_ok()["usage"][0];
+    assert_eq!(day["models"][0]["model_calls"], 4, "three answers and it");
+    let told = (&day["cached_input_tokens"], &day["reasoning_tokens"]);
+    assert_eq!(told, (&json!(200), &json!(30)));
     let recorded = "select count(*) from summaries where input_tokens = 1000 and output_tokens = 100 and attempt = 1
                     and model = 'scripted' and covers_to = (select position from runs order by position offset 24 limit 1)";
     assert_eq!(system.count(recorded).await, 1);

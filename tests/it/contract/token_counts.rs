@@ -97,6 +97,60 @@ async fn tries_that_failed_count_too() {
     assert_eq!(system.count(TODAY).await, 230 + 440);
 }
 
+/// What was reasoned is part of what was written, whether its provider counts it in (OpenAI), beside that (xAI), or tells the sum alone (Gemini).
+#[tokio::test(flavor = "multi_thread")]
+async fn reasoning_is_part_of_what_was_written() {
+    let system = TestSystem::start().await;
+    let details = json!({"reasoning_tokens": 60});
+    for (usage, told) in [
+        (
+            json!({"prompt_tokens": 100, "completion_tokens": 90, "total_tokens": 190, "completion_tokens_details": details}),
+            (90, 60),
+        ),
+        (
+            json!({"prompt_tokens": 100, "completion_tokens": 30, "total_tokens": 190, "completion_tokens_details": details}),
+            (90, 60),
+        ),
+        (
+            json!({"prompt_tokens": 100, "completion_tokens": 30, "total_tokens": 190}),
+            (90, 60),
+        ),
+        (
+            json!({"input_tokens": 100, "output_tokens": 90, "output_tokens_details": details}),
+            (90, 60),
+        ),
+        // A sum that nobody understands counts for nothing.
+        (
+            json!({"prompt_tokens": 100, "completion_tokens": 90, "total_tokens": 999, "completion_tokens_details": details}),
+            (90, 60),
+        ),
+        (
+            json!({"prompt_tokens": 100, "completion_tokens": 90, "total_tokens": 5}),
+            (90, 0),
+        ),
+    ] {
+        let chunk = json!({"choices": [{"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}], "usage": usage});
+        system.model.push(Turn::raw([
+            format!("data: {chunk}\n\n"),
+            "data: [DONE]\n\n".to_owned(),
+        ]));
+        let answer = system.say("ada", "hello").await;
+        let took = &answer.assert_ok()["usage"];
+        let reasoning = took["reasoning_tokens"].as_i64().unwrap_or(0);
+        assert_eq!(
+            (took["output_tokens"].as_i64(), reasoning),
+            (Some(told.0), told.1),
+            "{usage}"
+        );
+    }
+    let usage = system.get("ada", "usage").await;
+    let day = &usage.assert_ok()["usage"][0];
+    assert_eq!(
+        (&day["tokens"], &day["reasoning_tokens"]),
+        (&json!(6 * 190), &json!(5 * 60))
+    );
+}
+
 /// The days on which a user took something, the last first; nobody else's.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_is_told_by_day() {
@@ -123,11 +177,11 @@ async fn what_was_taken_is_told_by_day() {
     assert_eq!(first["usage"][0]["tokens"], took);
     assert_eq!(
         first["usage"][1],
-        json!({"day": late, "tokens": 8, "models": []})
+        json!({"day": late, "tokens": 8, "cached_input_tokens": 0, "reasoning_tokens": 0, "models": []})
     );
     let cursor = first["next_cursor"].as_str().expect("another page");
     let last = system.get("ada", &format!("usage?cursor={cursor}")).await;
-    let rest = json!({"usage": [{"day": early, "tokens": 7, "models": []}], "tokens_per_day": 100_000, "next_cursor": null});
+    let rest = json!({"usage": [{"day": early, "tokens": 7, "cached_input_tokens": 0, "reasoning_tokens": 0, "models": []}], "tokens_per_day": 100_000, "next_cursor": null});
     assert_eq!(*last.assert_ok(), rest);
     let foreign = system.get("ada", "usage?cursor=yesterday").await;
     foreign.assert_error(400, "invalid_request");

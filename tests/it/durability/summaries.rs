@@ -168,3 +168,35 @@ async fn a_summary_is_begun_three_times_at_most() {
     system.until("select count(*) from summaries where status = 'failed' and error_code = 'model_unavailable' and attempt = 3", 1).await;
     assert_eq!(system.count("select count(*) from apalis.jobs").await, 0);
 }
+
+/// Turns go first: while each place of a worker has one, it begins no summary.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_summary_is_begun_while_a_turn_would_have_to_wait() {
+    let mut system = TestSystem::with(Options {
+        workers: Some(0),
+        worker: vec!["--worker-concurrency", "1"],
+        ..Options::default()
+    })
+    .await;
+    system.model.summarise(Turn::text(NOTES));
+    past::talk(&system.db, "ada", 35, "Remember number").await;
+    let asked = "with asked as (
+            insert into summaries (id, conversation_id, user_id, covers_to)
+            select gen_random_uuid(), conversation_id, user_id, max(position) - 10 from runs group by 2, 3 returning id)
+        insert into apalis.jobs (id, job_type, job, run_at, metadata)
+        select job_of_run(id), 'errand.summary', convert_to('{\"summary_id\":\"' || id || '\"}', 'utf8'), now() - interval '1 s', '' from asked";
+    rows::execute(&system.db, asked).await;
+    let gate = Gate::closed();
+    system.model.push(Turn::text("Yes.").gate_after(0, &gate));
+    let body = serde_json::json!({"message": "hello"});
+    let request = system.post_chat("bob", &body);
+    Answer::of(request.header("prefer", "respond-async")).await;
+    system.start_worker().await;
+    gate.reached(1).await.unwrap();
+    // It looks a second after its start.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let begun = "select count(*) from summaries where attempt > 0";
+    assert_eq!(system.count(begun).await, 0);
+    gate.open();
+    system.until(COMPLETED, 1).await;
+}

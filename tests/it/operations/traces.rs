@@ -99,7 +99,9 @@ async fn a_turn_is_one_trace_and_tells_nothing_that_was_said() {
     let mut api = api(&mut system, &telemetry).await;
     let mut worker = worker(&system, &telemetry).await;
     let call = Turn::call("add_task", json!({"title": "a secret plan"}));
-    system.model.push(call.usage(100, 20).cached(60));
+    system
+        .model
+        .push(call.usage(100, 20).cached(60).reasoning(12));
     system.model.push(Turn::text("A secret answer."));
     let body = json!({"message": "a secret message"});
     let request = system.post_chat("ada", &body);
@@ -177,6 +179,7 @@ async fn a_turn_is_one_trace_and_tells_nothing_that_was_said() {
         ("gen_ai.usage.input_tokens", json!(100)),
         ("gen_ai.usage.cache_read.input_tokens", json!(60)),
         ("gen_ai.usage.output_tokens", json!(20)),
+        ("gen_ai.usage.reasoning.output_tokens", json!(12)),
         ("gen_ai.response.finish_reasons", json!(["tool_calls"])),
         ("server.address", json!("127.0.0.1")),
     ] {

@@ -95,13 +95,14 @@ impl AnswerBuilder {
         self.text.as_str().trim().is_empty() && self.calls.is_empty()
     }
 
-    /// Tokens, `cached` being some of the input; the last word of the provider counts.
-    pub(crate) fn usage(&mut self, input: i64, cached: i64, output: i64) {
-        let input = input.max(0);
+    /// Tokens as the provider counted them, brought within bounds; its last word counts.
+    pub(crate) fn usage(&mut self, reported: Tokens) {
+        let (input, output) = (reported.input.max(0), reported.output.max(0));
         self.reported = Some(Tokens {
             input,
-            cached: cached.clamp(0, input),
-            output: output.max(0),
+            cached: reported.cached.clamp(0, input),
+            output,
+            reasoning: reported.reasoning.clamp(0, output),
             is_estimate: false,
         });
     }
@@ -112,6 +113,7 @@ impl AnswerBuilder {
             input: estimate(asked),
             cached: 0,
             output: estimate(self.received),
+            reasoning: 0,
             is_estimate: true,
         })
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{
     failure::{self, CallFailure},
     lenient::{Object, text},
+    usage,
 };
 use crate::agent::{AnswerBuilder, CallPiece};
 
@@ -39,14 +40,8 @@ impl Reader {
         if let Some(error) = chunk.value("error") {
             return Err(failure::in_band(&error));
         }
-        if let Some(usage) = chunk.object("usage") {
-            let tokens = |name| usage.number(name);
-            if let (Some(input), Some(output)) = (
-                tokens("prompt_tokens").or_else(|| tokens("input_tokens")),
-                tokens("completion_tokens").or_else(|| tokens("output_tokens")),
-            ) {
-                answer.usage(input, cached(&usage), output);
-            }
+        if let Some(tokens) = chunk.object("usage").as_ref().and_then(usage::read) {
+            answer.usage(tokens);
         }
         for choice in chunk.objects("choices") {
             let index = choice.number("index").unwrap_or(0);
@@ -75,16 +70,6 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-/// What of the input came from the provider's prompt cache: where OpenAI tells it, in either of its APIs, or as DeepSeek does.
-fn cached(usage: &Object<'_>) -> i64 {
-    let details = ["prompt_tokens_details", "input_tokens_details"];
-    let mut details = details.iter().filter_map(|name| usage.object(name));
-    details
-        .find_map(|details| details.number("cached_tokens"))
-        .or_else(|| usage.number("prompt_cache_hit_tokens"))
-        .unwrap_or(0)
 }
 
 fn add_message(message: &Object<'_>, answer: &mut AnswerBuilder) -> Result<(), CallFailure> {

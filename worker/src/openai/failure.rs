@@ -104,7 +104,7 @@ impl CallFailure {
             Kind::ContextTooLong
         } else if said.is_filtered && status.is_client_error() {
             Kind::Filtered
-        } else if said.is_out_of_quota() {
+        } else if said.is_out_of_quota() || (status.as_u16() == 500 && said.is_not_set_up()) {
             Kind::Permanent
         } else if status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 425 | 429) {
             Kind::Passing
@@ -124,7 +124,7 @@ impl CallFailure {
         let blames_provider = match kind {
             Kind::Passing => true,
             Kind::Permanent => {
-                matches!(status.as_u16(), 401..=404 | 429) || status.is_redirection()
+                matches!(status.as_u16(), 401..=404 | 429 | 500) || status.is_redirection()
             }
             Kind::ContextTooLong | Kind::Filtered => false,
         };
@@ -247,7 +247,7 @@ impl Said {
 
     /// The parameter that is refused, by its name: as the provider names it, else the one of ours that its error speaks of.
     fn refused(&self, body: &str) -> Option<String> {
-        const OURS: [&str; 2] = ["stream_options", "reasoning_effort"];
+        const OURS: [&str; 3] = ["stream_options", "reasoning_effort", "temperature"];
         let is_name = |c: char| c.is_ascii_alphanumeric() || "_.[]".contains(c);
         let named = (1..=MAX_CODE).contains(&self.param.len()) && self.param.chars().all(is_name);
         if named {
@@ -273,6 +273,12 @@ impl Said {
         self.code.contains("context_length_exceeded")
             || self.code.contains("exceed_context_size")
             || WORDS.iter().any(|words| message.contains(words))
+    }
+
+    /// llama.cpp answers 500 where it was started without what tools need: <https://github.com/ggml-org/llama.cpp/issues/10920>.
+    fn is_not_set_up(&self) -> bool {
+        let message = self.message.to_ascii_lowercase();
+        message.contains("requires --") || message.contains("unsupported param")
     }
 
     /// A 429 that no waiting helps against.

@@ -13,6 +13,7 @@ pub(super) struct Habits {
     configured: Option<ReasoningEffort>,
     needed: Option<ReasoningEffort>,
     refuses_stream_options: AtomicBool,
+    refuses_temperature: AtomicBool,
     /// What was known of the effort is not so.
     is_effort_reversed: AtomicBool,
 }
@@ -31,6 +32,7 @@ impl Habits {
             configured,
             needed: presets::needed_effort(model),
             refuses_stream_options: AtomicBool::new(!takes_stream_options),
+            refuses_temperature: AtomicBool::new(false),
             is_effort_reversed: AtomicBool::new(false),
         }
     }
@@ -49,10 +51,17 @@ impl Habits {
         !self.refuses_stream_options.load(Ordering::Relaxed)
     }
 
+    /// Whether the model takes a `temperature`: those that reason have their own.
+    pub(super) fn takes_temperature(&self) -> bool {
+        !self.refuses_temperature.load(Ordering::Relaxed)
+    }
+
     /// Takes note of a parameter that the provider refused. True if another request will do without it.
     pub(super) fn learn(&self, refused: &str) -> bool {
         let learned = if refused.starts_with("stream_options") {
             &self.refuses_stream_options
+        } else if refused == "temperature" {
+            &self.refuses_temperature
         } else if refused == "reasoning_effort" && self.configured.is_none() {
             &self.is_effort_reversed
         } else {
@@ -73,6 +82,8 @@ mod tests {
         assert!(habits.learn("stream_options.include_usage"));
         assert!(!habits.learn("stream_options"));
         assert!(!habits.takes_stream_options());
+        assert!(habits.takes_temperature() && habits.learn("temperature"));
+        assert!(!habits.takes_temperature() && !habits.learn("temperature"));
         assert!(habits.learn("reasoning_effort"));
         assert_eq!(habits.effort(), None);
         assert!(!habits.learn("messages"));

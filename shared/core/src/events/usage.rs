@@ -30,6 +30,9 @@ pub struct TokenUsage {
     /// Of those it read, what came from the provider's prompt cache; absent if the provider told of none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_input_tokens: Option<i64>,
+    /// Of those it wrote, reasoning that nobody is shown; absent if the provider told of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<i64>,
 }
 
 impl Usage {

@@ -40,10 +40,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// What the server gives up by itself. A client that is gone without a trace must not keep its locks for longer than
 /// others wait for them, so this is about as long as [`crate::WORK_TIMEOUT`].
-const SERVER_TIMEOUTS: [(&str, &str); 3] = [
+const SERVER_SETTINGS: [(&str, &str); 4] = [
     ("statement_timeout", "6s"),
     ("lock_timeout", "4s"),
     ("idle_in_transaction_session_timeout", "5s"),
+    // Every statement here is short: to compile one takes longer than to execute it.
+    ("jit", "off"),
 ];
 
 /// Connections to one database, at most so many; what goes together over one of them, and what is to be told behind what they commit. Cheap
@@ -78,7 +80,7 @@ pub fn pool(
         // The driver's default, which matters for numbers as text only, is refused by a PgBouncer that is not told otherwise.
         .extra_float_digits(None);
     if direct {
-        options = options.options(SERVER_TIMEOUTS);
+        options = options.options(SERVER_SETTINGS);
     }
     let connections = managed::Pool::builder(Connector::new(options))
         .max_size(usize::try_from(max_connections).unwrap_or(usize::MAX))

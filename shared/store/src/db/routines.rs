@@ -111,12 +111,12 @@ const ROUTINES: [(&str, &str); 28] = [
         include_str!("../../../../migrations/routines/run_finishes.sql"),
     ),
     (
-        "run_read",
-        include_str!("../../../../migrations/routines/run_read.sql"),
+        "run_view",
+        include_str!("../../../../migrations/routines/run_view.sql"),
     ),
     (
-        "run_reads",
-        include_str!("../../../../migrations/routines/run_reads.sql"),
+        "run_views",
+        include_str!("../../../../migrations/routines/run_views.sql"),
     ),
 ];
 

@@ -37,6 +37,8 @@ pub struct Run {
     pub cached_input_tokens: i64,
     /// Tokens the model wrote.
     pub output_tokens: i64,
+    /// Of these, tokens of reasoning that nobody is shown.
+    pub reasoning_tokens: i64,
     /// Answers of the model.
     pub model_calls: i32,
     /// Some of the tokens are an estimate: the provider did not report them.
@@ -59,7 +61,7 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
         Run,
         r#"select r.id, r.conversation_id, r.status as "status: RunStatus", r.attempt,
                   m.id as "message_id?", m.content as "response?",
-                  r.error_code, r.error_message, r.input_tokens, r.cached_input_tokens, r.output_tokens, r.model_calls,
+                  r.error_code, r.error_message, r.input_tokens, r.cached_input_tokens, r.output_tokens, r.reasoning_tokens, r.model_calls,
                   r.usage_estimated, r.cut_short,
                   r.created_at, r.started_at, r.finished_at,
                   (select c.id from runs c where c.parent_run_id = r.id and c.user_id = r.user_id) as continued_by
@@ -74,7 +76,7 @@ pub async fn find(db: &mut Connection, user_id: &str, id: Uuid) -> Result<Option
     .await?)
 }
 
-/// The user's run and its tool calls in order, in one round trip, as `run_read` has it and together with others; none if its conversation is
+/// The user's run and its tool calls in order, in one round trip, as `run_view` has it and together with others; none if its conversation is
 /// deleted.
 pub async fn read(
     turn: &UserTurn<'_>,
@@ -92,14 +94,14 @@ pub async fn read(
     }
 }
 
-/// A row of `run_reads`.
+/// A row of `run_views`.
 #[derive(Serialize)]
 struct Row<'a> {
     user_id: &'a str,
     run_id: Uuid,
 }
 
-/// Looks at many runs, as `run_reads` has it.
+/// Looks at many runs, as `run_views` has it.
 pub(in super::super) struct Read;
 
 impl Transition for Read {
@@ -114,11 +116,11 @@ impl Transition for Read {
         let rows = sqlx::query!(
             r#"select place as "place!", run_id as "run_id!", conversation_id as "conversation_id!", status as "status!: RunStatus", attempt as "attempt!",
                       message_id, response, error_code, error_message, input_tokens as "input_tokens!",
-                      cached_input_tokens as "cached_input_tokens!", output_tokens as "output_tokens!", model_calls as "model_calls!",
+                      cached_input_tokens as "cached_input_tokens!", output_tokens as "output_tokens!", reasoning_tokens as "reasoning_tokens!", model_calls as "model_calls!",
                       usage_estimated as "usage_estimated!", cut_short, created_at as "created_at!", started_at, finished_at, continued_by,
                       tool_names as "tool_names!", tool_parameters as "tool_parameters!", tool_results as "tool_results!",
                       tool_times as "tool_times!"
-               from run_reads($1::text::jsonb)"#,
+               from run_views($1::text::jsonb)"#,
             rows
         )
         .fetch_all(db)
@@ -143,6 +145,7 @@ impl Transition for Read {
                 input_tokens: row.input_tokens,
                 cached_input_tokens: row.cached_input_tokens,
                 output_tokens: row.output_tokens,
+                reasoning_tokens: row.reasoning_tokens,
                 model_calls: row.model_calls,
                 usage_estimated: row.usage_estimated,
                 cut_short: row.cut_short,

@@ -61,6 +61,8 @@ pub struct NewStep<'a> {
     pub cached_input_tokens: i64,
     /// Tokens written.
     pub output_tokens: i64,
+    /// Of these, tokens of reasoning that nobody is shown.
+    pub reasoning_tokens: i64,
     /// The provider did not report the tokens.
     pub usage_estimated: bool,
     /// The model that answered.
@@ -136,6 +138,7 @@ pub(super) struct Columns<'a> {
     usage_estimated: bool,
     extra: Option<Value>,
     cached_input_tokens: i64,
+    reasoning_tokens: i64,
 }
 
 impl<'a> Columns<'a> {
@@ -149,6 +152,7 @@ impl<'a> Columns<'a> {
             usage_estimated: step.usage_estimated,
             extra: step.extra_json(),
             cached_input_tokens: step.cached_input_tokens,
+            reasoning_tokens: step.reasoning_tokens,
         }
     }
 }
@@ -205,8 +209,8 @@ pub(super) async fn insert(
 ) -> Result<(), WriteError> {
     sqlx::query!(
         "insert into steps (run_id, step, attempt, content, tool_calls, finish_reason, input_tokens, output_tokens,
-                            usage_estimated, model, extra, cached_input_tokens)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                            usage_estimated, model, extra, cached_input_tokens, reasoning_tokens)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         run.id,
         step.step,
         run.attempt,
@@ -218,7 +222,8 @@ pub(super) async fn insert(
         step.usage_estimated,
         step.model,
         step.extra_json(),
-        step.cached_input_tokens
+        step.cached_input_tokens,
+        step.reasoning_tokens
     )
     .execute(db)
     .await?;

@@ -227,7 +227,7 @@ struct KeptStep<'a> {
 
 impl<'a> From<&'a RecordedStep> for KeptStep<'a> {
     fn from(step: &'a RecordedStep) -> Self {
-        let calls = step.calls.iter().enumerate();
+        let results = step.calls.iter().enumerate();
         Self {
             run_id: step.run_id,
             told_by: step.told_by,
@@ -235,11 +235,10 @@ impl<'a> From<&'a RecordedStep> for KeptStep<'a> {
             content: &step.content,
             model: step.model.as_deref(),
             extra: Some(&step.extra).filter(|extra| !extra.is_empty()),
-            results: calls
-                .clone()
+            results: results
                 .filter_map(|(ordinal, call)| Some((ordinal, call.result.as_ref()?)))
                 .collect(),
-            calls: calls.map(|(_, call)| &call.asked).collect(),
+            calls: step.calls.iter().map(|call| &call.asked).collect(),
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Tokens {
     pub cached: i64,
     /// Tokens written.
     pub output: i64,
+    /// Of these, reasoning that nobody is shown; 0 if the provider did not say.
+    pub reasoning: i64,
     /// Some of it was not reported by the provider but estimated from what was sent and received.
     pub is_estimate: bool,
 }
@@ -26,6 +28,7 @@ impl Tokens {
             input: self.input.saturating_add(other.input),
             cached: self.cached.saturating_add(other.cached),
             output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
             is_estimate: self.is_estimate || other.is_estimate,
         }
     }
@@ -56,7 +59,7 @@ pub struct Day {
 /// What a model took of a user in a day, in answers that were kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelDay {
-    /// The day in UTC on which the run ended.
+    /// The day in UTC on which the run or the summary ended.
     pub day: NaiveDate,
     /// The model, as the provider knows it.
     pub model: String,
@@ -68,9 +71,11 @@ pub struct ModelDay {
     pub cached: i64,
     /// Tokens written.
     pub output: i64,
+    /// Of these, reasoning that nobody is shown.
+    pub reasoning: i64,
 }
 
-/// What models took of the user on the days from `from` to `to`, by day and model, as far as the runs are still there.
+/// What models took of the user on the days from `from` to `to`, by day and model, for runs and summaries that are still there.
 pub async fn by_model(
     db: &mut Connection,
     user_id: &str,
@@ -80,13 +85,18 @@ pub async fn by_model(
     Ok(sqlx::query_as!(
         ModelDay,
         r#"select t.day as "day!", t.model as "model!", count(*) as "answers!", coalesce(sum(t.input_tokens), 0)::bigint as "input!",
-                  coalesce(sum(t.cached_input_tokens), 0)::bigint as "cached!", coalesce(sum(t.output_tokens), 0)::bigint as "output!"
+                  coalesce(sum(t.cached_input_tokens), 0)::bigint as "cached!", coalesce(sum(t.output_tokens), 0)::bigint as "output!",
+                  coalesce(sum(t.reasoning_tokens), 0)::bigint as "reasoning!"
            from (
                select (coalesce(r.finished_at, s.created_at) at time zone 'utc')::date as day, coalesce(s.model, '') as model,
-                      s.input_tokens, s.cached_input_tokens, s.output_tokens
+                      s.input_tokens, s.cached_input_tokens, s.output_tokens, s.reasoning_tokens
                from runs r join steps s on s.run_id = r.id and s.attempt > 0
                -- A run that waits for its user may end days after it began.
                where r.user_id = $1 and r.created_at >= $2::date - 7 and r.created_at < $3::date + 2
+               union all
+               select (s.finished_at at time zone 'utc')::date, s.model, s.input_tokens, s.cached_input_tokens, s.output_tokens, s.reasoning_tokens
+               from summaries s
+               where s.user_id = $1 and s.model is not null and s.finished_at >= $2::date - 1 and s.finished_at < $3::date + 2
            ) t
            where t.day between $2 and $3
            group by t.day, t.model
@@ -109,7 +119,7 @@ pub async fn of_run(
         ModelDay,
         r#"select (max(s.created_at) at time zone 'utc')::date as "day!", coalesce(s.model, '') as "model!", count(*) as "answers!",
                   coalesce(sum(s.input_tokens), 0)::bigint as "input!", coalesce(sum(s.cached_input_tokens), 0)::bigint as "cached!",
-                  coalesce(sum(s.output_tokens), 0)::bigint as "output!"
+                  coalesce(sum(s.output_tokens), 0)::bigint as "output!", coalesce(sum(s.reasoning_tokens), 0)::bigint as "reasoning!"
            from runs r join steps s on s.run_id = r.id and s.attempt > 0
            where r.id = $2 and r.user_id = $1
            group by s.model"#,

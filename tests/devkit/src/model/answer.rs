@@ -60,4 +60,6 @@ pub struct Usage {
     /// Of the prompt, what came from a cache.
     pub cached: u64,
     pub completion: u64,
+    /// Of the completion, what nobody is shown.
+    pub reasoning: u64,
 }

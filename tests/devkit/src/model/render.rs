@@ -217,5 +217,8 @@ fn usage_body(usage: Usage) -> Value {
     if usage.cached > 0 {
         body["prompt_tokens_details"] = json!({"cached_tokens": usage.cached});
     }
+    if usage.reasoning > 0 {
+        body["completion_tokens_details"] = json!({"reasoning_tokens": usage.reasoning});
+    }
     body
 }

@@ -187,6 +187,10 @@ fn answers(runs: &[Value], step: i32, special: impl Fn(usize) -> Value) -> Vec<V
             "finish_reason": "stop", "input_tokens": 10 * n, "output_tokens": 3, "usage_estimated": n % 4 == 0, "model": format!("m{}", n % 3),
             "extra": null, "cached_input_tokens": n % 2, "first_seq": 2 * step, "events": [{"type": "A"}, {"type": "B", "n": n}],
         });
+        // A process of before says nothing of it.
+        if n % 4 != 1 {
+            row["reasoning_tokens"] = json!(n % 3);
+        }
         for (name, value) in special(n).as_object().expect("an object") {
             row[name] = value.clone();
         }

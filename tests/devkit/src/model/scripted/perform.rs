@@ -188,6 +188,7 @@ impl Turn {
                     prompt: prompt as u64,
                     cached: 0,
                     completion: completion as u64,
+                    reasoning: 0,
                 })
             }
         }

@@ -219,6 +219,7 @@ impl Turn {
             prompt,
             cached: 0,
             completion,
+            reasoning: 0,
         });
         self
     }
@@ -227,6 +228,14 @@ impl Turn {
     pub fn cached(mut self, tokens: u64) -> Self {
         if let Reported::Exactly(usage) = &mut self.usage {
             usage.cached = tokens;
+        }
+        self
+    }
+
+    /// Says of the token counts that [`Self::usage`] has set how many were reasoning.
+    pub fn reasoning(mut self, tokens: u64) -> Self {
+        if let Reported::Exactly(usage) = &mut self.usage {
+            usage.reasoning = tokens;
         }
         self
     }

@@ -1,10 +1,10 @@
 -- version 1
 -- A run with its reply and its tool calls, as its owner sees it: what a client that waits is answered with. Nothing if the user has no such run,
 -- or its conversation is deleted.
-create or replace function run_read(p_user_id text, p_run_id uuid)
+create or replace function run_view(p_user_id text, p_run_id uuid)
 returns table (
     conversation_id uuid, status text, attempt integer, message_id uuid, response text, error_code text, error_message text,
-    input_tokens bigint, cached_input_tokens bigint, output_tokens bigint, model_calls integer, usage_estimated boolean, cut_short text,
+    input_tokens bigint, cached_input_tokens bigint, reasoning_tokens bigint, output_tokens bigint, model_calls integer, usage_estimated boolean, cut_short text,
     created_at timestamptz, started_at timestamptz, finished_at timestamptz, continued_by uuid,
     tool_names text[], tool_parameters jsonb[], tool_results jsonb[], tool_times timestamptz[]
 )
@@ -15,7 +15,7 @@ begin
     perform act_for(p_user_id);
     return query
     select r.conversation_id, r.status, r.attempt, m.id, m.content, r.error_code, r.error_message,
-           r.input_tokens, r.cached_input_tokens, r.output_tokens, r.model_calls, r.usage_estimated, r.cut_short,
+           r.input_tokens, r.cached_input_tokens, r.reasoning_tokens, r.output_tokens, r.model_calls, r.usage_estimated, r.cut_short,
            r.created_at, r.started_at, r.finished_at,
            (select c.id from runs c where c.parent_run_id = r.id and c.user_id = r.user_id),
            t.names, t.parameters, t.results, t.times
