@@ -86,10 +86,32 @@ async fn a_running_run_is_cancelled_and_its_partial_reply_kept() {
 /// A cancel that arrives while a step is being committed cuts that off; the events of the step had their places already.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
+    let never = || json!({"title": "never"});
+    let asks = Turn::call("add_task", never()).and_call("add_task", never());
+    let system = cancelled_in_a_commit(asks, "%run_steps(%").await;
+    // The server finishes what was sent to it, also for nobody; no call of that step is made.
+    assert!(system.count("select count(*) from steps").await <= 1);
+    assert_eq!(system.titles("ada").await, Vec::<String>::new());
+}
+
+/// The same where the step is committed with its only call: both are there, or neither.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_in_the_middle_of_a_call_with_its_step_leaves_both_or_neither() {
+    let asks = Turn::call("add_task", json!({"title": "perhaps"}));
+    let system = cancelled_in_a_commit(asks, "%run_calls(%").await;
+    let steps = system.count("select count(*) from steps").await;
+    let calls = "select count(*) from tool_calls where result is not null";
+    assert_eq!(system.count(calls).await, steps);
+    assert_eq!(system.count("select count(*) from tasks").await, steps);
+}
+
+/// A run that is cancelled while the statement with this text stands still at the table of steps.
+async fn cancelled_in_a_commit(asks: Turn, statement: &str) -> TestSystem {
     let system = TestSystem::start().await;
     let gate = Gate::closed();
-    let asks = Turn::call("add_task", json!({"title": "never"})).and_text("Adding");
-    system.model.push(asks.gate_after(2, &gate));
+    system
+        .model
+        .push(asks.and_text("Adding").gate_after(2, &gate));
     let mut socket = Socket::connect(&system, "ada").await;
     let started = socket.call("run.start", json!({"message": "go"})).await;
     let run = started["runId"].as_str().unwrap();
@@ -110,7 +132,7 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
     );
     system.until_stuck("select r.status as%").await;
     gate.open();
-    system.until_stuck("%run_steps(%").await;
+    system.until_stuck(statement).await;
     let mut steps = system.db.begin().await.unwrap();
     sqlx::raw_sql("lock table steps in share row exclusive mode")
         .execute(&mut *steps)
@@ -131,9 +153,7 @@ async fn a_cancel_in_the_middle_of_a_commit_leaves_no_gap() {
     assert_well_formed(&socket.events());
     let events = stored(&system, run).await;
     assert_well_formed(&events);
-    // The server finishes what was sent to it, also for nobody; no call of that step is made.
-    assert!(system.count("select count(*) from steps").await <= 1);
-    assert_eq!(system.titles("ada").await, Vec::<String>::new());
+    system
 }
 
 #[tokio::test(flavor = "multi_thread")]

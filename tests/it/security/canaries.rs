@@ -328,8 +328,12 @@ impl Programs {
 
     /// A row that is not what it should be: the error says so, and not what it is.
     async fn rows_that_cannot_be_read(&self, conversation: &Value) {
-        let rows = r#"update steps set tool_calls = '"canary-calls"'"#;
-        rows::execute(&self.db, rows).await;
+        for rows in [
+            r#"update messages set turn_steps = '"canary-calls"' where turn_steps is not null"#,
+            r#"update steps set tool_calls = '"canary-calls"'"#,
+        ] {
+            rows::execute(&self.db, rows).await;
+        }
         let body = json!({"message": "canary-message", "conversation_id": conversation});
         self.say(&body).await.assert_error(500, "run_failed");
     }

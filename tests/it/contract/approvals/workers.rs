@@ -87,9 +87,11 @@ async fn a_call_that_nobody_was_asked_about_is_refused() {
     let (system, task) = world_of_mortals().await;
     let mut careless = worker(&system, false).await;
     let held = hold(&system, &task).await;
+    // A step of several calls is committed before them.
+    let asks = Turn::call("list_tasks", json!({}));
     system
         .model
-        .push(Turn::call("delete_task", json!({"task_id": task})));
+        .push(asks.and_call("delete_task", json!({"task_id": task})));
     system.model.push(Turn::text("I may not."));
     let said = system.say("ada", "delete it");
     let death = async {
@@ -102,7 +104,7 @@ async fn a_call_that_nobody_was_asked_about_is_refused() {
         careful
     };
     let (said, _careful) = tokio::join!(said, death);
-    let call = &said.assert_ok()["tool_calls"][0]["result"];
+    let call = &said.assert_ok()["tool_calls"][1]["result"];
     assert_eq!(call["success"], false, "{call}");
     assert_eq!(system.titles("ada").await, ["buy milk"]);
 }
