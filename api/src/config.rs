@@ -23,7 +23,7 @@ use crate::admin::SHORTEST_TOKEN;
 mod commands;
 
 pub use commands::{
-    ChangeRunConfig, Command, DrainConfig, MigrateConfig, PauseConfig, QueueConfig, RunConfig,
+    ChangeConfig, ChangeRunConfig, Command, DrainConfig, MigrateConfig, QueueConfig, RunConfig,
     TimesConfig,
 };
 

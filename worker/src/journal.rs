@@ -246,46 +246,32 @@ impl Journal for RunJournal<'_> {
         };
         events.extend(self.tell_calls(number, answer));
         let step = self.step(number, answer);
-        let commit = async {
-            let (first_seq, events) = self.stream.take(events).await?;
-            if let [_] = answer.calls[..] {
-                let held = lifecycle::hold_step(self.pool, self.run, &step, first_seq, &events);
-                self.state().held = Some(held?);
-                return Ok(false);
-            }
-            let commit =
-                || lifecycle::commit_step(self.pool, self.run, step.clone(), first_seq, &events);
-            twice(|| store::within(commit())).await?;
-            Ok(true)
-        };
-        match commit.await {
-            Ok(is_written) => {
-                if is_written {
-                    self.state().meter.keep();
-                    faults::point("step.committed");
-                }
-                Ok(())
-            }
-            // Only this attempt can have written it, so the first try did, and its answer was lost.
-            Err(WriteError::Store(error)) if error.constraint() == Some("steps_pkey") => {
-                self.state().meter.keep();
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
+        let (first_seq, events) = self.stream.take(events).await?;
+        if let [_] = answer.calls[..] {
+            let held = lifecycle::hold_step(self.pool, self.run, &step, first_seq, &events);
+            self.state().held = Some(held.map_err(|error| Interrupted::from(&error))?);
+            return Ok(());
         }
+        let commit =
+            || lifecycle::commit_step(self.pool, self.run, step.clone(), first_seq, &events);
+        twice(|| store::within(commit())).await?;
+        self.state().meter.keep();
+        faults::point("step.committed");
+        Ok(())
     }
 
     async fn acted(&self, told: CallKey, call: &RequestedCall, outcome: &ToolOutcome) {
+        let tool_call_id = told.to_string();
         {
             let mut state = self.state();
+            // The step was written with it.
             if state.held.take().is_some() {
                 state.meter.keep();
             }
-        }
-        let tool_call_id = told.to_string();
-        // An earlier attempt may have told of it already.
-        if self.state().open.answered.contains(&tool_call_id) {
-            return;
+            // An earlier attempt may have told of it already.
+            if state.open.answered.contains(&tool_call_id) {
+                return;
+            }
         }
         self.stream.push(Event::ToolCallResult {
             message_id: ids::new_id(),

@@ -151,20 +151,16 @@ async fn claims(beside: &Beside, rest: &Rest, slots: usize, writing: Arc<Writing
             pause = WHILE_TURNS_WAIT;
             continue;
         }
-        let claimed = summaries::claim(&writing.executor.pool, &beside.worker, 1);
+        let claimed = summaries::claim(&writing.executor.pool, &beside.worker);
         match store::within(claimed).await {
             Ok(claimed) => {
                 outage_logged = false;
-                let is_any = !claimed.is_empty();
-                for claimed in claimed {
-                    let guard = beside.in_flight.hold_beside(claimed.id);
-                    let writing = Arc::clone(&writing);
-                    under_way.spawn(async move { writing.handle(claimed, guard).await });
-                }
-                if is_any {
-                    tokio::time::sleep(BETWEEN).await;
-                    beside.wake.notify_one();
-                }
+                let Some(claimed) = claimed else { continue };
+                let guard = beside.in_flight.hold_beside(claimed.id);
+                let writing = Arc::clone(&writing);
+                under_way.spawn(async move { writing.handle(claimed, guard).await });
+                tokio::time::sleep(BETWEEN).await;
+                beside.wake.notify_one();
             }
             Err(error) if !outage_logged => {
                 tracing::warn!(%error, "cannot claim summaries; trying again");

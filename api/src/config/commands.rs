@@ -23,9 +23,9 @@ pub enum Command {
     /// Cancel a run and end.
     Cancel(ChangeRunConfig),
     /// Have no worker take any run, and end.
-    Pause(PauseConfig),
+    Pause(ChangeConfig),
     /// Have workers take runs again, and end.
-    Resume(PauseConfig),
+    Resume(ChangeConfig),
     /// Have a worker take no more runs, and end.
     Drain(DrainConfig),
     /// Print where a turn's time goes.
@@ -48,8 +48,8 @@ impl Command {
         let queue = QueueConfig::augment_args(clap::Command::new("queue"));
         let run = RunConfig::augment_args(clap::Command::new("run"));
         let cancel = ChangeRunConfig::augment_args(clap::Command::new("cancel"));
-        let pause = PauseConfig::augment_args(clap::Command::new("pause"));
-        let resume = PauseConfig::augment_args(clap::Command::new("resume"));
+        let pause = ChangeConfig::augment_args(clap::Command::new("pause"));
+        let resume = ChangeConfig::augment_args(clap::Command::new("resume"));
         let drain = DrainConfig::augment_args(clap::Command::new("drain"));
         let times = TimesConfig::augment_args(clap::Command::new("times"));
         let matches = Config::augment_args(clap::Command::new("errand-api"))
@@ -74,8 +74,8 @@ impl Command {
             Some(("queue", queue)) => QueueConfig::from_arg_matches(queue).map(Self::Queue),
             Some(("run", run)) => RunConfig::from_arg_matches(run).map(Self::Run),
             Some(("cancel", cancel)) => ChangeRunConfig::from_arg_matches(cancel).map(Self::Cancel),
-            Some(("pause", pause)) => PauseConfig::from_arg_matches(pause).map(Self::Pause),
-            Some(("resume", resume)) => PauseConfig::from_arg_matches(resume).map(Self::Resume),
+            Some(("pause", pause)) => ChangeConfig::from_arg_matches(pause).map(Self::Pause),
+            Some(("resume", resume)) => ChangeConfig::from_arg_matches(resume).map(Self::Resume),
             Some(("drain", drain)) => DrainConfig::from_arg_matches(drain).map(Self::Drain),
             Some(("times", times)) => TimesConfig::from_arg_matches(times).map(Self::Times),
             Some((_, migrate)) => MigrateConfig::from_arg_matches(migrate).map(Self::Migrate),
@@ -87,20 +87,11 @@ impl Command {
         match self {
             Self::Serve(config) => config.check(),
             Self::Migrate(config) => config.database.check(),
-            Self::Requeue(config) | Self::Cancel(config) => {
-                config.database.check()?;
-                config.wake.check()
-            }
+            Self::Requeue(config) | Self::Cancel(config) => config.change.check(),
             Self::Queue(config) => config.database.check(),
             Self::Run(config) => config.database.check(),
-            Self::Pause(config) | Self::Resume(config) => {
-                config.database.check()?;
-                config.wake.check()
-            }
-            Self::Drain(config) => {
-                config.database.check()?;
-                config.wake.check()
-            }
+            Self::Pause(config) | Self::Resume(config) => config.check(),
+            Self::Drain(config) => config.change.check(),
             Self::Times(config) => config.check(),
         }
     }
@@ -110,11 +101,11 @@ impl Command {
         match self {
             Self::Serve(config) => &config.log,
             Self::Migrate(config) => &config.log,
-            Self::Requeue(config) | Self::Cancel(config) => &config.log,
+            Self::Requeue(config) | Self::Cancel(config) => &config.change.log,
             Self::Queue(config) => &config.log,
             Self::Run(config) => &config.log,
             Self::Pause(config) | Self::Resume(config) => &config.log,
-            Self::Drain(config) => &config.log,
+            Self::Drain(config) => &config.change.log,
             Self::Times(config) => &config.log,
         }
     }
@@ -132,9 +123,9 @@ pub struct MigrateConfig {
     pub log: LogConfig,
 }
 
-/// What `errand-api requeue` and `errand-api cancel` need.
+/// What a command that changes something needs; `errand-api pause` and `errand-api resume` need no more.
 #[derive(Debug, Clone, Args)]
-pub struct ChangeRunConfig {
+pub struct ChangeConfig {
     /// Which database.
     #[command(flatten)]
     pub database: DatabaseConfig,
@@ -146,57 +137,40 @@ pub struct ChangeRunConfig {
     /// How to log.
     #[command(flatten)]
     pub log: LogConfig,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ChangeConfig {
+    fn check(&self) -> Result<(), Invalid> {
+        self.database.check()?;
+        self.wake.check()
+    }
+}
+
+/// What `errand-api requeue` and `errand-api cancel` need.
+#[derive(Debug, Clone, Args)]
+pub struct ChangeRunConfig {
+    /// What each change needs.
+    #[command(flatten)]
+    pub change: ChangeConfig,
 
     /// Runs of one user that may be in the job queue or at work at the same time
     #[arg(long, env = "MAX_READY_RUNS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub max_ready_runs: u16,
 
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-
     /// The run
     pub run_id: uuid::Uuid,
-}
-
-/// What `errand-api pause` and `errand-api resume` need.
-#[derive(Debug, Clone, Args)]
-pub struct PauseConfig {
-    /// Which database.
-    #[command(flatten)]
-    pub database: DatabaseConfig,
-
-    /// Who is to be woken.
-    #[command(flatten)]
-    pub wake: WakeConfig,
-
-    /// How to log.
-    #[command(flatten)]
-    pub log: LogConfig,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What `errand-api drain` needs.
 #[derive(Debug, Clone, Args)]
 pub struct DrainConfig {
-    /// Which database.
+    /// What each change needs.
     #[command(flatten)]
-    pub database: DatabaseConfig,
-
-    /// Who is to be woken.
-    #[command(flatten)]
-    pub wake: WakeConfig,
-
-    /// How to log.
-    #[command(flatten)]
-    pub log: LogConfig,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
+    pub change: ChangeConfig,
 
     /// The worker, by its name as `queue` prints it
     pub worker: String,

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{pool, print_either};
 use crate::{
     ApiStartError,
-    config::{ChangeRunConfig, DrainConfig, PauseConfig},
+    config::{ChangeConfig, ChangeRunConfig, DrainConfig},
     operator::{self, Operator, Refused},
 };
 
@@ -29,7 +29,7 @@ const ALONE: Bounds = Bounds {
 /// There is no such run; the database failed.
 pub async fn cancel(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
     let pool = pool(
-        config.database.direct_url().expose_secret(),
+        config.change.database.direct_url().expose_secret(),
         "errand-api-cancel",
     )?;
     let users = UserPool::new(pool.clone(), ALONE);
@@ -38,13 +38,13 @@ pub async fn cancel(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
     let status = cancelled.map_err(|refused| cannot("cancel", refused))?;
     // Hints are told behind the commit.
     pool.close().await;
-    wake(&config.wake).await?;
+    wake(&config.change.wake).await?;
     let text = match status {
         RunStatus::Running => "its worker is told".to_owned(),
         status => format!("it is {status}"),
     };
     print_either(
-        config.json,
+        config.change.json,
         &json!({"run_id": run_id, "status": status}),
         &format!("run {run_id}: {text}\n"),
     )
@@ -56,16 +56,16 @@ pub async fn cancel(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
 /// There is no such run, or it did not fail; the database failed.
 pub async fn requeue(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
     let pool = pool(
-        config.database.direct_url().expose_secret(),
+        config.change.database.direct_url().expose_secret(),
         "errand-api-requeue",
     )?;
     let (run_id, max_ready) = (config.run_id, i64::from(config.max_ready_runs));
     let requeued = operator::requeue(&shell(), &pool, run_id, max_ready).await;
     requeued.map_err(|refused| cannot("requeue", refused))?;
     pool.close().await;
-    wake(&config.wake).await?;
+    wake(&config.change.wake).await?;
     print_either(
-        config.json,
+        config.change.json,
         &json!({"run_id": run_id, "status": RunStatus::Queued}),
         &format!("run {run_id}: it is queued\n"),
     )
@@ -75,7 +75,7 @@ pub async fn requeue(config: &ChangeRunConfig) -> Result<(), ApiStartError> {
 ///
 /// # Errors
 /// The database failed.
-pub async fn pause(config: &PauseConfig) -> Result<(), ApiStartError> {
+pub async fn pause(config: &ChangeConfig) -> Result<(), ApiStartError> {
     let pool = pool(
         config.database.direct_url().expose_secret(),
         "errand-api-pause",
@@ -98,7 +98,7 @@ pub async fn pause(config: &PauseConfig) -> Result<(), ApiStartError> {
 ///
 /// # Errors
 /// The database failed.
-pub async fn resume(config: &PauseConfig) -> Result<(), ApiStartError> {
+pub async fn resume(config: &ChangeConfig) -> Result<(), ApiStartError> {
     let pool = pool(
         config.database.direct_url().expose_secret(),
         "errand-api-resume",
@@ -124,16 +124,16 @@ pub async fn resume(config: &PauseConfig) -> Result<(), ApiStartError> {
 /// There is no such worker; the database failed.
 pub async fn drain(config: &DrainConfig) -> Result<(), ApiStartError> {
     let pool = pool(
-        config.database.direct_url().expose_secret(),
+        config.change.database.direct_url().expose_secret(),
         "errand-api-drain",
     )?;
     let worker = &config.worker;
     let drained = operator::drain(&shell(), &pool, worker).await;
     let Stop { since, by } = drained.map_err(|refused| cannot("drain", refused))?;
     pool.close().await;
-    wake(&config.wake).await?;
+    wake(&config.change.wake).await?;
     print_either(
-        config.json,
+        config.change.json,
         &json!({"worker": worker, "draining_since": since, "draining_by": by}),
         &format!(
             "{worker} takes no more runs and ends when those that it has are over; asked for at {} by {by}\n",

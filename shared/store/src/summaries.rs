@@ -143,11 +143,31 @@ pub struct Claimed {
     pub attempt: i32,
 }
 
-/// Takes up to `limit` jobs for a worker and begins an attempt at each summary; none while the queue is paused or the worker drains.
+/// Takes a job for a worker and begins an attempt at its summary; none if there is none, while the queue is paused, or if the worker drains.
 ///
 /// # Errors
 /// The database failed: which jobs were taken is unknown, and the worker's lease gives them back.
-pub async fn claim(pool: &Pool, worker: &str, limit: i64) -> Result<Vec<Claimed>, StoreError> {
+pub async fn claim(pool: &Pool, worker: &str) -> Result<Option<Claimed>, StoreError> {
+    loop {
+        match take(pool, worker).await? {
+            Taken::Begun(claimed) => return Ok(Some(claimed)),
+            Taken::Over => {}
+            Taken::Nothing => return Ok(None),
+        }
+    }
+}
+
+/// What became of the job that is due first.
+enum Taken {
+    /// An attempt at its summary is begun.
+    Begun(Claimed),
+    /// Its summary is over, and the job is gone.
+    Over,
+    /// No job is due.
+    Nothing,
+}
+
+async fn take(pool: &Pool, worker: &str) -> Result<Taken, StoreError> {
     let mut tx = pool.begin().await?;
     let taken = sqlx::query!(
         r#"with due as (
@@ -156,7 +176,7 @@ pub async fn claim(pool: &Pool, worker: &str, limit: i64) -> Result<Vec<Claimed>
                and not exists (select from queue_pause p where p.is_only)
                and not exists (select from worker_drains d where d.worker = $2)
              order by j.priority desc, j.run_at
-             limit $3
+             limit 1
              for update skip locked
          ),
          taken as (
@@ -175,37 +195,36 @@ pub async fn claim(pool: &Pool, worker: &str, limit: i64) -> Result<Vec<Claimed>
                 b.covers_to as "covers_to?", b.attempt as "attempt?"
          from taken t left join begun b on b.id = run_of_job(t.id)"#,
         SUMMARIES,
-        worker,
-        limit
+        worker
     )
-    .fetch_all(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
-    let mut claimed = Vec::new();
-    let mut over = Vec::new();
-    for row in taken {
-        let begun = (row.id, row.conversation_id, row.user_id, row.covers_to);
-        match (begun, row.attempt) {
-            ((Some(id), Some(conversation_id), Some(user_id), Some(covers_to)), Some(attempt)) => {
-                claimed.push(Claimed {
-                    id,
-                    span: Span {
-                        user_id,
-                        conversation_id,
-                        covers_to,
-                    },
-                    attempt,
-                })
-            }
-            _ => over.push(row.job),
+    let Some(row) = taken else {
+        tx.commit().await?;
+        return Ok(Taken::Nothing);
+    };
+    let begun = (row.id, row.conversation_id, row.user_id, row.covers_to);
+    let taken = match (begun, row.attempt) {
+        ((Some(id), Some(conversation_id), Some(user_id), Some(covers_to)), Some(attempt)) => {
+            Taken::Begun(Claimed {
+                id,
+                span: Span {
+                    user_id,
+                    conversation_id,
+                    covers_to,
+                },
+                attempt,
+            })
         }
-    }
-    if !over.is_empty() {
-        sqlx::query!("delete from apalis.jobs where id = any($1)", &over)
-            .execute(&mut *tx)
-            .await?;
-    }
+        _ => {
+            sqlx::query!("delete from apalis.jobs where id = $1", row.job)
+                .execute(&mut *tx)
+                .await?;
+            Taken::Over
+        }
+    };
     tx.commit().await?;
-    Ok(claimed)
+    Ok(taken)
 }
 
 /// How an attempt at a summary ended.

@@ -141,12 +141,10 @@ async fn nothing_is_summarised_while_the_queue_is_paused() {
         .await;
     let pool = errand_store::pool(&system.database_url, "test", 1, true).unwrap();
     rows::execute(&system.db, "insert into apalis.workers (id, worker_type, storage_name) values ('w', 'errand.run', 'errand')").await;
-    let claimed = errand_store::summaries::claim(&pool, "w", 8).await.unwrap();
-    assert!(claimed.is_empty());
+    let claim = async || errand_store::summaries::claim(&pool, "w").await.unwrap();
+    assert!(claim().await.is_none());
     rows::execute(&system.db, "delete from queue_pause").await;
-    let claimed = errand_store::summaries::claim(&pool, "w", 8).await.unwrap();
-    assert_eq!(claimed.len(), 1);
-    assert_eq!(claimed[0].attempt, 2);
+    assert_eq!(claim().await.map(|claimed| claimed.attempt), Some(2));
 }
 
 /// A model that is not available is asked again later, three times in all.
@@ -167,6 +165,37 @@ async fn a_summary_is_begun_three_times_at_most() {
     .await;
     system.until("select count(*) from summaries where status = 'failed' and error_code = 'model_unavailable' and attempt = 3", 1).await;
     assert_eq!(system.count("select count(*) from apalis.jobs").await, 0);
+}
+
+/// A conversation that goes on leaves the job of its summary behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_summary_is_over_holds_up_no_other() {
+    let system = TestSystem::with(Options {
+        workers: Some(0),
+        ..Options::default()
+    })
+    .await;
+    for user in ["ada", "bob"] {
+        past::talk(&system.db, user, 35, "Remember number").await;
+    }
+    rows::execute(&system.db, "insert into apalis.workers (id, worker_type, storage_name) values ('w', 'errand.run', 'errand')").await;
+    let asked = "with asked as (
+            insert into summaries (id, conversation_id, user_id, covers_to)
+            select gen_random_uuid(), conversation_id, user_id, max(position) - 10 from runs group by 2, 3 returning id, user_id)
+        insert into apalis.jobs (id, job_type, job, run_at, metadata)
+        select job_of_run(id), 'errand.summary', convert_to('{\"summary_id\":\"' || id || '\"}', 'utf8'),
+               now() - case user_id when 'ada' then interval '2 s' else interval '1 s' end, '' from asked";
+    rows::execute(&system.db, asked).await;
+    let over =
+        "update summaries set status = 'cancelled', finished_at = now() where user_id = 'ada'";
+    rows::execute(&system.db, over).await;
+    let pool = errand_store::pool(&system.database_url, "test", 1, true).unwrap();
+    let claimed = errand_store::summaries::claim(&pool, "w").await.unwrap();
+    assert_eq!(
+        claimed.map(|claimed| claimed.span.user_id),
+        Some("bob".to_owned())
+    );
+    assert_eq!(system.count("select count(*) from apalis.jobs").await, 1);
 }
 
 /// Turns go first: while each place of a worker has one, it begins no summary.
