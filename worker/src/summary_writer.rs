@@ -184,7 +184,6 @@ impl Writing {
         faults::point("summary.claimed");
         let begun = Instant::now();
         let spent = Mutex::new(Tokens::default());
-        let watch = self.executor.cancels.watch(claimed.id, claimed.attempt);
         let write = AssertUnwindSafe(self.write(&claimed, &spent)).catch_unwind();
         let (end, outcome) = tokio::select! {
             written = write => match written.unwrap_or(End::Failed("panic")) {
@@ -193,7 +192,7 @@ impl Writing {
                 end @ End::Again(_) => (end, "again"),
             },
             // The row says so already.
-            () = watch.asked() => (End::Failed("cancelled"), "cancelled"),
+            () = self.cancelled(&claimed) => (End::Failed("cancelled"), "cancelled"),
         };
         faults::point("summary.written");
         let tokens = *spent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -214,6 +213,19 @@ impl Writing {
             _ => None,
         };
         tracing::info!(summary = %claimed.id, attempt = claimed.attempt, outcome, why, took = ?begun.elapsed(), "summary");
+    }
+
+    /// Ends when the conversation goes on. Who cancels names no attempt, and is heard some time later: then an earlier one may be meant, and the
+    /// row still is this one's.
+    async fn cancelled(&self, claimed: &Claimed) {
+        loop {
+            let watch = self.executor.cancels.watch(claimed.id, claimed.attempt);
+            watch.asked().await;
+            let owned = summaries::is_owned(&self.executor.pool, claimed);
+            if let Ok(false) = store::within(owned).await {
+                return;
+            }
+        }
     }
 
     /// One attempt.

@@ -299,6 +299,25 @@ pub async fn finish(
     }
 }
 
+/// Whether an attempt still owns its summary.
+///
+/// # Errors
+/// The database failed.
+pub async fn is_owned(pool: &Pool, claimed: &Claimed) -> Result<bool, StoreError> {
+    let mut db = db::begin_for(pool, &claimed.span.user_id).await?;
+    let owned = sqlx::query_scalar!(
+        r#"select exists (
+             select from summaries where id = $1 and user_id = $2 and attempt = $3 and status = 'running') as "owned!""#,
+        claimed.id,
+        claimed.span.user_id,
+        claimed.attempt
+    )
+    .fetch_one(&mut *db)
+    .await
+    .map_err(StoreError::from);
+    db.done(owned).await
+}
+
 /// Whether an attempt still owns its summary, until the end of the transaction. The job first, as whoever claims does.
 async fn holds(db: &mut Connection, claimed: &Claimed) -> Result<bool, StoreError> {
     sqlx::query!(

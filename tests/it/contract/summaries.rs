@@ -1,6 +1,7 @@
 //! Long conversations: older talk gives way to a summary, which is written behind a turn and seen by nobody but the model.
 
 use errand_devkit::model::{Gate, Turn, request};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::system::{Answer, Options, TestSystem, past, rows};
@@ -122,6 +123,13 @@ async fn a_conversation_that_goes_on_cancels_its_summary() {
     system.model.aborted_seen(1).await.unwrap();
     // Behind that turn it is begun again.
     gate.reached(2).await.unwrap();
+    // Told once more, and late: it was meant for the attempt before.
+    rows::execute(
+        &system.db,
+        "select pg_notify('errand_cancel', id::text) from summaries",
+    )
+    .await;
+    a_cancel_is_heard(&system).await;
     gate.open();
     system.until(COMPLETED, 1).await;
     let attempts = "select attempt::bigint from summaries where status = 'completed'";
@@ -129,6 +137,22 @@ async fn a_conversation_that_goes_on_cancels_its_summary() {
     say(&system, "ada", &conversation, "and on and on").await;
     let last = turns(&system).pop().unwrap();
     assert!(request::content(&request::messages(&last)[1]).ends_with(NOTES));
+}
+
+/// Cancels a run of somebody else: its worker has heard of all cancels before it.
+async fn a_cancel_is_heard(system: &TestSystem) {
+    let gate = Gate::closed();
+    let never = Turn::text("never").gate_after(0, &gate);
+    system.model.push(never);
+    let go = system.post_chat("bob", &json!({"message": "go"}));
+    let accepted = Answer::of(go.header("prefer", "respond-async")).await;
+    let run = accepted.body["run_id"].as_str().unwrap();
+    gate.reached(1).await.unwrap();
+    let cancel = format!("runs/{run}/cancel");
+    let cancel = system.request(Method::POST, "bob", &cancel);
+    Answer::of(cancel).await.assert_ok();
+    let ended = system.get("bob", &format!("runs/{run}?wait=20")).await;
+    assert_eq!(ended.assert_ok()["status"], "cancelled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
