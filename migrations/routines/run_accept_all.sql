@@ -1,4 +1,4 @@
--- version 3
+-- version 4
 -- Accepts, in one statement for all, those of many messages to which nothing is special: the first of its user, within the bounds, in a
 -- conversation that is free or new, and with a place for its run, which so may start at once. Returns these; of the others nothing is written,
 -- and `run_accept` says what they are. (`offset 0`: see `run_claims`.) For all users, so it runs as the owner of the tables, and each row names its user. Fails as a whole.
@@ -28,8 +28,10 @@ begin
             i (run_id, user_id, conversation_id, new_conversation_id, thread_name, title, message_id, content, metadata, time_zone, key,
                request_hash, max_active, max_queued, per_minute, tokens_per_day, max_undecided, max_ready, is_second_try, deadline, traceparent,
                place)
-        left join conversations c on c.id = i.conversation_id and c.user_id = i.user_id and c.deleted_at is null
-        left join user_settings s on s.user_id = i.user_id
+        left join lateral (
+            select c.id from conversations c where c.id = i.conversation_id and c.user_id = i.user_id and c.deleted_at is null offset 0
+        ) c on true
+        left join lateral (select s.time_zone from user_settings s where s.user_id = i.user_id offset 0) s on true
         cross join lateral (
             select least(count(*), greatest(i.max_active, i.max_queued)) as active, count(*) as ready,
                    least(count(*) filter (where status = 'queued'), greatest(i.max_active, i.max_queued)) as queued
@@ -67,7 +69,7 @@ begin
               where r.conversation_id = a.known_conversation_id and is_active(r) offset 0)
     ),
     touched as (
-        update conversations c set updated_at = clock_timestamp() from accepted a where c.id = a.known_conversation_id
+        update conversations c set updated_at = clock_timestamp() where c.id = any (array(select known_conversation_id from accepted))
     ),
     -- An id that is another user's is refused here, and with it the set.
     opened as (

@@ -1,4 +1,4 @@
--- version 2
+-- version 3
 -- Many runs come to their replies in a few statements for all, as `run_finish` has each. `admitted` is null where another attempt owns the run
 -- or it is over: nothing is written of that one. For all users, so it runs as the owner of the tables, and each row names its user. Fails as a
 -- whole.
@@ -15,10 +15,14 @@ begin
         select distinct hashtextextended(i.user_id, 1) as key from jsonb_to_recordset(p_rows) as i (user_id text) order by 1
     ) u;
     perform from jsonb_to_recordset(p_rows) as i (job_id text) join apalis.jobs j on j.id = i.job_id order by j.id for no key update of j;
+    with asked as materialized (
+        select i.* from jsonb_to_recordset(p_rows) as i (run_id uuid, user_id text, attempt integer)
+    )
     select array_agg(o.id) into v_runs from (
         select r.id
-        from jsonb_to_recordset(p_rows) as i (run_id uuid, user_id text, attempt integer)
-        join runs r on r.id = i.run_id and r.user_id = i.user_id and r.attempt = i.attempt and r.status = 'running'
+        from runs r
+        where r.id = any (array(select run_id from asked)) and r.status = 'running'
+          and exists (select from asked a where a.run_id = r.id and a.user_id = r.user_id and a.attempt = r.attempt offset 0)
         order by r.id
         for no key update of r
     ) o;

@@ -1,4 +1,4 @@
--- version 2
+-- version 3
 -- Steps of many runs in one statement for all, as `run_step` has each. Returns the runs whose attempts still own them; of the others nothing is
 -- written. For all users, so it runs as the owner of the tables, and each row names its user. Fails as a whole.
 create or replace function run_step_all(p_rows jsonb) returns uuid[]
@@ -7,10 +7,14 @@ as $$
 declare
     v_runs uuid[];
 begin
+    with asked as materialized (
+        select i.* from jsonb_to_recordset(p_rows) as i (run_id uuid, user_id text, attempt integer)
+    )
     select array_agg(o.id) into v_runs from (
         select r.id
-        from jsonb_to_recordset(p_rows) as i (run_id uuid, user_id text, attempt integer)
-        join runs r on r.id = i.run_id and r.user_id = i.user_id and r.attempt = i.attempt and r.status = 'running'
+        from runs r
+        where r.id = any (array(select run_id from asked)) and r.status = 'running'
+          and exists (select from asked a where a.run_id = r.id and a.user_id = r.user_id and a.attempt = r.attempt offset 0)
         order by r.id
         for share of r
     ) o;

@@ -52,11 +52,14 @@ pub async fn append(pool: &Pool, batches: &[Batch]) -> Result<Vec<Uuid>, StoreEr
     let mut db = pool.acquire().await?;
     // The lock on the run's row makes a claim wait for this statement: a new attempt sees every event of the last one.
     let owned = sqlx::query_scalar!(
-        r#"with owned as (
+        r#"with told as materialized (
+             select distinct run_id, attempt from unnest($1::uuid[], $2::integer[]) as u (run_id, attempt)
+         ),
+         owned as (
              select r.id from runs r
-             join (select distinct run_id, attempt from unnest($1::uuid[], $2::integer[]) as u (run_id, attempt)) w
-               on r.id = w.run_id and r.attempt = w.attempt
-             where r.status = 'running'
+             where r.id = any ($1) and r.status = 'running'
+               and exists (select from told t where t.run_id = r.id and t.attempt = r.attempt offset 0)
+             order by r.id
              for share of r
          ),
          written as (

@@ -39,7 +39,7 @@ fn message(number: usize) -> Uuid {
 }
 
 /// A row of `run_accepts` with nothing special, but for these fields.
-fn asked(number: usize, user: &str, special: &Value) -> Value {
+pub(super) fn asked(number: usize, user: &str, special: &Value) -> Value {
     let mut row = json!({
         "run_id": run(number), "user_id": user, "conversation_id": null, "new_conversation_id": conversation(number), "title": "a title",
         "rejects_busy": false, "message_id": message(number), "content": format!("message {number}"), "metadata": {"a": 1},
@@ -135,7 +135,12 @@ async fn prepare(db: &PgPool) {
 }
 
 /// Calls a routine for these rows: each alone, or all together.
-async fn together(db: &PgPool, routine: &str, rows: &[Value], is_alone: bool) -> Vec<Value> {
+pub(super) async fn together(
+    db: &PgPool,
+    routine: &str,
+    rows: &[Value],
+    is_alone: bool,
+) -> Vec<Value> {
     let call = format!(
         "select to_jsonb(came) - '{{db_time,window_frees_in,day_ends_in}}'::text[] from {routine}($1, $2) came order by place"
     );
@@ -164,7 +169,7 @@ async fn state(db: &PgPool) -> Vec<(&'static str, Vec<Value>)> {
     all
 }
 
-async fn claimed(db: &PgPool) -> Vec<Value> {
+pub(super) async fn claimed(db: &PgPool) -> Vec<Value> {
     rows::execute(
         db,
         "update apalis.jobs set run_at = now() - interval '1 minute'",
@@ -177,8 +182,16 @@ async fn claimed(db: &PgPool) -> Vec<Value> {
         .expect("claims")
 }
 
+pub(super) async fn jobs(db: &PgPool, runs: &[Value]) -> Vec<String> {
+    sqlx::query_scalar("select job_of_run((r ->> 'id')::uuid) from unnest($1::jsonb[]) with ordinality as u (r, n) order by n")
+        .bind(runs)
+        .fetch_all(db)
+        .await
+        .expect("ids of jobs")
+}
+
 /// Rows of `run_steps` or `run_finishes` for runs that were claimed. One is of an attempt that is over.
-fn answers(runs: &[Value], step: i32, special: impl Fn(usize) -> Value) -> Vec<Value> {
+pub(super) fn answers(runs: &[Value], step: i32, special: impl Fn(usize) -> Value) -> Vec<Value> {
     let rows = runs.iter().enumerate().map(|(n, run)| {
         let attempt = run["attempt"].as_i64().expect("an attempt") - i64::from(n == 3);
         let mut row = json!({
@@ -199,7 +212,7 @@ fn answers(runs: &[Value], step: i32, special: impl Fn(usize) -> Value) -> Vec<V
     rows.collect()
 }
 
-fn ends(runs: &[Value], job_ids: &[String]) -> Vec<Value> {
+pub(super) fn ends(runs: &[Value], job_ids: &[String]) -> Vec<Value> {
     answers(runs, 2, |n| {
         let mut end = json!({
             "message_id": id(4, n), "cut_off_input": 0, "cut_off_output": 0, "cut_off_estimated": false, "job_id": job_ids[n], "max_ready": 4,
@@ -258,14 +271,10 @@ async fn what_goes_together_comes_to_what_goes_alone() {
         ));
         assert_eq!(writers(&db, "steps where step = 1").await == 1, !is_alone);
 
-        let job_ids: Vec<String> = sqlx::query_scalar("select job_of_run((r ->> 'id')::uuid) from unnest($1::jsonb[]) with ordinality as u (r, n) order by n")
-            .bind(&runs)
-            .fetch_all(&db)
-            .await
-            .expect("ids of jobs");
+        let ends = ends(&runs, &jobs(&db, &runs).await);
         steps.push((
             "ended",
-            together(&db, "run_finishes", &ends(&runs, &job_ids), is_alone).await,
+            together(&db, "run_finishes", &ends, is_alone).await,
         ));
         assert_eq!(
             writers(&db, "messages where role = 'assistant'").await == 1,
