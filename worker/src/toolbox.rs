@@ -10,11 +10,13 @@ use errand_core::pending::Effect;
 use errand_server::supervise::Supervisor;
 use errand_store::lifecycle::{Claimed, RequestedCall};
 use errand_tools::{Caller, FENCED, OUTAGE, TaskServer};
+use futures::{StreamExt, channel::mpsc};
 use rmcp::{
     RoleClient, ServiceError, ServiceExt,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ClientConfig,
-        Implementation, Tool,
+        ClientJsonRpcMessage, ClientRequest, GetMeta, Implementation, JsonRpcMessage,
+        ServerJsonRpcMessage, Tool,
     },
     service::RunningService,
 };
@@ -23,8 +25,8 @@ use tokio::sync::RwLock;
 
 use crate::agent::{Interrupted, Invocation, Refusal, ToolDefinition, ToolOutcome};
 
-/// Bytes between client and server before one waits for the other.
-const PIPE: usize = 64 * 1024;
+/// Messages each way between client and server before one waits for the other.
+const WAY: usize = 256;
 /// Repeats of a call whose outcome is unknown. Its key makes that safe.
 const REPEATS: usize = 2;
 const REPEAT_PAUSE: Duration = Duration::from_millis(200);
@@ -142,11 +144,13 @@ impl Toolbox {
 }
 
 async fn connect(server: &TaskServer, supervisor: &Supervisor) -> Result<Client, ToolboxError> {
-    let (ours, theirs) = tokio::io::duplex(PIPE);
+    // Messages as they are: in one process nothing is gained by writing them as JSON and reading that.
+    let (asking, asked) = mpsc::channel::<ClientJsonRpcMessage>(WAY);
+    let (answering, answered) = mpsc::channel::<ServerJsonRpcMessage>(WAY);
     let server = server.clone();
     // It ends when its pair is broken or closed, which is mended; a panic in it is not.
     supervisor.transient("tool server", async move {
-        if let Ok(running) = Box::pin(server.serve(theirs)).await
+        if let Ok(running) = Box::pin(server.serve((answering, asked.map(with_its_meta)))).await
             && let Err(error) = running.waiting().await
             && let Ok(panic) = error.try_into_panic()
         {
@@ -155,9 +159,20 @@ async fn connect(server: &TaskServer, supervisor: &Supervisor) -> Result<Client,
     });
     let info = Implementation::new("errand-worker", env!("CARGO_PKG_VERSION"));
     ClientConfig::new(ClientCapabilities::default(), info)
-        .serve(ours)
+        .serve((asking, answered))
         .await
         .map_err(|error| ToolboxError::Handshake(Box::new(error)))
+}
+
+/// Moves the `_meta` of a call to where a server looks for it, which is what rmcp does as it reads a message from JSON.
+fn with_its_meta(mut message: ClientJsonRpcMessage) -> ClientJsonRpcMessage {
+    if let JsonRpcMessage::Request(request) = &mut message
+        && let ClientRequest::CallToolRequest(call) = &mut request.request
+        && let Some(meta) = call.params.meta.take()
+    {
+        request.request.get_meta_mut().extend(meta);
+    }
+    message
 }
 
 /// A tool as the model is told of it: without the user, who is none of its business.
