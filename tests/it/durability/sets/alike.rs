@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::system::{database, rows};
 
 /// Tables that transitions write, without what differs from one time to the next: times, and places in an order that is the server's.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 12] = [
     (
         "runs",
         "created_at,started_at,finished_at,admitted_at,position",
@@ -18,6 +18,10 @@ const TABLES: [(&str, &str); 9] = [
     ("conversations", "created_at,updated_at"),
     ("user_settings", "updated_at"),
     ("usage_days", ""),
+    // Results have the times of tasks in them.
+    ("tool_calls", "created_at,result"),
+    ("tasks", "created_at,updated_at,completed_at"),
+    ("task_totals", ""),
     ("apalis.jobs", "run_at,lock_at,done_at"),
     ("apalis.workers", "last_seen,started_at"),
 ];
@@ -233,6 +237,67 @@ pub(super) fn ends(runs: &[Value], job_ids: &[String]) -> Vec<Value> {
     })
 }
 
+/// Rows of `run_calls` that add a task, and one of each kind that is no such or is refused.
+fn calls(runs: &[Value]) -> Vec<Value> {
+    let rows = runs.iter().enumerate().map(|(n, run)| {
+        let task = json!({
+            "id": id(5, n), "title": format!("task {n}"), "completed": n % 2 == 0, "priority": "p2", "due_date": "2026-12-24", "due_time": "10:00",
+            "tags": ["Home"], "tag_keys": ["home"],
+        });
+        let mut row = json!({
+            "run_id": run["id"], "user_id": run["user_id"], "attempt": run["attempt"], "is_fenced": true, "step": 1, "ordinal": 0,
+            "tool_name": "add_task", "parameters": {"n": n}, "is_error": false, "duration_ms": n,
+            "result": {"task": {"title": format!("task {n}")}},
+            "change": {
+                "zone": run["time_zone"], "more_tasks": 1, "more_bytes": 10, "max_tasks": 10, "max_bytes": 1000, "add": task,
+            },
+        });
+        match n {
+            2 => row["change"] = Value::Null,
+            3 => row["attempt"] = json!(7),
+            4 => {
+                row["change"] = Value::Null;
+                row["is_error"] = json!(true);
+            }
+            5 => row["change"]["zone"] = json!("Asia/Tokyo"),
+            6 => row["change"]["max_tasks"] = json!(0),
+            7 => row["change"]["max_bytes"] = json!(9),
+            8 => row["is_fenced"] = json!(false),
+            9 => row["ordinal"] = json!(7),
+            10 => {
+                row["step"] = json!(5);
+                row["answer"] = answers(&runs[n..=n], 5, |_| json!({"first_seq": 20})).remove(0);
+            }
+            11 => {
+                let change = row["change"].as_object_mut().expect("an object");
+                change.remove("add");
+                change.insert("put".to_owned(), task_that_is_not_there(n));
+            }
+            _ => {}
+        }
+        row
+    });
+    rows.collect()
+}
+
+fn task_that_is_not_there(n: usize) -> Value {
+    json!({
+        "id": id(6, n), "title": "lost", "completed": false, "priority": "p4", "tags": [], "tag_keys": [], "seen": "2026-01-01T00:00:00Z",
+    })
+}
+
+/// The results of calls without the times of tasks, which are there if the call was made.
+fn without_times(mut came: Vec<Value>) -> Vec<Value> {
+    for call in &mut came {
+        if let Some(task) = call["result"]["task"].as_object_mut() {
+            task.remove("created_at");
+            task.remove("updated_at");
+            task.remove("completed_at");
+        }
+    }
+    came
+}
+
 /// How many transactions wrote these rows: a set is one.
 async fn writers(db: &PgPool, of: &str) -> i64 {
     let count = format!("select count(distinct xmin::text) from {of}");
@@ -270,6 +335,29 @@ async fn what_goes_together_comes_to_what_goes_alone() {
             .await,
         ));
         assert_eq!(writers(&db, "steps where step = 1").await == 1, !is_alone);
+
+        // All users have lists but one.
+        rows::execute(&db, "insert into task_totals (user_id, tasks, bytes) select distinct user_id, 0, 0 from runs where user_id <> 'many'").await;
+        let mut calls = calls(&runs);
+        // Made before; and the same user once more.
+        together(&db, "run_calls", &calls[9..=9], true).await;
+        calls.push(calls[0].clone());
+        let again = calls.last_mut().expect("a call");
+        again["ordinal"] = json!(1);
+        again["change"]["add"]["id"] = json!(id(5, 99));
+        let made = together(&db, "run_calls", &calls, is_alone).await;
+        steps.push(("called", without_times(made.clone())));
+        let recorded: Vec<Value> = sqlx::query_scalar(
+            "select result from tool_calls where run_id = ($1 ->> 'id')::uuid order by ordinal",
+        )
+        .bind(&runs[0])
+        .fetch_all(&db)
+        .await
+        .expect("results");
+        assert_eq!(
+            recorded,
+            [&made[0], made.last().expect("a call")].map(|call| call["result"].clone())
+        );
 
         let ends = ends(&runs, &jobs(&db, &runs).await);
         steps.push((
