@@ -121,7 +121,7 @@ pub async fn run(
             }));
         }
         let gated = to_approve(&answer, &assignment.needs_approval);
-        let questions = questions(assignment, &answer, &gated, tools).await?;
+        let questions = Box::pin(questions(assignment, &answer, &gated, tools)).await?;
         if !questions.is_empty() {
             let reply = Reply {
                 step,
@@ -131,7 +131,7 @@ pub async fn run(
             };
             return Ok(Stop::NeedsApproval(reply, questions));
         }
-        journal.commit(step, &answer).await?;
+        Box::pin(journal.commit(step, &answer)).await?;
         let number = step;
         let step = Step::new(assignment, number, gated);
         let results = act(assignment, &step, &answer, &failing, tools, journal).await?;

@@ -46,6 +46,9 @@ const MAX_RETRIES_BEFORE_ANOTHER: usize = 1;
 /// The longest pause that is waited out there.
 const MAX_PAUSE_BEFORE_ANOTHER: Duration = Duration::from_secs(2);
 
+/// Bytes of most requests: instructions, tools and a conversation of some turns.
+const LIKELY_BODY: usize = 16 * 1024;
+
 /// How long a model is waited for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
@@ -107,11 +110,15 @@ impl OpenAi {
         let messages = agent::messages_for(request.messages, &self.model, signature);
         loop {
             let body = Body::new(self, &messages, request);
-            // Serialized once: its size is what an estimate of tokens goes by.
-            let body = serde_json::value::to_raw_value(&body)
+            let mut json = Vec::with_capacity(LIKELY_BODY);
+            serde_json::to_writer(&mut json, &body)
                 .map_err(|_| CallFailure::permanent("the request could not be written"))?;
+            // It is kept until the answer begins.
+            json.shrink_to_fit();
+            // What an estimate of tokens goes by.
+            let asked = json.len();
             let begun = Instant::now() + self.patience.first_token;
-            let response = timeout_at(begun, self.transport.send(&body)).await;
+            let response = timeout_at(begun, self.transport.send(json.into())).await;
             match response.unwrap_or_else(|_| Err(CallFailure::silence("no answer began in time")))
             {
                 Ok(response) => {
@@ -119,7 +126,7 @@ impl OpenAi {
                         begun,
                         silence: self.patience.silence,
                     };
-                    return read(response, body.get().len(), until, tell).await;
+                    return read(response, asked, until, tell).await;
                 }
                 Err(failure) => match failure.refused() {
                     Some(parameter) if self.habits.learn(parameter) => {

@@ -108,9 +108,9 @@ impl RunExecutor {
             "run", run = %taken.run.id, attempt = taken.run.attempt, user = %telemetry::user(&taken.run.user_id),
             trace = span.context().map(TraceContext::trace_id),
         );
-        let work = self.work(&taken.run, taken.history, drain);
-        // Boxed: it is large.
-        let ended = Box::pin(span.scope(work).instrument(lines)).await;
+        // Boxed, as all that a run waits for once and that is large: it lasts as long as the run, which mostly waits for its model.
+        let work = Box::pin(self.work(&taken.run, taken.history, drain));
+        let ended = span.scope(work).instrument(lines).await;
         ended.tell(&mut span);
     }
 
@@ -173,7 +173,7 @@ impl RunExecutor {
             unfinished => return self.release(run, unfinished, journal.cut_off()).await,
         };
         log_end(&outcome, cause.as_deref(), begun.elapsed());
-        match self.finish(&journal, &outcome, reply.as_ref()).await {
+        match Box::pin(self.finish(&journal, &outcome, reply.as_ref())).await {
             // If it took effect after all, the fence says so to whoever tries again.
             Err(WriteError::Store(error)) if error.is_outage() => {
                 let outage = of_store(&error);
@@ -187,7 +187,14 @@ impl RunExecutor {
                 }
                 // A turn that goes on from another has no title to give: its conversation had one before.
                 if let (true, Outcome::Completed { reply, .. }) = (run.wants_title, &outcome) {
-                    titles::give(&self.pool, models.at_hand(), run, reply, &drain).await;
+                    Box::pin(titles::give(
+                        &self.pool,
+                        models.at_hand(),
+                        run,
+                        reply,
+                        &drain,
+                    ))
+                    .await;
                 }
                 spans::ended(&outcome)
             }

@@ -84,23 +84,28 @@ pub async fn commit(transaction: Transaction) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// Those of the work, or [`StoreError::Timeout`] after [`WORK_TIMEOUT`].
-pub async fn within<T, E: From<StoreError>>(
+pub fn within<T, E: From<StoreError>>(
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    within_time(WORK_TIMEOUT, work).await
+) -> impl Future<Output = Result<T, E>> {
+    within_time(WORK_TIMEOUT, work)
 }
 
 /// Bounds a unit of work that has to be shorter than others.
 ///
 /// # Errors
 /// Those of the work, or [`StoreError::Timeout`] after `time`.
-pub async fn within_time<T, E: From<StoreError>>(
+pub fn within_time<T, E: From<StoreError>>(
     time: Duration,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    match tokio::time::timeout(time, work).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Timeout(time).into()),
+) -> impl Future<Output = Result<T, E>> {
+    // Boxed, and not held by an `async fn`, which would have room for it twice: a future is as large as the largest that it ever awaits, and a run
+    // waits for its model with it.
+    let work = tokio::time::timeout(time, Box::pin(work));
+    async move {
+        match work.await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Timeout(time).into()),
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{AUTHORIZATION, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
 };
 use reqwest::Response;
 use secrecy::ExposeSecret;
-use serde::Serialize;
 use url::Url;
 
 use super::failure::{CallFailure, reason};
@@ -48,12 +48,16 @@ impl Transport {
         })
     }
 
-    /// Sends a body and returns the beginning of the answer.
+    /// Sends a body of JSON and returns the beginning of the answer.
     ///
     /// # Errors
     /// There is none, or it is no success.
-    pub(super) async fn send(&self, body: &impl Serialize) -> Result<Response, CallFailure> {
-        let mut request = self.http.post(self.url.clone()).json(body);
+    pub(super) async fn send(&self, body: Bytes) -> Result<Response, CallFailure> {
+        let mut request = self
+            .http
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
         if let Some((name, key)) = &self.key {
             request = request.header(name, key);
         }
