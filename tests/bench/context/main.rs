@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// Which share of that is then asked for
     #[arg(long, default_value_t = 0.5)]
     pub(crate) load: f64,
+    /// Milliseconds that the model takes for an answer
+    #[arg(long, default_value_t = 0)]
+    pub(crate) answer_after: u64,
     /// Of so many turns one makes a summary due: 20 is what it comes to where each conversation is long
     #[arg(long, default_value_t = 20)]
     pub(crate) per_summary: usize,

@@ -99,6 +99,14 @@ impl Stage {
         Ok((stage, here))
     }
 
+    /// The model takes so long for each answer from now on.
+    pub(crate) fn answer_after(&self, time: Duration) {
+        self.system.model.script(move |_| {
+            Turn::text("Done: the plan for today is clear and each step has one owner")
+                .first_byte_after(time)
+        });
+    }
+
     /// Of a worker that writes summaries, or writes none.
     pub(crate) fn worker_arguments(&self, writes: bool) -> Arguments {
         self.worker.clone().with("--summaries", writes)
