@@ -15,6 +15,9 @@ use crate::system::{
     socket::Socket,
 };
 
+/// More than a socket waits between two of these frames.
+const HELD_BACK: Duration = Duration::from_millis(100);
+
 fn is_change(frame: &Value) -> bool {
     frame["type"] == "tasks.changed"
 }
@@ -71,6 +74,11 @@ async fn a_change_in_another_conversation_is_told_to_every_socket_of_its_user() 
     let tasks = system.get("ada", "tasks").await;
     assert_eq!(tasks.assert_ok()["tasks"][0]["title"], "buy milk");
     assert!(has_heard_nothing(&mut bob).await, "{:?}", bob.frames);
+    // A listener that has just come up tells everybody, too. Behind Bob's change nothing of that is on its way but what a socket holds back.
+    system.say("bob", "water plants").await.assert_ok();
+    hear(&mut bob).await;
+    tokio::time::sleep(HELD_BACK).await;
+    page.call("ping", json!({})).await;
     // What changes nothing is not told; Bob's change comes behind it.
     page.frames.clear();
     system.say("ada", "list").await.assert_ok();

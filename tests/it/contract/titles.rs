@@ -33,6 +33,17 @@ async fn a_conversation_gets_a_title_behind_its_first_reply() {
     assert_eq!(first["usage"]["input_tokens"], 100);
     let today = "select (sum(tokens) > 110)::int::bigint from usage_days";
     assert_eq!(system.count(today).await, 1);
+    let day = system.get("ada", "usage").await.assert_ok()["usage"][0].clone();
+    let model = &day["models"][0];
+    assert_eq!(model["model_calls"], 2, "{day}");
+    let together = model["input_tokens"]
+        .as_i64()
+        .zip(model["output_tokens"].as_i64());
+    assert_eq!(
+        together.map(|(read, written)| read + written),
+        day["tokens"].as_i64(),
+        "{day}"
+    );
     let asked = system.model.requests();
     let asked = asked.last().expect("a request").to_string();
     assert!(

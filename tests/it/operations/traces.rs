@@ -301,9 +301,12 @@ async fn an_attempt_after_a_crash_is_linked_to_the_one_before() {
     let mut doomed = worker(&system, &telemetry).await;
     let answer = tokio::spawn(system.post_chat("ada", &json!({"message": "add"})).send());
     lost.reached(1).await.expect("the second answer begins");
-    // What had ended by then was sent; the attempt itself had not.
+    // What had ended by then is sent; the attempt itself has not.
     let first = collector
-        .until(|spans| spans.iter().find(|span| span.name == "step").cloned())
+        .until(|spans| {
+            let named = |name: &str| spans.iter().find(|span| span.name == name);
+            named("execute_tool add_task").and(named("step")).cloned()
+        })
         .await;
     let other = worker(&system, &telemetry).await;
     doomed.kill().await;
