@@ -190,6 +190,7 @@ impl RunExecutor {
                     Box::pin(titles::give(
                         &self.pool,
                         models.at_hand(),
+                        &self.metrics,
                         run,
                         reply,
                         &drain,

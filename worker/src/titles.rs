@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{self, Model},
+    metrics::Metrics,
     openai::OpenAi,
     spans,
 };
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) async fn give(
     pool: &Pool,
     model: &OpenAi,
+    metrics: &Metrics,
     run: &Claimed,
     reply: &str,
     drain: &CancellationToken,
@@ -48,7 +50,10 @@ pub(crate) async fn give(
         () = drain.cancelled() => return span.fail("drained"),
     };
     match &title {
-        Ok(Ok((_, tokens))) => spans::used(&mut span, *tokens),
+        Ok(Ok((_, tokens))) => {
+            spans::used(&mut span, *tokens);
+            metrics.used(model.name(), *tokens);
+        }
         Ok(Err(_)) => span.fail("no_answer"),
         Err(_) => span.fail("timeout"),
     }
@@ -61,15 +66,10 @@ pub(crate) async fn give(
     let written = store::within(async {
         let mut db = store::begin_for(pool, &run.user_id).await?;
         usage::count(&mut db, &run.user_id, tokens).await?;
+        let (conversation, user) = (run.conversation_id, &run.user_id);
+        conversations::count_title(&mut db, conversation, user, model.name(), tokens).await?;
         if let Some(title) = title {
-            conversations::entitle(
-                &mut db,
-                run.conversation_id,
-                &run.user_id,
-                &run.message,
-                &title,
-            )
-            .await?;
+            conversations::entitle(&mut db, conversation, user, &run.message, &title).await?;
         }
         store::commit(db).await?;
         Ok::<_, StoreError>(())

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{Connection, Page, StoreError};
+use crate::{Connection, Page, StoreError, read::usage::Tokens};
 
 /// Characters of the first message that become the title.
 const TITLE_CHARS: usize = 80;
@@ -49,6 +49,33 @@ pub async fn entitle(
         user_id,
         first_title(first_message),
         title
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes what a model took for the conversation's title, whatever became of it.
+pub async fn count_title(
+    db: &mut Connection,
+    id: Uuid,
+    user_id: &str,
+    model: &str,
+    tokens: Tokens,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update conversations
+         set titled_at = now(), title_model = $3,
+             title_input_tokens = title_input_tokens + $4, title_cached_input_tokens = title_cached_input_tokens + $5,
+             title_output_tokens = title_output_tokens + $6, title_reasoning_tokens = title_reasoning_tokens + $7
+         where id = $1 and user_id = $2",
+        id,
+        user_id,
+        model,
+        tokens.input,
+        tokens.cached,
+        tokens.output,
+        tokens.reasoning
     )
     .execute(db)
     .await?;

@@ -59,7 +59,7 @@ pub struct Day {
 /// What a model took of a user in a day, in answers that were kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelDay {
-    /// The day in UTC on which the run or the summary ended.
+    /// The day in UTC on which the run, the summary or the title ended.
     pub day: NaiveDate,
     /// The model, as the provider knows it.
     pub model: String,
@@ -75,7 +75,7 @@ pub struct ModelDay {
     pub reasoning: i64,
 }
 
-/// What models took of the user on the days from `from` to `to`, by day and model, for runs and summaries that are still there.
+/// What models took of the user on the days from `from` to `to`, by day and model, for runs, summaries and titles that are still there.
 pub async fn by_model(
     db: &mut Connection,
     user_id: &str,
@@ -97,6 +97,11 @@ pub async fn by_model(
                select (s.finished_at at time zone 'utc')::date, s.model, s.input_tokens, s.cached_input_tokens, s.output_tokens, s.reasoning_tokens
                from summaries s
                where s.user_id = $1 and s.model is not null and s.finished_at >= $2::date - 1 and s.finished_at < $3::date + 2
+               union all
+               select (c.titled_at at time zone 'utc')::date, c.title_model, c.title_input_tokens, c.title_cached_input_tokens,
+                      c.title_output_tokens, c.title_reasoning_tokens
+               from conversations c
+               where c.user_id = $1 and c.titled_at >= $2::date - 1 and c.titled_at < $3::date + 2
            ) t
            where t.day between $2 and $3
            group by t.day, t.model
