@@ -27,7 +27,7 @@ pub(crate) struct UsageDay {
     cached_input_tokens: i64,
     /// Of the output of its models, tokens of reasoning that nobody is shown.
     reasoning_tokens: i64,
-    /// What the runs that ended on it and the summaries that were written on it took, by model.
+    /// What the runs that ended on it and the summaries and titles that were written on it took, by model.
     models: Vec<ModelUsage>,
     /// Dollars for that, by the installation's table of prices (`PRICES_FILE`); absent where it has none of the models.
     #[serde(skip_serializing_if = "Option::is_none")]
