@@ -4,10 +4,12 @@ use std::{
     fs::File,
     io::{BufRead, BufReader},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::Result;
 use sqlx::{Connection, PgConnection};
+use tokio::time::{Instant, sleep};
 
 /// How the runs came out.
 pub(crate) struct Runs {
@@ -35,6 +37,24 @@ pub(crate) struct Times {
 
 /// Milliseconds that a turn hit by a kill may take, but for one in a hundred.
 pub(crate) const BOUND: f64 = 12_000.0;
+
+/// For summaries that the last turns made due.
+const LAST: Duration = Duration::from_secs(30);
+
+/// Waits until nothing is left to do, while those who could do it are still there; what is left after that is a violation.
+pub(crate) async fn rest(database: &str) -> Result<()> {
+    let mut db = PgConnection::connect(database).await?;
+    let end = Instant::now() + LAST;
+    let left = "select exists (select from apalis.jobs where status not in ('Done', 'Killed'))";
+    while Instant::now() < end
+        && sqlx::query_scalar::<_, bool>(left)
+            .fetch_one(&mut db)
+            .await?
+    {
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(db.close().await?)
+}
 
 /// Violations: the invariant and what was found.
 pub(crate) async fn check(database: &str, history: &Path) -> Result<Vec<(String, String)>> {

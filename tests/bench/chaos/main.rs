@@ -109,6 +109,7 @@ async fn campaign(options: &Options, state: &Path) -> Result<bool> {
     }
     let turns = turns(options, &mut stage, &history).await?;
     history.flush()?;
+    check::rest(&stage.database_url).await?;
     stage.leave().await?;
     let runs = check::runs(&stage.database_url).await?;
     let violations = check::check(&stage.database_url, &path).await?;
