@@ -121,6 +121,7 @@ pub async fn run(
             }));
         }
         let gated = to_approve(&answer, &assignment.needs_approval);
+        // These are large, and would be part of each run while it waits for its model.
         let questions = Box::pin(questions(assignment, &answer, &gated, tools)).await?;
         if !questions.is_empty() {
             let reply = Reply {

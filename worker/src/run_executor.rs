@@ -108,7 +108,7 @@ impl RunExecutor {
             "run", run = %taken.run.id, attempt = taken.run.attempt, user = %telemetry::user(&taken.run.user_id),
             trace = span.context().map(TraceContext::trace_id),
         );
-        // Boxed, as all that a run waits for once and that is large: it lasts as long as the run, which mostly waits for its model.
+        // Boxed, as what is awaited in it and is large: it is there as long as the run, which mostly waits for its model.
         let work = Box::pin(self.work(&taken.run, taken.history, drain));
         let ended = span.scope(work).instrument(lines).await;
         ended.tell(&mut span);

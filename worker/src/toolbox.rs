@@ -26,7 +26,7 @@ use tokio::sync::RwLock;
 use crate::agent::{Interrupted, Invocation, Refusal, ToolDefinition, ToolOutcome};
 
 /// Messages each way between client and server before one waits for the other.
-const WAY: usize = 256;
+const CAPACITY: usize = 256;
 /// Repeats of a call whose outcome is unknown. Its key makes that safe.
 const REPEATS: usize = 2;
 const REPEAT_PAUSE: Duration = Duration::from_millis(200);
@@ -145,12 +145,12 @@ impl Toolbox {
 
 async fn connect(server: &TaskServer, supervisor: &Supervisor) -> Result<Client, ToolboxError> {
     // Messages as they are: in one process nothing is gained by writing them as JSON and reading that.
-    let (asking, asked) = mpsc::channel::<ClientJsonRpcMessage>(WAY);
-    let (answering, answered) = mpsc::channel::<ServerJsonRpcMessage>(WAY);
+    let (client_tx, server_rx) = mpsc::channel::<ClientJsonRpcMessage>(CAPACITY);
+    let (server_tx, client_rx) = mpsc::channel::<ServerJsonRpcMessage>(CAPACITY);
     let server = server.clone();
     // It ends when its pair is broken or closed, which is mended; a panic in it is not.
     supervisor.transient("tool server", async move {
-        if let Ok(running) = Box::pin(server.serve((answering, asked.map(with_its_meta)))).await
+        if let Ok(running) = Box::pin(server.serve((server_tx, server_rx.map(with_its_meta)))).await
             && let Err(error) = running.waiting().await
             && let Ok(panic) = error.try_into_panic()
         {
@@ -159,7 +159,7 @@ async fn connect(server: &TaskServer, supervisor: &Supervisor) -> Result<Client,
     });
     let info = Implementation::new("errand-worker", env!("CARGO_PKG_VERSION"));
     ClientConfig::new(ClientCapabilities::default(), info)
-        .serve((asking, answered))
+        .serve((client_tx, client_rx))
         .await
         .map_err(|error| ToolboxError::Handshake(Box::new(error)))
 }

@@ -55,11 +55,10 @@ struct Load {
 /// Prints p50 and p99 of each round with and without, and of all rounds together; whether p99 is within five hundredths, by the median of the rounds:
 /// one stall of the machine decides about a hundredth of all turns.
 pub(crate) async fn measure(options: &Options, rounds: usize, state: &Path) -> Result<bool> {
-    let (stage, mut here) = Stage::without_worker(state, false).await?;
+    let (stage, mut here) = Stage::without_worker(options, state, false).await?;
     let stage = Arc::new(stage);
     let model = &stage.system.model;
     model.summarise(Turn::text(NOTES).first_byte_after(WRITING));
-    stage.answer_after(Duration::from_millis(options.answer_after));
     let time = Duration::from_secs(options.seconds);
     let worker = here.worker(&stage.worker_arguments(false)).await?;
     turns_per_second(&stage, options.in_flight, WARM_UP).await?;
@@ -102,12 +101,7 @@ pub(crate) async fn measure(options: &Options, rounds: usize, state: &Path) -> R
             all[kind].extend(took);
         }
         let told = |kind: usize| format!("{:.1}/{:.1}", p50[kind], p99[kind]);
-        let of_round = [
-            more(p99),
-            noise_of(p99),
-            more(processor),
-            noise_of(processor),
-        ];
+        let of_round = [more(p99), noise(p99), more(processor), noise(processor)];
         let columns = of_round.map(|column| format!("{column:>8.3}")).join(" ");
         println!(
             "{round:>5} {:>20} {:>20} {:>20} {columns}",
@@ -128,6 +122,19 @@ pub(crate) async fn measure(options: &Options, rounds: usize, state: &Path) -> R
         "\n{written} summaries written. Medians of the rounds, with to without (without to without):\n\
          p99 {ratio:.3} ({noise:.3}), processor time of a turn with its share of a summary {processor:.3} ({processor_noise:.3})"
     );
+    print_together(&mut all);
+    if noise > LONGER {
+        println!("By p99 the machine is not quiet enough to tell five hundredths.");
+    }
+    drop((db, load));
+    here.stop(STOP).await?;
+    let stage = Arc::into_inner(stage).context("somebody still takes a turn")?;
+    stage.system.stop().await?;
+    Ok(ratio < LONGER)
+}
+
+/// Prints quantiles of what turns took with summaries, without, and without once more.
+fn print_together(all: &mut [Vec<Duration>; 3]) {
     let turns: usize = all.iter().map(Vec::len).sum();
     let [p50, p90, p99] =
         [0.5, 0.9, 0.99].map(|share| all.each_mut().map(|took| quantile(took, share)));
@@ -139,17 +146,9 @@ pub(crate) async fn measure(options: &Options, rounds: usize, state: &Path) -> R
         println!(
             "{name} {with:.1}, {without:.1}, {again:.1}: {:.3} ({:.3})",
             more(of),
-            noise_of(of)
+            noise(of)
         );
     }
-    if noise > LONGER {
-        println!("By p99 the machine is not quiet enough to tell five hundredths.");
-    }
-    drop((db, load));
-    here.stop(STOP).await?;
-    let stage = Arc::into_inner(stage).context("somebody still takes a turn")?;
-    stage.system.stop().await?;
-    Ok(ratio < LONGER)
 }
 
 /// Of a window with summaries and two without: how much more the first has.
@@ -158,7 +157,7 @@ fn more([with, without, again]: [f64; 3]) -> f64 {
 }
 
 /// How much the two without differ.
-fn noise_of([_, without, again]: [f64; 3]) -> f64 {
+fn noise([_, without, again]: [f64; 3]) -> f64 {
     (without / again).max(again / without)
 }
 

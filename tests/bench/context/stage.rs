@@ -46,7 +46,7 @@ pub(crate) struct Stage {
 
 /// The costs by length.
 pub(crate) async fn run(options: &Options, state: &Path, is_counted: bool) -> Result<Vec<Cost>> {
-    let (stage, here) = Stage::open(state, is_counted).await?;
+    let (stage, here) = Stage::open(options, state, is_counted).await?;
     let costs = stage.play(options, is_counted).await?;
     here.stop(STOP).await?;
     stage.system.stop().await?;
@@ -54,27 +54,30 @@ pub(crate) async fn run(options: &Options, state: &Path, is_counted: bool) -> Re
 }
 
 impl Stage {
-    pub(crate) async fn open(state: &Path, is_counted: bool) -> Result<(Self, InProcess)> {
-        let (stage, mut here) = Self::without_worker(state, is_counted).await?;
+    async fn open(options: &Options, state: &Path, is_counted: bool) -> Result<(Self, InProcess)> {
+        let (stage, mut here) = Self::without_worker(options, state, is_counted).await?;
         here.worker(&stage.worker_arguments(true)).await?;
         Ok((stage, here))
     }
 
     /// Everything but a worker.
     pub(crate) async fn without_worker(
+        options: &Options,
         state: &Path,
         is_counted: bool,
     ) -> Result<(Self, InProcess)> {
         let database = Database::private(ClusterOptions::durable(state)).await?;
         let system = System::scripted(database).await?;
-        system
-            .model
-            .script(|asked| match request::steps(asked).len() {
+        let answer_after = Duration::from_millis(options.answer_after);
+        system.model.script(move |asked| {
+            let answer = match request::steps(asked).len() {
                 0 if request::last_user(asked).contains("add") => {
                     Turn::call("add_task", json!({"title": "buy milk and some more words"}))
                 }
                 _ => Turn::text("Done: the plan for today is clear and each step has one owner"),
-            });
+            };
+            answer.first_byte_after(answer_after)
+        });
         system.model.summarise(Turn::text(NOTES));
         let direct = system.database.url().to_owned();
         let proxies = [
@@ -97,14 +100,6 @@ impl Stage {
             http: reqwest::Client::new(),
         };
         Ok((stage, here))
-    }
-
-    /// The model takes so long for each answer from now on.
-    pub(crate) fn answer_after(&self, time: Duration) {
-        self.system.model.script(move |_| {
-            Turn::text("Done: the plan for today is clear and each step has one owner")
-                .first_byte_after(time)
-        });
     }
 
     /// Of a worker that writes summaries, or writes none.

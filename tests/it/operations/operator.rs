@@ -1,18 +1,32 @@
 //! What an operator asks on the command line.
 
-use errand_devkit::model::{Gate, Turn};
+use std::process::Stdio;
+
+use errand_devkit::{
+    model::{Gate, Turn},
+    process::signal,
+};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    time::timeout,
+};
 
-use crate::system::{Answer, TestSystem, process};
+use crate::system::{Answer, PATIENCE, TestSystem, process};
 
-/// What a command printed; it has to come to a good end.
-pub(super) async fn printed(system: &TestSystem, arguments: &[&str]) -> String {
+async fn command(system: &TestSystem, arguments: &[&str]) -> Command {
     let environment = [
         ("DATABASE_URL", system.database_url.as_str()),
         ("USER", "night-shift"),
     ];
-    let mut command = process::command("errand-api", arguments, environment).await;
-    let output = command.output().await.expect("it starts");
+    process::command("errand-api", arguments, environment).await
+}
+
+/// What a command printed; it has to come to a good end.
+pub(super) async fn printed(system: &TestSystem, arguments: &[&str]) -> String {
+    let output = command(system, arguments).await.output();
+    let output = output.await.expect("it starts");
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {log}");
     String::from_utf8(output.stdout).expect("UTF-8")
@@ -67,6 +81,39 @@ async fn the_queue_is_seen_and_a_run_at_work_is_cancelled() {
     let story = told(&system, &["run", &run, "--json"]).await;
     assert_eq!(story["status"], "cancelled");
     gate.open();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_watched_is_told_again_and_again_until_the_stop() {
+    let system = TestSystem::start().await;
+    let gate = Gate::closed();
+    system.model.push(Turn::text("Done.").gate_after(0, &gate));
+    let body = json!({"message": "hello"});
+    let request = system
+        .post_chat("ada", &body)
+        .header("prefer", "respond-async");
+    let accepted = Answer::of(request).await;
+    gate.reached(1).await.expect("it is at work");
+
+    let mut watch = command(&system, &["queue", "--watch", "--json"]).await;
+    let mut watch = watch.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut looks = BufReader::new(watch.stdout.take().expect("piped")).lines();
+    let mut look = async || {
+        let look = timeout(PATIENCE, looks.next_line()).await.expect("a look");
+        let look = look.expect("readable").expect("not the end");
+        serde_json::from_str::<Value>(&look).expect("JSON, one line a look")
+    };
+    for _ in 0..2 {
+        assert_eq!(look().await["running"], 1);
+    }
+    gate.open();
+    let run = accepted.body["run_id"].as_str().expect("a run");
+    let ended = system.get("ada", &format!("runs/{run}?wait=20")).await;
+    assert_eq!(ended.assert_ok()["status"], "completed");
+    while look().await["running"] != 0 {}
+    signal(watch.id().expect("it runs"), "INT").await.unwrap();
+    let status = timeout(PATIENCE, watch.wait()).await.expect("it stops");
+    assert!(status.expect("a status").success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

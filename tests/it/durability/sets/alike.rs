@@ -107,9 +107,14 @@ fn messages() -> Vec<Value> {
     rows
 }
 
+/// A worker that may claim.
+pub(super) async fn begin_worker(db: &PgPool) {
+    rows::execute(db, "insert into apalis.workers (id, worker_type, storage_name, layers, last_seen, started_at) values ('w', 'errand.run', 's', '', now(), now())").await;
+}
+
 /// What was there before: a run for each of those users whose message is no plain one because of it.
 async fn prepare(db: &PgPool) {
-    rows::execute(db, "insert into apalis.workers (id, worker_type, storage_name, layers, last_seen, started_at) values ('w', 'errand.run', 's', '', now(), now())").await;
+    begin_worker(db).await;
     rows::execute(
         db,
         &format!(

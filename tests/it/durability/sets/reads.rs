@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
-use super::alike::{answers, asked, claimed, ends, jobs, together};
+use super::alike::{answers, asked, begin_worker, claimed, ends, jobs, together};
 use crate::system::{database, rows};
 
 const USERS: usize = 10;
@@ -50,7 +50,7 @@ async fn a_set_reads_the_runs_it_names_and_no_others() {
     // One connection, so that all is in its transactions and plans that are kept are those of the first turns.
     let one = PgPoolOptions::new().max_connections(1);
     let db = one.connect(&database().await).await.expect("connects");
-    rows::execute(&db, "insert into apalis.workers (id, worker_type, storage_name, layers, last_seen, started_at) values ('w', 'errand.run', 's', '', now(), now())").await;
+    begin_worker(&db).await;
     rows::execute(&db, "alter table runs set (autovacuum_enabled = off)").await;
     for first in [100, 200] {
         turns(&db, first).await;
