@@ -1,4 +1,4 @@
--- version 3
+-- version 4
 -- What a conversation said before a place in its order: turns that are over or wait for a decision, the latest first, each with its steps and
 -- the results of their calls. The caller acts for the user. Turns that a summary stands for are left out; the first of the list, the latest, says
 -- so (`before`): the place up to which that is, what was said in short, and a summary beyond it that is not in force, if there is one. So a turn
@@ -17,6 +17,7 @@ declare
     v_content   text;
     v_next      json;
     v_last      record;
+    v_after     bigint;
 begin
     select s.id, s.covers_to, s.status, s.attempt, s.content into v_last
     from summaries s
@@ -45,12 +46,15 @@ begin
         limit 1;
     end if;
 
+    -- A condition with `coalesce` in it would not be one of the index: under row level security Postgres takes it for one that might tell of rows
+    -- of others, and asks it of each row behind the policy.
+    v_after := coalesce(v_covers_to, -1);
     return (
         with turns as materialized (
             select r.id, r.parent_run_id, r.position, r.created_at, r.time_zone, r.status
             from runs r
             where r.conversation_id = p_conversation_id and r.user_id = p_user_id and r.position < p_position
-              and r.position > coalesce(v_covers_to, -1)
+              and r.position > v_after
               and r.root_run_id is null and (r.finished_at is not null or r.status = 'waiting')
             order by r.position desc
             limit p_limit

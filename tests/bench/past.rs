@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use anyhow::Result;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 /// Runs made with one statement.
@@ -24,27 +24,37 @@ pub struct Talk {
 /// Postgres refuses.
 pub async fn talks(db: &mut PgConnection, talks: &[Talk]) -> Result<()> {
     execute(db, "set session_replication_role = replica").await?;
+    execute(db, ID_AT).await?;
     let conversations: Vec<_> = talks.iter().map(|talk| talk.conversation).collect();
     let users: Vec<_> = talks.iter().map(|talk| talk.user.clone()).collect();
     let turns: Vec<_> = talks.iter().map(|talk| talk.turns).collect();
+    // Ids come from times, which are those of one transaction.
+    let mut tx = db.begin().await?;
     for statement in TALKS {
         let made = sqlx::query(statement).bind(&conversations).bind(&users);
-        made.bind(&turns).execute(&mut *db).await?;
+        made.bind(&turns).execute(&mut *tx).await?;
     }
+    tx.commit().await?;
     execute(db, "set session_replication_role = origin").await?;
     // So that nothing is planned for the tables as they were, and what was made is not still to be tidied up while others measure.
     execute(db, "vacuum analyze conversations, runs, messages, steps").await?;
     execute(db, "checkpoint").await
 }
 
+/// A UUIDv7 of a time: rows that were made one behind the other lie beside one another in an index, as in a past that somebody had.
+const ID_AT: &str = "create or replace function pg_temp.id_at(at timestamptz, what text) returns uuid language sql as $$
+    select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || '7' || substr(md5(what), 1, 3)
+            || '8' || substr(md5(what), 4, 15))::uuid
+$$";
+
 /// `n` are the turns, each with its conversation, user and number.
 macro_rules! of_turns {
     ($statement:literal) => {
         concat!(
             "with n as (
-                 select id, user_id, nth, md5('run' || id || nth)::uuid as run_id,
-                        now() - interval '1 hour' - (turns - nth) * interval '1 second' as at
-                 from unnest($1::uuid[], $2::text[], $3::integer[]) as u (id, user_id, turns), generate_series(1, turns) nth
+                 select id, user_id, nth, at, pg_temp.id_at(at, 'run' || id || nth) as run_id
+                 from unnest($1::uuid[], $2::text[], $3::integer[]) as u (id, user_id, turns), generate_series(1, turns) nth,
+                      lateral (select now() - interval '1 hour' - (turns - nth) * interval '1 second' as at) t
              ) ",
             $statement
         )
@@ -60,9 +70,12 @@ const TALKS: [&str; 4] = [
                            admitted_at, created_at, started_at, finished_at)
          select run_id, id, user_id, 'completed', 0, 400, 20, 1, at, at, at, at from n order by id, nth"
     ),
+    // A reply has the steps of its turn, as `run_finish` keeps them.
     of_turns!(
-        "insert into messages (id, conversation_id, user_id, run_id, role, content, created_at)
-         select md5(role || run_id)::uuid, id, user_id, run_id, role, 'some words that somebody has said', at
+        "insert into messages (id, conversation_id, user_id, run_id, role, content, created_at, turn_steps)
+         select pg_temp.id_at(at, role || run_id), id, user_id, run_id, role, 'some words that somebody has said', at,
+                case when role = 'assistant' then json_build_array(json_build_object(
+                    'run_id', run_id, 'told_by', run_id, 'step', 1, 'content', 'some words that somebody has said', 'calls', '[]'::json)) end
          from n, unnest(array['user', 'assistant']) with ordinality as r (role, side) order by id, nth, side"
     ),
     of_turns!(
@@ -79,6 +92,7 @@ const TALKS: [&str; 4] = [
 pub async fn make(db: &mut PgConnection, runs: Range<u32>, all: u32) -> Result<()> {
     // The rows are consistent by construction: foreign keys need not be checked, and nobody is to be notified.
     execute(db, "set session_replication_role = replica").await?;
+    execute(db, ID_AT).await?;
     let days = "insert into usage_days (user_id, day, tokens)
                 select 'user-' || u, current_date - d, 420 from generate_series(0, 1999) u, generate_series(1, 30) d
                 on conflict do nothing";
@@ -92,7 +106,8 @@ pub async fn make(db: &mut PgConnection, runs: Range<u32>, all: u32) -> Result<(
     }
     for statement in [
         "set session_replication_role = origin",
-        "analyze",
+        // A past has been tidied up long ago, and not while others measure.
+        "vacuum analyze",
         "checkpoint",
     ] {
         execute(db, statement).await?;
@@ -104,14 +119,6 @@ async fn execute(db: &mut PgConnection, statement: &str) -> Result<()> {
     let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
     statement.execute(db).await?;
     Ok(())
-}
-
-/// A UUIDv7 of this time, as an expression.
-fn id(kind: &str, time: &str) -> String {
-    format!(
-        "(lpad(to_hex((extract(epoch from {time}) * 1000)::bigint), 12, '0') || '7' || substr(md5('{kind}' || g), 1, 3)
-          || '8' || substr(md5('{kind}' || g), 4, 15))::uuid"
-    )
 }
 
 fn statements(first: u32, last: u32, unpurged: u32, all: u32) -> Vec<String> {
@@ -127,7 +134,7 @@ fn statements(first: u32, last: u32, unpurged: u32, all: u32) -> Vec<String> {
             of("g")
         )
     };
-    let run = id("r", "at");
+    let run = "pg_temp.id_at(at, 'r' || g)";
     let mut statements = vec![
         format!(
             "insert into conversations (id, user_id, title, created_at, updated_at)
@@ -146,9 +153,8 @@ fn statements(first: u32, last: u32, unpurged: u32, all: u32) -> Vec<String> {
         ),
         format!(
             "insert into messages (id, conversation_id, user_id, run_id, role, content, created_at)
-             select {}, conversation_id, user_id, {run}, role, 'some words that somebody has said', at
+             select pg_temp.id_at(at, 'm' || role || g), conversation_id, user_id, {run}, role, 'some words that somebody has said', at
              from {}, unnest(array['user', 'assistant']) role",
-            id("m' || role || '", "at"),
             source(first)
         ),
         format!(

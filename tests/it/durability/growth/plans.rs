@@ -207,17 +207,26 @@ async fn the_history_of_a_long_conversation_costs_what_is_read_of_it() {
             select gen_random_uuid(), conversation_id, user_id, id, role, 'x' from runs, unnest(array['user', 'assistant']) role;
         analyze";
     sqlx::raw_sql(past).execute(&mut owner).await.unwrap();
-    let mut tx = owner.begin().await.unwrap();
+    assert_eq!(turns_read(&mut owner, 2_000).await, 40);
+    // A summary stands for all but the last ten turns. Those are not read, either.
+    let summarised = "insert into summaries (id, conversation_id, user_id, covers_to, status, content, finished_at)
+        select gen_random_uuid(), conversation_id, user_id, max(position) - 10, 'completed', 'notes', now()
+        from runs where conversation_id = '01890000-0000-7000-8000-000000000000' group by 2, 3";
+    sqlx::raw_sql(summarised).execute(&mut owner).await.unwrap();
+    assert_eq!(turns_read(&mut owner, 700).await, 10);
+}
+
+/// How many turns the history of the long conversation has, which reads so many blocks at most.
+async fn turns_read(db: &mut PgConnection, most: i64) -> i32 {
+    let mut tx = db.begin().await.unwrap();
     let setup = "set local plan_cache_mode = force_generic_plan; select act_for('user-1')";
     sqlx::raw_sql(setup).execute(&mut *tx).await.unwrap();
     let before = blocks(&mut tx).await;
-    let turns: i32 = sqlx::query_scalar(
+    let turns = sqlx::query_scalar(
         "select json_array_length(run_history('user-1', '01890000-0000-7000-8000-000000000000', 1000000, 40))",
-    )
-    .fetch_one(&mut *tx)
-    .await
-    .unwrap();
-    assert_eq!(turns, 40);
+    );
+    let turns = turns.fetch_one(&mut *tx).await.unwrap();
     let read = blocks(&mut tx).await - before;
-    assert!(read < 2_000, "{read} blocks");
+    assert!(read < most, "{read} blocks");
+    turns
 }
