@@ -3,6 +3,8 @@
 //! A shortened result is valid JSON of the same shape, so that "the second one" still finds its task, and it says that it was
 //! shortened and how the whole can be had.
 
+use std::{borrow::Cow, io};
+
 use serde_json::{Map, Value, json};
 
 /// The field that says so.
@@ -46,7 +48,7 @@ impl Level {
 }
 
 /// The result at this level, with `how` to get the whole. Unchanged if that would not make it shorter.
-pub fn shorten(result: &Value, level: Level, how: &str) -> Value {
+pub fn shorten<'a>(result: &'a Value, level: Level, how: &str) -> Cow<'a, Value> {
     let short = match level {
         Level::Stub => stub(result, how),
         _ => match cut(result, level, 0) {
@@ -58,27 +60,45 @@ pub fn shorten(result: &Value, level: Level, how: &str) -> Value {
         },
     };
     if size(&short) < size(result) {
-        short
+        Cow::Owned(short)
     } else {
-        result.clone()
+        Cow::Borrowed(result)
     }
 }
 
 /// The mildest form of the result whose text is at most `max` bytes; the stub if none is.
-pub fn to_fit(result: &Value, max: usize, how: &str) -> Value {
+pub fn to_fit<'a>(result: &'a Value, max: usize, how: &str) -> Cow<'a, Value> {
     if size(result) <= max {
-        return result.clone();
+        return Cow::Borrowed(result);
     }
     let mut forms = Level::ALL
         .into_iter()
         .map(|level| shorten(result, level, how));
     forms
         .find(|form| size(form) <= max)
-        .unwrap_or_else(|| stub(result, how))
+        .unwrap_or_else(|| Cow::Owned(stub(result, how)))
 }
 
+/// Bytes of the value as JSON, which is not kept.
 fn size(value: &Value) -> usize {
-    value.to_string().len()
+    let mut counted = Counted(0);
+    // Neither a value nor a count can fail.
+    let _ = serde_json::to_writer(&mut counted, value);
+    counted.0
+}
+
+/// Counts what is written.
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Whether it worked, and nothing else.
@@ -123,25 +143,27 @@ mod tests {
 
     #[test]
     fn the_shape_stays_and_the_note_says_so() {
-        let short = shorten(&list(50, 450), Level::Texts, "ask again");
+        let long = list(50, 450);
+        let short = shorten(&long, Level::Texts, "ask again");
         assert_eq!(short["tasks"][49]["id"], "id-49");
         assert_eq!(short["count"], 50);
         assert_eq!(short["shortened"], "ask again");
-        assert_eq!(shorten(&list(2, 3), Level::Texts, "ask again"), list(2, 3));
-        let few = shorten(&list(50, 450), Level::Items, "ask again");
+        assert_eq!(*shorten(&list(2, 3), Level::Texts, "ask again"), list(2, 3));
+        let few = shorten(&long, Level::Items, "ask again");
         assert_eq!(few["tasks"].as_array().map(Vec::len), Some(20));
-        let stub = shorten(&list(50, 450), Level::Stub, "ask again");
-        assert_eq!(stub, json!({"success": true, "shortened": "ask again"}));
+        let stub = shorten(&long, Level::Stub, "ask again");
+        assert_eq!(*stub, json!({"success": true, "shortened": "ask again"}));
     }
 
     #[test]
     fn the_mildest_form_that_fits_is_taken() {
+        let long = list(200, 8_000);
         for max in [100, 2_000, 10_000, 100_000, 10_000_000] {
-            let form = to_fit(&list(200, 8_000), max, "ask again");
+            let form = to_fit(&long, max, "ask again");
             assert!(size(&form) <= max, "{max}");
             assert_eq!(form["success"], true);
         }
-        assert_eq!(to_fit(&list(200, 8_000), 10_000_000, ""), list(200, 8_000));
+        assert_eq!(*to_fit(&long, 10_000_000, ""), long);
         assert!(
             to_fit(&json!("x".repeat(10_000)), 300, "why")
                 .get("result")

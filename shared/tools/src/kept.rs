@@ -28,7 +28,7 @@ pub(super) fn parameters(name: &str, parameters: &Value) -> Value {
         true => MAX,
         false => MAX_UNKNOWN,
     };
-    shorten::to_fit(parameters, max, WHY)
+    shorten::to_fit(parameters, max, WHY).into_owned()
 }
 
 /// The result: of a list which tasks were in it, not what they said; of a change which task it was, as the parameters say the rest.
@@ -46,7 +46,7 @@ pub(super) fn result(name: &str, result: &Value) -> Value {
             ["id", "title", "due_date", "due_time", "completed"].contains(&field.as_str())
         });
     }
-    shorten::to_fit(&result, MAX, WHY)
+    shorten::to_fit(&result, MAX, WHY).into_owned()
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ impl Failing {
 /// What makes two calls the same: tool and arguments, in whatever order these are written.
 fn name(call: &RequestedCall) -> String {
     let arguments = match call.object() {
-        Some(arguments) => Value::Object(order::fields(arguments)).to_string(),
+        Some(arguments) => order::text(&Value::Object(arguments)),
         None => call.arguments.clone(),
     };
     format!("{}\0{arguments}", call.name)

@@ -132,15 +132,13 @@ pub(super) fn step(
 
 /// A result as the model reads it.
 fn shown(result: &Value, level: Option<Level>, how: impl Fn() -> String) -> String {
-    let result = order::value(match level {
-        Some(level) => shorten::shorten(result, level, &how()),
-        None => result.clone(),
-    });
-    let text = result.to_string();
+    let shorter = level.map(|level| shorten::shorten(result, level, &how()));
+    let result = shorter.as_deref().unwrap_or(result);
+    let text = order::text(result);
     if text.len() <= MAX_RESULT {
         return text;
     }
-    order::value(shorten::to_fit(&result, MAX_RESULT, &how())).to_string()
+    order::text(&shorten::to_fit(result, MAX_RESULT, &how()))
 }
 
 /// The call that gets what was left out of a result, in pages that are not shortened.
@@ -148,7 +146,7 @@ fn how_to_read_on(asked: &RequestedCall) -> String {
     let arguments = match asked.object() {
         Some(mut arguments) if asked.name == "list_tasks" => {
             arguments.insert("limit".to_owned(), json!(PAGE));
-            order::value(Value::Object(arguments)).to_string()
+            order::text(&Value::Object(arguments))
         }
         _ => return ASK_AGAIN.to_owned(),
     };

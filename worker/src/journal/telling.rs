@@ -1,5 +1,7 @@
 //! Events of the journal, each within [`MAX_EVENT_BYTES`]: texts are told in several, and what has to be whole is shortened.
 
+use std::borrow::Cow;
+
 use errand_core::{
     events::{Event, MAX_EVENT_BYTES, RunOutcome},
     ids::CallKey,
@@ -62,7 +64,7 @@ pub(super) fn result(result: &Value) -> String {
 }
 
 /// The mildest form that fits into an event, also as a text in which each quotation mark is escaped.
-fn fitting(value: &Value, how: &str) -> Value {
+fn fitting<'a>(value: &'a Value, how: &str) -> Cow<'a, Value> {
     let form = shorten::to_fit(value, MAX_SHOWN, how);
     let written = serde_json::to_string(&form.to_string()).map_or(usize::MAX, |text| text.len());
     match written + 1024 <= MAX_EVENT_BYTES {
@@ -74,7 +76,7 @@ fn fitting(value: &Value, how: &str) -> Value {
 
 /// The task list as clients are shown it.
 pub(super) fn task_list(tasks: &[Task]) -> Value {
-    fitting(&json!({"tasks": tasks}), WHOLE_LIST)
+    fitting(&json!({"tasks": tasks}), WHOLE_LIST).into_owned()
 }
 
 /// Tells of the list: as what changed, or whole where that says less.
@@ -109,7 +111,7 @@ pub(super) fn end(mut event: Event) -> Event {
         let share = MAX_SHOWN / 2 / interrupts.len().max(1);
         for interrupt in interrupts {
             if let Some(parameters) = interrupt.metadata.get_mut("parameters") {
-                *parameters = shorten::to_fit(parameters, share, WHOLE_CALL);
+                *parameters = shorten::to_fit(parameters, share, WHOLE_CALL).into_owned();
             }
             if let Some(changes) = interrupt.metadata.get_mut("changes") {
                 cut_values(changes, share);

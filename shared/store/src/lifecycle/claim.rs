@@ -77,7 +77,7 @@ pub async fn claim(
                   lost_attempts as "lost_attempts!", root_run_id as "root_run_id!", parent_run_id, is_retry as "is_retry!",
                   "position" as "position!", message as "message!", said_at as "said_at!", said_in, created_at as "created_at!", time_zone,
                   cancel_requested as "cancel_requested!", wants_title as "wants_title!", asks_before_deleting as "asks_before_deleting!",
-                  traceparent, history
+                  traceparent, history::text
            from run_claims($1, $2, $3, $4)"#,
         worker,
         limit,
@@ -108,7 +108,7 @@ pub async fn claim(
             traceparent: row.traceparent,
         },
         // One that cannot be understood is read again by its worker, which says so.
-        history: row.history.and_then(|turns| history::read(turns).ok()),
+        history: row.history.and_then(|turns| history::read(&turns).ok()),
     });
     Ok(taken.collect())
 }

@@ -137,7 +137,7 @@ pub async fn at(
     limit: i64,
 ) -> Result<History, StoreError> {
     let written = sqlx::query_scalar!(
-        r#"select run_history($1, $2, $3, $4) as "turns!""#,
+        r#"select run_history($1, $2, $3, $4)::text as "turns!""#,
         user_id,
         conversation_id,
         position,
@@ -145,17 +145,17 @@ pub async fn at(
     )
     .fetch_one(db)
     .await?;
-    read(written)
+    read(&written)
 }
 
 /// Reads what `run_history` returns.
 ///
 /// # Errors
 /// It is something else.
-pub(crate) fn read(written: Value) -> Result<History, StoreError> {
+pub(crate) fn read(written: &str) -> Result<History, StoreError> {
     // The error that serde has would repeat what was said.
     let mut turns: Vec<WrittenTurn> =
-        serde_json::from_value(written).map_err(|_| malformed("malformed history"))?;
+        serde_json::from_str(written).map_err(|_| malformed("malformed history"))?;
     let before = turns.first_mut().and_then(|latest| latest.before.take());
     Ok(History {
         turns: turns.into_iter().map(PastTurn::from).collect(),
