@@ -1,9 +1,10 @@
--- version 2
+-- version 3
 -- Tool calls of runs are made, as many as there are at the moment: each as `run_call` has it. See `run_accepts` for `alone` and `patient`.
 --
--- The only call of a step may bring it along (`answer`, a row of `run_steps`): the step is written before the call, in the same transaction.
-create or replace function run_calls(p_rows jsonb, p_patient boolean)
-returns table (place bigint, outcome text, result jsonb, is_error boolean)
+-- The only call of a step may bring it along (`answer`, a row of `run_steps`): the step is written before the call, in the same transaction. If such a
+-- call has changed the owner's tasks, `tasks` is the list as it left it, `p_listed` tasks at most.
+create or replace function run_calls(p_rows jsonb, p_patient boolean, p_listed bigint)
+returns table (place bigint, outcome text, result jsonb, is_error boolean, tasks jsonb)
 language plpgsql set search_path = pg_catalog, public, pg_temp set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
@@ -46,10 +47,12 @@ begin
             from run_call(
                 r.run_id, r.user_id, r.attempt, r.is_fenced, r.step, r.ordinal, r.tool_name, r.parameters,
                 r.change, r.result, r.is_error, r.duration_ms) c;
+            tasks := case when outcome = 'made' and r.change is not null and r.answer is not null then task_list(r.user_id, p_listed) end;
         exception when others then
             if p_patient then raise; end if;
             perform set_config('lock_timeout', '1ms', true);
             outcome := 'alone';
+            tasks := null;
         end;
         return next;
     end loop;

@@ -1,5 +1,5 @@
--- version 2
--- The task lists of users, in the order in which tasks were added, and their time zones: what those who follow a run are shown of a change. Of as many
+-- version 3
+-- The task lists of users, and their time zones: what those who follow a run are shown of a change. Of as many
 -- users as there are at the moment.
 create or replace function task_lists(p_rows jsonb)
 returns table (place bigint, time_zone text, tasks jsonb)
@@ -15,16 +15,7 @@ begin
         perform act_for(r.user_id);
         place := r.ordinality;
         time_zone := (select s.time_zone from user_settings s where s.user_id = r.user_id);
-        tasks := (
-            select coalesce(jsonb_agg(to_jsonb(t) order by t.id), '[]')
-            from (
-                select k.id, k.title, k.description, k.completed, k.completed_at, k.due_date, k.due_time, k.priority, k.tags, k.repeat,
-                       k.repeat_from, k.repeat_start, k.deleted_at, k.created_at, k.updated_at
-                from tasks k
-                where k.user_id = r.user_id and k.deleted_at is null
-                order by k.id
-                limit r.most
-            ) t);
+        tasks := task_list(r.user_id, r.most);
         return next;
     end loop;
 end

@@ -262,17 +262,19 @@ impl Journal for RunJournal<'_> {
 
     async fn acted(&self, told: CallKey, call: &RequestedCall, outcome: &ToolOutcome) {
         let tool_call_id = told.to_string();
-        {
+        let step = {
             let mut state = self.state();
+            let step = state.held.take();
             // The step was written with it.
-            if state.held.take().is_some() {
+            if step.is_some() {
                 state.meter.keep();
             }
             // An earlier attempt may have told of it already.
             if state.open.answered.contains(&tool_call_id) {
                 return;
             }
-        }
+            step
+        };
         self.stream.push(Event::ToolCallResult {
             message_id: ids::new_id(),
             tool_call_id,
@@ -280,7 +282,10 @@ impl Journal for RunJournal<'_> {
             role: "tool".to_owned(),
         });
         if errand_tools::changes_tasks(&call.name) && outcome.result["success"] == true {
-            self.tasks.changed();
+            match step.as_ref().and_then(HeldStep::list) {
+                Some(list) => self.tasks.is(list),
+                None => self.tasks.changed(),
+            }
         }
     }
 }

@@ -18,6 +18,8 @@ mod payloads;
 
 /// What comes within this time is told together; what comes after a silence is told at once.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How much longer than that hints wait for company of which nobody waits for any. A quick turn has come to its end by then, of which somebody does.
+const PATIENCE: Duration = Duration::from_millis(7);
 /// One try to tell.
 const TRY: Duration = Duration::from_secs(2);
 /// Tries in a row that may fail; then it is left to the next look at the rows.
@@ -40,7 +42,7 @@ pub(super) struct Hints {
 /// How long a hint may be kept for company.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
-    /// For a pause: what is to be told besides comes soon.
+    /// For a pause and longer: what is to be told besides comes soon.
     #[default]
     Low,
     /// For a pause after whatever was told.
@@ -87,7 +89,7 @@ impl Pool {
         self.hints().for_workers.notified().await;
     }
 
-    /// As [`Pool::tell_all`], of what nobody waits for: at the end of a pause, or with the first hint that is told at once.
+    /// As [`Pool::tell_all`], of what nobody waits for: with the first hint that is told at once, or after some milliseconds.
     pub fn tell_soon(&self, hints: impl IntoIterator<Item = Hint>) {
         for hint in hints {
             self.hints().lock().add(hint, Urgency::Low);
@@ -181,14 +183,17 @@ impl Hints {
         })
     }
 
-    /// Lets hints gather for a pause, or until there is one that is more urgent than what was told before.
+    /// Lets hints gather for a pause, or until there is one that is more urgent than what was told before; and longer while none is urgent at all.
     async fn gather(&self, told_before: Urgency) {
-        let more_urgent = async {
-            while self.lock().urgency <= told_before {
-                self.hurry.notified().await;
-            }
-        };
-        let _ = timeout(PAUSE, more_urgent).await;
+        if timeout(PAUSE, self.more_urgent(told_before)).await.is_err() {
+            let _ = timeout(PATIENCE, self.more_urgent(Urgency::Low)).await;
+        }
+    }
+
+    async fn more_urgent(&self, than: Urgency) {
+        while self.lock().urgency <= than {
+            self.hurry.notified().await;
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

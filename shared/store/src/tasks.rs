@@ -18,8 +18,8 @@ mod views;
 pub use candidates::{Candidate, Candidates, candidates};
 pub use change::{Change, Refused, Stored, change, find, lock_list, read};
 pub use list::{Listed, Paged, list, page};
-pub(super) use live::Live;
 pub use live::live;
+pub(super) use live::{Live, MOST_LIVE, shown};
 pub use views::{Cursor, Filter, View};
 
 /// Characters of a search text, at most.

@@ -178,8 +178,12 @@ impl TaskServer {
         // Also of a call that was made before: whoever made it may have died before it told anybody.
         if changes_tasks(name) && !record.is_error {
             let (owner, run_id) = (Owner::of(who.user_id()), who.run_id());
-            self.pool
-                .tell(Hint::TasksChanged(TaskChange { owner, run_id }));
+            let hint = Hint::TasksChanged(TaskChange { owner, run_id });
+            match run_id {
+                // Whoever follows the run hears of it from the run.
+                Some(_) => self.pool.tell_soon([hint]),
+                None => self.pool.tell(hint),
+            }
         }
         Ok(record)
     }

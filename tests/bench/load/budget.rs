@@ -28,14 +28,14 @@ const BOUNDS: [Bounds; 2] = [
     Bounds {
         in_flight: 128,
         turns: 800,
-        round_trips: 3.0,
-        commits: 3.0,
+        round_trips: 2.0,
+        commits: 2.0,
     },
     Bounds {
         in_flight: 1,
         turns: 100,
-        round_trips: 18.0,
-        commits: 18.0,
+        round_trips: 10.0,
+        commits: 10.0,
     },
 ];
 

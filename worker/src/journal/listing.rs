@@ -1,5 +1,5 @@
-//! The task list as those who follow a run are shown it: read behind a change, beside what the run goes on to do. Clients are told of it
-//! before what the model says to the change.
+//! The task list as those who follow a run are shown it: as the change itself tells it, or else read behind that, beside what the run goes on to do.
+//! Clients are told of it before what the model says to the change.
 
 use std::{
     mem,
@@ -7,7 +7,10 @@ use std::{
 };
 
 use errand_core::events::Event;
-use errand_store::{self as store, Pool, tasks};
+use errand_store::{
+    self as store, Pool,
+    tasks::{self, Task},
+};
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -61,6 +64,16 @@ impl TaskListing {
         }
     }
 
+    /// The list has changed, and is this now.
+    pub(super) fn is(&self, list: &[Task]) {
+        if !self.0.is_read() {
+            self.0.tell(Some(telling::task_list(list)));
+            return;
+        }
+        // What is read may be older or newer.
+        self.changed();
+    }
+
     /// Streams an event behind the changes so far.
     pub(super) fn push_behind(&self, event: Event) {
         let mut state = self.0.state();
@@ -92,6 +105,11 @@ impl Drop for TaskListing {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody reads it.
+    fn is_read(&self) -> bool {
+        self.state().is_reading
     }
 
     /// Whether it is to be read.
@@ -126,8 +144,7 @@ impl Shared {
 async fn read(shared: Arc<Shared>) {
     let mut list = None;
     while shared.take_stale() || !shared.tell(list.take()) {
-        let most = telling::MAX_LIVE_TASKS;
-        let listed = store::within(tasks::live(&shared.pool, &shared.user_id, most)).await;
+        let listed = store::within(tasks::live(&shared.pool, &shared.user_id)).await;
         list = listed.ok().map(|tasks| telling::task_list(&tasks));
     }
 }

@@ -12,9 +12,6 @@ use serde_json::{Value, json};
 
 use crate::agent::FollowUp;
 
-/// Tasks of the list that clients are shown live.
-pub(super) const MAX_LIVE_TASKS: i64 = 200;
-
 /// Bytes of text in one event. JSON may write a byte as six.
 const PIECE: usize = 32 * 1024;
 /// Bytes of a result or of a list, before it is written as a text inside the event's JSON.

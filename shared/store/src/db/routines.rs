@@ -5,7 +5,7 @@
 use crate::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 28] = [
+const ROUTINES: [(&str, &str); 29] = [
     (
         "sweep_finds",
         include_str!("../../../../migrations/routines/sweep_finds.sql"),
@@ -81,6 +81,10 @@ const ROUTINES: [(&str, &str); 28] = [
     (
         "task_read",
         include_str!("../../../../migrations/routines/task_read.sql"),
+    ),
+    (
+        "task_list",
+        include_str!("../../../../migrations/routines/task_list.sql"),
     ),
     (
         "task_lists",

@@ -2,10 +2,12 @@
 //!
 //! The call is made elsewhere, behind a tool server that knows nothing of steps. So the step waits here, under its key, until that call is
 //! written: both or neither are. Several calls would have to agree on which of them writes it, so their step goes before them.
+//!
+//! The call says in return how it has left its owner's list, which those who follow the run are shown: nobody has to read it.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use errand_core::{events::Event, faults};
@@ -16,27 +18,40 @@ use super::{
     claim::Claimed,
     step::{self, NewStep},
 };
-use crate::{Pool, StoreError};
+use crate::{Pool, StoreError, tasks::Task};
 
 /// The run and the step's number in it.
 type Key = (Uuid, i32);
 
 /// The steps of a process that wait for their calls: one for each run that it works on, at most.
 #[derive(Default)]
-pub(crate) struct HeldSteps(Mutex<HashMap<Key, Arc<RawValue>>>);
+pub(crate) struct HeldSteps(Mutex<HashMap<Key, Arc<Held>>>);
+
+#[derive(Debug)]
+struct Held {
+    /// As `run_calls` has it.
+    row: Arc<RawValue>,
+    /// The owner's list as the call has left it.
+    list: OnceLock<Vec<Task>>,
+}
 
 impl HeldSteps {
     /// The step that a call has to write, as `run_calls` has it.
     pub(super) fn of_call(&self, run_id: Uuid, step: i32) -> Option<Arc<RawValue>> {
-        self.lock().get(&(run_id, step)).cloned()
+        let held = self.lock();
+        held.get(&(run_id, step)).map(|held| Arc::clone(&held.row))
     }
 
-    /// The call is written, and so is its step. Returns whether that was to be done.
-    pub(super) fn written(&self, run_id: Uuid, step: i32) -> bool {
-        self.lock().remove(&(run_id, step)).is_some()
+    /// The call is written, and so is its step; it has left its owner's list so, if it has changed it. Returns whether that was to be done.
+    pub(super) fn written(&self, run_id: Uuid, step: i32, list: Option<Vec<Task>>) -> bool {
+        let held = self.lock().remove(&(run_id, step));
+        if let (Some(held), Some(list)) = (&held, list) {
+            let _ = held.list.set(list);
+        }
+        held.is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<RawValue>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Held>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -46,6 +61,16 @@ impl HeldSteps {
 pub struct HeldStep {
     pool: Pool,
     key: Key,
+    held: Arc<Held>,
+}
+
+impl HeldStep {
+    /// The owner's tasks as the call has left them, as [`crate::tasks::live`] has them; none if it has changed nothing or is not made, or somebody
+    /// else made it.
+    #[must_use]
+    pub fn list(&self) -> Option<&[Task]> {
+        self.held.list.get().map(Vec::as_slice)
+    }
 }
 
 /// Leaves an answer of the model, with the events that tell of it, to the only call that it asks for: whoever makes it
@@ -64,17 +89,22 @@ pub fn hold_step(
     let row = serde_json::value::to_raw_value(&row)
         .map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))?;
     let key = (run.id, step.step);
-    pool.held_steps().lock().insert(key, row.into());
+    let held = Arc::new(Held {
+        row: row.into(),
+        list: OnceLock::new(),
+    });
+    pool.held_steps().lock().insert(key, Arc::clone(&held));
     faults::point("step.before-commit");
     Ok(HeldStep {
         pool: pool.clone(),
         key,
+        held,
     })
 }
 
 impl Drop for HeldStep {
     fn drop(&mut self) {
         let (run_id, step) = self.key;
-        self.pool.held_steps().written(run_id, step);
+        self.pool.held_steps().written(run_id, step, None);
     }
 }

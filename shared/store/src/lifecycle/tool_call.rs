@@ -6,12 +6,13 @@ use chrono::{DateTime, Utc};
 use errand_core::{faults, hints::Hint, ids::CallKey};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::{
     Connection, Pool, StoreError, WriteError,
     db::lane::{self, Answers, Lane, Lanes, Transition},
-    tasks::{Change, Refused},
+    tasks::{self, Change, Refused},
 };
 
 /// What a call came to.
@@ -80,15 +81,20 @@ pub async fn make(pool: &Pool, call: &NewCall<'_>) -> Result<Made, WriteError> {
         duration_ms: i32::try_from(call.took.as_millis()).unwrap_or(i32::MAX),
         answer: pool.held_steps().of_call(call.key.run_id, call.key.step),
     };
-    let (outcome, result, is_error) = lane::make::<Make>(pool, &row).await?;
-    if outcome != FENCED && pool.held_steps().written(call.key.run_id, call.key.step) {
-        pool.tell_soon([Hint::RunEvents(call.key.run_id)]);
+    let answer = lane::make::<Make>(pool, &row).await?;
+    if answer.outcome != FENCED {
+        let zone = call.change.and_then(|change| change.zone());
+        let list = answer.tasks.map(|tasks| tasks::shown(tasks, zone));
+        let steps = pool.held_steps();
+        if steps.written(call.key.run_id, call.key.step, list) {
+            pool.tell_soon([Hint::RunEvents(call.key.run_id)]);
+        }
     }
-    let record = result.map(|result| Record {
+    let record = answer.result.map(|result| Record {
         result: success_first(result),
-        is_error: is_error.unwrap_or(false),
+        is_error: answer.is_error.unwrap_or(false),
     });
-    match (outcome.as_str(), record) {
+    match (answer.outcome.as_str(), record) {
         ("made", Some(record)) => Ok(Made::Now(record)),
         ("recorded", Some(record)) => Ok(Made::Before(record)),
         (outcome, _) => match Refused::named(outcome) {
@@ -117,28 +123,43 @@ struct Row<'a> {
     answer: Option<Arc<RawValue>>,
 }
 
+/// What the routine says of a call.
+pub(in super::super) struct Answer {
+    outcome: String,
+    result: Option<Value>,
+    is_error: Option<bool>,
+    /// The owner's list, if the call has changed it and brought its step along.
+    tasks: Option<Vec<tasks::Row>>,
+}
+
 /// Calls of many runs, as `run_calls` has it.
 pub(in super::super) struct Make;
 
 impl Transition for Make {
-    /// What came of it, the result, and whether that is an error.
-    type Answer = (String, Option<Value>, Option<bool>);
+    type Answer = Answer;
 
     async fn send(
         db: &mut Connection,
         rows: &str,
         is_patient: bool,
-    ) -> Result<Answers<Self::Answer>, StoreError> {
+    ) -> Result<Answers<Answer>, StoreError> {
         let answers = sqlx::query!(
-            r#"select place as "place!", outcome as "outcome!", result, is_error from run_calls($1::text::jsonb, $2)"#,
+            r#"select place as "place!", outcome as "outcome!", result, is_error, tasks as "tasks: Json<Vec<tasks::Row>>"
+             from run_calls($1::text::jsonb, $2, $3)"#,
             rows,
-            is_patient
+            is_patient,
+            tasks::MOST_LIVE
         )
         .fetch_all(db)
         .await?;
         let made = answers.into_iter().map(|row| {
-            let answer = (row.outcome, row.result, row.is_error);
-            (row.place, (answer.0 != "alone").then_some(answer))
+            let answer = Answer {
+                outcome: row.outcome,
+                result: row.result,
+                is_error: row.is_error,
+                tasks: row.tasks.map(|tasks| tasks.0),
+            };
+            (row.place, (answer.outcome != "alone").then_some(answer))
         });
         Ok(made.collect())
     }

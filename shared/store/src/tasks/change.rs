@@ -123,6 +123,11 @@ impl Change {
         }
     }
 
+    /// The zone by which it was planned.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
     /// Also this task, a new one, which needs a place.
     #[must_use]
     pub fn adding(mut self, task: &Stored) -> Self {

@@ -13,12 +13,23 @@ use crate::{
     db::lane::{self, Answers, Lane, Lanes, Transition},
 };
 
-/// The user's tasks in the order in which they were added, without those in the trash, `most` at most, as of now.
-pub async fn live(pool: &Pool, user_id: &str, most: i64) -> Result<Vec<Task>, StoreError> {
-    let asked = Asked { user_id, most };
+/// Tasks that are shown of a list, at most.
+pub(crate) const MOST_LIVE: i64 = 200;
+
+/// The user's tasks in the order in which they were added, without those in the trash, at most 200, as of now.
+pub async fn live(pool: &Pool, user_id: &str) -> Result<Vec<Task>, StoreError> {
+    let asked = Asked {
+        user_id,
+        most: MOST_LIVE,
+    };
     let (zone, rows) = lane::make::<Live>(pool, &asked).await?;
-    let now = Now::at(Utc::now(), zone_or_utc(zone.as_deref()));
-    Ok(rows.into_iter().map(|row| row.into_task(&now)).collect())
+    Ok(shown(rows, zone.as_deref()))
+}
+
+/// Rows as their owner, who has this zone, sees them now.
+pub(crate) fn shown(rows: Vec<Row>, zone: Option<&str>) -> Vec<Task> {
+    let now = Now::at(Utc::now(), zone_or_utc(zone));
+    rows.into_iter().map(|row| row.into_task(&now)).collect()
 }
 
 /// A row of `task_lists`.
