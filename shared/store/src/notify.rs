@@ -18,7 +18,7 @@ mod payloads;
 
 /// What comes within this time is told together; what comes after a silence is told at once.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How much longer than that hints wait for company of which nobody waits for any. A quick turn has come to its end by then, of which somebody does.
+/// How much longer hints are kept while nobody waits for any of them. A quick turn ends within that time, and they are told with its end.
 const PATIENCE: Duration = Duration::from_millis(7);
 /// One try to tell.
 const TRY: Duration = Duration::from_secs(2);

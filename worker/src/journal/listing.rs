@@ -66,12 +66,12 @@ impl TaskListing {
 
     /// The list has changed, and is this now.
     pub(super) fn is(&self, list: &[Task]) {
-        if !self.0.is_read() {
+        if self.0.state().is_reading {
+            // What is being read may be older or newer.
+            self.changed();
+        } else {
             self.0.tell(Some(telling::task_list(list)));
-            return;
         }
-        // What is read may be older or newer.
-        self.changed();
     }
 
     /// Streams an event behind the changes so far.
@@ -105,11 +105,6 @@ impl Drop for TaskListing {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether somebody reads it.
-    fn is_read(&self) -> bool {
-        self.state().is_reading
     }
 
     /// Whether it is to be read.
