@@ -2,6 +2,7 @@
 
 mod clock;
 mod error;
+mod gather;
 mod isolation;
 pub(crate) mod lane;
 pub mod listen;
@@ -15,6 +16,7 @@ mod user_pool;
 mod waits;
 
 pub use error::{StoreError, WriteError};
+pub use gather::gather_after;
 pub use isolation::begin_for;
 pub(crate) use isolation::{act, report};
 pub use nul::without_nul;

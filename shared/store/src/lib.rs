@@ -27,7 +27,7 @@ pub mod tasks;
 
 pub use db::{
     Pace, Pool, PoolUsage, Pooled, Rest, StoreError, Transaction, UserPool, UserTurn, Wait,
-    WriteError, begin_for, pool, without_nul,
+    WriteError, begin_for, gather_after, pool, without_nul,
 };
 
 /// How long one unit of work on the database (a transaction, a few queries) may take before it is given up. What hangs on a

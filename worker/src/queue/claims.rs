@@ -1,6 +1,7 @@
 //! The claim loop: claims as many jobs as there are free slots, when woken and, while there are jobs, at least once a second.
 
 use std::{
+    iter,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -16,7 +17,10 @@ use errand_store::{
     db::listen::{self, Heard},
     lifecycle::{self, Taken},
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc},
+    time::{self, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -33,9 +37,11 @@ use crate::{
 /// that looks for them.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Jobs claimed in one statement at most. Few, so that a crowd that becomes due at once, as after the death of a worker, is shared
-/// by all that are left and does not fall with the next one as a whole.
-const BATCH: usize = 8;
+/// Jobs that a worker without much to do claims in one statement, at most. Few, so that a crowd that becomes due at once, as after the death of a
+/// worker, is shared by all that are left and does not fall with the next one as a whole.
+const LEAST_BATCH: usize = 8;
+/// And one that is busy: half as many as it has runs at work, up to this.
+const MOST_BATCH: usize = 32;
 
 /// What the loop needs.
 pub(super) struct Claims {
@@ -81,8 +87,11 @@ impl Claims {
     async fn forever(&mut self, jobs: &mpsc::Sender<Task<Delivery>>, stop: &CancellationToken) {
         let slots = Arc::new(Semaphore::new(self.concurrency));
         let mut outage_logged = false;
+        // Before then what becomes due is gathered.
+        let mut next = Instant::now();
         loop {
-            let Some(free) = free_slots(&slots).await else {
+            time::sleep_until(next).await;
+            let Some(free) = self.free_slots(&slots).await else {
                 return;
             };
             if self.asked.to_drain.is_cancelled() {
@@ -94,7 +103,7 @@ impl Claims {
                 Ok((claimed, at)) => {
                     outage_logged = false;
                     // Less than there was room for is all there was; what comes now rings.
-                    let is_full = claimed.len() == free.len();
+                    let (taken, is_full) = (claimed.len(), claimed.len() == free.len());
                     if !claimed.is_empty() {
                         self.rest.stir();
                         faults::point("queue.claimed");
@@ -105,6 +114,7 @@ impl Claims {
                     if is_full {
                         continue;
                     }
+                    next = Instant::now() + store::gather_after(taken);
                 }
                 Err(error) => {
                     if !outage_logged {
@@ -173,16 +183,22 @@ impl Claims {
         }
         Ok(())
     }
-}
 
-/// Waits for a free slot and takes what else is free, up to a batch. None if the semaphore is closed.
-async fn free_slots(slots: &Arc<Semaphore>) -> Option<Vec<OwnedSemaphorePermit>> {
-    let mut free = vec![Arc::clone(slots).acquire_owned().await.ok()?];
-    while free.len() < BATCH {
-        match Arc::clone(slots).try_acquire_owned() {
-            Ok(slot) => free.push(slot),
-            Err(_) => break,
-        }
+    /// Waits for a free slot and takes what else is free, up to a batch; behind a wait, what runs leave is gathered. None if the semaphore is closed.
+    async fn free_slots(&self, slots: &Arc<Semaphore>) -> Option<Vec<OwnedSemaphorePermit>> {
+        let take = || Arc::clone(slots).try_acquire_owned();
+        let mut free = vec![match take() {
+            Ok(slot) => slot,
+            Err(TryAcquireError::Closed) => return None,
+            Err(TryAcquireError::NoPermits) => {
+                let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+                time::sleep(store::gather_after(self.concurrency)).await;
+                slot
+            }
+        }];
+        let at_work = self.concurrency - slots.available_permits();
+        let batch = (at_work / 2).clamp(LEAST_BATCH, MOST_BATCH);
+        free.extend(iter::from_fn(|| take().ok()).take(batch - 1));
+        Some(free)
     }
-    Some(free)
 }

@@ -1,8 +1,8 @@
 //! Lanes: what many ask of the database at the same moment is one statement and one commit.
 //!
-//! A transition that finds its lane empty goes at once. What comes while it is under way waits, and goes together behind it: so nobody waits for
-//! company, and the more there is to do the less each costs. A transition that cannot go with others, because the database refuses it or somebody
-//! holds a lock that it needs, is made again alone, outside the lane.
+//! A transition that finds its lane empty goes at once. What comes while it is under way waits, and goes together behind it; behind a set of several
+//! what comes is gathered for a moment (`gather`). So nobody waits who comes alone, and the more there is to do the less each costs. A transition
+//! that cannot go with others, because the database refuses it or somebody holds a lock that it needs, is made again alone, outside the lane.
 
 use std::{
     collections::VecDeque,
@@ -12,9 +12,12 @@ use std::{
 
 use errand_core::user_queue::Crowded;
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{Notify, oneshot},
+    time,
+};
 
-use super::waits::Wait;
+use super::{gather::gather_after, waits::Wait};
 use crate::{Connection, Pool, StoreError, lifecycle, tasks, within};
 
 /// Transitions that go together, at most: each holds its locks until all are made, and has a subtransaction, of which a server's process
@@ -61,7 +64,11 @@ pub(crate) struct Lanes {
 }
 
 /// What waits for the statement that is under way.
-pub(crate) struct Lane<T: Transition>(Mutex<State<T>>);
+pub(crate) struct Lane<T: Transition> {
+    state: Mutex<State<T>>,
+    /// Rung when as many wait as go together.
+    is_full: Notify,
+}
 
 struct State<T: Transition> {
     waiting: VecDeque<Waiting<T>>,
@@ -84,10 +91,13 @@ enum Came<T: Transition> {
 
 impl<T: Transition> Default for Lane<T> {
     fn default() -> Self {
-        Self(Mutex::new(State {
-            waiting: VecDeque::new(),
-            is_under_way: false,
-        }))
+        Self {
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                is_under_way: false,
+            }),
+            is_full: Notify::new(),
+        }
     }
 }
 
@@ -136,7 +146,9 @@ async fn alone<T: Transition>(pool: &Pool, row: &str) -> Result<T::Answer, Store
 async fn run<T: Transition>(lane: Arc<Lane<T>>, pool: Pool) {
     let _panics = IfItPanics(&lane);
     while let Some(set) = lane.next() {
+        let sent = set.len();
         send(&pool, set).await;
+        lane.gather(sent).await;
     }
 }
 
@@ -195,6 +207,9 @@ impl<T: Transition> Lane<T> {
             return Err(Crowded::OfProcess.into());
         }
         state.waiting.push_back(one);
+        if state.waiting.len() == MAX_ROWS {
+            self.is_full.notify_waiters();
+        }
         Ok(!std::mem::replace(&mut state.is_under_way, true))
     }
 
@@ -219,8 +234,18 @@ impl<T: Transition> Lane<T> {
         state.is_under_way.then_some(set)
     }
 
+    /// Waits behind a set of so many for what goes together next; not for more than do.
+    async fn gather(&self, sent: usize) {
+        let full = self.is_full.notified();
+        let pause = gather_after(sent);
+        // Who rings from here on is heard.
+        if !pause.is_zero() && self.lock().waiting.len() < MAX_ROWS {
+            let _ = time::timeout(pause, full).await;
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
