@@ -1,12 +1,13 @@
 //! The publisher: streams what the runs of this process do, as batches of events.
 //!
-//! The text deltas of all runs are written together, with one statement and one notification each few dozen
-//! milliseconds: the cost follows the number of workers and not that of words or readers. What belongs to a step or to the
-//! end of a run is not written here but in that transaction; it takes along what is still pending, so the order holds.
+//! The text deltas of all runs are written together: the cost follows the number of workers and not that of words or readers. A stream is written
+//! every few dozen milliseconds, the more of them there are the less often; whose first words come after a pause goes at once, with those that are due
+//! at the time. What belongs to a step or to the end of a run is not written here but in that transaction; it takes along what is still pending, so
+//! the order holds.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    collections::hash_map::Entry,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -15,14 +16,21 @@ use errand_store::{
     self as store, Pool, StoreError, WriteError,
     events::{self, Batch},
 };
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{self, Instant},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::agent::Interrupted;
 
-/// Pause between two batches. The first words after a pause go out at once.
-const INTERVAL: Duration = Duration::from_millis(40);
+mod streams;
+
+use streams::{Stream, Streams};
+
+/// Between two statements: first words of the same moment go together.
+const GAP: Duration = Duration::from_millis(10);
 /// Pause before a batch whose outcome is unknown is written again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
@@ -32,17 +40,11 @@ pub(crate) struct Publisher(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    streams: Mutex<HashMap<Uuid, Stream>>,
+    streams: Mutex<Streams>,
+    /// Rung when something is due before the publisher would look.
     pending: Notify,
     /// Held while a batch is written: who takes a stream's pending events waits for the batch they may be behind.
     writing: tokio::sync::Mutex<()>,
-}
-
-struct Stream {
-    attempt: i32,
-    next_seq: i64,
-    pending: Vec<Event>,
-    ended: Arc<Ended>,
 }
 
 /// Whether and why a stream has ended.
@@ -63,13 +65,8 @@ impl Publisher {
     /// Opens the stream of one attempt at a run; it ends with the returned handle.
     pub(crate) fn open(&self, run_id: Uuid, attempt: i32, next_seq: i64) -> RunStream {
         let ended = Arc::<Ended>::default();
-        let stream = Stream {
-            attempt,
-            next_seq,
-            pending: Vec::new(),
-            ended: Arc::clone(&ended),
-        };
-        if let Some(earlier) = self.lock().insert(run_id, stream) {
+        let stream = Stream::new(attempt, next_seq, Arc::clone(&ended));
+        if let Some(earlier) = self.lock().by_run.insert(run_id, stream) {
             earlier.ended.end(Interrupted::Fenced);
         }
         RunStream {
@@ -83,18 +80,27 @@ impl Publisher {
     /// Writes batches until the stop.
     pub(crate) async fn run(self, pool: Pool, stop: CancellationToken) {
         loop {
+            let looks_at = self.lock().looks_at;
+            let due = async {
+                match looks_at {
+                    Some(at) => time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = due => {
+                    self.write(&pool, &stop).await;
+                    time::sleep(GAP).await;
+                }
                 () = self.0.pending.notified() => {}
             }
-            self.write(&pool, &stop).await;
-            tokio::time::sleep(INTERVAL).await;
         }
     }
 
     async fn write(&self, pool: &Pool, stop: &CancellationToken) {
         let _writing = self.0.writing.lock().await;
-        let batches = self.batches();
+        let batches = self.lock().take_due(Instant::now());
         if batches.is_empty() {
             return;
         }
@@ -110,7 +116,7 @@ impl Publisher {
                 continue;
             }
             // Whoever works on it here hears of it at once.
-            if let Entry::Occupied(stream) = streams.entry(batch.run_id)
+            if let Entry::Occupied(stream) = streams.by_run.entry(batch.run_id)
                 && stream.get().attempt == batch.attempt
             {
                 let is_refused = refused.contains(&batch.run_id);
@@ -123,16 +129,7 @@ impl Publisher {
         }
     }
 
-    /// Takes what is pending, under its final places.
-    fn batches(&self) -> Vec<Batch> {
-        let mut streams = self.lock();
-        let busy = streams
-            .iter_mut()
-            .filter(|(_, stream)| !stream.pending.is_empty());
-        busy.map(|(&run_id, stream)| stream.take(run_id)).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Stream>> {
+    fn lock(&self) -> MutexGuard<'_, Streams> {
         self.0
             .streams
             .lock()
@@ -198,40 +195,6 @@ async fn append_together(pool: &Pool, batches: &[Batch]) -> Result<Vec<Uuid>, St
     }
 }
 
-impl Stream {
-    fn push(&mut self, event: Event) {
-        // Deltas of one message that wait for the same batch become one.
-        if let (
-            Some(Event::TextMessageContent {
-                message_id: last,
-                delta,
-            }),
-            Event::TextMessageContent {
-                message_id,
-                delta: more,
-            },
-        ) = (self.pending.last_mut(), &event)
-            && last == message_id
-        {
-            delta.push_str(more);
-            return;
-        }
-        self.pending.push(event);
-    }
-
-    fn take(&mut self, run_id: Uuid) -> Batch {
-        let events = std::mem::take(&mut self.pending);
-        let first_seq = self.next_seq;
-        self.next_seq += i64::try_from(events.len()).unwrap_or(0);
-        Batch {
-            run_id,
-            attempt: self.attempt,
-            first_seq,
-            events,
-        }
-    }
-}
-
 /// The stream of one attempt at a run.
 pub(crate) struct RunStream {
     publisher: Publisher,
@@ -243,8 +206,7 @@ pub(crate) struct RunStream {
 impl RunStream {
     /// Streams an event with the next batch.
     pub(crate) fn push(&self, event: Event) {
-        if let Some(stream) = self.publisher.lock().get_mut(&self.run_id) {
-            stream.push(event);
+        if self.publisher.lock().push(self.run_id, event) {
             self.publisher.0.pending.notify_one();
         }
     }
@@ -259,6 +221,7 @@ impl RunStream {
                 .await?;
         let mut streams = self.publisher.lock();
         let stream = streams
+            .by_run
             .get_mut(&self.run_id)
             .filter(|stream| stream.attempt == self.attempt)
             .ok_or(WriteError::Fenced)?;
@@ -278,10 +241,11 @@ impl Drop for RunStream {
     fn drop(&mut self) {
         let mut streams = self.publisher.lock();
         if streams
+            .by_run
             .get(&self.run_id)
             .is_some_and(|stream| stream.attempt == self.attempt)
         {
-            streams.remove(&self.run_id);
+            streams.by_run.remove(&self.run_id);
         }
     }
 }
