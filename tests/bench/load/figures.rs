@@ -84,6 +84,9 @@ pub(crate) struct Asked {
     pub(crate) rollbacks: f64,
     /// Commit records in the log.
     pub(crate) written_commits: Option<f64>,
+    /// Commits that waited for the disk; fewer if several waited together.
+    #[serde(default)]
+    pub(crate) flushes: Option<f64>,
     pub(crate) api_round_trips: f64,
     pub(crate) worker_round_trips: f64,
     /// A second, while nobody took a turn; contained in the figures above as far as it went on meanwhile.
@@ -217,6 +220,10 @@ impl Asked {
                 .used
                 .written_commits
                 .map(|commits| commits as f64 / turns.max(1) as f64),
+            flushes: outcome
+                .used
+                .flushes
+                .map(|flushes| flushes as f64 / turns.max(1) as f64),
             api_round_trips: each(api.round_trips),
             worker_round_trips: each(worker.round_trips),
             at_rest,
