@@ -84,7 +84,7 @@ pub(crate) struct Asked {
     pub(crate) rollbacks: f64,
     /// Commit records in the log.
     pub(crate) written_commits: Option<f64>,
-    /// Commits that waited for the disk; fewer if several waited together.
+    /// Commits that waited for the disk; fewer if several waited together. Postgres tells of them up to a second late: of a short time some are missing.
     #[serde(default)]
     pub(crate) flushes: Option<f64>,
     pub(crate) api_round_trips: f64,
