@@ -1,8 +1,8 @@
 //! The publisher: streams what the runs of this process do, as batches of events.
 //!
-//! The text deltas of all runs are written together: the cost follows the number of workers and not that of words or readers. A stream is written
-//! every few dozen milliseconds, the more of them there are the less often; whose first words come after a pause goes at once, with those that are due
-//! at the time. What belongs to a step or to the end of a run is not written here but in that transaction; it takes along what is still pending, so
+//! The text deltas of many runs are written together: the cost follows the number of workers and not that of words or readers. A stream is written
+//! every few dozen milliseconds, the less often the more of them there are. First words after a pause go at once, together with whatever is due at the
+//! time. What belongs to a step or to the end of a run is not written here but in that transaction; it takes along what is still pending, so
 //! the order holds.
 
 use std::{

@@ -1,4 +1,4 @@
-//! What a turn with one tool call, and what programs at rest, may ask of Postgres. Fails a build that asks for more; no clock and no machine matter.
+//! What a turn with one tool call, and what programs at rest, may ask of Postgres. Fails a build that asks for more; how fast it is matters little.
 
 use std::{path::Path, time::Duration};
 

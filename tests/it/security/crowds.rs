@@ -8,7 +8,10 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use tokio::time::Instant;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use crate::system::{Answer, Options, PATIENCE, TestSystem, as_superuser, mcp::Mcp};
 
@@ -78,13 +81,21 @@ async fn a_user_has_so_many_places_and_no_more() {
     let (system, run) = with_a_queued_run(vec![]).await;
     let lock = holding_the_lock(&system).await;
     let cancel = format!("{run}/cancel");
-    let cancels =
-        join_all((0..400).map(|_| Answer::of(system.request(Method::POST, "ada", &cancel))));
+    let turned_away = Semaphore::new(0);
+    let cancels = join_all((0..400).map(async |_| {
+        let answer = Answer::of(system.request(Method::POST, "ada", &cancel)).await;
+        if answer.status == 429 {
+            turned_away.add_permits(1);
+        }
+        answer
+    }));
     let release = async {
         system
             .until_stuck("%pg_advisory_xact_lock(hashtextextended($1, 1))%")
             .await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // One has the lock's place and 256 wait for it: all others are told at once.
+        let others = timeout(PATIENCE, turned_away.acquire_many(400 - 257));
+        let _ = others.await.expect("more have a place").unwrap();
         lock.close().await.unwrap();
     };
     let (answers, ()) = tokio::join!(cancels, release);

@@ -5,16 +5,17 @@
 
 use std::time::Duration;
 
-/// For each that went with the last set: at 32 in flight a longer time takes more than it brings.
+/// For each that was together: at 32 in flight a longer time takes more than it brings.
 const OF_EACH: Duration = Duration::from_micros(600);
 /// At most: a turn waits for it up to five times.
 const MOST: Duration = Duration::from_millis(10);
 
-/// How long what comes is gathered behind a set of so many.
+/// How long what comes is gathered behind so many that went in one set, or that were at work at the same time: 10 ms at most, not at all behind one.
 #[must_use]
-pub fn gather_after(sent: usize) -> Duration {
-    if sent < 2 {
-        return Duration::ZERO;
+pub fn gather_after(together: usize) -> Duration {
+    match u32::try_from(together) {
+        Ok(0 | 1) => Duration::ZERO,
+        Ok(together) => OF_EACH.saturating_mul(together).min(MOST),
+        Err(_) => MOST,
     }
-    u32::try_from(sent).map_or(MOST, |sent| (OF_EACH * sent).min(MOST))
 }

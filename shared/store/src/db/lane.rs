@@ -67,7 +67,7 @@ pub(crate) struct Lanes {
 pub(crate) struct Lane<T: Transition> {
     state: Mutex<State<T>>,
     /// Rung when as many wait as go together.
-    is_full: Notify,
+    full: Notify,
 }
 
 struct State<T: Transition> {
@@ -96,7 +96,7 @@ impl<T: Transition> Default for Lane<T> {
                 waiting: VecDeque::new(),
                 is_under_way: false,
             }),
-            is_full: Notify::new(),
+            full: Notify::new(),
         }
     }
 }
@@ -208,7 +208,7 @@ impl<T: Transition> Lane<T> {
         }
         state.waiting.push_back(one);
         if state.waiting.len() == MAX_ROWS {
-            self.is_full.notify_waiters();
+            self.full.notify_waiters();
         }
         Ok(!std::mem::replace(&mut state.is_under_way, true))
     }
@@ -236,9 +236,9 @@ impl<T: Transition> Lane<T> {
 
     /// Waits behind a set of so many for what goes together next; not for more than do.
     async fn gather(&self, sent: usize) {
-        let full = self.is_full.notified();
         let pause = gather_after(sent);
-        // Who rings from here on is heard.
+        // Whoever rings from here on is heard.
+        let full = self.full.notified();
         if !pause.is_zero() && self.lock().waiting.len() < MAX_ROWS {
             let _ = time::timeout(pause, full).await;
         }
