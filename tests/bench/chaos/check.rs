@@ -24,8 +24,8 @@ pub(crate) struct Runs {
 /// How long turns took that were lost to faults as often.
 #[derive(sqlx::FromRow)]
 pub(crate) struct Times {
-    /// How often the job was taken from its worker or an attempt failed; what was given back in good order or because of an
-    /// outage is not counted.
+    /// How many attempts were lost with their worker or failed; what was given back in good order or because of an outage is not
+    /// counted.
     pub(crate) lost: i32,
     pub(crate) turns: i64,
     /// Milliseconds from acceptance to end.
@@ -94,13 +94,12 @@ pub(crate) async fn runs(database: &str) -> Result<Runs> {
     .fetch_one(&mut db)
     .await?;
     let times = sqlx::query_as(
-        // The job counts a death between its claim and that of the run too, which begins no attempt.
+        // A run that waited took as long as its user.
         "with took as (
-             select greatest(j.attempts - r.handbacks, 0) as lost,
+             select greatest(r.attempt - 1 - r.handbacks, 0) as lost,
                     extract(epoch from r.finished_at - r.created_at)::float8 * 1000 as ms
              from runs r
-             join apalis.jobs j on (convert_from(j.job, 'UTF8')::jsonb ->> 'run_id')::uuid = r.id
-             where r.finished_at is not null
+             where r.finished_at is not null and not exists (select from approvals a where a.run_id = r.id)
          )
          select lost, count(*) as turns, percentile_cont(0.5) within group (order by ms) as p50,
                 percentile_cont(0.99) within group (order by ms) as p99, count(*) filter (where ms > $1) as late

@@ -3,7 +3,7 @@
 with
 lines as (
     select line ->> 'kind' as kind, line ->> 'key' as key, (line ->> 'client')::int as client, line ->> 'user' as user_id,
-           (line ->> 'run')::uuid as run_id, (line ->> 'seq')::bigint as seq, line -> 'event' as event,
+           (line ->> 'run')::uuid as run_id, (line ->> 'waiting')::uuid as waiting_id, (line ->> 'approve')::boolean as approve, (line ->> 'seq')::bigint as seq, line -> 'event' as event,
            line ->> 'reply' as reply, line ->> 'code' as code, line ->> 'what' as what
     from chaos.history
 ),
@@ -28,6 +28,14 @@ violations (invariant, found) as (
     select 'I1 one key, two runs', key from lines where kind = 'accepted' group by key having count(distinct run_id) > 1
     union all
     select 'I1 a client saw what must not be', key || ': ' || what from lines where kind = 'wrong'
+
+    union all
+    select 'I1 decided and lost', l.key || ' as ' || l.run_id from lines l
+    where l.kind = 'decided'
+      and not exists (select from runs r where r.id = l.run_id and r.parent_run_id = l.waiting_id)
+    union all
+    select 'I1 decided otherwise', l.key || ' as ' || l.run_id from lines l join approvals a on a.run_id = l.waiting_id
+    where l.kind = 'decided' and (a.approved is distinct from l.approve or a.decision_run_id is distinct from l.run_id)
 
     -- I2: a call that a committed answer asked for has its effect once; nothing else has one.
     union all
@@ -64,6 +72,11 @@ violations (invariant, found) as (
     join runs r on r.id = t.run_id
     join approvals a on (a.run_id, a.step, a.ordinal) = (r.parent_run_id, t.step, t.ordinal)
     where t.result ->> 'success' = 'true' and a.approved is not true
+    union all
+    select 'I2 approved and not made', a.run_id || '/' || a.step || '/' || a.ordinal from approvals a
+    join runs r on r.id = a.decision_run_id and r.status = 'completed'
+    where a.approved
+      and not exists (select from tool_calls t where (t.run_id, t.step, t.ordinal) = (r.id, a.step, a.ordinal))
 
     -- I3: every run ends, once, and says so; or waits for somebody's decision.
     union all

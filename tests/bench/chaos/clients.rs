@@ -2,6 +2,7 @@
 
 mod socket;
 mod sse;
+mod start;
 mod sync;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use anyhow::Result;
 use errand_devkit::identity::IdentityProvider;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::Value;
+use start::Start;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -46,11 +48,13 @@ struct Client<'a> {
     conversation: Option<Uuid>,
 }
 
-/// The end of a turn as the client was told of it.
+/// The end of a run as the client was told of it.
 struct End {
     run: String,
     reply: Option<String>,
     code: Option<String>,
+    /// It is not over: its user has to decide about its calls.
+    waits: bool,
 }
 
 /// Takes turns until the time is over, the last one to its end. Returns how many.
@@ -72,14 +76,7 @@ pub(crate) async fn live(world: &TestSystem<'_>, number: usize) -> Result<u64> {
     while Instant::now() < world.until {
         turns += 1;
         let key = format!("{user}-{number}-{turns}");
-        let turn = async {
-            match number % 3 {
-                0 => client.sync_turn(&key).await,
-                1 => client.sse_turn(&key).await,
-                _ => client.socket_turn(&key).await,
-            }
-        };
-        let ended = tokio::time::timeout(PATIENCE, turn).await;
+        let ended = tokio::time::timeout(PATIENCE, client.turn(number, &key)).await;
         match ended {
             Ok(end) => {
                 let (reply, code) = (end.reply.as_deref(), end.code.as_deref());
@@ -93,6 +90,22 @@ pub(crate) async fn live(world: &TestSystem<'_>, number: usize) -> Result<u64> {
 }
 
 impl Client<'_> {
+    /// A message and what comes of it: a run, and others that go on from it, as long as the last one waits for a decision.
+    async fn turn(&mut self, number: usize, key: &str) -> End {
+        let mut start = Start::Message;
+        loop {
+            let end = match number % 3 {
+                0 => self.sync_run(key, &start).await,
+                1 => self.sse_run(key, &start).await,
+                _ => self.socket_run(key, &start).await,
+            };
+            if !end.waits {
+                return end;
+            }
+            start = Start::decision(end.run, &mut self.random);
+        }
+    }
+
     /// The next API, as a load balancer would choose one.
     fn api(&mut self) -> String {
         let apis = self.world.apis;
@@ -103,7 +116,7 @@ impl Client<'_> {
         format!("{}/api/{}/{path}", self.api(), self.pen.user)
     }
 
-    /// A run as the API tells of it, until it is over.
+    /// A run as the API tells of it, until it is over or waits for a decision.
     async fn poll(&mut self, key: &str, run: &str) -> End {
         loop {
             let url = self.url(&format!("runs/{run}?wait=10"));
@@ -112,7 +125,9 @@ impl Client<'_> {
                 let status = answer.status().as_u16();
                 let body: Value = answer.json().await.unwrap_or_default();
                 match (status, body["status"].as_str()) {
-                    (200, Some("completed" | "failed" | "cancelled")) => return end(run, &body),
+                    (200, Some("completed" | "failed" | "cancelled" | "waiting")) => {
+                        return end(run, &body);
+                    }
                     (200, _) | (503, _) => {}
                     _ => self
                         .pen
@@ -130,5 +145,6 @@ fn end(run: &str, body: &Value) -> End {
         run: run.to_owned(),
         reply: text(&body["response"]),
         code: text(&body["error"]["code"]),
+        waits: body["status"] == "waiting",
     }
 }

@@ -76,6 +76,12 @@ impl Pen<'_> {
         self.write("accepted", key, json!({"run": run}));
     }
 
+    /// The server said that it has the decision, and that this run goes on.
+    pub(crate) fn decided(&self, key: &str, waiting: &str, approve: bool, run: &str) {
+        let more = json!({"run": run, "waiting": waiting, "approve": approve});
+        self.write("decided", key, more);
+    }
+
     /// An event of a stream.
     pub(crate) fn event(&self, key: &str, run: &str, seq: i64, event: &Value) {
         let more = json!({"run": run, "seq": seq, "event": event});

@@ -39,6 +39,9 @@ struct Options {
     /// Takes a safeguard away
     #[arg(long)]
     mutate: Option<Mutation>,
+    /// Calls that add tasks wait for a decision: three in four are approved
+    #[arg(long)]
+    approvals: bool,
     /// Clients, in equal parts by POST, server-sent events and WebSocket
     #[arg(long, default_value_t = 15)]
     clients: usize,
@@ -100,6 +103,7 @@ async fn campaign(options: &Options, state: &Path) -> Result<bool> {
         apis: options.apis,
         workers: options.workers,
         seed: options.seed,
+        approvals: options.approvals,
         mutation: options.mutate.map(Mutation::fail_point),
     };
     let mut stage = Stage::open(state, &size, &history).await?;

@@ -42,6 +42,8 @@ pub(crate) struct Size {
     pub(crate) apis: u16,
     pub(crate) workers: u16,
     pub(crate) seed: u64,
+    /// Calls that add tasks wait for a decision.
+    pub(crate) approvals: bool,
     pub(crate) mutation: Option<&'static str>,
 }
 
@@ -97,7 +99,10 @@ impl Stage {
         history: &Arc<History>,
     ) -> Result<()> {
         let proxy = Proxy::open(self.database.url()).await?;
-        let arguments = self.arguments(kind, proxy.url());
+        let mut arguments = self.arguments(kind, proxy.url());
+        if size.approvals && kind == Kind::Worker {
+            arguments = arguments.with("--require-approval", "add_task");
+        }
         let (program, salt) = match kind {
             Kind::Api => ("errand-api", 1000),
             Kind::Worker => ("errand-worker", 2000),

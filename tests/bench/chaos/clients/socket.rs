@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::{ANSWER, Client, End, PAUSE};
-use crate::model_script;
+use super::{ANSWER, Client, End, PAUSE, start::Start};
 
 /// What a client has of its turn.
 struct Seen {
@@ -20,9 +19,13 @@ struct Seen {
 }
 
 impl Client<'_> {
-    pub(super) async fn socket_turn(&mut self, key: &str) -> End {
+    pub(super) async fn socket_run(&mut self, key: &str, start: &Start) -> End {
+        let run = match start {
+            Start::Message => Uuid::now_v7(),
+            Start::Decision { run, .. } => *run,
+        };
         let mut seen = Seen {
-            run: Uuid::now_v7().to_string(),
+            run: run.to_string(),
             thread: *self.conversation.get_or_insert_with(Uuid::now_v7),
             begun: false,
             seq: 0,
@@ -30,7 +33,7 @@ impl Client<'_> {
         };
         while !seen.over {
             // Whatever goes wrong with a connection, the next one goes on.
-            let _ = self.follow(key, &mut seen).await;
+            let _ = self.follow(key, start, &mut seen).await;
             if !seen.over {
                 sleep(PAUSE).await;
             }
@@ -39,17 +42,19 @@ impl Client<'_> {
     }
 
     /// One connection, from its start to its end or that of the run.
-    async fn follow(&mut self, key: &str, seen: &mut Seen) -> Result<()> {
+    async fn follow(&mut self, key: &str, start: &Start, seen: &mut Seen) -> Result<()> {
         let api = self.api();
         let mut socket = timeout(ANSWER, Socket::open(&api, self.pen.user)).await??;
         socket.call("auth", json!({"token": self.token})).await?;
         loop {
             let frame = socket.frame(ANSWER).await?;
             match (frame["type"].as_str(), frame["id"].as_str()) {
-                (Some("success"), Some("auth")) => self.begin(key, &mut socket, seen).await?,
-                (Some("success"), Some("run.start")) if !seen.begun => {
+                (Some("success"), Some("auth")) => {
+                    self.begin(key, start, &mut socket, seen).await?;
+                }
+                (Some("success"), Some("run.start" | "run.decide")) if !seen.begun => {
                     seen.begun = true;
-                    self.pen.accepted(key, &seen.run);
+                    self.begun(key, start, &seen.run);
                 }
                 (Some("success"), _) => {}
                 (Some("error"), _) if frame["error"] == "unavailable" => bail!("unavailable"),
@@ -70,15 +75,20 @@ impl Client<'_> {
     }
 
     /// Begins the run; or goes on with it, where the last connection has stopped.
-    async fn begin(&self, key: &str, socket: &mut Socket, seen: &Seen) -> Result<()> {
+    async fn begin(
+        &self,
+        key: &str,
+        start: &Start,
+        socket: &mut Socket,
+        seen: &Seen,
+    ) -> Result<()> {
         if seen.begun {
             let after = json!({"runId": seen.run, "seq": seen.seq});
             let subscribe = json!({"threadId": seen.thread, "after": after});
             return socket.call("subscribe", subscribe).await;
         }
-        let message = model_script::message(key);
-        let start = json!({"message": message, "threadId": seen.thread, "runId": seen.run});
-        socket.call("run.start", start).await
+        let (method, params) = self.call(key, start, &seen.run, seen.thread);
+        socket.call(method, params).await
     }
 
     fn note(&self, key: &str, frame: &Value, seen: &mut Seen) {

@@ -1,11 +1,10 @@
 //! Server-sent events: POST for a stream, `Last-Event-ID` to go on with it, from whichever API.
 
 use futures::StreamExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
-use super::{ANSWER, Client, End, PAUSE};
-use crate::model_script;
+use super::{ANSWER, Client, End, PAUSE, start::Start};
 
 /// What a client has of a stream.
 #[derive(Default)]
@@ -16,32 +15,22 @@ struct Seen {
 }
 
 impl Client<'_> {
-    pub(super) async fn sse_turn(&mut self, key: &str) -> End {
+    pub(super) async fn sse_run(&mut self, key: &str, start: &Start) -> End {
         let mut seen = Seen::default();
         while !seen.over {
             let request = match &seen.run {
                 // Nothing is known of the run: the same request again, which finds it if it is there.
-                None => {
-                    let mut body = json!({"message": model_script::message(key)});
-                    if let Some(conversation) = self.conversation {
-                        body["conversation_id"] = json!(conversation);
-                    }
-                    let url = self.url("chat");
-                    let post = self.http.post(url).json(&body);
-                    post.header("idempotency-key", key)
-                }
+                None => self.request(key, start),
                 Some(run) => {
                     let url = self.url(&format!("runs/{run}/events"));
-                    let get = self.http.get(url);
+                    let get = self.http.get(url).bearer_auth(&self.token);
                     get.header("last-event-id", seen.seq)
                 }
             };
-            let request = request
-                .bearer_auth(&self.token)
-                .header("accept", "text/event-stream");
+            let request = request.header("accept", "text/event-stream");
             if let Ok(answer) = request.send().await {
                 match answer.status().as_u16() {
-                    200 => self.listen(key, answer, &mut seen).await,
+                    200 => self.listen(key, start, answer, &mut seen).await,
                     503 | 429 => {}
                     status => {
                         let body = answer.text().await.unwrap_or_default();
@@ -59,7 +48,13 @@ impl Client<'_> {
     }
 
     /// Reads a stream until it ends, however that is.
-    async fn listen(&mut self, key: &str, answer: reqwest::Response, seen: &mut Seen) {
+    async fn listen(
+        &mut self,
+        key: &str,
+        start: &Start,
+        answer: reqwest::Response,
+        seen: &mut Seen,
+    ) {
         let mut body = answer.bytes_stream();
         let mut text = String::new();
         while let Ok(Some(Ok(bytes))) = timeout(ANSWER, body.next()).await {
@@ -71,16 +66,16 @@ impl Client<'_> {
                     continue;
                 };
                 let event: Value = serde_json::from_str(data.trim()).unwrap_or_default();
-                self.hear(key, id.trim().parse().unwrap_or(0), &event, seen);
+                self.hear(key, start, id.trim().parse().unwrap_or(0), &event, seen);
             }
         }
     }
 
-    fn hear(&mut self, key: &str, seq: i64, event: &Value, seen: &mut Seen) {
+    fn hear(&mut self, key: &str, start: &Start, seq: i64, event: &Value, seen: &mut Seen) {
         if seen.run.is_none()
             && let Some(run) = event["runId"].as_str()
         {
-            self.pen.accepted(key, run);
+            self.begun(key, start, run);
             seen.run = Some(run.to_owned());
             self.conversation = event["threadId"].as_str().and_then(|id| id.parse().ok());
         }

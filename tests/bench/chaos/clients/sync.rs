@@ -3,33 +3,21 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{Client, End, PAUSE};
-use crate::model_script;
+use super::{Client, End, PAUSE, start::Start};
 
 impl Client<'_> {
-    pub(super) async fn sync_turn(&mut self, key: &str) -> End {
+    pub(super) async fn sync_run(&mut self, key: &str, start: &Start) -> End {
         let cancels = self.random.random_bool(self.world.cancels);
         let prefer = if cancels { "respond-async" } else { "wait=25" };
         loop {
-            let mut body = json!({"message": model_script::message(key)});
-            if let Some(conversation) = self.conversation {
-                body["conversation_id"] = json!(conversation);
-            }
-            let url = self.url("chat");
-            let request = self
-                .http
-                .post(url)
-                .bearer_auth(&self.token)
-                .header("idempotency-key", key)
-                .header("prefer", prefer)
-                .json(&body);
+            let request = self.request(key, start).header("prefer", prefer);
             if let Ok(answer) = request.send().await {
                 let status = answer.status().as_u16();
                 let body: Value = answer.json().await.unwrap_or_default();
-                if let Some(end) = self.read(key, status, &body, cancels).await {
+                if let Some(end) = self.read(key, start, status, &body, cancels).await {
                     return end;
                 }
             }
@@ -45,7 +33,14 @@ impl Client<'_> {
     }
 
     /// What an answer means; none if the request is to be repeated.
-    async fn read(&mut self, key: &str, status: u16, body: &Value, cancels: bool) -> Option<End> {
+    async fn read(
+        &mut self,
+        key: &str,
+        start: &Start,
+        status: u16,
+        body: &Value,
+        cancels: bool,
+    ) -> Option<End> {
         let run = body["run_id"]
             .as_str()
             .or(body["error"]["details"]["run_id"].as_str());
@@ -54,15 +49,16 @@ impl Client<'_> {
         }
         match (status, run) {
             (200, Some(run)) => {
-                self.pen.accepted(key, run);
+                self.begun(key, start, run);
                 Some(End {
                     run: run.to_owned(),
                     reply: body["response"].as_str().map(str::to_owned),
                     code: None,
+                    waits: false,
                 })
             }
             (202, Some(run)) => {
-                self.pen.accepted(key, run);
+                self.begun(key, start, run);
                 let run = run.to_owned();
                 if cancels {
                     self.cancel(&run).await;
@@ -71,12 +67,17 @@ impl Client<'_> {
             }
             // The run has failed, or its process could not say more.
             (500 | 502 | 504, Some(run)) => {
-                self.pen.accepted(key, run);
+                self.begun(key, start, run);
                 Some(End {
                     run: run.to_owned(),
                     reply: None,
                     code: body["error"]["code"].as_str().map(str::to_owned),
+                    waits: false,
                 })
+            }
+            // A cancel that was long under way came first.
+            (409, _) if let Start::Decision { waiting, .. } = start => {
+                Some(self.poll(key, waiting).await)
             }
             (0 | 503 | 429, _) => None,
             // Cut in the middle of the body.
