@@ -1,5 +1,6 @@
--- version 3
--- Tool calls of runs are made, as many as there are at the moment: each as `run_call` has it. See `run_accepts` for `alone` and `patient`.
+-- version 4
+-- Tool calls of runs are made, as many as there are at the moment: several that add tasks or change nothing together, each of the others by itself, as
+-- `run_call` has it. See `run_accepts` for `alone` and `patient`.
 --
 -- The only call of a step may bring it along (`answer`, a row of `run_steps`): the step is written before the call, in the same transaction. If such a
 -- call has changed the owner's tasks, `tasks` is the list as it left it, `p_listed` tasks at most.
@@ -12,6 +13,7 @@ declare
     r         record;
     v_answers jsonb;
     v_written uuid[] := '{}';
+    v_made    bigint[] := '{}';
 begin
     perform set_config('lock_timeout', case when p_patient then '4s' else '20ms' end, true);
     if not p_patient then
@@ -24,11 +26,25 @@ begin
                 v_written := '{}';
             end;
         end if;
+        if jsonb_array_length(p_rows) > 1 then
+            begin
+                for place, result, is_error, tasks in
+                    select a.place, a.result, a.is_error, a.tasks from run_call_all(p_rows, v_written, p_listed) a
+                loop
+                    v_made := v_made || place;
+                    outcome := 'made';
+                    return next;
+                end loop;
+            exception when others then
+                null;
+            end;
+        end if;
     end if;
     for r in
         select * from rows from (jsonb_to_recordset(p_rows) as (
             run_id uuid, user_id text, attempt integer, is_fenced boolean, step integer, ordinal integer, tool_name text, parameters jsonb,
             change jsonb, result jsonb, is_error boolean, duration_ms integer, answer jsonb)) with ordinality
+        where not ordinality = any (v_made)
     loop
         place := r.ordinality;
         begin

@@ -1,4 +1,4 @@
--- version 1
+-- version 2
 -- Makes a change of a user's tasks that `task_check` has admitted, inside an open tool call. Returns the call's result, with the times of the task
 -- that it tells of.
 create or replace function task_change(p_user_id text, p_change jsonb, p_result jsonb) returns jsonb
@@ -55,10 +55,8 @@ begin
         end if;
     end if;
     if p_result ? 'task' then
-        return p_result || jsonb_build_object('task', (p_result -> 'task') || jsonb_strip_nulls(jsonb_build_object(
-            'created_at', to_char(v_times.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-            'completed_at', to_char(v_times.completed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-            'updated_at', to_char(v_times.updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))));
+        return p_result || jsonb_build_object(
+            'task', (p_result -> 'task') || task_times(v_times.created_at, v_times.completed_at, v_times.updated_at));
     end if;
     return p_result;
 end

@@ -348,3 +348,52 @@ async fn the_database_refuses_changes_of_anyone_but_the_tools_role() {
     }
     assert_eq!(system.titles("ada").await, ["buy milk"]);
 }
+
+/// What a set of calls may do goes no further than its calls: it adds to the lists of those who have an open one in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_calls_adds_for_its_users_and_does_nothing_else() {
+    let system = TestSystem::start().await;
+    add(&system, "ada", "buy milk").await;
+    add(&system, "bob", "buy tea").await;
+    let superuser = PgPool::connect(&as_superuser(&system.database_url))
+        .await
+        .unwrap();
+    let (_, tool_role) = rows::roles(&system.db).await;
+    // Of a set that names two users, only one of whom has an open call in it.
+    let begin = format!(
+        "begin;
+         insert into tool_calls (run_id, step, ordinal, user_id, tool_name, parameters)
+         select id, 1, 9, 'ada', 'add_task', '{{}}' from runs where user_id = 'ada';
+         select set_config('errand.tool_calls', jsonb_build_object('ada', id || '/1/9', 'bob', id || '/1/9')::text, true)
+         from runs where user_id = 'ada';
+         set local role {tool_role};"
+    );
+    let added = |user| {
+        format!(
+            "insert into tasks (id, user_id, title) values (gen_random_uuid(), '{user}', 'new')"
+        )
+    };
+    for (change, comes_to) in [
+        (added("ada"), Ok(1)),
+        (added("bob"), Err("42501")),
+        (added("eve"), Err("42501")),
+        ("update tasks set title = 'changed'".to_owned(), Ok(0)),
+        ("delete from tasks".to_owned(), Ok(0)),
+    ] {
+        let mut connection = superuser.acquire().await.unwrap().detach();
+        sqlx::raw_sql(AssertSqlSafe(begin.clone()))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let came = sqlx::raw_sql(AssertSqlSafe(change.clone()))
+            .execute(&mut connection)
+            .await;
+        let came = match &came {
+            Ok(done) => Ok(done.rows_affected()),
+            Err(error) => Err(error.as_database_error().and_then(|error| error.code())),
+        };
+        assert_eq!(came, comes_to.map_err(|code| Some(code.into())), "{change}");
+    }
+    assert_eq!(system.titles("ada").await, ["buy milk"]);
+    assert_eq!(system.titles("bob").await, ["buy tea"]);
+}

@@ -5,7 +5,7 @@
 use crate::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 29] = [
+const ROUTINES: [(&str, &str); 31] = [
     (
         "sweep_finds",
         include_str!("../../../../migrations/routines/sweep_finds.sql"),
@@ -75,6 +75,10 @@ const ROUTINES: [(&str, &str); 29] = [
         include_str!("../../../../migrations/routines/task_check.sql"),
     ),
     (
+        "task_times",
+        include_str!("../../../../migrations/routines/task_times.sql"),
+    ),
+    (
         "task_change",
         include_str!("../../../../migrations/routines/task_change.sql"),
     ),
@@ -97,6 +101,10 @@ const ROUTINES: [(&str, &str); 29] = [
     (
         "task_page",
         include_str!("../../../../migrations/routines/task_page.sql"),
+    ),
+    (
+        "run_call_all",
+        include_str!("../../../../migrations/routines/run_call_all.sql"),
     ),
     (
         "run_calls",

@@ -273,7 +273,7 @@ fn calls(runs: &[Value]) -> Vec<Value> {
             7 => row["change"]["max_bytes"] = json!(9),
             8 => row["is_fenced"] = json!(false),
             9 => row["ordinal"] = json!(7),
-            10 => {
+            10 | 12 => {
                 row["step"] = json!(5);
                 row["answer"] = answers(&runs[n..=n], 5, |_| json!({"first_seq": 20})).remove(0);
             }
@@ -374,6 +374,12 @@ async fn what_goes_together_comes_to_what_goes_alone() {
             recorded,
             [&made[0], made.last().expect("a call")].map(|call| call["result"].clone())
         );
+        for of_a_set in [
+            "tool_calls where duration_ms in (0, 1, 2, 4, 10, 12) and ordinal = 0",
+            "tasks where title in ('task 1', 'task 10', 'task 12')",
+        ] {
+            assert_eq!(writers(&db, of_a_set).await == 1, !is_alone, "{of_a_set}");
+        }
 
         let ends = ends(&runs, &jobs(&db, &runs).await);
         steps.push((

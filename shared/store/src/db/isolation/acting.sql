@@ -35,6 +35,20 @@ begin
 end
 $$;
 
+-- As `act_as_tool`, for a set of calls that add tasks: `calls` names the call of each user by that user. Acts for nobody else.
+create or replace function act_as_tools(calls jsonb) returns void
+language plpgsql set search_path = pg_catalog, public, pg_temp as $$
+declare
+    was_set text;
+begin
+    was_set := set_config('errand.tool_calls', calls::text, true);
+    if pg_has_role(session_user, to_regrole('errand_tool'),
+                   case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end) then
+        was_set := set_config('role', 'errand_tool', true);
+    end if;
+end
+$$;
+
 -- Whether a row that can be seen was written by this transaction, perhaps in a subtransaction, whose numbers are greater than its own: what can be
 -- seen and is not committed is ours.
 create or replace function is_written_here(row_xmin xid) returns boolean
@@ -62,6 +76,9 @@ declare
 begin
     if tg_op = 'INSERT' then
         owner := new.user_id;
+        if current_setting('errand.tool_calls', true) <> '' then
+            key := string_to_array(current_setting('errand.tool_calls', true)::jsonb ->> owner, '/');
+        end if;
     else
         owner := old.user_id;
         if tg_op = 'UPDATE' and new.user_id <> old.user_id then
