@@ -17,6 +17,7 @@ mod views;
 
 pub use candidates::{Candidate, Candidates, candidates};
 pub use change::{Change, Refused, Stored, change, find, lock_list, read};
+pub(super) use list::Pages;
 pub use list::{Listed, Paged, list, page};
 pub use live::live;
 pub(super) use live::{Live, MOST_LIVE, shown};

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::system::{Options, PATIENCE, TestSystem, database, rows};
 
 mod alike;
+mod pages;
 mod reads;
 
 const NO_LIMITS: Limits = Limits {

@@ -59,6 +59,7 @@ pub(crate) struct Lanes {
     pub(crate) step: Arc<Lane<lifecycle::Step>>,
     pub(crate) call: Arc<Lane<lifecycle::tool_call::Make>>,
     pub(crate) live: Arc<Lane<tasks::Live>>,
+    pub(crate) pages: Arc<Lane<tasks::Pages>>,
     pub(crate) complete: Arc<Lane<lifecycle::Complete>>,
     pub(crate) read: Arc<Lane<lifecycle::Read>>,
 }

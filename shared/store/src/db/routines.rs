@@ -5,7 +5,7 @@
 use crate::{Connection, StoreError};
 
 /// Name and text of each, those first that others call.
-const ROUTINES: [(&str, &str); 31] = [
+const ROUTINES: [(&str, &str); 32] = [
     (
         "sweep_finds",
         include_str!("../../../../migrations/routines/sweep_finds.sql"),
@@ -101,6 +101,10 @@ const ROUTINES: [(&str, &str); 31] = [
     (
         "task_page",
         include_str!("../../../../migrations/routines/task_page.sql"),
+    ),
+    (
+        "task_pages",
+        include_str!("../../../../migrations/routines/task_pages.sql"),
     ),
     (
         "run_call_all",

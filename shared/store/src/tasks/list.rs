@@ -1,14 +1,16 @@
 //! Reading a list: a page of one view.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Utc};
 use errand_core::calendar::Now;
-use uuid::Uuid;
 
-use super::{
-    Connection, Cursor, Filter, MAX_TASKS, Page, Priority, Row, StoreError, Task, View, tag_key,
-    views::Span,
-};
-use crate::Pool;
+use super::{Connection, Cursor, Filter, Page, Row, StoreError, Task, View};
+use crate::{Pool, db::lane};
+
+mod asked;
+mod pages;
+
+use asked::{Asked, Found};
+pub(in super::super) use pages::Pages;
 
 /// A page of tasks, and how many there are.
 #[derive(Debug, Clone)]
@@ -44,11 +46,12 @@ pub async fn list(
     after: Option<Cursor>,
     limit: i64,
 ) -> Result<Listed, StoreError> {
-    let found = ask(db, user_id, None, filter, now, after, limit).await?;
-    Ok(listed(found, filter.view, now, limit))
+    let asked = Asked::of(user_id, None, filter, now, after, limit);
+    Ok(listed(asked.ask(db).await?, filter.view, now, limit))
 }
 
-/// As [`list`], in one round trip, for a caller who takes the user to be in this zone: `now` is by its calendar.
+/// As [`list`], in one round trip, for a caller who takes the user to be in this zone: `now` is by its calendar. A page that reads an index and nothing
+/// else goes together with others; one that has to look into tasks would keep them waiting.
 pub async fn page(
     pool: &Pool,
     user_id: &str,
@@ -58,9 +61,15 @@ pub async fn page(
     after: Option<Cursor>,
     limit: i64,
 ) -> Result<Paged, StoreError> {
-    let mut db = pool.acquire().await?;
-    let found = ask(&mut db, user_id, Some(zone), filter, now, after, limit).await;
-    let mut found = db.done(found)?;
+    let asked = Asked::of(user_id, Some(zone), filter, now, after, limit);
+    let mut found = match asked.is_plain {
+        true => lane::make::<Pages>(pool, &asked).await?,
+        false => {
+            let mut db = pool.acquire().await?;
+            let found = asked.ask(&mut db).await;
+            db.done(found)?
+        }
+    };
     Ok(match found.first_mut() {
         Some(row) if row.is_moved => Paged::Moved(row.time_zone.take()),
         _ => Paged::Listed(listed(found, filter.view, now, limit)),
@@ -89,120 +98,3 @@ fn place(row: &Row, view: View) -> Cursor {
         }
     }
 }
-
-/// A row of a page, or none of an empty one, beside the total.
-struct Found {
-    is_moved: bool,
-    time_zone: Option<String>,
-    total: Option<i64>,
-    id: Option<Uuid>,
-    title: Option<String>,
-    description: Option<String>,
-    completed: Option<bool>,
-    completed_at: Option<DateTime<Utc>>,
-    due_date: Option<NaiveDate>,
-    due_time: Option<NaiveTime>,
-    priority: Option<String>,
-    tags: Option<Vec<String>>,
-    repeat: Option<String>,
-    deleted_at: Option<DateTime<Utc>>,
-    created_at: Option<DateTime<Utc>>,
-    updated_at: Option<DateTime<Utc>>,
-}
-
-impl Found {
-    fn into_row(self) -> Option<Row> {
-        Some(Row {
-            id: self.id?,
-            title: self.title?,
-            description: self.description,
-            completed: self.completed?,
-            completed_at: self.completed_at,
-            due_date: self.due_date,
-            due_time: self.due_time,
-            priority: self.priority?,
-            tags: self.tags?,
-            repeat: self.repeat,
-            // Of no use to whoever reads.
-            repeat_from: String::new(),
-            repeat_start: None,
-            deleted_at: self.deleted_at,
-            created_at: self.created_at?,
-            updated_at: self.updated_at?,
-        })
-    }
-}
-
-/// Asks `task_page`; of the user in this zone if one is given, of whoever it is otherwise.
-async fn ask(
-    db: &mut Connection,
-    user_id: &str,
-    zone: Option<Option<&str>>,
-    filter: &Filter<'_>,
-    now: &Now,
-    after: Option<Cursor>,
-    limit: i64,
-) -> Result<Vec<Found>, StoreError> {
-    let is_open = order(filter.view) == "open";
-    let span = Span::of(filter, now);
-    let (after_date, after_time, after_priority, mut after_id) = span.behind(after);
-    let mut after_at = LAST;
-    match after {
-        Some(Cursor::At(at, id)) => (after_at, after_id) = (at, id),
-        Some(Cursor::Id(id)) => after_id = id,
-        Some(Cursor::Due(..)) => {}
-        None if filter.view == View::All || is_open => {}
-        None => after_id = Uuid::max(),
-    }
-    let (from, to) = match is_open {
-        true => (Some(span.from), Some(span.to.0)),
-        false => (filter.due_from, filter.due_to),
-    };
-    let tags: Vec<String> = filter.tags.iter().map(|tag| tag_key(tag)).collect();
-    let is_plain = filter.search.is_none() && tags.is_empty() && filter.priority.is_none();
-    // Of these an index alone does not know.
-    let is_cut = !is_open && (from.is_some() || to.is_some() || filter.completed.is_some());
-    Ok(sqlx::query_as!(
-        Found,
-        r#"select is_moved as "is_moved!", time_zone, total, id, title, description, completed, completed_at, due_date, due_time, priority, tags, repeat,
-                  deleted_at, created_at, updated_at
-           from task_page($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"#,
-        user_id,
-        zone.flatten(),
-        zone.is_some(),
-        order(filter.view),
-        filter.search.map(|text| format!("***={text}")),
-        &tags,
-        filter.priority.map(Priority::name),
-        filter.completed,
-        from,
-        to,
-        span.to.1,
-        is_plain && !is_cut,
-        i64::from(MAX_TASKS) + 1,
-        after_date,
-        after_time,
-        after_priority.name(),
-        after_at,
-        after_id,
-        limit + 1
-    )
-    .fetch_all(db)
-    .await?)
-}
-
-/// The order of a view, as `task_page` names it.
-fn order(view: View) -> &'static str {
-    match view {
-        View::Open | View::Today | View::Overdue | View::Upcoming | View::Undated => "open",
-        View::Completed => "completed",
-        View::Deleted => "deleted",
-        View::All => "all",
-    }
-}
-
-/// Behind all times that the database keeps: the end of the year 9999.
-const LAST: DateTime<Utc> = match DateTime::from_timestamp(253_402_300_799, 0) {
-    Some(last) => last,
-    None => DateTime::<Utc>::MAX_UTC,
-};
