@@ -36,6 +36,7 @@ begin
                     return next;
                 end loop;
             exception when others then
+                -- Nothing of the set is there: it fails before it has returned a row. Each goes by itself.
                 null;
             end;
         end if;

@@ -19,7 +19,7 @@ pub struct Listed {
     pub rows: Vec<Task>,
     /// Where to go on.
     pub next: Option<Cursor>,
-    /// Tasks that match, on all pages. It is not counted beyond one more than [`MAX_TASKS`].
+    /// Tasks that match, on all pages. It is not counted beyond one more than [`super::MAX_TASKS`].
     pub total: i64,
 }
 
