@@ -3,8 +3,7 @@
 -- an attempt that owns its run, with room in the list, and never made before. Returns these; of the others nothing is written, and `run_call` says what
 -- they are. `p_written` are the runs whose steps are there already. (`offset 0`: see `run_claims`.) For all users, so it runs as the owner of the tables
 -- but for the tasks, which it adds as the tools' role; each row names its user. Fails as a whole.
-create or replace function run_call_all(p_rows jsonb, p_written uuid[], p_listed bigint)
-returns table (place bigint, result jsonb, is_error boolean, tasks jsonb)
+create or replace function run_call_all(p_rows jsonb, p_written uuid[]) returns table (place bigint, result jsonb, is_error boolean)
 language plpgsql set search_path = pg_catalog, public, pg_temp
 as $$
 #variable_conflict use_column
@@ -79,14 +78,13 @@ begin
 
     return query
     with made as materialized (
-        select i.place, i.user_id, i.run_id, i.step, i.ordinal, i.is_error, i.change is not null as is_open,
-               i.change is not null and i.answer is not null as is_listed,
+        select i.place, i.run_id, i.step, i.ordinal, i.is_error, i.change is not null as is_open,
                case when i.change is not null and i.result ? 'task'
                     then i.result || jsonb_build_object('task', (i.result -> 'task') || task_times(t.created_at, t.completed_at, t.updated_at))
                     else i.result end as result
         from rows from (jsonb_to_recordset(p_rows) as (
-            run_id uuid, user_id text, step integer, ordinal integer, result jsonb, change jsonb, is_error boolean, answer jsonb)) with ordinality
-            i (run_id, user_id, step, ordinal, result, change, is_error, answer, place)
+            run_id uuid, user_id text, step integer, ordinal integer, result jsonb, change jsonb, is_error boolean)) with ordinality
+            i (run_id, user_id, step, ordinal, result, change, is_error, place)
         left join lateral (
             select t.created_at, t.completed_at, t.updated_at from tasks t
             where t.id = (i.change -> 'add' ->> 'id')::uuid and t.user_id = i.user_id offset 0
@@ -97,19 +95,6 @@ begin
         update tool_calls c set result = m.result from made m
         where m.is_open and c.run_id = m.run_id and c.step = m.step and c.ordinal = m.ordinal
     )
-    select m.place, m.result, m.is_error, case when m.is_listed then l.tasks end
-    from made m
-    left join lateral (
-        -- As `task_list` has it, whose plan is for those who act for a user.
-        select coalesce(jsonb_agg(to_jsonb(t) order by t.id), '[]') as tasks
-        from (
-            select k.id, k.title, k.description, k.completed, k.completed_at, k.due_date, k.due_time, k.priority, k.tags, k.repeat,
-                   k.repeat_from, k.repeat_start, k.deleted_at, k.created_at, k.updated_at
-            from tasks k
-            where k.user_id = m.user_id and k.deleted_at is null and m.is_listed
-            order by k.id
-            limit p_listed
-        ) t
-    ) l on true;
+    select m.place, m.result, m.is_error from made m;
 end
 $$;

@@ -13,7 +13,11 @@ declare
     r         record;
     v_answers jsonb;
     v_written uuid[] := '{}';
-    v_made    bigint[] := '{}';
+    -- What the set has made: places, results, and which of these are errors.
+    v_places  bigint[];
+    v_results jsonb[];
+    v_errors  boolean[];
+    v_nth     integer;
 begin
     perform set_config('lock_timeout', case when p_patient then '4s' else '20ms' end, true);
     if not p_patient then
@@ -28,16 +32,11 @@ begin
         end if;
         if jsonb_array_length(p_rows) > 1 then
             begin
-                for place, result, is_error, tasks in
-                    select a.place, a.result, a.is_error, a.tasks from run_call_all(p_rows, v_written, p_listed) a
-                loop
-                    v_made := v_made || place;
-                    outcome := 'made';
-                    return next;
-                end loop;
+                select array_agg(a.place), array_agg(a.result), array_agg(a.is_error) into v_places, v_results, v_errors
+                from run_call_all(p_rows, v_written) a;
             exception when others then
-                -- Nothing of the set is there: it fails before it has returned a row. Each goes by itself.
-                null;
+                -- Each goes by itself.
+                v_places := null;
             end;
         end if;
     end if;
@@ -45,26 +44,37 @@ begin
         select * from rows from (jsonb_to_recordset(p_rows) as (
             run_id uuid, user_id text, attempt integer, is_fenced boolean, step integer, ordinal integer, tool_name text, parameters jsonb,
             change jsonb, result jsonb, is_error boolean, duration_ms integer, answer jsonb)) with ordinality
-        where not ordinality = any (v_made)
     loop
         place := r.ordinality;
+        v_nth := array_position(v_places, place);
         begin
-            if r.answer is not null and not r.run_id = any (v_written) then
-                -- Whose run is another attempt's is told so by its call.
-                perform run_step(
-                    a.run_id, a.user_id, a.attempt, a.is_fenced, a.step, a.content, a.tool_calls, a.finish_reason,
-                    a.input_tokens, a.output_tokens, a.usage_estimated, a.model, a.extra, a.cached_input_tokens,
-                    coalesce(a.reasoning_tokens, 0), a.first_seq, a.events)
-                from jsonb_to_record(r.answer) as a (
-                    run_id uuid, user_id text, attempt integer, is_fenced boolean, step integer, content text, tool_calls jsonb,
-                    finish_reason text, input_tokens bigint, output_tokens bigint, usage_estimated boolean, model text, extra jsonb,
-                    cached_input_tokens bigint, reasoning_tokens bigint, first_seq bigint, events jsonb[]);
+            if v_nth is not null then
+                outcome := 'made';
+                result := v_results[v_nth];
+                is_error := v_errors[v_nth];
+            else
+                if r.answer is not null and not r.run_id = any (v_written) then
+                    -- Whose run is another attempt's is told so by its call.
+                    perform run_step(
+                        a.run_id, a.user_id, a.attempt, a.is_fenced, a.step, a.content, a.tool_calls, a.finish_reason,
+                        a.input_tokens, a.output_tokens, a.usage_estimated, a.model, a.extra, a.cached_input_tokens,
+                        coalesce(a.reasoning_tokens, 0), a.first_seq, a.events)
+                    from jsonb_to_record(r.answer) as a (
+                        run_id uuid, user_id text, attempt integer, is_fenced boolean, step integer, content text, tool_calls jsonb,
+                        finish_reason text, input_tokens bigint, output_tokens bigint, usage_estimated boolean, model text, extra jsonb,
+                        cached_input_tokens bigint, reasoning_tokens bigint, first_seq bigint, events jsonb[]);
+                end if;
+                select c.outcome, c.result, c.is_error into outcome, result, is_error
+                from run_call(
+                    r.run_id, r.user_id, r.attempt, r.is_fenced, r.step, r.ordinal, r.tool_name, r.parameters,
+                    r.change, r.result, r.is_error, r.duration_ms) c;
             end if;
-            select c.outcome, c.result, c.is_error into outcome, result, is_error
-            from run_call(
-                r.run_id, r.user_id, r.attempt, r.is_fenced, r.step, r.ordinal, r.tool_name, r.parameters,
-                r.change, r.result, r.is_error, r.duration_ms) c;
-            tasks := case when outcome = 'made' and r.change is not null and r.answer is not null then task_list(r.user_id, p_listed) end;
+            tasks := null;
+            if outcome = 'made' and r.change is not null and r.answer is not null then
+                -- In one role whoever asks: a plan with policies in it is made anew for another.
+                perform act_for(r.user_id);
+                tasks := task_list(r.user_id, p_listed);
+            end if;
         exception when others then
             if p_patient then raise; end if;
             perform set_config('lock_timeout', '1ms', true);

@@ -3,7 +3,8 @@
 with
 lines as (
     select line ->> 'kind' as kind, line ->> 'key' as key, (line ->> 'client')::int as client, line ->> 'user' as user_id,
-           (line ->> 'run')::uuid as run_id, (line ->> 'waiting')::uuid as waiting_id, (line ->> 'approve')::boolean as approve, (line ->> 'seq')::bigint as seq, line -> 'event' as event,
+           (line ->> 'run')::uuid as run_id, (line ->> 'seq')::bigint as seq, line -> 'event' as event,
+           (line ->> 'waiting')::uuid as waiting_id, (line ->> 'approve')::boolean as approve,
            line ->> 'reply' as reply, line ->> 'code' as code, line ->> 'what' as what
     from chaos.history
 ),
@@ -28,7 +29,6 @@ violations (invariant, found) as (
     select 'I1 one key, two runs', key from lines where kind = 'accepted' group by key having count(distinct run_id) > 1
     union all
     select 'I1 a client saw what must not be', key || ': ' || what from lines where kind = 'wrong'
-
     union all
     select 'I1 decided and lost', l.key || ' as ' || l.run_id from lines l
     where l.kind = 'decided'
