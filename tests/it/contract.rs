@@ -17,6 +17,7 @@ mod fuzz;
 mod guardrails;
 mod instructions;
 mod large_events;
+mod large_requests;
 mod limits;
 mod llama;
 mod loops;

@@ -6,11 +6,13 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::{
+    body::{Body, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
-    service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -18,9 +20,13 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use crate::request_id;
+
+mod unread;
+
+pub use unread::Received;
 
 /// How long a client may take to send the head of a request; also how long a connection may be idle between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -42,7 +48,7 @@ pub struct Peer(pub SocketAddr);
 /// handlers' own business.
 pub async fn serve<S, B>(listener: TcpListener, service: S, stop: CancellationToken)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+    S: Service<Request<Received>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
         + 'static,
@@ -69,19 +75,17 @@ where
         let (server, watcher) = (Arc::clone(&server), graceful.watcher());
         let begun = Arc::new(Notify::new());
         let first = Arc::clone(&begun);
-        let service = service
-            .clone()
-            .map_request(move |mut request: Request<Incoming>| {
-                first.notify_one();
-                request_id::keep_plain(request.headers_mut());
-                request.extensions_mut().insert(Peer(peer));
-                request
-            });
+        let service = service.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            first.notify_one();
+            request_id::keep_plain(request.headers_mut());
+            request.extensions_mut().insert(Peer(peer));
+            unread::answer(service.clone(), request)
+        });
         #[expect(clippy::disallowed_methods, reason = "one connection")]
         tokio::spawn(async move {
             let io = TokioIo::<TcpStream>::new(socket);
-            let connection =
-                server.serve_connection_with_upgrades(io, TowerToHyperService::new(service));
+            let connection = server.serve_connection_with_upgrades(io, service);
             // A client that hangs up or falls silent is no event for anybody.
             tokio::select! {
                 _ = watcher.watch(connection.into_owned()) => {}
