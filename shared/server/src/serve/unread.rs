@@ -20,7 +20,7 @@ const MOST: usize = 8 * 1024 * 1024;
 /// How long is read at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The body of a request. If it is let go before its end, what is left of it comes back to [`answer`].
+/// The body of a request. If it is let go before its end, what is left of it comes back to `answer`.
 pub struct Received {
     body: Option<Incoming>,
     left: Option<oneshot::Sender<Incoming>>,
