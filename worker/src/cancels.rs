@@ -6,12 +6,7 @@ use std::{
     time::Duration,
 };
 
-use errand_core::hints::CANCEL;
-use errand_store::{
-    self as store, Pool, Rest, StoreError,
-    db::listen::{self, Heard},
-    lifecycle,
-};
+use errand_store::{self as store, Pool, StoreError, lifecycle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -41,18 +36,6 @@ impl Cancels {
         }
     }
 
-    /// Hears of cancels until the stop.
-    pub(crate) async fn listen(self, pool: Pool, rest: Arc<Rest>, stop: CancellationToken) {
-        listen::listen(pool, &[CANCEL], &rest, stop, |hint| {
-            if let Heard::Notification { payload, .. } = hint
-                && let Ok(run_id) = payload.parse()
-            {
-                self.cancel(run_id);
-            }
-        })
-        .await;
-    }
-
     /// Looks for cancels until the stop.
     pub(crate) async fn poll(self, pool: Pool, stop: CancellationToken) {
         loop {
@@ -76,7 +59,8 @@ impl Cancels {
         }
     }
 
-    fn cancel(&self, run_id: Uuid) {
+    /// Somebody asks for this run to end; nothing if it is not here.
+    pub(crate) fn cancel(&self, run_id: Uuid) {
         for (_, token) in self.lock().get(&run_id).into_iter().flatten() {
             token.cancel();
         }

@@ -26,6 +26,7 @@ mod fallback;
 mod guarded;
 mod instructions;
 mod journal;
+mod listener;
 pub mod mcp;
 mod meter;
 mod metrics;
@@ -207,11 +208,14 @@ impl Worker {
         self.supervisor.permanent("publisher", &over, publisher);
         let cancels = executor.cancels.clone();
         let rest = Arc::clone(&self.rest);
-        let listening = cancels
-            .clone()
-            .listen(self.pool.clone(), Arc::clone(&rest), over.clone());
-        self.supervisor
-            .permanent("cancels listener", &over, listening);
+        let listening = listener::listen(
+            self.pool.clone(),
+            Arc::clone(&rest),
+            self.queue.bells(),
+            cancels.clone(),
+            over.clone(),
+        );
+        self.supervisor.permanent("listener", &over, listening);
         let looking = cancels.poll(self.pool.clone(), over.clone());
         self.supervisor.permanent("cancels", &over, looking);
         // Nothing waits for a purge: it ends with the claims.

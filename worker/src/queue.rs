@@ -81,6 +81,15 @@ pub(crate) struct Beside {
     pub(crate) runs: Slots,
 }
 
+/// How a queue is told to look.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bells {
+    /// Rung when there may be jobs.
+    pub(crate) jobs: Arc<Notify>,
+    /// Rung when an operator may have asked for a drain.
+    pub(crate) drains: Arc<Notify>,
+}
+
 /// Takes jobs for one process.
 pub(crate) struct Queue {
     pool: Pool,
@@ -88,6 +97,7 @@ pub(crate) struct Queue {
     worker: Arc<str>,
     in_flight: InFlight,
     beside: Beside,
+    bells: Bells,
     supervisor: Supervisor,
     metrics: Arc<Metrics>,
     rest: Arc<Rest>,
@@ -117,6 +127,7 @@ impl Queue {
                 wake: Arc::default(),
                 runs,
             },
+            bells: Bells::default(),
             worker,
             in_flight,
             supervisor,
@@ -128,6 +139,11 @@ impl Queue {
     /// How many runs this process has at work, and could have.
     pub(crate) fn slots(&self) -> Slots {
         self.beside.runs.clone()
+    }
+
+    /// For who hears of jobs and of operators.
+    pub(crate) fn bells(&self) -> Bells {
+        self.bells.clone()
     }
 
     /// For what is done beside the runs.
@@ -148,7 +164,7 @@ impl Queue {
         H: Fn(Delivery, CancellationToken) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let asked = lease::Asked::default();
+        let asked = lease::Asked::by(Arc::clone(&self.bells.drains));
         let mut heartbeat = lease::Heartbeat::new(
             self.pool.clone(),
             self.beside.clone(),
@@ -174,13 +190,11 @@ impl Queue {
             in_flight: self.in_flight.clone(),
             metrics: Arc::clone(&self.metrics),
             concurrency: self.settings.concurrency,
-            wake: Arc::default(),
+            wake: Arc::clone(&self.bells.jobs),
             asked,
             rest: Arc::clone(&self.rest),
             beats,
         };
-        let listening = claims.listen(stop.clone());
-        supervisor.permanent("jobs listener", &stop, listening);
         let claims = supervisor.permanent("claims", &stop, claims.run(jobs, stop.clone()));
 
         let drain = CancellationToken::new();

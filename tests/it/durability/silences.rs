@@ -114,7 +114,7 @@ impl Busy {
     /// Each of the process's listeners has a connection that was made after this moment.
     async fn until_all_listen_again(&self, since: chrono::DateTime<chrono::Utc>) {
         let begun = Instant::now();
-        // The API's one, and the worker's two: for jobs, and for cancels. They say LISTEN first, and probe later.
+        // The API's and the worker's. They say LISTEN first, and probe later.
         let query = "select count(*) from pg_stat_activity where datname = current_database() and backend_start > $1
                      and query like 'LISTEN %'";
         loop {
@@ -123,7 +123,7 @@ impl Busy {
                 .fetch_one(&self.db)
                 .await
                 .unwrap();
-            if listening == 3 {
+            if listening == 2 {
                 return;
             }
             assert!(begun.elapsed() < RECOVERY + SLACK, "{listening} listen");

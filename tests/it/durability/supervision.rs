@@ -26,10 +26,9 @@ const PROGRAMS: [(&str, &str, &[&str]); 2] = [
         &[
             "heartbeat",
             "claims",
-            "jobs listener",
             "publisher",
             "cancels",
-            "cancels listener",
+            "listener",
             "purge",
             "drain",
             "tool server",

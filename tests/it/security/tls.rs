@@ -111,7 +111,7 @@ async fn a_server_that_cannot_prove_who_it_is_is_refused() {
             .await
             .expect("counts");
         assert_eq!(ssl, all);
-        // The API's, and two of the worker's.
+        // The API's and the worker's.
         if all >= 1 {
             break;
         }

@@ -8,13 +8,9 @@ use std::{
 
 use apalis::prelude::*;
 use apalis_core::task::builder::TaskBuilder;
-use errand_core::{
-    faults,
-    hints::{DRAIN, Hint, JOB_READY},
-};
+use errand_core::{faults, hints::Hint};
 use errand_store::{
     self as store, Pool, Rest, StoreError,
-    db::listen::{self, Heard},
     lifecycle::{self, Taken},
 };
 use tokio::{
@@ -50,7 +46,7 @@ pub(super) struct Claims {
     pub(super) in_flight: InFlight,
     pub(super) metrics: Arc<Metrics>,
     pub(super) concurrency: usize,
-    /// Rung when there may be jobs.
+    /// Rung when there may be jobs. It keeps one ring, so that a hint that arrives while a claim is under way leads to another claim.
     pub(super) wake: Arc<Notify>,
     pub(super) asked: Asked,
     pub(super) rest: Arc<Rest>,
@@ -58,24 +54,6 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    /// Hears of new jobs, and of operators, until `stop`.
-    pub(super) fn listen(&self, stop: CancellationToken) -> impl Future<Output = ()> + use<> {
-        let (pool, wake) = (self.pool.clone(), Arc::clone(&self.wake));
-        let look = Arc::clone(&self.asked.look);
-        let rest = Arc::clone(&self.rest);
-        // `notify_one` keeps one permit: a hint that arrives while a claim is under way leads to another claim.
-        let stirred = Arc::clone(&self.rest);
-        let hear = move |heard| match heard {
-            Heard::Notification { channel, .. } if channel == DRAIN => look.notify_one(),
-            Heard::Notification { .. } => {
-                stirred.stir();
-                wake.notify_one();
-            }
-            Heard::Connected => wake.notify_one(),
-        };
-        async move { listen::listen(pool, &[JOB_READY, DRAIN], &rest, stop, hear).await }
-    }
-
     /// Claims until `stop`, which it is itself that cancels if an operator drains the worker. A database that is down is asked again at each poll.
     pub(super) async fn run(mut self, jobs: mpsc::Sender<Task<Delivery>>, stop: CancellationToken) {
         tokio::select! {

@@ -45,12 +45,22 @@ pub(super) struct Heartbeat {
 }
 
 /// What operators ask of a worker.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     /// Rung when one may have asked for something: the heartbeat looks.
     pub(super) look: Arc<Notify>,
     /// Take no more runs, and end when those at work are over.
     pub(super) to_drain: CancellationToken,
+}
+
+impl Asked {
+    /// Nothing yet.
+    pub(super) fn by(look: Arc<Notify>) -> Self {
+        Self {
+            look,
+            to_drain: CancellationToken::new(),
+        }
+    }
 }
 
 impl Heartbeat {
