@@ -1,6 +1,7 @@
 //! Behind a transaction pooler: the API's queries go through PgBouncer, everything else beside it.
 //!
-//! These tests want a PgBouncer of version 1.21 or newer, from `PATH` or named by `PGBOUNCER`; without one they are skipped.
+//! These tests want a PgBouncer of version 1.21 or newer: named by `PGBOUNCER`, built by `tests/pgbouncer/build`, or from `PATH`. Without one they are
+//! skipped.
 
 use errand_devkit::model::{Turn, request};
 use futures::future::join_all;

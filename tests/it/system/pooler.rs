@@ -1,6 +1,12 @@
 //! A PgBouncer in front of a database, in transaction mode, if one is installed that is new enough.
 
-use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use errand_devkit::process::{Process, free_port};
 use tokio::{net::TcpStream, process::Command};
@@ -23,7 +29,7 @@ impl Pooler {
     /// # Errors
     /// Why there is none, for a test that then is skipped.
     pub(crate) async fn in_front_of(database_url: &str, settings: &str) -> Result<Self, String> {
-        let program = std::env::var("PGBOUNCER").unwrap_or_else(|_| "pgbouncer".to_owned());
+        let program = program();
         check_version(&program).await?;
         let (user, rest) = database_url
             .trim_start_matches("postgres://")
@@ -72,6 +78,16 @@ impl Pooler {
 impl Drop for Pooler {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.config);
+    }
+}
+
+/// The one that is named, the one that `tests/pgbouncer/build` built, or the system's.
+fn program() -> String {
+    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/pgbouncer/.build/pgbouncer");
+    match std::env::var("PGBOUNCER") {
+        Ok(named) => named,
+        Err(_) if Path::new(built).exists() => built.to_owned(),
+        Err(_) => "pgbouncer".to_owned(),
     }
 }
 
