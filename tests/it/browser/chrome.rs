@@ -183,7 +183,7 @@ impl Browser {
 
     /// Where the page is, what has the focus there, and all that can be read.
     async fn words(&self) -> Value {
-        let words = "return [location.href, document.activeElement?.outerHTML.slice(0, 200), document.body?.innerText].join('\n')";
+        let words = "return [location.href, document.activeElement?.outerHTML.slice(0, 200), document.body?.innerText].join('\\n')";
         self.script(words).await
     }
 
